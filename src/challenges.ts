@@ -1,0 +1,105 @@
+/**
+ * Words a refusal: status, challenges and caching, put on the reply before the error is thrown. A custom error handler
+ * that answers with a bare `reply.send()` then still answers with them.
+ *
+ * @see RFC 9110 §11.6.1, RFC 6750 §3
+ */
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { challenge, isFieldValue, isScopeToken } from './authorization.js'
+import type { ChallengeParams, SchemeDefinition } from './dependency.js'
+import { InsufficientScope, InvalidCredentialsRequest } from './errors.js'
+import type { Failure } from './run.js'
+import { carriesCredentials, Rank } from './run.js'
+
+/**
+ * Puts a failure on the reply.
+ *
+ * @param all the schemes of the route's requirement: their challenges are sent where what failed has no scheme below it
+ * @param realm the plugin's
+ */
+export function putOnReply (
+  failure: Failure, request: FastifyRequest, reply: FastifyReply, all: readonly SchemeDefinition[], realm: string
+): void {
+  reply.code(failure.status)
+  if (!isChallenged(failure)) return
+  const lines = challengesOf(failure, request, all, realm)
+  // One line a challenge: many clients fail on several in one   RFC 9110 §11.6.1
+  if (lines.length > 0) reply.header('www-authenticate', lines.length === 1 ? lines[0] : lines)
+  if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')
+}
+
+// A 401 must come with a challenge, whoever threw it   RFC 9110 §15.5.2
+function isChallenged ({ error, status, rank }: Failure): boolean {
+  return rank !== Rank.final || status === 401 || error instanceof InvalidCredentialsRequest
+}
+
+function challengesOf (
+  failure: Failure, request: FastifyRequest, all: readonly SchemeDefinition[], realm: string
+): string[] {
+  const lines = new Map<string, { line: string, rank: number }>()
+  for (const part of partsOf(failure)) {
+    for (const scheme of part.place.schemes) add(lines, scheme, part, request, realm)
+  }
+  if (lines.size === 0) {
+    for (const scheme of all) add(lines, scheme, failure, request, realm)
+  }
+  // Basic comes first, as the one that is best supported   RFC 9110 §11.6.1
+  const written = [...lines.values()].map(({ line }) => line)
+  return [...written.filter(isBasic), ...written.filter((line) => !isBasic(line))]
+}
+
+// Every failure that a failure of alternatives is made of.
+function partsOf (failure: Failure): Failure[] {
+  return failure.parts === null ? [failure] : failure.parts.flatMap(partsOf)
+}
+
+// Two schemes of one auth-scheme and one realm are one challenge to the client: the one that got furthest speaks.
+function add (
+  lines: Map<string, { line: string, rank: number }>,
+  scheme: SchemeDefinition, failure: Failure, request: FastifyRequest, realm: string
+): void {
+  const line = lineFor(scheme, paramsFor(scheme, failure, request, scheme.realm ?? realm))
+  const key = line.replace(/, (?:error|scope)=.*$/s, '')
+  const known = lines.get(key)
+  const rank = failure.rank === Rank.final ? Infinity : failure.rank
+  if (known === undefined || known.rank < rank) lines.set(key, { line, rank })
+}
+
+function paramsFor (
+  scheme: SchemeDefinition, { error, rank, place }: Failure, request: FastifyRequest, realm: string
+): ChallengeParams {
+  if (rank === Rank.absent) return { realm }
+  if (error instanceof InvalidCredentialsRequest) return { realm, error: 'invalid_request' }
+  if (error instanceof InsufficientScope) {
+    const scope = (error.scopes ?? place.scopes).filter(isScopeToken).join(' ')
+    return { realm, error: 'insufficient_scope', ...(scope === '' ? {} : { scope }) }
+  }
+  // No error where no credentials came for this scheme   RFC 6750 §3.1
+  return place.overridden || carriesCredentials(scheme, request) ? { realm, error: 'invalid_token' } : { realm }
+}
+
+function lineFor ({ schemeName, challenge: written }: SchemeDefinition, params: ChallengeParams): string {
+  const { realm, error, scope } = params
+  if (typeof written === 'string') {
+    // error and scope are Bearer's   RFC 6750 §3
+    return written.toLowerCase() === 'bearer'
+      ? challenge(written, { realm, error, scope })
+      : withCharset(written, realm)
+  }
+  try {
+    const line: unknown = written(params)
+    if (typeof line === 'string' && line !== '' && isFieldValue(line)) return line
+  } catch {
+    // A refusal stays a refusal: the challenge below takes its place.
+  }
+  return challenge(schemeName, { realm })
+}
+
+// The only charset that may be named, and the one that is read   RFC 7617 §2.1
+function withCharset (scheme: string, realm: string): string {
+  return challenge(scheme, scheme.toLowerCase() === 'basic' ? { realm, charset: 'UTF-8' } : { realm })
+}
+
+function isBasic (line: string): boolean {
+  return /^basic(?: |$)/i.test(line)
+}

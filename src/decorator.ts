@@ -1,0 +1,130 @@
+/** `app.security`: what the plugin puts on an instance. Each context has its own, so that `require` knows where it stands. */
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Dependency, View } from './dependency.js'
+import { anyOf, depends, optional, securityScopes } from './dependency.js'
+import type { SecurityRequirement } from './openapi.js'
+import type { SecurityOption } from './requirement.js'
+import { readRequirement } from './requirement.js'
+import type { RouteState } from './route.js'
+import { kRequired } from './route.js'
+import type { Runtime, UndoOverride } from './runtime.js'
+import { scheme } from './scheme.js'
+import { apiKeyCookie, apiKeyHeader, apiKeyQuery } from './schemes/api-key.js'
+import { httpBasic } from './schemes/http-basic.js'
+import { http, httpBearer, httpDigest } from './schemes/http.js'
+import {
+  oauth2, oauth2AuthorizationCodeBearer, oauth2ClientCredentialsBearer, oauth2PasswordBearer
+} from './schemes/oauth2.js'
+import { openIdConnect } from './schemes/open-id-connect.js'
+import type { RouteRecord } from './watch.js'
+import { watchOf } from './watch.js'
+
+const constructors = {
+  anyOf,
+  apiKeyCookie,
+  apiKeyHeader,
+  apiKeyQuery,
+  depends,
+  http,
+  httpBasic,
+  httpBearer,
+  httpDigest,
+  oauth2,
+  oauth2AuthorizationCodeBearer,
+  oauth2ClientCredentialsBearer,
+  oauth2PasswordBearer,
+  openIdConnect,
+  optional,
+  scheme,
+  securityScopes
+}
+
+/** A route, and who may call it. */
+export interface RouteSecurity {
+  readonly method: string
+  readonly url: string
+  /** as the document shows it; `false` for a public route, `undefined` where nothing was declared */
+  readonly security: readonly SecurityRequirement[] | false | undefined
+}
+
+/** `app.security` */
+export interface SecurityDecorator extends Readonly<typeof constructors> {
+  /**
+   * Requires the same of every route that is registered after it in this context and below, before what the route itself
+   * requires. Several calls are AND. `false` declares those routes public.
+   *
+   * @throws the start-up errors of a wrong requirement
+   */
+  require(requirement: SecurityOption): void
+  /** Every route of the app, HEAD twins included, in the order of their registration. */
+  routes(): RouteSecurity[]
+  /** The same as a table. */
+  print(): string
+  /**
+   * Puts something in place of a dependency, in any view, under this registration: a value, a function of the request, or
+   * another dependency. The last one counts. Document and challenges stay as they are.
+   *
+   * @returns takes it back, when it is called or at the end of a `using` block
+   */
+  override<T>(dependency: Dependency<T>, replacement: Dependency<NoInfer<T>>): UndoOverride
+  override<T>(
+    dependency: Dependency<T>, replacement: (request: FastifyRequest) => NoInfer<T> | PromiseLike<NoInfer<T>>
+  ): UndoOverride
+  override<T>(dependency: Dependency<T>, replacement: NoInfer<T>): UndoOverride
+}
+
+const kDecorator = Symbol('fastify-security.decorator')
+
+/** The decorator of an instance. */
+export function decoratorOf (instance: FastifyInstance, runtime: Runtime): SecurityDecorator {
+  const holder = instance as { [kDecorator]?: SecurityDecorator }
+  if (!Object.hasOwn(holder, kDecorator)) {
+    Object.defineProperty(holder, kDecorator, { value: Object.freeze(makeDecorator(instance, runtime)) })
+  }
+  return holder[kDecorator]!
+}
+
+function makeDecorator (instance: FastifyInstance, runtime: Runtime): SecurityDecorator {
+  return {
+    ...constructors,
+    require (requirement) {
+      const where = `app.security.require${instance.prefix === '' ? '' : ` (under ${instance.prefix})`}`
+      const view = readRequirement(requirement, where)
+      if (view !== null) runtime.declare([view], where)
+      const holder = instance as { [kRequired]?: Array<View | null> }
+      if (!Object.hasOwn(holder, kRequired)) Object.defineProperty(holder, kRequired, { value: [] })
+      holder[kRequired]!.push(view)
+    },
+    routes: () => watchOf(instance).records.flatMap(rowsOf),
+    print: () => tableOf(watchOf(instance).records.flatMap(rowsOf)),
+    override: (dependency: unknown, replacement: unknown) => runtime.override(dependency, replacement)
+  }
+}
+
+function rowsOf ({ options, url, state }: RouteRecord): RouteSecurity[] {
+  const security = listed(state as RouteState | null)
+  return [...new Set([url, options.url])].flatMap((url) =>
+    [options.method].flat().map((method) => ({ method, url, security })))
+}
+
+function listed (state: RouteState | null): RouteSecurity['security'] {
+  if (state === null || !state.isDeclared) return undefined
+  if (state.isPublic) return false
+  return state.securityFor(state.runtime.options.openapiVersion ?? '3.1.0') ?? []
+}
+
+function tableOf (rows: readonly RouteSecurity[]): string {
+  const cells = rows.map(({ method, url, security }) => [method, url, worded(security)] as const)
+  const widths = [0, 1].map((column) => Math.max(...cells.map((row) => row[column]!.length), 0))
+  return cells.map(([method, url, security]) => `${method.padEnd(widths[0]!)}  ${url.padEnd(widths[1]!)}  ${security}\n`).join('')
+}
+
+function worded (security: RouteSecurity['security']): string {
+  if (security === undefined) return '(nothing declared)'
+  if (security === false) return '(public)'
+  if (security.length === 0) return '(guarded, without a scheme)'
+  return security.map((requirement) => {
+    const all = Object.entries(requirement).map(([name, scopes]) => scopes.length === 0 ? name : `${name}[${scopes.join(' ')}]`)
+    return all.length === 0 ? '(anybody)' : all.join(' + ')
+  }).join(' | ')
+}

@@ -1,0 +1,300 @@
+/**
+ * What a dependency is, and how dependencies are made and put together. It holds no server and runs nothing:
+ * a dependency is a value that a plan is made of.
+ */
+import type { FastifyRequest } from 'fastify'
+import { isScopeToken } from './authorization.js'
+import { HookNotUsable, InvalidOption } from './errors.js'
+import { valueOf } from './run.js'
+import type { RequiredScopes } from './scopes.js'
+import { union } from './scopes.js'
+
+// Things are known by a registered symbol, and not by their class: an ESM and a CommonJS copy of this package may both
+// be loaded, and a dependency made by the one has to be one to the other.
+export const kView = Symbol.for('fastify-security.view')
+
+/** Where the server keeps what guards it: a dependency that runs as a hook asks there. */
+export const kRuntime = Symbol.for('fastify-security.runtime')
+
+/** The two hooks in which a dependency can be resolved. */
+export type Hook = 'onRequest' | 'preHandler'
+
+/** A Security Scheme Object of OpenAPI 3.0 or 3.1. */
+export type SecuritySchemeObject = Readonly<Record<string, unknown>> & { readonly type: string }
+
+/** What an auth-scheme's challenge is written from. */
+export interface ChallengeParams {
+  /** the scheme's own, else the plugin's */
+  readonly realm: string
+  /** RFC 6750 §3.1; absent where no credentials came */
+  readonly error?: 'invalid_request' | 'invalid_token' | 'insufficient_scope'
+  /** the scopes required, by single spaces; with `insufficient_scope` */
+  readonly scope?: string
+}
+
+/** A dependency that reads credentials off the request. */
+export interface SchemeDefinition {
+  readonly kind: 'scheme'
+  readonly late: false
+  readonly schemeName: string
+  readonly openapi: SecuritySchemeObject
+  readonly read: (request: FastifyRequest) => unknown
+  readonly challenge: string | ((params: ChallengeParams) => string)
+  readonly realm: string | undefined
+}
+
+/** A dependency that is worked out from others. */
+export interface ResolverDefinition {
+  readonly kind: 'resolver'
+  readonly late: boolean
+  readonly needs: readonly Need[]
+  readonly resolve: (values: never, request: FastifyRequest) => unknown
+}
+
+/** The first of several that the request satisfies. */
+export interface AnyOfDefinition {
+  readonly kind: 'anyOf'
+  readonly late: boolean
+  readonly alternatives: readonly View[]
+  /** its value where the request carries no credentials for any of them; `undefined` where that is an error */
+  readonly absent: unknown
+}
+
+/** The scopes required of the dependency that needs it. */
+export interface ScopesDefinition {
+  readonly kind: 'scopes'
+  readonly late: false
+}
+
+/** What the cache, overrides and `of` go by. `late`: it can be resolved in `preHandler` only. */
+export type Definition = SchemeDefinition | ResolverDefinition | AnyOfDefinition | ScopesDefinition
+
+/** A dependency as it is used in one place. */
+export interface View {
+  readonly definition: Definition
+  readonly scopes: readonly string[]
+  readonly cached: boolean
+}
+
+/** A view under the name by which its value is had. */
+export interface Need {
+  readonly name: string
+  readonly view: View
+}
+
+/** What a dependency asks of the server it runs on. */
+export interface HookRuntime {
+  runHook(view: View, request: unknown, reply: unknown, done: (error?: Error) => void): void
+}
+
+declare const kValue: unique symbol
+
+/**
+ * Something that a request resolves to. Usable as an `onRequest`, `preValidation` or `preHandler` hook.
+ *
+ * @typeParam T what it resolves to
+ */
+export interface Dependency<out T = unknown> {
+  // Loose on purpose: the handler's inferred types are to come from the route, never from a hook.
+  (this: any, request: any, reply: any, done: (error?: Error) => void): void
+  /**
+   * A view of this dependency with scopes required of it, and of all that it needs. Views add up.
+   *
+   * @param scopes each a scope-token (RFC 6749 §3.3)
+   * @throws `FST_SECURITY_INVALID_OPTION` where one is none
+   */
+  scoped(...scopes: string[]): Dependency<T>
+  /** A view that is resolved anew at each place where it stands. What it needs is shared as usual. */
+  uncached(): Dependency<T>
+  /**
+   * Its value in this request: of a view, one that was resolved for at least its scopes.
+   *
+   * @throws `FST_SECURITY_NOT_RESOLVED` where there is none
+   */
+  of(request: FastifyRequest<any, any, any, any, any, any, any>): T
+  readonly [kView]: View
+  readonly [kValue]?: T
+}
+
+/** Dependencies by the names of their values. */
+export type Needs = Readonly<Record<string, Dependency>>
+
+/** The values of {@link Needs}, under the same names. */
+export type Values<N> = { readonly [K in keyof N]: N[K] extends Dependency<infer T> ? T : never }
+
+/** The type that the compiler shows where a resolver may return `undefined`. */
+export interface ResolverMayReturnUndefined<Message extends string> { readonly __mistake: Message }
+
+type IsAny<T> = 0 extends 1 & T ? true : false
+
+/** Refuses `undefined` as a value: the usual cause is a look-up that found nothing. */
+export type Defined<R> = IsAny<Awaited<R>> extends true
+  ? unknown
+  : undefined extends Awaited<R>
+    ? ResolverMayReturnUndefined<'a resolver must not return undefined: throw Unauthorized, or return null or true'>
+    : unknown
+
+/** Options of {@link depends}. */
+export interface DependsOptions {
+  /** `'preHandler'` for what needs the parsed, validated request. Default: `'onRequest'`, before the body is read. */
+  readonly hook?: Hook
+}
+
+/**
+ * Makes a dependency from others.
+ *
+ * @param needs dependencies, resolved one after the other in the order in which they are written
+ * @param resolve gets their values under the same names. It throws to refuse; it never returns `undefined`
+ * @throws `FST_SECURITY_INVALID_OPTION` where a need is no dependency
+ * @example
+ * const currentUser = depends({ token: oauth2 }, async ({ token }) => {
+ *   const user = await users.findByToken(token)
+ *   if (!user) throw new Unauthorized('Unknown token')
+ *   return user
+ * })
+ */
+export function depends<const N extends Needs, R> (
+  needs: N,
+  resolve: ((values: Values<N>, request: FastifyRequest) => R) & Defined<R>,
+  options: DependsOptions = {}
+): Dependency<Awaited<R>> {
+  if (typeof resolve !== 'function') throw new InvalidOption('depends: the resolver is no function')
+  const { hook = 'onRequest' } = options
+  if (hook !== 'onRequest' && hook !== 'preHandler') {
+    throw new InvalidOption(`depends: the option hook is "onRequest" or "preHandler", not ${describe(hook)}`)
+  }
+  const members = needsOf(needs, (problem) => new InvalidOption(`depends: ${problem}`))
+  return dependencyOf(resolver(members, resolve as ResolverDefinition['resolve'], hook === 'preHandler'))
+}
+
+/**
+ * The first dependency that the request satisfies, tried in order, one at a time. Where all fail, the answer is the
+ * one that got furthest, with the challenges of all.
+ *
+ * @throws `FST_SECURITY_INVALID_OPTION` where an alternative is no dependency, or there is none
+ */
+export function anyOf<const D extends readonly [Dependency, ...Dependency[]]> (
+  ...alternatives: D
+): Dependency<{ [K in keyof D]: D[K] extends Dependency<infer T> ? T : never }[number]> {
+  if (alternatives.length === 0) throw new InvalidOption('anyOf: it needs one dependency at least')
+  return dependencyOf(firstOf(alternatives.map((alternative, index) => {
+    const view = viewOf(alternative)
+    if (view === null) throw new InvalidOption(`anyOf: alternative ${index + 1} is ${describe(alternative)}, and no dependency`)
+    return view
+  })))
+}
+
+/**
+ * The dependency's value, or `null` where the request carries no credentials for it. Credentials that are sent and
+ * refused are an error, and so is half of what is needed: never an anonymous visitor.
+ *
+ * @throws `FST_SECURITY_INVALID_OPTION` where it is no dependency
+ */
+export function optional<T> (dependency: Dependency<T>): Dependency<T | null> {
+  const view = viewOf(dependency)
+  if (view === null) throw new InvalidOption(`optional: it takes a dependency, not ${describe(dependency)}`)
+  return dependencyOf(firstOf([view], null))
+}
+
+/**
+ * The scopes required of the dependency that needs this one.
+ *
+ * @example
+ * const user = depends({ session, required: securityScopes }, ({ session, required }) => {
+ *   required.assertGranted(session.scopes)
+ *   return session.user
+ * })
+ */
+export const securityScopes: Dependency<RequiredScopes> = dependencyOf({ kind: 'scopes', late: false })
+
+/** A resolver's definition: late by its own hook, or by one of its needs. */
+export function resolver (
+  needs: readonly Need[], resolve: ResolverDefinition['resolve'], late = false
+): ResolverDefinition {
+  return { kind: 'resolver', needs, resolve, late: late || needs.some(({ view }) => view.definition.late) }
+}
+
+/** The definition of alternatives. `absent` is the value of a request without credentials, where that is none of an error. */
+export function firstOf (alternatives: readonly View[], absent?: unknown): AnyOfDefinition {
+  return { kind: 'anyOf', alternatives, absent, late: alternatives.some((view) => view.definition.late) }
+}
+
+/** A view of a definition without scopes of its own. */
+export function plainView (definition: Definition): View {
+  return { definition, scopes: [], cached: true }
+}
+
+/** The view that a dependency is, or `null` where it is no dependency. */
+export function viewOf (value: unknown): View | null {
+  if (typeof value !== 'function') return null
+  return (value as unknown as Partial<Dependency>)[kView] ?? null
+}
+
+/**
+ * Reads an object of dependencies.
+ *
+ * @param refuse makes the error for what is wrong with it
+ */
+export function needsOf (needs: unknown, refuse: (problem: string) => Error): readonly Need[] {
+  if (!isPlainObject(needs)) throw refuse(`it takes an object of dependencies, not ${describe(needs)}`)
+  return Object.entries(needs).map(([name, dependency]) => {
+    // Assigning to it would change the prototype of the object of values.
+    if (name === '__proto__') throw refuse('a name cannot be __proto__')
+    const view = viewOf(dependency)
+    if (view === null) {
+      throw refuse(`"${name}" is ${describe(dependency)}, and no dependency${dependency === undefined
+        ? ' (a misspelt import, or two modules that import each other?)'
+        : ''}`)
+    }
+    return { name, view }
+  })
+}
+
+/** Names a value for the one who wrote it, without showing it. */
+export function describe (value: unknown): string {
+  if (value === null || value === undefined) return String(value)
+  if (Array.isArray(value)) return 'an array'
+  if (viewOf(value) !== null) return 'a dependency'
+  if (typeof value === 'object') return 'an object'
+  return typeof value === 'string' ? `the string ${JSON.stringify(value)}` : `a ${typeof value}`
+}
+
+export function isPlainObject (value: unknown): value is Record<string, unknown> {
+  if (typeof value !== 'object' || value === null) return false
+  const prototype = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null
+}
+
+/** The function that stands for a definition, with nothing asked of it yet. */
+export function dependencyOf<T> (definition: Definition): Dependency<T> {
+  return dependencyOfView(plainView(definition))
+}
+
+function dependencyOfView<T> (view: View): Dependency<T> {
+  function securityDependency (request: any, reply: any, done: (error?: Error) => void): void {
+    if (typeof done !== 'function') {
+      throw new HookNotUsable('A dependency can be an onRequest, preValidation or preHandler hook, and no other')
+    }
+    const runtime: HookRuntime | undefined = request.server[kRuntime]
+    if (runtime === undefined) {
+      throw new HookNotUsable('A dependency was used as a hook where fastify-security is not registered: register it first')
+    }
+    runtime.runHook(view, request, reply, done)
+  }
+  return Object.defineProperties(securityDependency, {
+    [kView]: { value: Object.freeze(view) },
+    scoped: {
+      value: (...scopes: unknown[]) => {
+        for (const scope of scopes) {
+          if (typeof scope !== 'string' || !isScopeToken(scope)) {
+            throw new InvalidOption(`scoped: ${describe(scope)} is no scope: one or more printable ASCII characters ` +
+              'without space, quote and backslash (RFC 6749 §3.3)')
+          }
+        }
+        return dependencyOfView({ ...view, scopes: Object.freeze(union(view.scopes, [...new Set(scopes as string[])])) })
+      }
+    },
+    uncached: { value: () => dependencyOfView({ ...view, cached: false }) },
+    of: { value: (request: FastifyRequest) => valueOf(request, view) }
+  }) as unknown as Dependency<T>
+}

@@ -1,0 +1,172 @@
+/**
+ * Brings the schemes and the requirements of the routes into the document that @fastify/swagger makes, whoever
+ * registered it, and whenever.
+ *
+ * A route of our own that answers nothing carries `config.swaggerTransform`: @fastify/swagger calls it when it builds the
+ * document, before the routes that come after, with the object that it builds. That is the one place where schemes can
+ * be added to a document of the user's own, and his transforms go on as they were.
+ */
+import type { FastifyInstance, FastifySchema, RouteOptions } from 'fastify'
+import { isDeepStrictEqual } from 'node:util'
+import { HandWrittenSecurity, RegistrationRefused, SchemeConflict } from './errors.js'
+import { schemeObject } from './openapi.js'
+import type { RouteState } from './route.js'
+import type { Runtime } from './runtime.js'
+import type { RouteRecord, Watch } from './watch.js'
+import { kInternal, watchOf } from './watch.js'
+
+/** The object that @fastify/swagger builds, as far as it concerns us. */
+export interface OpenAPIObject {
+  readonly openapi: string
+  components: { securitySchemes?: Record<string, unknown> }
+  readonly security?: readonly unknown[]
+}
+
+interface Swagger { (): unknown }
+
+/** The document of one runtime. */
+export class Documents {
+  readonly #runtime: Runtime
+  readonly #known = new WeakSet<Swagger>()
+  /** whether the document is only to be looked at, and not yet to be built */
+  #isLooking = false
+
+  constructor (runtime: Runtime) {
+    this.#runtime = runtime
+  }
+
+  /** Sees to it that a document that is there, if any, gets our entries. To be called before a route is registered. */
+  attach (instance: FastifyInstance): void {
+    const swagger: unknown = (instance as { swagger?: unknown }).swagger
+    if (typeof swagger !== 'function' || this.#known.has(swagger as Swagger)) return
+    this.#known.add(swagger as Swagger)
+    // Where the document is decorated, its onRoute hook is in force.
+    const owner = ownerOf(instance)
+    const watch = watchOf(owner)
+    owner.route({
+      method: 'GET',
+      url: `/fastify-security/${watch.internal++}`,
+      exposeHeadRoute: false,
+      schema: { hide: true },
+      config: {
+        [kInternal]: true,
+        swaggerTransform: (document: { url: string, openapiObject?: OpenAPIObject }) => {
+          this.#complete(document.openapiObject, watch)
+          return { schema: { hide: true }, url: document.url }
+        }
+      } as NonNullable<RouteOptions['config']>,
+      handler: (_request, reply) => { reply.callNotFound() }
+    })
+    // What is wrong with a document is to be known when the app becomes ready, and not when somebody opens the page.
+    owner.addHook('onReady', () => { this.#look(swagger as Swagger) })
+  }
+
+  // Builds the document as far as our route, and gives it up there: the user may still have something to add.
+  #look (swagger: Swagger): void {
+    this.#isLooking = true
+    try {
+      swagger()
+    } catch (error) {
+      if (error instanceof SchemeConflict || error instanceof RegistrationRefused || error instanceof HandWrittenSecurity) throw error
+    } finally {
+      this.#isLooking = false
+    }
+  }
+
+  #complete (document: OpenAPIObject | undefined, { records }: Watch): void {
+    if (document === undefined) {
+      throw new RegistrationRefused('The document is one of Swagger 2.0, which cannot say what is required here: register @fastify/swagger with { openapi: {} }')
+    }
+    const { options } = this.#runtime
+    if (options.onHandWrittenSecurity === 'error' && (document.security ?? []).length > 0) {
+      throw new HandWrittenSecurity('The document has a security of its own, for all operations: a lock that nothing enforces. Use app.security.require, ' +
+        "or register the plugin with onHandWrittenSecurity: 'allow' while you move")
+    }
+    options.openapiVersion = document.openapi
+    const securitySchemes = this.#mergedInto(document.components.securitySchemes ?? {})
+    if (this.#isLooking) throw new Error('looked at')
+    document.components = { ...document.components, securitySchemes }
+    for (const record of records) {
+      const state = record.state as RouteState | null
+      if (state?.runtime === this.#runtime) writeOperation(record, state, document.openapi)
+    }
+  }
+
+  #mergedInto (existing: Record<string, unknown>): Record<string, unknown> {
+    const merged = { ...existing }
+    for (const [name, { scheme, usedScopes }] of this.#runtime.schemes) {
+      const written = schemeObject(scheme, this.#runtime.options.prefix, usedScopes)
+      if (Object.hasOwn(existing, name) && !isSame(existing[name], written, scheme, this.#runtime.options.prefix)) {
+        throw new SchemeConflict(`The document's own components.securitySchemes has another "${name}": give one of the two another name`)
+      }
+      merged[name] = written
+    }
+    return merged
+  }
+}
+
+function isSame (existing: unknown, written: unknown, scheme: Parameters<typeof schemeObject>[0], prefix: string): boolean {
+  return isDeepStrictEqual(existing, written) || isDeepStrictEqual(existing, schemeObject(scheme, prefix))
+}
+
+function ownerOf (instance: FastifyInstance): FastifyInstance {
+  let owner = instance
+  while (!Object.hasOwn(owner, 'swagger')) owner = Object.getPrototypeOf(owner)
+  return owner
+}
+
+function writeOperation ({ options }: RouteRecord, { written, securityFor, needsScopes }: RouteState, version: string): void {
+  if (written === null) return
+  const security = securityFor(version)
+  // In place: a copy that somebody took of the schema holds the same array.
+  written.splice(0, Infinity, ...security ?? [])
+  // By now the serialisers are compiled: the document gets these answers, and what is sent stays as it is.
+  const response = security === undefined ? {} : answers(options.schema?.response, needsScopes)
+  options.schema = {
+    ...options.schema,
+    security: written,
+    ...(Object.keys(response).length === 0 ? {} : { response })
+  } as FastifySchema
+}
+
+// The answers of a guarded operation. Those that the user has described stay as they are.
+function answers (described: unknown, needsScopes: boolean): Record<string, unknown> {
+  const own = (described ?? {}) as Record<string, unknown>
+  const isDescribed = (status: string): boolean =>
+    [status, '4xx', '4XX', 'default'].some((key) => Object.hasOwn(own, key))
+  const added: Record<string, unknown> = {}
+  if (!isDescribed('401')) added['401'] = NOT_AUTHENTICATED
+  if (needsScopes && !isDescribed('403')) added['403'] = INSUFFICIENT_SCOPE
+  if (Object.keys(added).length === 0) return {}
+  // Without any description @fastify/swagger shows a default answer, which is not to go.
+  return described === undefined ? { 200: DEFAULT, ...added } : { ...own, ...added }
+}
+
+const DEFAULT = answer({ type: 'null', description: 'Default Response' })
+
+const NOT_AUTHENTICATED = refusal('Not authenticated, or the credentials are refused')
+
+const INSUFFICIENT_SCOPE = refusal('Authenticated, and a scope is missing')
+
+function refusal (description: string): unknown {
+  return answer({
+    type: 'object',
+    description,
+    headers: { 'WWW-Authenticate': { type: 'string', description: 'What would be accepted here (RFC 9110 §11.6.1)' } },
+    required: ['statusCode', 'error', 'message'],
+    properties: {
+      statusCode: { type: 'integer' },
+      code: { type: 'string' },
+      error: { type: 'string' },
+      message: { type: 'string' }
+    }
+  })
+}
+
+// JSON Schema, as @fastify/swagger reads it. fastify-type-provider-zod's transform takes zod's types alone, and knows
+// them by a `_zod` that holds what they are in JSON Schema: it finds one here, which nobody else sees.
+function answer (schema: Record<string, unknown>): unknown {
+  return Object.defineProperty({ ...schema }, '_zod', {
+    value: { traits: new Set(['$ZodType']), def: { type: 'custom' }, bag: {}, toJSONSchema: () => ({ ...schema }) }
+  })
+}

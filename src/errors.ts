@@ -1,0 +1,112 @@
+/**
+ * Every error of the package. Those that a request can meet carry a status and cost no stack trace; those of a wrong
+ * declaration stop the start-up, and name the place and the mend.
+ *
+ * @see RFC 9110 §15.5, RFC 6750 §3.1
+ */
+import createError from '@fastify/error'
+
+// The part of V8 that writes stack traces is the dearest part of a denial, and strangers cause denials at will.
+const WITHOUT_STACK = false
+
+const NotAuthenticatedBase = createError<[string, ErrorOptions?]>(
+  'FST_SECURITY_NOT_AUTHENTICATED', '%s', 401, Error, WITHOUT_STACK)
+const UnauthorizedBase = createError<[string, ErrorOptions?]>(
+  'FST_SECURITY_UNAUTHORIZED', '%s', 401, Error, WITHOUT_STACK)
+const InsufficientScopeBase = createError<[string, ErrorOptions?]>(
+  'FST_SECURITY_INSUFFICIENT_SCOPE', '%s', 403, Error, WITHOUT_STACK)
+const InvalidCredentialsRequestBase = createError<[string, ErrorOptions?]>(
+  'FST_SECURITY_INVALID_REQUEST', '%s', 400, Error, WITHOUT_STACK)
+
+/** 401: the request carries no credentials. The challenge comes without `error` (RFC 6750 §3.1). */
+export class NotAuthenticated extends NotAuthenticatedBase {
+  /** @param message goes to the client: nothing in it may be secret, or come from the request */
+  constructor (message = 'Not authenticated', options?: ErrorOptions) {
+    super(message, ...rest(options))
+  }
+}
+
+/**
+ * 401: credentials came, and are refused. For resolvers to throw, with a message of their own.
+ *
+ * @example
+ * throw new Unauthorized('Unknown token')
+ */
+export class Unauthorized extends UnauthorizedBase {
+  /** @param message goes to the client: nothing in it may be secret, or come from the request */
+  constructor (message = 'Unauthorized', options?: ErrorOptions) {
+    super(message, ...rest(options))
+  }
+}
+
+/** 403: authenticated, and scopes are missing (RFC 6750 §3.1). `required.assertGranted(…)` throws it. */
+export class InsufficientScope extends InsufficientScopeBase {
+  /**
+   * The scopes that are required, outermost first. Where none are given, those required at the place that threw.
+   * Not enumerable: the challenge shows them, and a logger need not.
+   */
+  declare readonly scopes: readonly string[] | undefined
+
+  /** @param message goes to the client: nothing in it may be secret, or come from the request */
+  constructor (message = 'Insufficient scope', options?: ErrorOptions & { scopes?: readonly string[] }) {
+    super(message, ...rest(options))
+    Object.defineProperty(this, 'scopes', { value: options?.scopes })
+  }
+}
+
+/** 400: credentials that came twice, so that any choice between them would be a guess (RFC 6750 §3.1). */
+export class InvalidCredentialsRequest extends InvalidCredentialsRequestBase {
+  /** @param message goes to the client: nothing in it may be secret, or come from the request */
+  constructor (message = 'Ambiguous credentials', options?: ErrorOptions) {
+    super(message, ...rest(options))
+  }
+}
+
+/** 500: a resolver, or the `read` of a scheme, ended in a way that is no answer. Its cause is for the log. */
+export const ResolverFailed = createError<[string, ErrorOptions?]>(
+  'FST_SECURITY_RESOLVER_FAILED', '%s', 500)
+
+/** 500: `of` asked for a value that this request does not have. */
+export const NotResolved = createError<[string]>('FST_SECURITY_NOT_RESOLVED', '%s', 500)
+
+/** 500: a dependency ran as a hook where the plugin is not registered, or in a hook that it cannot serve. */
+export const HookNotUsable = createError<[string]>('FST_SECURITY_HOOK_NOT_USABLE', '%s', 500)
+
+/** 500: what a route without its guard answers, should it ever be asked. Such an app does not become ready. */
+export const RouteNotGuarded = createError<[]>(
+  'FST_SECURITY_ROUTE_NOT_GUARDED', 'This route declares security and is not guarded', 500)
+
+/** Start-up: an option of a constructor, of `depends` or of the plugin is wrong. */
+export const InvalidOption = createError<[string]>('FST_SECURITY_INVALID_OPTION', '%s', 500, TypeError as ErrorConstructor)
+
+/** Start-up: a `security` of a shape that requires nothing, or of something that is no dependency. */
+export const InvalidRequirement = createError<[string]>(
+  'FST_SECURITY_INVALID_REQUIREMENT', '%s', 500, TypeError as ErrorConstructor)
+
+/** Start-up: scopes are put where nothing checks them. */
+export const UncheckedScopes = createError<[string]>('FST_SECURITY_UNCHECKED_SCOPES', '%s')
+
+/** Start-up: a scope is required that the OAuth 2 scheme does not list. */
+export const UnknownScope = createError<[string]>('FST_SECURITY_UNKNOWN_SCOPE', '%s')
+
+/** Start-up: two different schemes under one name. */
+export const SchemeConflict = createError<[string]>('FST_SECURITY_SCHEME_CONFLICT', '%s')
+
+/** Start-up: the document says by hand what the guard does not do. */
+export const HandWrittenSecurity = createError<[string]>('FST_SECURITY_HAND_WRITTEN', '%s')
+
+/** Start-up: a dependency that needs the parsed request stands in an earlier hook. */
+export const HookTooEarly = createError<[string]>('FST_SECURITY_HOOK_TOO_EARLY', '%s')
+
+/** Start-up: a requirement of more alternatives than OpenAPI can reasonably hold. */
+export const TooManyAlternatives = createError<[string]>('FST_SECURITY_TOO_MANY_ALTERNATIVES', '%s')
+
+/** Start-up: the plugin is registered where it is already in force, or too late. */
+export const RegistrationRefused = createError<[string]>('FST_SECURITY_REGISTRATION', '%s')
+
+/** Start-up: what needs the whole app to be seen. One error, which lists every route. */
+export const StartRefused = createError<[string]>('FST_SECURITY_START_REFUSED', '%s')
+
+function rest (options: ErrorOptions | undefined): [ErrorOptions?] {
+  return options?.cause === undefined ? [] : [{ cause: options.cause }]
+}

@@ -1,0 +1,39 @@
+/** The door: everything that is public, and nothing else. */
+export { default } from './plugin.js'
+export { default as fastifySecurity } from './plugin.js'
+export type { FastifySecurityOptions } from './plugin.js'
+
+// schemes
+export { apiKeyCookie, apiKeyHeader, apiKeyQuery } from './schemes/api-key.js'
+export type { ApiKeyOptions } from './schemes/api-key.js'
+export { httpBasic } from './schemes/http-basic.js'
+export type { BasicCredentials } from './schemes/http-basic.js'
+export { http, httpBearer, httpDigest } from './schemes/http.js'
+export type { HttpBearerOptions, HttpCredentials, HttpOptions } from './schemes/http.js'
+export {
+  oauth2, oauth2AuthorizationCodeBearer, oauth2ClientCredentialsBearer, oauth2PasswordBearer
+} from './schemes/oauth2.js'
+export type {
+  OAuth2AuthorizationCodeOptions, OAuth2Flow, OAuth2Flows, OAuth2Options, OAuth2TokenOptions, ScopeDescriptions
+} from './schemes/oauth2.js'
+export { openIdConnect } from './schemes/open-id-connect.js'
+export type { OpenIdConnectOptions } from './schemes/open-id-connect.js'
+export { scheme } from './scheme.js'
+export type { SchemeCommonOptions, SchemeOptions } from './scheme.js'
+
+// dependencies
+export { anyOf, depends, optional, securityScopes } from './dependency.js'
+export type {
+  ChallengeParams, Dependency, DependsOptions, Hook, Needs, SecuritySchemeObject, Values
+} from './dependency.js'
+export type { RequiredScopes } from './scopes.js'
+
+// requirements
+export type { SecurityOption, SecurityValues } from './requirement.js'
+export type { SecurityHandler, SecurityIsInferredFromTheRoute, WithSecurity } from './types.js'
+export type { RouteSecurity, SecurityDecorator } from './decorator.js'
+export type { SecurityRequirement } from './openapi.js'
+export type { UndoOverride } from './runtime.js'
+
+// errors
+export { InsufficientScope, InvalidCredentialsRequest, NotAuthenticated, Unauthorized } from './errors.js'

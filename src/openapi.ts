@@ -1,0 +1,150 @@
+/**
+ * Writes a requirement down as OpenAPI does. Pure: from the tree that guards a route to the text that describes it.
+ *
+ * @see OpenAPI 3.0 and 3.1, Security Requirement Object
+ */
+import type { SchemeDefinition, View } from './dependency.js'
+import { union } from './scopes.js'
+
+/** A Security Requirement Object: every scheme in it, by name, with its scopes. */
+export type SecurityRequirement = Readonly<Record<string, readonly string[]>>
+
+/** The most alternatives that one requirement may have when it is written out. */
+export const MOST_ALTERNATIVES = 64
+
+type Alternative = ReadonlyMap<SchemeDefinition, readonly string[]>
+
+const ANYBODY: Alternative = new Map()
+
+/**
+ * The alternatives of a requirement: each names all that it takes.
+ *
+ * @param views all of them are required
+ * @param tooMany makes the error for a requirement of more than {@link MOST_ALTERNATIVES}
+ */
+export function alternativesOf (views: readonly View[], tooMany: () => Error): readonly Alternative[] {
+  return allOf(views, [], tooMany)
+}
+
+/**
+ * The `security` of an operation.
+ *
+ * @param version of the document, such as `3.1.0`
+ * @returns `undefined` where no alternative takes a scheme: such a guard adds nothing to the document
+ */
+export function securityOf (alternatives: readonly Alternative[], version: string): SecurityRequirement[] | undefined {
+  if (alternatives.every((alternative) => alternative.size === 0)) return undefined
+  const written = alternatives.map((alternative) => {
+    const scopes = new Map<string, readonly string[]>()
+    for (const [scheme, required] of alternative) {
+      scopes.set(scheme.schemeName, union(scopes.get(scheme.schemeName) ?? [], mayListScopes(scheme, version) ? required : []))
+    }
+    return Object.fromEntries([...scopes].map(([name, required]) => [name, [...required]]))
+  })
+  return distinct(written, requirementKey)
+}
+
+/** Whether any alternative requires a scope of anything. */
+export function requiresScopes (alternatives: readonly Alternative[]): boolean {
+  return alternatives.some((alternative) => [...alternative.values()].some((scopes) => scopes.length > 0))
+}
+
+/** The scopes that an OAuth 2 scheme lists, in all its flows; `null` where it lists none, or is none. */
+export function listedScopes ({ openapi }: SchemeDefinition): ReadonlySet<string> | null {
+  if (openapi.type !== 'oauth2') return null
+  const listed = new Set(flowsOf(openapi).flatMap(([, { scopes }]) => Object.keys(scopes ?? {})))
+  return listed.size === 0 ? null : listed
+}
+
+/**
+ * A Security Scheme Object as it stands in the document: relative addresses resolved, and with the scopes that are used
+ * where an OAuth 2 scheme lists none.
+ *
+ * @param prefix of the instance on which the plugin is registered
+ */
+export function schemeObject (
+  { openapi }: SchemeDefinition, prefix: string, used: Iterable<string> = []
+): Record<string, unknown> {
+  const written: Record<string, unknown> = { ...openapi }
+  if (typeof written['openIdConnectUrl'] === 'string') {
+    written['openIdConnectUrl'] = resolved(written['openIdConnectUrl'], prefix)
+  }
+  if (openapi.type !== 'oauth2') return written
+  const scopes = Object.fromEntries([...used].map((scope) => [scope, '']))
+  const listsNone = flowsOf(openapi).every(([, flow]) => Object.keys(flow.scopes ?? {}).length === 0)
+  written['flows'] = Object.fromEntries(flowsOf(openapi).map(([name, flow]) => [name, {
+    ...Object.fromEntries(Object.entries(flow).map(([key, value]) => [
+      key, key.endsWith('Url') && typeof value === 'string' ? resolved(value, prefix) : value
+    ])),
+    scopes: listsNone ? scopes : { ...flow.scopes }
+  }]))
+  return written
+}
+
+interface Flow { readonly scopes?: Readonly<Record<string, string>>, readonly [key: string]: unknown }
+
+function flowsOf ({ flows }: SchemeDefinition['openapi']): Array<[string, Flow]> {
+  return Object.entries((flows ?? {}) as Record<string, Flow>)
+}
+
+// Resolved as a browser would from any page below the prefix. What names its own origin stays as it is.
+function resolved (address: string, prefix: string): string {
+  const base = 'http://relative.invalid'
+  const url = new URL(address, `${base}${prefix}/`)
+  return url.origin === base ? url.href.slice(base.length) : address
+}
+
+// OpenAPI 3.0 §4.8.30: for other types the array MUST be empty. 3.1 lets it name roles.
+function mayListScopes ({ openapi: { type } }: SchemeDefinition, version: string): boolean {
+  return type === 'oauth2' || type === 'openIdConnect' || !version.startsWith('3.0')
+}
+
+function allOf (views: readonly View[], scopes: readonly string[], tooMany: () => Error): readonly Alternative[] {
+  return views.reduce<readonly Alternative[]>((before, view) => {
+    const here = alternativesOfView(view, scopes, tooMany)
+    return bounded(before.flatMap((one) => here.map((other) => merged(one, other))), tooMany)
+  }, [ANYBODY])
+}
+
+function alternativesOfView (
+  { definition, scopes: own }: View, outer: readonly string[], tooMany: () => Error
+): readonly Alternative[] {
+  const scopes = union(outer, own)
+  switch (definition.kind) {
+    case 'scopes': return [ANYBODY]
+    case 'scheme': return [new Map([[definition, scopes]])]
+    case 'resolver': return allOf(definition.needs.map(({ view }) => view), scopes, tooMany)
+    case 'anyOf': {
+      const either = definition.alternatives.flatMap((view) => alternativesOfView(view, scopes, tooMany))
+      return bounded(definition.absent === undefined ? either : [...either, ANYBODY], tooMany)
+    }
+  }
+}
+
+function merged (one: Alternative, other: Alternative): Alternative {
+  const both = new Map(one)
+  for (const [scheme, scopes] of other) both.set(scheme, union(both.get(scheme) ?? [], scopes))
+  return both
+}
+
+function bounded (alternatives: readonly Alternative[], tooMany: () => Error): readonly Alternative[] {
+  const different = distinct(alternatives, (alternative) => requirementKey(
+    Object.fromEntries([...alternative].map(([{ schemeName }, scopes]) => [schemeName, scopes]))))
+  if (different.length > MOST_ALTERNATIVES) throw tooMany()
+  return different
+}
+
+function requirementKey (requirement: SecurityRequirement): string {
+  return JSON.stringify(Object.entries(requirement)
+    .map(([name, scopes]) => [name, [...scopes].sort()] as const)
+    .sort(([one], [other]) => one < other ? -1 : 1))
+}
+
+// Each once, the first of equal ones.
+function distinct<T> (items: readonly T[], keyOf: (item: T) => string): T[] {
+  const seen = new Set<string>()
+  return items.filter((item) => {
+    const key = keyOf(item)
+    return !seen.has(key) && seen.add(key)
+  })
+}

@@ -1,0 +1,319 @@
+/**
+ * Flattens a tree of dependencies into a list of steps with places to go on at. All that can be known about a tree is
+ * worked out here, at start-up. Pure: it knows no request, no server and no particular scheme.
+ */
+import type { FastifyRequest } from 'fastify'
+import type { Definition, Need, SchemeDefinition, View } from './dependency.js'
+import { resolver } from './dependency.js'
+import { requiredScopes, union } from './scopes.js'
+import { children, schemesBelow } from './tree.js'
+
+/** What a cached value is known by, in every plan of one server: a dependency, and the scopes it is resolved for. */
+export interface CacheKey {
+  readonly definition: Definition
+  /** the scopes, for what takes them; `null` for what is the same whatever the scopes */
+  readonly scopes: readonly string[] | null
+}
+
+/** Where in a tree something can fail: all that a challenge for it needs. */
+export interface Place {
+  /** the schemes below the dependency that stands here, as declared */
+  readonly schemes: readonly SchemeDefinition[]
+  readonly scopes: readonly string[]
+  /** whether the schemes are not read here, because an override stands in */
+  readonly overridden: boolean
+}
+
+/** Where a failure goes: the dependencies that fail with it, and what is tried instead. */
+export interface FailureTarget {
+  readonly slots: readonly number[]
+  readonly alternatives: Alternatives | null
+  /** which of the alternatives failed */
+  readonly index: number
+}
+
+/** The alternatives of one `anyOf`. */
+export interface Alternatives {
+  readonly slot: number
+  /** the slots of the alternatives, in order */
+  readonly slots: number[]
+  /** where the code of each alternative begins */
+  readonly starts: number[]
+  end: number
+  /** the value of a request without credentials; `undefined` where that is an error */
+  readonly absent: unknown
+  /** every scheme that is read below, with the slot of what it reads */
+  readonly schemes: ReadonlyArray<{ readonly scheme: SchemeDefinition, readonly slot: number }>
+  readonly outer: FailureTarget
+}
+
+interface StepOf<Op extends string> {
+  readonly op: Op
+  readonly slot: number
+  readonly target: FailureTarget
+}
+
+/** Goes past what follows where the slot is filled. */
+export interface EnterStep extends StepOf<'enter'> { next: number }
+
+/** Reads credentials. */
+export interface ReadStep extends StepOf<'read'> {
+  readonly read: SchemeDefinition['read']
+  readonly place: Place
+}
+
+/** Calls a resolver with the values of its needs. */
+export interface ResolveStep extends StepOf<'resolve'> {
+  readonly resolve: (values: never, request: FastifyRequest) => unknown
+  /** the object of values, with what is known beforehand */
+  readonly template: Readonly<Record<string, unknown>>
+  readonly names: readonly string[]
+  readonly sources: readonly number[]
+  readonly late: boolean
+  readonly place: Place
+}
+
+/** Ends an alternative that passed: its value is the value of all. */
+export interface PassStep extends StepOf<'pass'> {
+  readonly source: number
+  next: number
+}
+
+export type Step = EnterStep | ReadStep | ResolveStep | PassStep
+
+/** A compiled tree. */
+export interface Plan {
+  readonly steps: readonly Step[]
+  /** how many slots a frame needs */
+  readonly size: number
+  /** by slot: what a value is shared under, or `null` for one that belongs to its place */
+  readonly keys: readonly (CacheKey | null)[]
+  /** by root: the slot of its value */
+  readonly roots: readonly number[]
+  readonly late: boolean
+}
+
+/** What stands in for a dependency. */
+export interface Replacement {
+  readonly needs: readonly Need[]
+  readonly resolve: (values: never, request: FastifyRequest) => unknown
+}
+
+/** What a plan asks of the server it is compiled for. */
+export interface PlanContext {
+  replacementOf(definition: Definition): Replacement | undefined
+  /** The one object that stands for this definition with these scopes, seen with these originals, on this server. */
+  keyOf(definition: Definition, scopes: readonly string[] | null, originals: readonly Definition[]): CacheKey
+}
+
+/**
+ * Compiles a tree.
+ *
+ * @param roots what is required, in order: all of it
+ */
+export function compile (roots: readonly View[], context: PlanContext): Plan {
+  return new Compiler(context).compile(roots)
+}
+
+// A place where a value is expected. `certain` are the slots that are filled whenever control comes here.
+interface Site {
+  readonly scopes: readonly string[]
+  readonly target: FailureTarget
+  readonly certain: Set<number>
+  /** the dependencies that are being replaced around here: a replacement that needs the original gets the original */
+  readonly originals: readonly Definition[]
+  /** what the challenges around here are of, where that is not the tree itself */
+  readonly declared: readonly SchemeDefinition[] | null
+}
+
+type Operand = { readonly slot: number } | { readonly constant: unknown }
+
+class Compiler {
+  readonly #context: PlanContext
+  readonly #steps: Step[] = []
+  readonly #keys: (CacheKey | null)[] = []
+  readonly #shared = new Map<CacheKey, number>()
+  #late = false
+
+  constructor (context: PlanContext) {
+    this.#context = context
+  }
+
+  compile (roots: readonly View[]): Plan {
+    const site: Site = {
+      scopes: [],
+      target: { slots: [], alternatives: null, index: 0 },
+      certain: new Set(),
+      originals: [],
+      declared: null
+    }
+    const slots = roots.map((view) => this.#slotOf(this.#view(view, site)))
+    return { steps: this.#steps, size: this.#keys.length, keys: this.#keys, roots: slots, late: this.#late }
+  }
+
+  #view (view: View, site: Site): Operand {
+    const scopes = union(site.scopes, view.scopes)
+    const { definition } = view
+    if (definition.kind === 'scopes') return { constant: requiredScopes(scopes) }
+
+    const replacement = site.originals.includes(definition) ? undefined : this.#context.replacementOf(definition)
+    const slot = view.cached ? this.#sharedSlot(definition, scopes, site.originals) : this.#newSlot(null)
+    if (site.certain.has(slot)) return { slot }
+
+    const here = { ...site, scopes }
+    if (replacement !== undefined) {
+      this.#resolver(slot, resolver(replacement.needs, replacement.resolve), {
+        ...here,
+        originals: [...site.originals, definition],
+        declared: site.declared ?? schemesBelow(view)
+      }, view)
+    } else if (definition.kind === 'scheme') {
+      this.#steps.push({ op: 'read', slot, target: site.target, read: definition.read, place: place(view, here) })
+    } else if (definition.kind === 'resolver') {
+      this.#resolver(slot, definition, here, view)
+    } else {
+      this.#anyOf(slot, definition, here)
+    }
+    site.certain.add(slot)
+    return { slot }
+  }
+
+  #resolver (
+    slot: number,
+    { needs, resolve, late }: { needs: readonly Need[], resolve: ResolveStep['resolve'], late: boolean },
+    site: Site,
+    view: View
+  ): void {
+    const enter = this.#enter(slot, site)
+    const inner = { ...site, target: { ...site.target, slots: [slot, ...site.target.slots] } }
+    const template: Record<string, unknown> = {}
+    const names: string[] = []
+    const sources: number[] = []
+    for (const { name, view } of needs) {
+      const operand = this.#view(view, inner)
+      template[name] = 'constant' in operand ? operand.constant : undefined
+      if ('constant' in operand) continue
+      names.push(name)
+      sources.push(operand.slot)
+    }
+    this.#steps.push({
+      op: 'resolve', slot, target: site.target, resolve, template, names, sources, late, place: place(view, site)
+    })
+    enter.next = this.#steps.length
+    this.#late ||= late
+  }
+
+  #anyOf (slot: number, definition: Definition & { kind: 'anyOf' }, site: Site): void {
+    const enter = this.#enter(slot, site)
+    const alternatives: Alternatives = {
+      slot,
+      slots: [],
+      starts: [],
+      end: 0,
+      absent: definition.absent,
+      schemes: this.#schemesReadBelow(definition, site.originals),
+      outer: { ...site.target, slots: [slot, ...site.target.slots] }
+    }
+    const passes = definition.alternatives.map((view, index) => {
+      alternatives.starts.push(this.#steps.length)
+      const target = { slots: [], alternatives, index }
+      const source = this.#slotOf(this.#view(view, { ...site, target, certain: new Set(site.certain) }))
+      alternatives.slots.push(source)
+      const pass: PassStep = { op: 'pass', slot, target, source, next: 0 }
+      this.#steps.push(pass)
+      return pass
+    })
+    alternatives.end = this.#steps.length
+    for (const step of [enter, ...passes]) step.next = alternatives.end
+  }
+
+  #enter (slot: number, site: Site): EnterStep {
+    const step: EnterStep = { op: 'enter', slot, target: site.target, next: 0 }
+    this.#steps.push(step)
+    return step
+  }
+
+  // A value that is known beforehand, where a slot is wanted.
+  #slotOf (operand: Operand): number {
+    if ('slot' in operand) return operand.slot
+    const slot = this.#newSlot(null)
+    const { constant } = operand
+    this.#steps.push({
+      op: 'resolve',
+      slot,
+      target: { slots: [], alternatives: null, index: 0 },
+      resolve: () => constant,
+      template: {},
+      names: [],
+      sources: [],
+      late: false,
+      place: { schemes: [], scopes: [], overridden: false }
+    })
+    return slot
+  }
+
+  #newSlot (key: CacheKey | null): number {
+    return this.#keys.push(key) - 1
+  }
+
+  #sharedSlot (definition: Definition, scopes: readonly string[], originals: readonly Definition[]): number {
+    const seen = originals.filter((original) => this.#reaches(definition, original, originals))
+    const key = this.#context.keyOf(definition, this.#takesScopes(definition, originals) ? scopes : null, seen)
+    const known = this.#shared.get(key)
+    if (known !== undefined) return known
+    const slot = this.#newSlot(key)
+    this.#shared.set(key, slot)
+    return slot
+  }
+
+  // The tree as it will be resolved: with replacements, and with the originals where those are asked for.
+  #childrenOf (definition: Definition, originals: readonly Definition[]): [readonly View[], readonly Definition[]] {
+    const replacement = originals.includes(definition) ? undefined : this.#context.replacementOf(definition)
+    return replacement === undefined
+      ? [children(definition), originals]
+      : [replacement.needs.map(({ view }) => view), [...originals, definition]]
+  }
+
+  #takesScopes (definition: Definition, originals: readonly Definition[]): boolean {
+    return this.#some(definition, originals, ({ kind }) => kind === 'scopes')
+  }
+
+  #reaches (definition: Definition, wanted: Definition, originals: readonly Definition[]): boolean {
+    return this.#some(definition, originals, (found) => found === wanted)
+  }
+
+  #schemesReadBelow (definition: Definition, originals: readonly Definition[]): Alternatives['schemes'] {
+    const found: Array<{ scheme: SchemeDefinition, slot: number }> = []
+    this.#some(definition, originals, (below, isReplaced) => {
+      if (below.kind === 'scheme' && !isReplaced) {
+        found.push({ scheme: below, slot: this.#sharedSlot(below, [], originals) })
+      }
+      return false
+    })
+    return found
+  }
+
+  // Whether a test holds anywhere in a tree. Each dependency is looked at once for each set of originals.
+  #some (
+    definition: Definition,
+    originals: readonly Definition[],
+    test: (below: Definition, isReplaced: boolean) => boolean,
+    done = new Map<readonly Definition[], Set<Definition>>()
+  ): boolean {
+    const known = done.get(originals)
+    if (known?.has(definition)) return false
+    if (known === undefined) done.set(originals, new Set([definition]))
+    else known.add(definition)
+    const [below, seen] = this.#childrenOf(definition, originals)
+    return test(definition, seen !== originals) ||
+      below.some((child) => this.#some(child.definition, seen, test, done))
+  }
+}
+
+function place (view: View, site: Site): Place {
+  return {
+    schemes: site.declared ?? schemesBelow(view),
+    scopes: site.scopes,
+    overridden: site.declared !== null
+  }
+}

@@ -1,0 +1,160 @@
+/** The plugin: wires the parts into one Fastify instance. */
+import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
+import fastifySwagger from '@fastify/swagger'
+import type { FastifySwaggerUiOptions } from '@fastify/swagger-ui'
+import fastifySwaggerUi from '@fastify/swagger-ui'
+import fastifyCookie from '@fastify/cookie'
+import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify'
+import fp from 'fastify-plugin'
+import type { SecurityDecorator } from './decorator.js'
+import { decoratorOf } from './decorator.js'
+import { describe, kRuntime } from './dependency.js'
+import { Documents } from './document.js'
+import { HandWrittenSecurity, RegistrationRefused } from './errors.js'
+import type { SecurityOption } from './requirement.js'
+import { readRequirement } from './requirement.js'
+import { armRoute, kDocs } from './route.js'
+import { kFrame } from './run.js'
+import type { RuntimeOptions } from './runtime.js'
+import { Runtime, securityValues } from './runtime.js'
+import { checkRealm, refusalOf } from './scheme.js'
+import type { Armourer } from './watch.js'
+import { kArm, watchOf } from './watch.js'
+
+/** Options of the plugin. */
+export interface FastifySecurityOptions {
+  /** The realm of every challenge whose scheme has none of its own. Printable ASCII. Default: `api` */
+  readonly realm?: string
+  /** Handed on to @fastify/swagger, whose document is OpenAPI 3.1 by default; `false` leaves it out. */
+  readonly swagger?: FastifyDynamicSwaggerOptions | false
+  /** Handed on to @fastify/swagger-ui, at `/docs` by default; `false` leaves it out. `security` guards the docs themselves. */
+  readonly swaggerUi?: (FastifySwaggerUiOptions & { readonly security?: SecurityOption }) | false
+  /** `'allow'`: scopes that nothing here checks are let through, for those who check them in a gateway. Default: `'error'` */
+  readonly onUncheckedScopes?: 'error' | 'allow'
+  /** `'allow'`: a `schema.security` written by hand stays, for a gradual move. Default: `'error'` */
+  readonly onHandWrittenSecurity?: 'error' | 'allow'
+  /**
+   * `'error'`: the app does not start with a route that neither declares security nor has it required around it. A
+   * function does the same, and lets those pass for which it returns `true`. Default: `'allow'`
+   */
+  readonly onUndeclaredRoute?: 'error' | 'allow' | ((route: RouteOptions) => boolean)
+}
+
+async function fastifySecurity (fastify: FastifyInstance, options: FastifySecurityOptions): Promise<void> {
+  const runtime = new Runtime(runtimeOptions(options, fastify.prefix))
+  if (kRuntime in fastify) {
+    throw new RegistrationRefused('fastify-security is registered here already: once for a context and all below it is enough')
+  }
+  checkAge(fastify)
+  const { swagger, swaggerUi } = options
+  const hadSwagger = 'swagger' in fastify
+  if (hadSwagger && typeof swagger === 'object') {
+    throw new RegistrationRefused('@fastify/swagger is registered here already: the option swagger has no effect, leave it out')
+  }
+  const documents = new Documents(runtime)
+  decorate(fastify, runtime, documents)
+  await loadCookieParser(fastify)
+  const makesDocument = !hadSwagger && swagger !== false
+  if (makesDocument) await registerSwagger(fastify, swagger ?? {}, runtime)
+  documents.attach(fastify)
+  if (swaggerUi !== false && (makesDocument || swaggerUi !== undefined)) await registerSwaggerUi(fastify, swaggerUi ?? {})
+}
+
+/**
+ * The security of FastAPI, for Fastify.
+ *
+ * @example
+ * await app.register(fastifySecurity)
+ * app.get('/users/me', { security: { user: currentUser } }, async (request) => request.security.user)
+ */
+export default fp(fastifySecurity, { fastify: '5.x', name: 'fastify-security' })
+
+function runtimeOptions (options: FastifySecurityOptions, prefix: string): RuntimeOptions {
+  const { realm = 'api', onUncheckedScopes = 'error', onHandWrittenSecurity = 'error', onUndeclaredRoute = 'allow' } = options
+  const refuse = refusalOf('fastify-security')
+  checkRealm(realm, refuse)
+  checkSwitch('onUncheckedScopes', onUncheckedScopes, refuse)
+  checkSwitch('onHandWrittenSecurity', onHandWrittenSecurity, refuse)
+  return {
+    realm,
+    onUncheckedScopes,
+    onHandWrittenSecurity,
+    mayBeUndeclared: undeclaredOption(onUndeclaredRoute, refuse),
+    prefix,
+    openapiVersion: null
+  }
+}
+
+function decorate (fastify: FastifyInstance, runtime: Runtime, documents: Documents): void {
+  const armourer: Armourer = {
+    arm (record) {
+      documents.attach(record.instance)
+      armRoute(runtime, record)
+    },
+    judgeUndeclared: (route) => runtime.judgeUndeclared(route)
+  }
+  // Fastify's types take strings alone; its code takes any key.
+  fastify.decorate(kRuntime as unknown as string, runtime)
+  fastify.decorate(kArm as unknown as string, armourer)
+  fastify.decorate('security', {
+    getter (this: FastifyInstance): SecurityDecorator { return decoratorOf(this, runtime) }
+  })
+  fastify.decorateRequest(kFrame as unknown as string, null)
+  fastify.decorateRequest('security', {
+    getter (this: FastifyRequest) { return securityValues(this) as Record<never, never> }
+  })
+}
+
+// An instance that is older than this module told nobody of its routes.
+function checkAge (fastify: FastifyInstance): void {
+  const { records } = watchOf(fastify)
+  const routes = fastify.printRoutes({ commonPrefix: false })
+  // @fastify/cors' answer to preflights is not to be guarded anyway.
+  if (records.length > 0 || routes === '(empty tree)' || /^└── \*? ?\(OPTIONS\)\n$/.test(routes)) return
+  throw new RegistrationRefused('This app was made before fastify-security was loaded, and has routes that it did not see: ' +
+    'load the module before the app is made, or register the plugin before the routes')
+}
+
+function checkSwitch (name: string, value: unknown, refuse: (problem: string) => Error): void {
+  if (value !== 'error' && value !== 'allow') throw refuse(`${name} is ${describe(value)}: "error" or "allow" is wanted`)
+}
+
+function undeclaredOption (
+  option: unknown, refuse: (problem: string) => Error
+): (route: RouteOptions) => boolean {
+  if (typeof option === 'function') return (route) => (option as (route: RouteOptions) => unknown)(route) === true
+  checkSwitch('onUndeclaredRoute', option, refuse)
+  return () => option === 'allow'
+}
+
+// @fastify/cookie loads its parser when it is registered, wherever that is: in a context of its own it adds nothing to
+// the routes. Schemes call the parser that it exports.
+async function loadCookieParser (fastify: FastifyInstance): Promise<void> {
+  if (fastify.hasDecorator('parseCookie')) return
+  await fastify.register(async (context) => { await context.register(fastifyCookie, { hook: false }) })
+}
+
+async function registerSwagger (
+  fastify: FastifyInstance, options: FastifyDynamicSwaggerOptions, runtime: Runtime
+): Promise<void> {
+  const openapi = { openapi: '3.1.0', info: { title: 'API', version: '1.0.0' }, ...options.openapi }
+  runtime.options.openapiVersion = openapi.openapi
+  if (runtime.options.onHandWrittenSecurity === 'error' && (options.openapi?.security ?? []).length > 0) {
+    throw new HandWrittenSecurity('The option swagger.openapi.security would show a lock on every operation that nothing enforces: use app.security.require')
+  }
+  await fastify.register(fastifySwagger, { ...options, openapi } as FastifyDynamicSwaggerOptions)
+}
+
+async function registerSwaggerUi (
+  fastify: FastifyInstance, { security = false, ...options }: FastifySwaggerUiOptions & { security?: SecurityOption }
+): Promise<void> {
+  const requirement = readRequirement(security, 'swaggerUi.security')
+  // In a context of their own the docs' routes are told from all others.
+  await fastify.register(async (docs) => {
+    docs.decorate(kDocs as unknown as string, requirement)
+    await docs.register(fastifySwaggerUi, { routePrefix: '/docs', ...options })
+    // @fastify/helmet's users read it where the plugin is registered.
+    const { swaggerCSP } = docs
+    if (!fastify.hasDecorator('swaggerCSP')) fastify.decorate('swaggerCSP', swaggerCSP)
+  })
+}

@@ -1,0 +1,97 @@
+/**
+ * Reads what a route, or `require`, declares: an object is all of, an array is any of, `false` is public. What is no
+ * requirement is refused here, with a message that names the place and the mend.
+ */
+import type { Needs, ResolverDefinition, Values, View } from './dependency.js'
+import { describe, firstOf, isPlainObject, needsOf, plainView, resolver, viewOf } from './dependency.js'
+import { InvalidRequirement, UncheckedScopes, UnknownScope } from './errors.js'
+import { listedScopes } from './openapi.js'
+import { union } from './scopes.js'
+import { children } from './tree.js'
+
+/** What a route may say of itself: all of an object, any of an array, or `false`, public. */
+export type SecurityOption = false | Needs | readonly Needs[]
+
+/** The values that a requirement resolves to: of an array, those of the alternative that passed. */
+export type SecurityValues<S> = S extends readonly (infer Alternative)[]
+  ? Alternative extends Needs ? Values<Alternative> : never
+  : S extends Needs ? Values<S> : Record<never, never>
+
+/** What `request.security` is where nothing was declared, or nobody had to be known. */
+export const NOBODY: Readonly<Record<string, never>> = Object.freeze(Object.create(null))
+
+const identity: ResolverDefinition['resolve'] = (values) => values
+
+/**
+ * Reads a requirement.
+ *
+ * @param option what was declared
+ * @param where names the place in a message: `GET /users: security`
+ * @returns `null` for a place that is declared public
+ * @throws `FST_SECURITY_INVALID_REQUIREMENT`
+ */
+export function readRequirement (option: unknown, where: string): View | null {
+  if (option === false) return null
+  if (!Array.isArray(option)) return allOf(option, where)
+
+  const named = option.filter((alternative) => !isEmptyObject(alternative))
+  if (named.length === 0) {
+    throw new InvalidRequirement(`${where} requires nothing: write { name: dependency } for what it takes, or false if it is public`)
+  }
+  const views = named.map((alternative, index) => allOf(alternative, `${where}, alternative ${index + 1}`))
+  const isOptional = named.length < option.length
+  return plainView(firstOf(views, isOptional ? NOBODY : undefined))
+}
+
+/**
+ * Judges every place where scopes are put.
+ *
+ * @param mayBeUnchecked whether scopes that nothing checks are let through, for those who check them in a gateway
+ * @throws `FST_SECURITY_UNCHECKED_SCOPES`, `FST_SECURITY_UNKNOWN_SCOPE`
+ */
+export function checkScopes (view: View, where: string, mayBeUnchecked: boolean, outer: readonly string[] = []): void {
+  const scopes = union(outer, view.scopes)
+  if (view.scopes.length > 0 && !mayBeUnchecked && !takesScopes(view)) {
+    throw new UncheckedScopes(`${where}: nothing checks the scopes "${view.scopes.join(' ')}": the dependency that they are put on, ` +
+      'or something it needs, has to need securityScopes, in every alternative. Where a gateway checks them, register ' +
+      "the plugin with onUncheckedScopes: 'allow'")
+  }
+  if (view.definition.kind === 'scheme') {
+    const listed = listedScopes(view.definition)
+    const unknown = listed === null ? [] : scopes.filter((scope) => !listed.has(scope))
+    if (unknown.length > 0) {
+      throw new UnknownScope(`${where}: the scheme "${view.definition.schemeName}" does not list the scopes "${unknown.join(' ')}": ` +
+        `add them to its option scopes, or correct them to one of "${[...listed!].join(' ')}"`)
+    }
+  }
+  for (const child of children(view.definition)) checkScopes(child, where, mayBeUnchecked, scopes)
+}
+
+// Whether scopes put here are checked: by the dependency or something it needs; of alternatives, by every one.
+function takesScopes ({ definition }: View): boolean {
+  switch (definition.kind) {
+    case 'scopes': return true
+    case 'scheme': return false
+    case 'resolver': return definition.needs.some(({ view }) => takesScopes(view))
+    case 'anyOf': return definition.alternatives.every(takesScopes)
+  }
+}
+
+function allOf (option: unknown, where: string): View {
+  if (viewOf(option) !== null) {
+    throw new InvalidRequirement(`${where} is a bare dependency: give its value a name, { user: dependency }`)
+  }
+  if (option === undefined || option === null) {
+    throw new InvalidRequirement(`${where} is ${describe(option)}: a misspelt import, or two modules that import each other? ` +
+      'Leave the option out where nothing is declared, or write false if it is public')
+  }
+  if (isEmptyObject(option)) {
+    throw new InvalidRequirement(`${where} requires nothing: write { name: dependency } for what it takes, or false if it is public`)
+  }
+  const members = needsOf(option, (problem) => new InvalidRequirement(`${where}: ${problem}`))
+  return plainView(resolver(members, identity))
+}
+
+function isEmptyObject (option: unknown): boolean {
+  return isPlainObject(option) && Object.keys(option).length === 0
+}

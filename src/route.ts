@@ -1,0 +1,146 @@
+/**
+ * Arms a route: puts together what is required of it, guards it with that, and notes the same for the document. One
+ * value makes both.
+ */
+import type { FastifyInstance } from 'fastify'
+import type { View } from './dependency.js'
+import { viewOf } from './dependency.js'
+import { HandWrittenSecurity, HookTooEarly, InvalidRequirement } from './errors.js'
+import { keepOutOfLog } from './log.js'
+import type { SecurityRequirement } from './openapi.js'
+import { requiresScopes, securityOf } from './openapi.js'
+import { readRequirement } from './requirement.js'
+import type { RouteGuard, Runtime } from './runtime.js'
+import { kSchemes } from './runtime.js'
+import { schemesBelow } from './tree.js'
+import type { RouteRecord } from './watch.js'
+import { install, nameOf } from './watch.js'
+
+/** Where an instance keeps what is required of all routes in its context. `null`: declared public. */
+export const kRequired = Symbol.for('fastify-security.required')
+
+/** Where the instance of the docs keeps what is required of them. */
+export const kDocs = Symbol.for('fastify-security.docs')
+
+/** What is declared of a route. */
+export interface RouteState {
+  readonly runtime: Runtime
+  /** as declared: `undefined` where nothing was */
+  readonly isPublic: boolean
+  readonly isDeclared: boolean
+  readonly needsScopes: boolean
+  /** the `security` of the operation, for a version of OpenAPI; `undefined` where the guard takes no scheme */
+  securityFor(version: string): SecurityRequirement[] | undefined
+  /** what stands in the route's schema: the same array until the end, so that copies of the schema tell the same */
+  readonly written: SecurityRequirement[] | null
+}
+
+/** Guards a route with what is declared of it. */
+export function armRoute (runtime: Runtime, record: RouteRecord): void {
+  const { options, instance } = record
+  const name = `Route ${nameOf(record)}`
+  const { own, around } = requirementsOf(record, name)
+  const views = own === null ? around : [...around, own]
+  const hooks = hookViews(record, name)
+  checkByHand(runtime, record, name)
+
+  const declared = [...views, ...hooks]
+  const alternatives = declared.length === 0 ? [] : runtime.declare(declared, name)
+  const securityFor = (version: string): SecurityRequirement[] | undefined => securityOf(alternatives, version)
+  const isPublic = declared.length === 0 && isDeclaredPublic(record)
+  const written = declared.length === 0 ? (isPublic ? [] : null) : securityFor(runtime.options.openapiVersion ?? '3.1.0') ?? null
+
+  const state: RouteState = {
+    runtime,
+    isPublic,
+    isDeclared: isPublic || declared.length > 0,
+    needsScopes: requiresScopes(alternatives),
+    securityFor,
+    written
+  }
+  record.state = state
+  record.judge = judgeRoute
+  if (written !== null) options.schema = { ...options.schema, security: written }
+  if (declared.length > 0) guardRoute(runtime.guard(views, own === null ? -1 : views.length - 1), record, declared, instance)
+}
+
+/** What is required of a route that is registered in a context now. `null` at the end: declared public. */
+export function requiredAround (instance: FastifyInstance): ReadonlyArray<View | null> {
+  const levels: ReadonlyArray<View | null>[] = []
+  // The contexts around a context are its prototypes.
+  for (let at: object | null = instance; at !== null; at = Object.getPrototypeOf(at)) {
+    if (Object.hasOwn(at, kRequired)) levels.unshift((at as { [kRequired]: View[] })[kRequired])
+  }
+  return levels.flat()
+}
+
+function guardRoute (
+  guard: RouteGuard, record: RouteRecord, declared: readonly View[], instance: FastifyInstance
+): void {
+  const { options } = record
+  const schemes = schemesBelow(...declared)
+  options.config = { ...options.config, [kSchemes]: schemes } as NonNullable<typeof options.config>
+  keepOutOfLog(options, instance, schemes)
+  if (guard.views.length === 0) return
+  install(record, 'onRequest', guard.onRequest)
+  if (guard.preHandler !== null) install(record, 'preHandler', guard.preHandler)
+}
+
+function requirementsOf (record: RouteRecord, name: string): { own: View | null, around: readonly View[] } {
+  const { instance, isDeclared, security } = record
+  const docs = docsRequirement(instance)
+  if (docs !== undefined) return { own: docs, around: [] }
+  const own = isDeclared ? readRequirement(security, `${name}: security`) : null
+  if ((isDeclared && own === null) || (!isDeclared && isPreflight(record))) return { own: null, around: [] }
+  const required = requiredAround(instance)
+  return { own, around: required.slice(required.lastIndexOf(null) + 1) as View[] }
+}
+
+// Public because somebody said so, and not because nobody said anything.
+function isDeclaredPublic (record: RouteRecord): boolean {
+  return record.security === false || docsRequirement(record.instance) !== undefined || isPreflight(record) ||
+    requiredAround(record.instance).includes(null)
+}
+
+function docsRequirement (instance: FastifyInstance): View | null | undefined {
+  return (instance as { [kDocs]?: View | null })[kDocs]
+}
+
+// A browser sends no credentials with a preflight, which the route of @fastify/cors answers, and nothing else.
+function isPreflight ({ options, instance }: RouteRecord): boolean {
+  return options.method === 'OPTIONS' && options.url.endsWith('*') && instance.hasRequestDecorator('corsPreflightEnabled')
+}
+
+function hookViews ({ hooks }: RouteRecord, name: string): View[] {
+  return hooks.map(({ hook, dependency }) => {
+    const view = viewOf(dependency)!
+    if (hook !== 'onRequest' && hook !== 'preValidation' && hook !== 'preHandler') {
+      throw new InvalidRequirement(`${name}: a dependency stands in ${hook}: it can be an onRequest, preValidation or preHandler hook, and no other`)
+    }
+    if (view.definition.late && hook !== 'preHandler') {
+      throw new HookTooEarly(`${name}: a dependency that is resolved at preHandler stands in ${hook}: move it to preHandler, or declare it in security`)
+    }
+    return view
+  })
+}
+
+function checkByHand ({ options: { onHandWrittenSecurity } }: Runtime, { options }: RouteRecord, name: string): void {
+  if (onHandWrittenSecurity === 'error' && isByHand(options.schema?.security)) {
+    throw new HandWrittenSecurity(`${name}: schema.security is written by hand: a lock in the document that nothing enforces. Declare the route's ` +
+      "security instead, or register the plugin with onHandWrittenSecurity: 'allow' while you move")
+  }
+}
+
+function isByHand (security: unknown): boolean {
+  return security !== undefined && !(Array.isArray(security) && security.length === 0)
+}
+
+// What only the whole app can show.
+function judgeRoute (record: RouteRecord): string | null {
+  const { runtime, written, isDeclared } = record.state as RouteState
+  const byHand = record.options.schema?.security
+  if (written === null && runtime.options.onHandWrittenSecurity === 'error' && isByHand(byHand)) {
+    return 'another plugin wrote schema.security by hand: a lock in the document that nothing enforces'
+  }
+  return isDeclared ? null : runtime.judgeUndeclared(record.options)
+}

@@ -1,0 +1,268 @@
+/**
+ * One registration of the plugin: its options, its overrides, its schemes, and the guards of its routes.
+ */
+import type { FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import { isDeepStrictEqual } from 'node:util'
+import { putOnReply } from './challenges.js'
+import type { Definition, HookRuntime, SchemeDefinition, View } from './dependency.js'
+import { describe, viewOf } from './dependency.js'
+import { HookTooEarly, InvalidOption, SchemeConflict, TooManyAlternatives } from './errors.js'
+import { alternativesOf, MOST_ALTERNATIVES, schemeObject } from './openapi.js'
+import type { CacheKey, Plan, PlanContext, Replacement } from './plan.js'
+import { compile } from './plan.js'
+import { checkScopes, NOBODY } from './requirement.js'
+import type { Failure } from './run.js'
+import { Frame, frameOf } from './run.js'
+import { schemesBelow } from './tree.js'
+
+/** Where a route's `config` says which schemes its requirement has. */
+export const kSchemes = Symbol.for('fastify-security.schemes')
+
+/** A hook of Fastify's, in its callback form: a request is guarded without one promise where nothing is asynchronous. */
+export type HookFunction = (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void) => void
+
+/** Guards with one requirement. */
+export interface Guard {
+  readonly onRequest: HookFunction
+  /** what is left for after the body; `null` where nothing is */
+  readonly preHandler: HookFunction | null
+}
+
+/** The options that a runtime goes by. */
+export interface RuntimeOptions {
+  readonly realm: string
+  readonly onUncheckedScopes: 'error' | 'allow'
+  readonly onHandWrittenSecurity: 'error' | 'allow'
+  /** what is said of a route of which nothing is declared: `true` lets it pass */
+  readonly mayBeUndeclared: (route: RouteOptions) => boolean
+  /** the prefix of the instance on which the plugin is registered */
+  readonly prefix: string
+  /** of the document: `3.1.0`, say. `null` until a document of the user's own tells */
+  openapiVersion: string | null
+}
+
+/** A scheme as the document is to show it, with the scopes that are used of it. */
+export interface DocumentedScheme {
+  readonly scheme: SchemeDefinition
+  readonly usedScopes: Set<string>
+}
+
+/** What calling takes an override back. */
+export type UndoOverride = (() => void) & Disposable
+
+interface Override { readonly definition: Definition, readonly replacement: Replacement }
+
+export class Runtime implements PlanContext, HookRuntime {
+  /** by name */
+  readonly schemes = new Map<string, DocumentedScheme>()
+  readonly #keys = new Map<Definition, CacheKey[]>()
+  readonly #originals = new WeakMap<CacheKey, readonly Definition[]>()
+  readonly #overrides: Override[] = []
+  readonly #hooks = new WeakMap<View, RouteGuard>()
+  #generation = 0
+
+  constructor (readonly options: RuntimeOptions) {}
+
+  /** Counts the changes of what stands in for what: a plan is good for the generation that it was compiled in. */
+  get generation (): number {
+    return this.#generation
+  }
+
+  /**
+   * Judges what is declared in one place, and enters its schemes.
+   *
+   * @param views all of them are required
+   * @param where names the place in a message
+   * @throws the start-up errors of a single call
+   */
+  declare (views: readonly View[], where: string): ReturnType<typeof alternativesOf> {
+    for (const view of views) checkScopes(view, where, this.options.onUncheckedScopes === 'allow')
+    const alternatives = alternativesOf(views, () => new TooManyAlternatives(
+      `${where}: written out, the requirement has more than ${MOST_ALTERNATIVES} alternatives: split the route, or let one dependency decide`))
+    for (const scheme of schemesBelow(...views)) this.#enter(scheme, where)
+    for (const alternative of alternatives) {
+      for (const [{ schemeName }, scopes] of alternative) {
+        for (const scope of scopes) this.schemes.get(schemeName)!.usedScopes.add(scope)
+      }
+    }
+    return alternatives
+  }
+
+  /** What is wrong with a route of which nothing is declared, where that is wrong. */
+  judgeUndeclared (route: RouteOptions): string | null {
+    return this.options.mayBeUndeclared(route)
+      ? null
+      : "it declares no security, and nothing is required around it: say who may call it, or security: false if it is public (onUndeclaredRoute: 'error')"
+  }
+
+  /**
+   * Makes what guards a route.
+   *
+   * @param own which of the views is the route's own; below zero where none is
+   */
+  guard (views: readonly View[], own = -1): RouteGuard {
+    return new RouteGuard(this, views, own)
+  }
+
+  /** Resolves a dependency that stands as a hook. */
+  runHook (view: View, request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void {
+    let guard = this.#hooks.get(view)
+    if (guard === undefined) {
+      // `addHook` shows its functions to nobody: what a route would be refused for at start-up is refused here.
+      checkScopes(view, 'A dependency used as a hook', this.options.onUncheckedScopes === 'allow')
+      guard = this.guard([view])
+      this.#hooks.set(view, guard)
+    }
+    guard.all(request, reply, done)
+  }
+
+  /** Puts something in place of a dependency. */
+  override (dependency: unknown, replacement: unknown): UndoOverride {
+    const view = viewOf(dependency)
+    if (view === null) throw new InvalidOption(`override: the first argument is ${describe(dependency)}, and no dependency`)
+    if (replacement === undefined) throw new InvalidOption('override: undefined is no value')
+    const override = { definition: view.definition, replacement: replacementOf(view, replacement) }
+    this.#overrides.push(override)
+    this.#generation++
+    const undo = (): void => {
+      const index = this.#overrides.indexOf(override)
+      if (index < 0) return
+      this.#overrides.splice(index, 1)
+      this.#generation++
+    }
+    return Object.assign(undo, { [Symbol.dispose]: undo })
+  }
+
+  replacementOf (definition: Definition): Replacement | undefined {
+    return this.#overrides.findLast((override) => override.definition === definition)?.replacement
+  }
+
+  keyOf (definition: Definition, scopes: readonly string[] | null, originals: readonly Definition[]): CacheKey {
+    const keys = this.#keys.get(definition) ?? []
+    const known = keys.find((key) => isSameSet(key.scopes, scopes) && isSameSet(this.#originals.get(key)!, originals))
+    if (known !== undefined) return known
+    const key = { definition, scopes }
+    this.#originals.set(key, originals)
+    this.#keys.set(definition, [...keys, key])
+    return key
+  }
+
+  #enter (scheme: SchemeDefinition, where: string): void {
+    const known = this.schemes.get(scheme.schemeName)
+    if (known === undefined) {
+      this.schemes.set(scheme.schemeName, { scheme, usedScopes: new Set() })
+    } else if (!this.#isSame(known.scheme, scheme)) {
+      throw new SchemeConflict(`${where}: there is another scheme named "${scheme.schemeName}", and the document could show ` +
+        'only one of them: give one a schemeName of its own')
+    }
+  }
+
+  #isSame (one: SchemeDefinition, other: SchemeDefinition): boolean {
+    if (one === other) return true
+    const { prefix } = this.options
+    return isDeepStrictEqual(schemeObject(one, prefix), schemeObject(other, prefix))
+  }
+}
+
+/** Guards a route with all that is required of it. */
+export class RouteGuard implements Guard {
+  readonly onRequest: HookFunction
+  readonly preHandler: HookFunction | null
+  /** Resolves everything at once: for a dependency that is a hook by itself. */
+  readonly all: HookFunction
+  readonly schemes: readonly SchemeDefinition[]
+  #plan: Plan | null = null
+  #generation = 0
+
+  constructor (readonly runtime: Runtime, readonly views: readonly View[], readonly own: number) {
+    this.schemes = schemesBelow(...views)
+    const isLate = views.some(({ definition }) => definition.late)
+    this.onRequest = (request, reply, done) => { this.#start(request, reply, done, isLate) }
+    this.all = (request, reply, done) => { this.#start(request, reply, done, false) }
+    this.preHandler = isLate ? (request, reply, done) => { this.#finish(request, reply, done) } : null
+    this.#compiled()
+  }
+
+  #compiled (): Plan {
+    if (this.#plan === null || this.#generation !== this.runtime.generation) {
+      this.#generation = this.runtime.generation
+      this.#plan = compile(this.views, this.runtime)
+    }
+    return this.#plan
+  }
+
+  #start (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void, early: boolean): void {
+    new GuardFrame(this.#compiled(), request, reply, this, done).run(early)
+  }
+
+  #finish (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void {
+    const frame = this.#frameOf(request)
+    if (frame === null) {
+      this.#start(request, reply, done, false)
+    } else {
+      frame.done = done
+      frame.run(false)
+    }
+  }
+
+  #frameOf (request: FastifyRequest): GuardFrame | null {
+    let frame = frameOf(request)
+    while (frame !== null && frame.owner !== this) frame = frame.previous
+    return frame as GuardFrame | null
+  }
+}
+
+class GuardFrame extends Frame {
+  declare readonly owner: RouteGuard
+
+  constructor (
+    plan: Plan, request: FastifyRequest, reply: FastifyReply, guard: RouteGuard, public done: (error?: Error) => void
+  ) {
+    super(plan, request, reply, tell, guard)
+  }
+}
+
+/** What `request.security` is: the values of the route's own requirement. */
+export function securityValues (request: FastifyRequest): unknown {
+  for (let frame = frameOf(request); frame !== null; frame = frame.previous) {
+    const { owner: { own }, plan: { roots }, values } = frame as GuardFrame
+    if (own >= 0) return values[roots[own]!] ?? NOBODY
+  }
+  return NOBODY
+}
+
+function tell (settled: Frame, failure: Failure | null): void {
+  const { request, reply, owner: guard, done } = settled as GuardFrame
+  if (failure === null) {
+    done()
+    return
+  }
+  putOnReply(failure, request, reply, schemesOf(request, guard), guard.runtime.options.realm)
+  done(failure.error)
+}
+
+// A dependency that is a hook by itself may stand on a route that requires more.
+function schemesOf ({ routeOptions: { config } }: FastifyRequest, guard: RouteGuard): readonly SchemeDefinition[] {
+  return (config as { [kSchemes]?: readonly SchemeDefinition[] })[kSchemes] ?? guard.schemes
+}
+
+function replacementOf ({ definition }: View, replacement: unknown): Replacement {
+  const view = viewOf(replacement)
+  if (view !== null) {
+    if (view.definition.late && !definition.late) {
+      throw new HookTooEarly('override: the replacement needs the parsed request, and what it replaces is resolved before: ' +
+        "give the original { hook: 'preHandler' }, or the replacement none")
+    }
+    return { needs: [{ name: 'replacement', view }], resolve: ({ replacement }: { replacement: unknown }) => replacement }
+  }
+  if (typeof replacement === 'function') {
+    return { needs: [], resolve: (_, request) => (replacement as (request: FastifyRequest) => unknown)(request) }
+  }
+  return { needs: [], resolve: () => replacement }
+}
+
+// Scopes are a set here: their order does not count.
+function isSameSet<T> (one: readonly T[] | null, other: readonly T[] | null): boolean {
+  if (one === null || other === null) return one === other
+  return one.length === other.length && one.every((item) => other.includes(item))
+}

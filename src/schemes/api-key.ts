@@ -1,0 +1,114 @@
+/**
+ * API keys, in a header, the query or a cookie. Reads the key; whether it is valid is for the dependency that needs it.
+ *
+ * @see OpenAPI 3.1, Security Scheme Object, `apiKey`
+ */
+import fastifyCookie from '@fastify/cookie'
+import type { FastifyCookie } from '@fastify/cookie'
+import type { FastifyRequest } from 'fastify'
+import { isToken } from '../authorization.js'
+import type { Dependency } from '../dependency.js'
+import { describe } from '../dependency.js'
+import { InvalidCredentialsRequest, Unauthorized } from '../errors.js'
+import type { SchemeCommonOptions, SchemeValue } from '../scheme.js'
+import { commonOptions, refusalOf, scheme, singleHeader } from '../scheme.js'
+
+// Exported, and missing from the type of the plugin.
+const { parse } = fastifyCookie as unknown as Pick<FastifyCookie, 'parse'>
+
+/** Options of the API key schemes. */
+export interface ApiKeyOptions extends SchemeCommonOptions {
+  /** The name of the header, the query parameter or the cookie. */
+  readonly name: string
+}
+
+/**
+ * An API key in a header. A header that comes twice is 400.
+ *
+ * @throws `FST_SECURITY_INVALID_OPTION`
+ * @example
+ * const key = apiKeyHeader({ name: 'x-api-key' })
+ */
+export function apiKeyHeader<const O extends ApiKeyOptions> (options: O): Dependency<SchemeValue<string, O>> {
+  const header = nameOf(options, 'apiKeyHeader', isToken).toLowerCase()
+  return apiKey(options, 'apiKeyHeader', 'APIKeyHeader', 'header', (request) => singleHeader(request, header))
+}
+
+/**
+ * An API key in the query. One that comes twice is 400. Its value is kept out of Fastify's log lines.
+ *
+ * @throws `FST_SECURITY_INVALID_OPTION`
+ */
+export function apiKeyQuery<const O extends ApiKeyOptions> (options: O): Dependency<SchemeValue<string, O>> {
+  const name = nameOf(options, 'apiKeyQuery', (name) => name !== '')
+  return apiKey(options, 'apiKeyQuery', 'APIKeyQuery', 'query', (request) => queryValue(request, name))
+}
+
+/**
+ * An API key in a cookie. Two cookies of one name that differ are 400. Cookies are parsed by @fastify/cookie's parser.
+ *
+ * @throws `FST_SECURITY_INVALID_OPTION`
+ */
+export function apiKeyCookie<const O extends ApiKeyOptions> (options: O): Dependency<SchemeValue<string, O>> {
+  // cookie-name = token   RFC 6265 §4.1.1
+  const name = nameOf(options, 'apiKeyCookie', isToken)
+  return apiKey(options, 'apiKeyCookie', 'APIKeyCookie', 'cookie', (request) => cookieValue(request, name))
+}
+
+function apiKey<const O extends ApiKeyOptions> (
+  options: O, constructor: string, schemeName: string, place: string,
+  read: (request: FastifyRequest) => string | undefined
+): Dependency<SchemeValue<string, O>> {
+  return scheme<string>({
+    ...commonOptions(options, constructor, schemeName),
+    openapi: { type: 'apiKey', in: place, name: options.name },
+    read,
+    challenge: 'APIKey'
+  }) as Dependency<SchemeValue<string, O>>
+}
+
+function nameOf (options: ApiKeyOptions | undefined, constructor: string, isName: (name: string) => boolean): string {
+  const name: unknown = options?.name
+  // A name that every object has cannot be told from what the client sent.
+  if (typeof name === 'string' && isName(name) && !(name.toLowerCase() in {})) return name
+  throw refusalOf(constructor)(`name is ${describe(name)}: it has to name what is read`)
+}
+
+function queryValue ({ query, raw }: FastifyRequest, name: string): string | undefined {
+  const parameters = query as Record<string, unknown> | null | undefined
+  if (typeof parameters !== 'object' || parameters === null || !Object.hasOwn(parameters, name)) return undefined
+  const value = parameters[name]
+  // A parser that keeps one of two hides that the client sent both.
+  if (Array.isArray(value) || countParameters(raw.url!, name) > 1) throw new InvalidCredentialsRequest()
+  if (value === undefined || value === null || value === '') return undefined
+  if (typeof value !== 'string') throw new Unauthorized('Malformed credentials')
+  return value
+}
+
+function countParameters (url: string, name: string): number {
+  const start = url.indexOf('?')
+  if (start < 0 || !url.includes('&', start)) return 1
+  return url.slice(start + 1).split('&').filter((pair) => decoded(pair.split('=', 1)[0]!) === name).length
+}
+
+function decoded (text: string): string {
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '))
+  } catch {
+    return text
+  }
+}
+
+function cookieValue ({ headers }: FastifyRequest, name: string): string | undefined {
+  const header = headers.cookie
+  if (typeof header !== 'string' || !header.includes(name)) return undefined
+  let found: string | undefined
+  // The parser keeps the first of two cookies of one name: each pair is parsed by itself.   RFC 6265 §4.2.1
+  for (const pair of header.split(';')) {
+    const value = pair.includes(name) ? parse(pair)[name] : undefined
+    if (value === undefined) continue
+    if (found !== undefined && found !== value) throw new InvalidCredentialsRequest()
+    found = value
+  }
+  return found === '' ? undefined : found
+}

@@ -1,0 +1,105 @@
+/**
+ * The HTTP authentication schemes that are read as they stand: any by name, Bearer and Digest. They read credentials,
+ * and check their grammar; whether those are valid is for the dependency that needs them.
+ *
+ * @see RFC 9110 §11, RFC 6750 §2.1, RFC 7616
+ */
+import type { FastifyRequest } from 'fastify'
+import type { Credentials } from '../authorization.js'
+import { credentialsOf, isToken, isToken68, isWellFormed } from '../authorization.js'
+import type { Dependency } from '../dependency.js'
+import { describe } from '../dependency.js'
+import { Unauthorized } from '../errors.js'
+import type { SchemeCommonOptions, SchemeValue } from '../scheme.js'
+import { commonOptions, refusalOf, scheme, singleHeader } from '../scheme.js'
+
+/** What an HTTP scheme resolves to. */
+export type HttpCredentials = Credentials
+
+/** Options of {@link httpBearer}. */
+export interface HttpBearerOptions extends SchemeCommonOptions {
+  /** A hint for the document, such as `JWT`. */
+  readonly bearerFormat?: string
+}
+
+/** Options of {@link http}. */
+export interface HttpOptions extends HttpBearerOptions {
+  /** The auth-scheme (RFC 9110 §11.1). Its challenge is spelled like this. */
+  readonly scheme: string
+}
+
+/**
+ * `Authorization` with one auth-scheme, by name. Its credentials have to be a token68 or a list of auth-params.
+ *
+ * @throws `FST_SECURITY_INVALID_OPTION`
+ * @example
+ * const dpop = http({ scheme: 'DPoP' })
+ */
+export function http<const O extends HttpOptions> (options: O): Dependency<SchemeValue<HttpCredentials, O>> {
+  const name: unknown = (options as HttpOptions | undefined)?.scheme
+  if (typeof name !== 'string' || !isToken(name)) {
+    throw refusalOf('http')(`scheme is ${describe(name)}: an auth-scheme is wanted`)
+  }
+  const wanted = name.toLowerCase()
+  return httpScheme(options, 'http', 'HTTPBase', name, name, wanted === 'bearer' || wanted === 'basic' ? isToken68 : isWellFormed)
+}
+
+/**
+ * `Authorization: Bearer`. A token outside the token68 grammar is refused.
+ *
+ * @throws `FST_SECURITY_INVALID_OPTION`
+ * @see RFC 6750 §2.1
+ */
+export function httpBearer<const O extends HttpBearerOptions = Record<never, never>> (
+  options?: O
+): Dependency<SchemeValue<HttpCredentials, O>> {
+  return httpScheme<O>(options, 'httpBearer', 'HTTPBearer', 'Bearer', 'bearer', isToken68)
+}
+
+/**
+ * `Authorization: Digest`, read and not verified: that takes a server-side nonce, and is for the dependency that needs it.
+ *
+ * @throws `FST_SECURITY_INVALID_OPTION`
+ * @see RFC 7616
+ */
+export function httpDigest<const O extends SchemeCommonOptions = Record<never, never>> (
+  options?: O
+): Dependency<SchemeValue<HttpCredentials, O>> {
+  return httpScheme<O>(options, 'httpDigest', 'HTTPDigest', 'Digest', 'digest', isWellFormed)
+}
+
+/**
+ * What stands behind an auth-scheme in `Authorization`.
+ *
+ * @param wanted the auth-scheme, in lower case
+ * @returns `undefined` where there is none, of this auth-scheme
+ * @throws `InvalidCredentialsRequest` for two lines, `Unauthorized` for what is not of the grammar
+ */
+export function readAuthorization (
+  request: FastifyRequest, wanted: string, isOfGrammar: (credentials: string) => boolean
+): Credentials | undefined {
+  const value = singleHeader(request, 'authorization')
+  const found = value === undefined ? null : credentialsOf(value, wanted)
+  if (found === null) return undefined
+  if (!isOfGrammar(found.credentials)) throw new Unauthorized('Malformed credentials')
+  return found
+}
+
+function httpScheme<const O extends HttpBearerOptions> (
+  options: O | undefined, constructor: string, schemeName: string,
+  challenge: string, documented: string, isOfGrammar: (credentials: string) => boolean
+): Dependency<SchemeValue<HttpCredentials, O>> {
+  const given: HttpBearerOptions = options ?? {}
+  const common = commonOptions(given, constructor, schemeName)
+  const { bearerFormat } = given
+  if (bearerFormat !== undefined && typeof bearerFormat !== 'string') {
+    throw refusalOf(constructor)('bearerFormat is no string')
+  }
+  const wanted = challenge.toLowerCase()
+  return scheme<HttpCredentials>({
+    ...common,
+    openapi: { type: 'http', scheme: documented, ...(bearerFormat === undefined ? {} : { bearerFormat }) },
+    read: (request) => readAuthorization(request, wanted, isOfGrammar),
+    challenge
+  }) as Dependency<SchemeValue<HttpCredentials, O>>
+}

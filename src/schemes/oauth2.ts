@@ -1,0 +1,162 @@
+/**
+ * OAuth 2, as a resource server sees it: reads the access token; whether it is valid is for the dependency that needs it.
+ *
+ * @see RFC 6749, RFC 6750, OpenAPI 3.1 OAuth Flows Object
+ */
+import { isScopeToken, isToken68 } from '../authorization.js'
+import type { Dependency } from '../dependency.js'
+import { describe, isPlainObject } from '../dependency.js'
+import type { SchemeCommonOptions, SchemeValue } from '../scheme.js'
+import { commonOptions, refusalOf, scheme, singleHeader } from '../scheme.js'
+import { readAuthorization } from './http.js'
+
+/** Scopes and what they are for: shown in the *Authorize* dialog. Names are scope-tokens (RFC 6749 §3.3). */
+export type ScopeDescriptions = Readonly<Record<string, string>>
+
+/** An OAuth Flow Object. A relative address is relative to the prefix of the plugin's instance. */
+export interface OAuth2Flow {
+  readonly authorizationUrl?: string
+  readonly tokenUrl?: string
+  readonly refreshUrl?: string
+  readonly scopes?: ScopeDescriptions
+}
+
+/** The OAuth Flows Object. */
+export interface OAuth2Flows {
+  /** @deprecated RFC 9700 §2.1.2 */
+  readonly implicit?: OAuth2Flow & { readonly authorizationUrl: string }
+  /** RFC 9700 §2.4 advises against it for new systems. */
+  readonly password?: OAuth2Flow & { readonly tokenUrl: string }
+  readonly clientCredentials?: OAuth2Flow & { readonly tokenUrl: string }
+  readonly authorizationCode?: OAuth2Flow & { readonly authorizationUrl: string, readonly tokenUrl: string }
+}
+
+/** Options of {@link oauth2}. */
+export interface OAuth2Options extends SchemeCommonOptions {
+  readonly flows: OAuth2Flows
+}
+
+/** Options of the OAuth 2 schemes that have a token endpoint alone. */
+export interface OAuth2TokenOptions extends SchemeCommonOptions {
+  /** Where tokens are had. Relative to the prefix of the plugin's instance. */
+  readonly tokenUrl: string
+  readonly refreshUrl?: string
+  readonly scopes?: ScopeDescriptions
+}
+
+/** Options of {@link oauth2AuthorizationCodeBearer}. */
+export interface OAuth2AuthorizationCodeOptions extends OAuth2TokenOptions {
+  readonly authorizationUrl: string
+}
+
+// What each flow has to name   OpenAPI 3.1 §4.8.29
+const REQUIRED: Readonly<Record<string, readonly string[]>> = {
+  implicit: ['authorizationUrl'],
+  password: ['tokenUrl'],
+  clientCredentials: ['tokenUrl'],
+  authorizationCode: ['authorizationUrl', 'tokenUrl']
+}
+
+/**
+ * OAuth 2 with any flows. Hands over the whole `Authorization` value, whatever its auth-scheme, unread.
+ *
+ * @throws `FST_SECURITY_INVALID_OPTION`
+ */
+export function oauth2<const O extends OAuth2Options> (options: O): Dependency<SchemeValue<string, O>> {
+  const common = commonOptions(options, 'oauth2', 'OAuth2')
+  return scheme<string>({
+    ...common,
+    openapi: { type: 'oauth2', flows: flowsOf(options.flows, 'oauth2') },
+    read: (request) => singleHeader(request, 'authorization'),
+    challenge: 'Bearer'
+  }) as Dependency<SchemeValue<string, O>>
+}
+
+/**
+ * OAuth 2 with the password flow: user name and password are exchanged for a token at `tokenUrl`. Reads a Bearer token.
+ *
+ * @throws `FST_SECURITY_INVALID_OPTION`
+ * @example
+ * const oauth2 = oauth2PasswordBearer({ tokenUrl: 'token', scopes: { me: 'Read your profile' } })
+ */
+export function oauth2PasswordBearer<const O extends OAuth2TokenOptions> (
+  options: O
+): Dependency<SchemeValue<string, O>> {
+  return bearer(options, 'oauth2PasswordBearer', 'OAuth2PasswordBearer', 'password')
+}
+
+/**
+ * OAuth 2 with the authorization code flow. Reads a Bearer token.
+ *
+ * @throws `FST_SECURITY_INVALID_OPTION`
+ */
+export function oauth2AuthorizationCodeBearer<const O extends OAuth2AuthorizationCodeOptions> (
+  options: O
+): Dependency<SchemeValue<string, O>> {
+  return bearer(options, 'oauth2AuthorizationCodeBearer', 'OAuth2AuthorizationCodeBearer', 'authorizationCode')
+}
+
+/**
+ * OAuth 2 with the client credentials flow, for machines. Reads a Bearer token.
+ *
+ * @throws `FST_SECURITY_INVALID_OPTION`
+ */
+export function oauth2ClientCredentialsBearer<const O extends OAuth2TokenOptions> (
+  options: O
+): Dependency<SchemeValue<string, O>> {
+  return bearer(options, 'oauth2ClientCredentialsBearer', 'OAuth2ClientCredentialsBearer', 'clientCredentials')
+}
+
+/**
+ * Checks an address that stands in the document.
+ *
+ * @throws what `refuse` makes, where it is no URI reference (RFC 3986 §4.1)
+ */
+export function checkAddress (address: unknown, name: string, refuse: (problem: string) => Error): void {
+  if (typeof address !== 'string' || address === '' || !URL.canParse(address, 'http://relative.invalid/')) {
+    throw refuse(`${name} is ${describe(address)}: an absolute or relative address is wanted`)
+  }
+}
+
+function bearer<const O extends OAuth2TokenOptions> (
+  options: O, constructor: string, schemeName: string, flow: string
+): Dependency<SchemeValue<string, O>> {
+  const common = commonOptions(options, constructor, schemeName)
+  const { authorizationUrl, tokenUrl, refreshUrl, scopes } = options as Partial<OAuth2AuthorizationCodeOptions>
+  const described = { authorizationUrl, tokenUrl, refreshUrl, scopes }
+  return scheme<string>({
+    ...common,
+    openapi: { type: 'oauth2', flows: flowsOf({ [flow]: described }, constructor) },
+    read: (request) => readAuthorization(request, 'bearer', isToken68)?.credentials,
+    challenge: 'Bearer'
+  }) as Dependency<SchemeValue<string, O>>
+}
+
+function flowsOf (flows: unknown, constructor: string): Record<string, OAuth2Flow> {
+  const refuse = refusalOf(constructor)
+  if (!isPlainObject(flows) || Object.keys(flows).length === 0) throw refuse(`flows is ${describe(flows)}, and names no flow`)
+  return Object.fromEntries(Object.entries(flows).map(([name, flow]) => [name, flowOf(name, flow, refuse)]))
+}
+
+function flowOf (name: string, flow: unknown, refuse: (problem: string) => Error): OAuth2Flow {
+  if (!Object.hasOwn(REQUIRED, name)) throw refuse(`there is no flow "${name}": ${Object.keys(REQUIRED).join(', ')}`)
+  if (!isPlainObject(flow)) throw refuse(`the flow ${name} is ${describe(flow)}`)
+  const { scopes = {}, ...rest } = flow
+  const given = Object.entries(rest).filter(([, value]) => value !== undefined)
+  for (const key of REQUIRED[name]!) {
+    if (rest[key] === undefined) throw refuse(`${key} is missing`)
+  }
+  for (const [key, value] of given) {
+    if (key.endsWith('Url')) checkAddress(value, key, refuse)
+  }
+  return { ...Object.fromEntries(given), scopes: scopesOf(scopes, refuse) }
+}
+
+function scopesOf (scopes: unknown, refuse: (problem: string) => Error): ScopeDescriptions {
+  if (!isPlainObject(scopes)) throw refuse(`scopes is ${describe(scopes)}: an object of descriptions is wanted`)
+  for (const [scope, description] of Object.entries(scopes)) {
+    if (!isScopeToken(scope) || scope === '__proto__') throw refuse(`${describe(scope)} is no scope (RFC 6749 §3.3)`)
+    if (typeof description !== 'string') throw refuse(`the description of the scope "${scope}" is no string`)
+  }
+  return { ...scopes } as ScopeDescriptions
+}

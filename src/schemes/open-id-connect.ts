@@ -1,0 +1,32 @@
+/**
+ * OpenID Connect, as a resource server sees it: the discovery document tells clients where to log in.
+ *
+ * @see OpenID Connect Discovery 1.0
+ */
+import type { Dependency } from '../dependency.js'
+import type { SchemeCommonOptions, SchemeValue } from '../scheme.js'
+import { commonOptions, refusalOf, scheme, singleHeader } from '../scheme.js'
+import { checkAddress } from './oauth2.js'
+
+/** Options of {@link openIdConnect}. */
+export interface OpenIdConnectOptions extends SchemeCommonOptions {
+  /** The address of the discovery document. Relative to the prefix of the plugin's instance. */
+  readonly openIdConnectUrl: string
+}
+
+/**
+ * OpenID Connect. Hands over the whole `Authorization` value, whatever its auth-scheme, unread.
+ *
+ * @throws `FST_SECURITY_INVALID_OPTION`
+ */
+export function openIdConnect<const O extends OpenIdConnectOptions> (options: O): Dependency<SchemeValue<string, O>> {
+  const common = commonOptions(options, 'openIdConnect', 'OpenIdConnect')
+  const { openIdConnectUrl } = options
+  checkAddress(openIdConnectUrl, 'openIdConnectUrl', refusalOf('openIdConnect'))
+  return scheme<string>({
+    ...common,
+    openapi: { type: 'openIdConnect', openIdConnectUrl },
+    read: (request) => singleHeader(request, 'authorization'),
+    challenge: 'Bearer'
+  }) as Dependency<SchemeValue<string, O>>
+}

@@ -1,0 +1,49 @@
+/**
+ * Scopes: how they add up, and how they are checked.
+ *
+ * @see RFC 6749 §3.3, RFC 6750 §3.1
+ */
+import { InsufficientScope } from './errors.js'
+
+/** The scopes that are required at one place. */
+export interface RequiredScopes {
+  /** outermost first, each once */
+  readonly scopes: readonly string[]
+  /** the same, joined by single spaces */
+  readonly scopeStr: string
+  /**
+   * Checks that every required scope is among those that were granted: exactly, and with regard to case.
+   *
+   * @param granted an array, a Set, a space-separated string, or nothing at all
+   * @throws `FST_SECURITY_INSUFFICIENT_SCOPE` (403) with the challenge of RFC 6750 §3.1
+   */
+  assertGranted(granted: readonly string[] | ReadonlySet<string> | string | null | undefined): void
+}
+
+/** Scopes one after the other, each once. */
+export function union (outer: readonly string[], inner: readonly string[]): readonly string[] {
+  if (inner.length === 0) return outer
+  if (outer.length === 0) return inner
+  return [...new Set([...outer, ...inner])]
+}
+
+/** What `securityScopes` resolves to. */
+export function requiredScopes (scopes: readonly string[]): RequiredScopes {
+  const scopeStr = scopes.join(' ')
+  return Object.freeze({
+    scopes: Object.freeze([...scopes]),
+    scopeStr,
+    assertGranted (granted: unknown) {
+      if (!areGranted(scopes, granted)) {
+        throw new InsufficientScope(`Insufficient scope, required: ${scopeStr}`, { scopes })
+      }
+    }
+  })
+}
+
+function areGranted (required: readonly string[], granted: unknown): boolean {
+  if (typeof granted === 'string') return areGranted(required, granted.split(' '))
+  if (Array.isArray(granted)) return required.every((scope) => granted.includes(scope))
+  if (granted instanceof Set) return required.every((scope) => granted.has(scope))
+  return required.length === 0
+}

@@ -1,0 +1,226 @@
+/**
+ * Sees every route of every Fastify instance from its first one on, so that a route that declares security cannot answer
+ * without its guard: not where the plugin was loaded too late, not where it never was, and not where another plugin
+ * changed the route afterwards.
+ *
+ * `onRoute` hooks see only what is registered after them, and nothing public shows the options of earlier routes. Fastify
+ * tells of each new instance on the diagnostics channel `fastify.initialization`: subscribed when this module is loaded,
+ * it gives each instance one `onRoute` hook, before all others, and one `onReady` hook, which judges. Behaviour hangs on
+ * a diagnostics channel here and nowhere else.
+ */
+import diagnostics from 'node:diagnostics_channel'
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import { viewOf } from './dependency.js'
+import { RouteNotGuarded, StartRefused } from './errors.js'
+import type { HookFunction } from './runtime.js'
+
+/** Where an instance keeps its watch. */
+export const kWatch = Symbol.for('fastify-security.watch')
+
+/** Where an instance keeps what arms its routes: the plugin, once it is loaded. */
+export const kArm = Symbol.for('fastify-security.arm')
+
+/** Where a route's options keep its record. */
+export const kRecord = Symbol.for('fastify-security.record')
+
+/** Marks a route of our own making that answers nothing. */
+export const kInternal = Symbol.for('fastify-security.internal')
+
+/** A dependency among a route's own hooks. */
+export interface HookDependency {
+  readonly hook: string
+  readonly dependency: unknown
+}
+
+/** What is known of one route. */
+export interface RouteRecord {
+  readonly options: RouteOptions & { [kRecord]?: RouteRecord }
+  readonly instance: FastifyInstance
+  /** its address, when it was registered: with a prefix, Fastify may make a second route of it, with a slash at the end */
+  readonly url: string
+  /** whether the option `security` is there, be it `undefined` */
+  readonly isDeclared: boolean
+  /** the option, as it is by now */
+  security: unknown
+  /** the dependencies among the route's own hooks, when it was registered */
+  readonly hooks: readonly HookDependency[]
+  /** set by the plugin: what judges the route when the app is ready. `null`: the plugin was not there */
+  judge: ((record: RouteRecord) => string | null) | null
+  /** set by the plugin: the guards that the route's hooks have to hold */
+  readonly guards: Installed[]
+  /** what is written in the routes' table and in the document; set by the plugin */
+  state: unknown
+  wasReassigned: boolean
+}
+
+/** A guard on a route. */
+export interface Installed {
+  readonly guard: HookFunction
+  /** whether other plugins left it among the route's hooks. The route shows it in any case */
+  isHeld(): boolean
+}
+
+/** What a plugin that is in force in a context does with the routes in it. */
+export interface Armourer {
+  /** guards a route that is being registered */
+  arm(record: RouteRecord): void
+  /** says what is wrong with a route of which nothing is declared */
+  judgeUndeclared(options: RouteOptions): string | null
+}
+
+/** All that is known of one app. */
+export interface Watch {
+  readonly records: RouteRecord[]
+  /** routes of our own making, so that each has an address of its own */
+  internal: number
+}
+
+interface Watched {
+  [kWatch]?: Watch
+  [kArm]?: Armourer
+}
+
+const HOOKS = [
+  'onRequest', 'preParsing', 'preValidation', 'preHandler', 'preSerialization', 'onSend', 'onResponse', 'onError',
+  'onTimeout', 'onRequestAbort'
+] as const
+
+/** The watch of the app that an instance belongs to; a new one where the instance is older than this module. */
+export function watchOf (instance: FastifyInstance): Watch {
+  return (instance as Watched)[kWatch] ?? watch(rootOf(instance))
+}
+
+/** Names a route in a message. */
+export function nameOf ({ options: { method }, url }: RouteRecord): string {
+  return `${[method].flat().join(',')} ${url}`
+}
+
+/** The dependencies among a route's own hooks. */
+export function hookDependenciesOf (options: RouteOptions): HookDependency[] {
+  return HOOKS.flatMap((hook) => [options[hook] ?? []].flat()
+    .filter((dependency) => viewOf(dependency) !== null)
+    .map((dependency) => ({ hook, dependency })))
+}
+
+/**
+ * Puts a guard before a route's own hooks, where it stays: whoever assigns the hooks anew does not take it away, and the
+ * app does not become ready.
+ */
+export function install ({ options, guards }: RouteRecord, hook: 'onRequest' | 'preHandler', guard: HookFunction): void {
+  let hooks = [guard, ...[options[hook] ?? []].flat()] as HookFunction[]
+  guards.push({ guard, isHeld: () => hooks.includes(guard) })
+  Object.defineProperty(options, hook, {
+    enumerable: true,
+    configurable: true,
+    get: () => hooks.includes(guard) ? hooks : [guard, ...hooks],
+    set: (value: HookFunction | HookFunction[] | undefined) => { hooks = [value ?? []].flat() }
+  })
+}
+
+function watch (root: FastifyInstance): Watch {
+  const state: Watch = { records: [], internal: 0 }
+  ;(root as Watched)[kWatch] = state
+  root.addHook('onRoute', function securityRoute (this: FastifyInstance, options) {
+    observe(state, this, options)
+  })
+  root.addHook('onReady', function securityReady () {
+    judge(state)
+  })
+  return state
+}
+
+function observe (state: Watch, instance: FastifyInstance, options: RouteRecord['options']): void {
+  if ((options.config as { [kInternal]?: true } | undefined)?.[kInternal]) return
+  const record: RouteRecord = {
+    options,
+    instance,
+    url: options.url,
+    isDeclared: Object.hasOwn(options, 'security'),
+    security: options.security,
+    hooks: hookDependenciesOf(options),
+    judge: null,
+    guards: [],
+    state: null,
+    wasReassigned: false
+  }
+  state.records.push(record)
+  Object.defineProperty(options, kRecord, { value: record })
+  Object.defineProperty(options, 'security', {
+    enumerable: record.isDeclared,
+    configurable: true,
+    get: () => record.security,
+    set: (value: unknown) => { reassign(record, value) }
+  })
+  const armourer = (instance as Watched)[kArm]
+  if (armourer !== undefined) armourer.arm(record)
+  else if (isGuardWanted(record)) install(record, 'onRequest', securityRefusal)
+}
+
+// Given by another plugin's onRoute, after ours: the guard that is there does not know of it, or there is none.
+function reassign (record: RouteRecord, value: unknown): void {
+  if (Object.is(value, record.security)) return
+  record.security = value
+  if (!record.wasReassigned) install(record, 'onRequest', securityRefusal)
+  record.wasReassigned = true
+}
+
+// A route that has not been given its guard answers nobody, should the app be asked in spite of all.
+function securityRefusal (_request: FastifyRequest, _reply: FastifyReply, done: (error: Error) => void): void {
+  done(new RouteNotGuarded())
+}
+
+function judge ({ records }: Watch): void {
+  const problems = new Map<string, string>()
+  for (const record of records) {
+    const problem = problemOf(record)
+    // A HEAD twin has what its GET has, and needs no second mention.
+    if (problem === null || (record.options.method === 'HEAD' && problems.get(`GET ${record.url}`) === problem)) continue
+    problems.set(nameOf(record), problem)
+  }
+  if (problems.size > 0) {
+    throw new StartRefused('The app does not start. Its routes are not guarded as declared:\n' +
+      [...problems].map(([route, problem]) => `- ${route}: ${problem}`).join('\n'))
+  }
+}
+
+function problemOf (record: RouteRecord): string | null {
+  if (record.wasReassigned) {
+    return 'its security was set by another plugin\'s onRoute hook, after its guard was made: declare it on the route, or use app.security.require'
+  }
+  if (record.judge !== null) {
+    if (!record.guards.every((installed) => installed.isHeld()) || !sameHooks(record)) {
+      return 'another plugin took its guard out of the route\'s hooks, or put a dependency in: an onRoute hook has to add to the hooks that are there, ' +
+        'and a dependency has to be declared on the route'
+    }
+    return record.judge(record)
+  }
+  if (!isGuardWanted(record)) return (record.instance as Watched)[kArm]?.judgeUndeclared(record.options) ?? null
+  return 'it declares security where fastify-security is not in force. Register the plugin before the route and in its context: ' +
+    'await app.register(fastifySecurity)'
+}
+
+function isGuardWanted ({ isDeclared, hooks }: RouteRecord): boolean {
+  return isDeclared || hooks.length > 0
+}
+
+function sameHooks ({ options, hooks }: RouteRecord): boolean {
+  const found = hookDependenciesOf(options)
+  return found.length === hooks.length &&
+    hooks.every(({ hook, dependency }) => found.some((other) => other.hook === hook && other.dependency === dependency))
+}
+
+// A child instance has its parent for a prototype.
+function rootOf (instance: FastifyInstance): FastifyInstance {
+  let root = instance
+  for (;;) {
+    const parent = Object.getPrototypeOf(root) as FastifyInstance
+    if (typeof parent.addHook !== 'function') return root
+    root = parent
+  }
+}
+
+diagnostics.subscribe('fastify.initialization', (message) => {
+  const { fastify } = message as { fastify: FastifyInstance }
+  // Another copy of this package may have been here first.
+  if ((fastify as Watched)[kWatch] === undefined) watch(fastify)
+})
