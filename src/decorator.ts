@@ -5,6 +5,7 @@ import { anyOf, depends, optional, securityScopes } from './dependency.js'
 import type { SecurityRequirement } from './openapi.js'
 import type { SecurityOption } from './requirement.js'
 import { readRequirement } from './requirement.js'
+import { oauth2PasswordRequestForm } from './password-form.js'
 import type { RouteState } from './route.js'
 import { kRequired } from './route.js'
 import type { Runtime, UndoOverride } from './runtime.js'
@@ -33,6 +34,7 @@ const constructors = {
   oauth2AuthorizationCodeBearer,
   oauth2ClientCredentialsBearer,
   oauth2PasswordBearer,
+  oauth2PasswordRequestForm,
   openIdConnect,
   optional,
   scheme,

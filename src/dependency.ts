@@ -2,7 +2,7 @@
  * What a dependency is, and how dependencies are made and put together. It holds no server and runs nothing:
  * a dependency is a value that a plan is made of.
  */
-import type { FastifyRequest } from 'fastify'
+import type { FastifyRequest, RouteOptions } from 'fastify'
 import { isScopeToken } from './authorization.js'
 import { HookNotUsable, InvalidOption } from './errors.js'
 import { valueOf } from './run.js'
@@ -49,7 +49,17 @@ export interface ResolverDefinition {
   readonly late: boolean
   readonly needs: readonly Need[]
   readonly resolve: (values: never, request: FastifyRequest) => unknown
+  /** what it needs the routes to have on which it stands */
+  readonly shape?: RouteShape
 }
+
+/**
+ * Puts on a route what a dependency needs there, and throws where it cannot.
+ *
+ * @param where names the route in a message
+ * @param realm the plugin's
+ */
+export type RouteShape = (route: RouteOptions, where: string, realm: string) => void
 
 /** The first of several that the request satisfies. */
 export interface AnyOfDefinition {

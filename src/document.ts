@@ -9,6 +9,7 @@
 import type { FastifyInstance, FastifySchema, RouteOptions } from 'fastify'
 import { isDeepStrictEqual } from 'node:util'
 import { HandWrittenSecurity, RegistrationRefused, SchemeConflict } from './errors.js'
+import { acceptedByZod } from './json-schema.js'
 import { schemeObject } from './openapi.js'
 import type { RouteState } from './route.js'
 import type { Runtime } from './runtime.js'
@@ -142,14 +143,14 @@ function answers (described: unknown, needsScopes: boolean): Record<string, unkn
   return described === undefined ? { 200: DEFAULT, ...added } : { ...own, ...added }
 }
 
-const DEFAULT = answer({ type: 'null', description: 'Default Response' })
+const DEFAULT = acceptedByZod({ type: 'null', description: 'Default Response' })
 
 const NOT_AUTHENTICATED = refusal('Not authenticated, or the credentials are refused')
 
 const INSUFFICIENT_SCOPE = refusal('Authenticated, and a scope is missing')
 
 function refusal (description: string): unknown {
-  return answer({
+  return acceptedByZod({
     type: 'object',
     description,
     headers: { 'WWW-Authenticate': { type: 'string', description: 'What would be accepted here (RFC 9110 §11.6.1)' } },
@@ -160,13 +161,5 @@ function refusal (description: string): unknown {
       error: { type: 'string' },
       message: { type: 'string' }
     }
-  })
-}
-
-// JSON Schema, as @fastify/swagger reads it. fastify-type-provider-zod's transform takes zod's types alone, and knows
-// them by a `_zod` that holds what they are in JSON Schema: it finds one here, which nobody else sees.
-function answer (schema: Record<string, unknown>): unknown {
-  return Object.defineProperty({ ...schema }, '_zod', {
-    value: { traits: new Set(['$ZodType']), def: { type: 'custom' }, bag: {}, toJSONSchema: () => ({ ...schema }) }
   })
 }

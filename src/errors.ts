@@ -62,6 +62,33 @@ export class InvalidCredentialsRequest extends InvalidCredentialsRequestBase {
   }
 }
 
+/** The error codes of RFC 6749 §5.2. */
+export type OAuth2ErrorCode =
+  'invalid_request' | 'invalid_client' | 'invalid_grant' | 'unauthorized_client' | 'unsupported_grant_type' | 'invalid_scope'
+
+const OAuth2ErrorBase = createError<[string, ErrorOptions?]>('FST_SECURITY_OAUTH2', '%s', 400, Error, WITHOUT_STACK)
+
+/**
+ * 400, and 401 for `invalid_client`: what a token endpoint answers. On a route with the login form it is sent as RFC 6749
+ * §5.2 says; elsewhere it is an ordinary error.
+ *
+ * @example
+ * throw new OAuth2Error('invalid_grant', 'Incorrect username or password')
+ */
+export class OAuth2Error extends OAuth2ErrorBase {
+  /** the code of RFC 6749 §5.2, or of an extension */
+  declare readonly error: OAuth2ErrorCode | (string & {})
+
+  /** @param description goes to the client. Characters that §5.2 forbids in it become `?` */
+  constructor (error: OAuth2ErrorCode | (string & {}), description: string = error, options?: ErrorOptions) {
+    // error = 1*( %x20-21 / %x23-5B / %x5D-7E )   RFC 6749 §5.2
+    super(description.replaceAll('"', "'").replace(/[^\x20\x21\x23-\x5b\x5d-\x7e]/g, '?'), ...rest(options))
+    if (!/^[\x20\x21\x23-\x5b\x5d-\x7e]+$/.test(error)) throw new InvalidOption('OAuth2Error: the code has characters that RFC 6749 §5.2 forbids')
+    this.error = error
+    if (error === 'invalid_client') this.statusCode = 401
+  }
+}
+
 /** 500: a resolver, or the `read` of a scheme, ended in a way that is no answer. Its cause is for the log. */
 export const ResolverFailed = createError<[string, ErrorOptions?]>(
   'FST_SECURITY_RESOLVER_FAILED', '%s', 500)

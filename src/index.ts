@@ -21,6 +21,10 @@ export type { OpenIdConnectOptions } from './schemes/open-id-connect.js'
 export { scheme } from './scheme.js'
 export type { SchemeCommonOptions, SchemeOptions } from './scheme.js'
 
+// the login form
+export { oauth2PasswordRequestForm, OAuth2TokenResponse } from './password-form.js'
+export type { OAuth2PasswordRequestForm, OAuth2PasswordRequestFormOptions } from './password-form.js'
+
 // dependencies
 export { anyOf, depends, optional, securityScopes } from './dependency.js'
 export type {
@@ -36,4 +40,5 @@ export type { SecurityRequirement } from './openapi.js'
 export type { UndoOverride } from './runtime.js'
 
 // errors
-export { InsufficientScope, InvalidCredentialsRequest, NotAuthenticated, Unauthorized } from './errors.js'
+export { InsufficientScope, InvalidCredentialsRequest, NotAuthenticated, OAuth2Error, Unauthorized } from './errors.js'
+export type { OAuth2ErrorCode } from './errors.js'

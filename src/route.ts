@@ -3,7 +3,7 @@
  * value makes both.
  */
 import type { FastifyInstance } from 'fastify'
-import type { View } from './dependency.js'
+import type { RouteShape, View } from './dependency.js'
 import { viewOf } from './dependency.js'
 import { HandWrittenSecurity, HookTooEarly, InvalidRequirement } from './errors.js'
 import { keepOutOfLog } from './log.js'
@@ -12,7 +12,7 @@ import { requiresScopes, securityOf } from './openapi.js'
 import { readRequirement } from './requirement.js'
 import type { RouteGuard, Runtime } from './runtime.js'
 import { kSchemes } from './runtime.js'
-import { schemesBelow } from './tree.js'
+import { definitionsBelow, schemesBelow } from './tree.js'
 import type { RouteRecord } from './watch.js'
 import { install, nameOf } from './watch.js'
 
@@ -41,27 +41,38 @@ export function armRoute (runtime: Runtime, record: RouteRecord): void {
   const name = `Route ${nameOf(record)}`
   const { own, around } = requirementsOf(record, name)
   const views = own === null ? around : [...around, own]
-  const hooks = hookViews(record, name)
+  const declared = [...views, ...hookViews(record, name)]
   checkByHand(runtime, record, name)
 
-  const declared = [...views, ...hooks]
+  const shapes = shapesOf(declared)
+  for (const shape of shapes) shape(options, name, runtime.options.realm)
+  const state = stateOf(runtime, record, declared, shapes.length > 0, name)
+  record.state = state
+  record.judge = judgeRoute
+  if (state.written !== null) options.schema = { ...options.schema, security: state.written }
+  if (declared.length > 0) guardRoute(runtime.guard(views, own === null ? -1 : views.length - 1), record, declared, instance)
+}
+
+function stateOf (
+  runtime: Runtime, record: RouteRecord, declared: readonly View[], isForm: boolean, name: string
+): RouteState {
   const alternatives = declared.length === 0 ? [] : runtime.declare(declared, name)
   const securityFor = (version: string): SecurityRequirement[] | undefined => securityOf(alternatives, version)
   const isPublic = declared.length === 0 && isDeclaredPublic(record)
-  const written = declared.length === 0 ? (isPublic ? [] : null) : securityFor(runtime.options.openapiVersion ?? '3.1.0') ?? null
-
-  const state: RouteState = {
+  return {
     runtime,
     isPublic,
     isDeclared: isPublic || declared.length > 0,
     needsScopes: requiresScopes(alternatives),
     securityFor,
-    written
+    // What takes no scheme adds nothing to the document, unless it is said to be public. A login form is.
+    written: securityFor(runtime.options.openapiVersion ?? '3.1.0') ?? (isPublic || isForm ? [] : null)
   }
-  record.state = state
-  record.judge = judgeRoute
-  if (written !== null) options.schema = { ...options.schema, security: written }
-  if (declared.length > 0) guardRoute(runtime.guard(views, own === null ? -1 : views.length - 1), record, declared, instance)
+}
+
+function shapesOf (declared: readonly View[]): RouteShape[] {
+  return definitionsBelow(...declared).flatMap((definition) =>
+    definition.kind === 'resolver' && definition.shape !== undefined ? [definition.shape] : [])
 }
 
 /** What is required of a route that is registered in a context now. `null` at the end: declared public. */

@@ -1,18 +1,21 @@
 /** Questions that are asked of a tree of dependencies as it was declared. */
 import type { Definition, SchemeDefinition, View } from './dependency.js'
 
-/** The schemes below views, each once, in the order in which they are written. */
-export function schemesBelow (...views: readonly View[]): readonly SchemeDefinition[] {
-  const found = new Set<SchemeDefinition>()
-  const seen = new Set<Definition>()
+/** The dependencies that views are made of, themselves included, each once, in the order in which they are written. */
+export function definitionsBelow (...views: readonly View[]): readonly Definition[] {
+  const found = new Set<Definition>()
   const visit = ({ definition }: View): void => {
-    if (seen.has(definition)) return
-    seen.add(definition)
-    if (definition.kind === 'scheme') found.add(definition)
-    for (const child of children(definition)) visit(child)
+    if (found.has(definition)) return
+    found.add(definition)
+    children(definition).forEach(visit)
   }
   views.forEach(visit)
   return [...found]
+}
+
+/** The schemes below views, each once, in the order in which they are written. */
+export function schemesBelow (...views: readonly View[]): readonly SchemeDefinition[] {
+  return definitionsBelow(...views).filter((definition) => definition.kind === 'scheme')
 }
 
 /** The views that a definition is made of. */

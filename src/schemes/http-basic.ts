@@ -4,6 +4,7 @@
  *
  * @see RFC 7617
  */
+import type { FastifyRequest } from 'fastify'
 import { isUtf8 } from 'node:buffer'
 import { isToken68 } from '../authorization.js'
 import type { Dependency } from '../dependency.js'
@@ -31,20 +32,23 @@ export function httpBasic<const O extends SchemeCommonOptions = Record<never, ne
   return scheme<BasicCredentials>({
     ...commonOptions(options ?? {}, 'httpBasic', 'HTTPBasic'),
     openapi: { type: 'http', scheme: 'basic' },
-    read (request) {
-      const found = readAuthorization(request, 'basic', isToken68)
-      return found === undefined ? undefined : userPass(found.credentials)
-    },
+    read: httpBasicCredentials,
     challenge: 'Basic'
   }) as Dependency<SchemeValue<BasicCredentials, O>>
 }
 
 /**
- * Decodes the credentials of HTTP Basic.
+ * Reads the credentials of HTTP Basic off a request.
  *
- * @throws `Unauthorized` where they are malformed
+ * @returns `undefined` where there are none
+ * @throws `Unauthorized` where they are malformed, `InvalidCredentialsRequest` where they came twice
  */
-export function userPass (credentials: string): BasicCredentials {
+export function httpBasicCredentials (request: FastifyRequest): BasicCredentials | undefined {
+  const found = readAuthorization(request, 'basic', isToken68)
+  return found === undefined ? undefined : userPass(found.credentials)
+}
+
+function userPass (credentials: string): BasicCredentials {
   // user-pass = user-id ":" password; the first colon splits, and neither holds control characters   RFC 7617 §2
   const bytes = Buffer.from(credentials, 'base64')
   // Node's decoder passes over what is no base64: only the way back shows that nothing was.   RFC 4648 §3.3, §3.5
