@@ -10,7 +10,8 @@ import type { FastifyInstance, FastifySchema, RouteOptions } from 'fastify'
 import { isDeepStrictEqual } from 'node:util'
 import { HandWrittenSecurity, RegistrationRefused, SchemeConflict } from './errors.js'
 import { acceptedByZod } from './json-schema.js'
-import { schemeObject } from './openapi.js'
+import type { ServerObject } from './openapi.js'
+import { basePath, schemeObject } from './openapi.js'
 import type { RouteState } from './route.js'
 import type { Runtime } from './runtime.js'
 import type { RouteRecord, Watch } from './watch.js'
@@ -21,6 +22,7 @@ export interface OpenAPIObject {
   readonly openapi: string
   components: { securitySchemes?: Record<string, unknown> }
   readonly security?: readonly unknown[]
+  readonly servers?: readonly ServerObject[]
 }
 
 interface Swagger { (): unknown }
@@ -84,7 +86,7 @@ export class Documents {
         "or register the plugin with onHandWrittenSecurity: 'allow' while you move")
     }
     options.openapiVersion = document.openapi
-    const securitySchemes = this.#mergedInto(document.components.securitySchemes ?? {})
+    const securitySchemes = this.#mergedInto(document.components.securitySchemes ?? {}, basePath(options.prefix, document.servers))
     if (this.#isLooking) throw new Error('looked at')
     document.components = { ...document.components, securitySchemes }
     for (const record of records) {
@@ -93,11 +95,11 @@ export class Documents {
     }
   }
 
-  #mergedInto (existing: Record<string, unknown>): Record<string, unknown> {
+  #mergedInto (existing: Record<string, unknown>, base: string): Record<string, unknown> {
     const merged = { ...existing }
     for (const [name, { scheme, usedScopes }] of this.#runtime.schemes) {
-      const written = schemeObject(scheme, this.#runtime.options.prefix, usedScopes)
-      if (Object.hasOwn(existing, name) && !isSame(existing[name], written, scheme, this.#runtime.options.prefix)) {
+      const written = schemeObject(scheme, base, usedScopes)
+      if (Object.hasOwn(existing, name) && !isSame(existing[name], written, schemeObject(scheme, base), scheme.openapi)) {
         throw new SchemeConflict(`The document's own components.securitySchemes has another "${name}": give one of the two another name`)
       }
       merged[name] = written
@@ -106,8 +108,9 @@ export class Documents {
   }
 }
 
-function isSame (existing: unknown, written: unknown, scheme: Parameters<typeof schemeObject>[0], prefix: string): boolean {
-  return isDeepStrictEqual(existing, written) || isDeepStrictEqual(existing, schemeObject(scheme, prefix))
+// The user's own entry may be written as ours is: as declared, with addresses resolved, or with the scopes in use.
+function isSame (existing: unknown, ...ours: readonly unknown[]): boolean {
+  return ours.some((written) => isDeepStrictEqual(existing, written))
 }
 
 function ownerOf (instance: FastifyInstance): FastifyInstance {

@@ -60,25 +60,50 @@ export function listedScopes ({ openapi }: SchemeDefinition): ReadonlySet<string
  * A Security Scheme Object as it stands in the document: relative addresses resolved, and with the scopes that are used
  * where an OAuth 2 scheme lists none.
  *
- * @param prefix of the instance on which the plugin is registered
+ * @param base the path that relative addresses are relative to: see {@link basePath}
  */
 export function schemeObject (
-  { openapi }: SchemeDefinition, prefix: string, used: Iterable<string> = []
+  { openapi }: SchemeDefinition, base: string, used: Iterable<string> = []
 ): Record<string, unknown> {
   const written: Record<string, unknown> = { ...openapi }
   if (typeof written['openIdConnectUrl'] === 'string') {
-    written['openIdConnectUrl'] = resolved(written['openIdConnectUrl'], prefix)
+    written['openIdConnectUrl'] = resolved(written['openIdConnectUrl'], base)
   }
   if (openapi.type !== 'oauth2') return written
   const scopes = Object.fromEntries([...used].map((scope) => [scope, '']))
   const listsNone = flowsOf(openapi).every(([, flow]) => Object.keys(flow.scopes ?? {}).length === 0)
   written['flows'] = Object.fromEntries(flowsOf(openapi).map(([name, flow]) => [name, {
     ...Object.fromEntries(Object.entries(flow).map(([key, value]) => [
-      key, key.endsWith('Url') && typeof value === 'string' ? resolved(value, prefix) : value
+      key, key.endsWith('Url') && typeof value === 'string' ? resolved(value, base) : value
     ])),
     scopes: listsNone ? scopes : { ...flow.scopes }
   }]))
   return written
+}
+
+/**
+ * The path under which clients see the instance on which the plugin is registered: its prefix, behind the path of the
+ * document's first server, where that is not in the prefix already. @fastify/swagger takes such a path for a part of the
+ * prefix; any other is one that a proxy takes off.
+ *
+ * @param servers of the document
+ * @example
+ * basePath('/api/v1', [])                                      // /api/v1
+ * basePath('/api/v1', [{ url: '/api/v1' }])                    // /api/v1
+ * basePath('/v1', [{ url: 'https://example.com/shop' }])       // /shop/v1
+ */
+export function basePath (prefix: string, servers: readonly ServerObject[] = []): string {
+  const [server] = servers
+  if (server === undefined) return prefix
+  const address = server.url.replace(/\{([^{}]*)\}/g, (_, name: string) => server.variables?.[name]?.default ?? '')
+  const path = new URL(address, 'http://relative.invalid/').pathname.replace(/\/$/, '')
+  return `${prefix}/`.startsWith(`${path}/`) ? prefix : `${path}${prefix}`
+}
+
+/** A Server Object, as far as it concerns us. */
+export interface ServerObject {
+  readonly url: string
+  readonly variables?: Readonly<Record<string, { readonly default?: string }>>
 }
 
 interface Flow { readonly scopes?: Readonly<Record<string, string>>, readonly [key: string]: unknown }
@@ -87,11 +112,11 @@ function flowsOf ({ flows }: SchemeDefinition['openapi']): Array<[string, Flow]>
   return Object.entries((flows ?? {}) as Record<string, Flow>)
 }
 
-// Resolved as a browser would from any page below the prefix. What names its own origin stays as it is.
-function resolved (address: string, prefix: string): string {
-  const base = 'http://relative.invalid'
-  const url = new URL(address, `${base}${prefix}/`)
-  return url.origin === base ? url.href.slice(base.length) : address
+// Resolved as a browser would from any page below the base. What names its own origin stays as it is.
+function resolved (address: string, base: string): string {
+  const origin = 'http://relative.invalid'
+  const url = new URL(address, `${origin}${base}/`)
+  return url.origin === origin ? url.href.slice(origin.length) : address
 }
 
 // OpenAPI 3.0 §4.8.30: for other types the array MUST be empty. 3.1 lets it name roles.

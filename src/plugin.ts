@@ -152,9 +152,17 @@ async function registerSwaggerUi (
   // In a context of their own the docs' routes are told from all others.
   await fastify.register(async (docs) => {
     docs.decorate(kDocs as unknown as string, requirement)
-    await docs.register(fastifySwaggerUi, { routePrefix: '/docs', ...options })
+    const routePrefix = options.routePrefix ?? '/docs'
+    await docs.register(fastifySwaggerUi, { indexPrefix: relativeTo(routePrefix), ...options, routePrefix })
     // @fastify/helmet's users read it where the plugin is registered.
     const { swaggerCSP } = docs
     if (!fastify.hasDecorator('swaggerCSP')) fastify.decorate('swaggerCSP', swaggerCSP)
   })
+}
+
+// The page finds its parts from its own address, also under a prefix and behind a proxy that takes one off: opened without
+// a slash at the end, the folder that it is in is the one above its last segment.
+function relativeTo (routePrefix: string): string {
+  const above = routePrefix.split('/').filter((segment) => segment !== '').length - 1
+  return above > 0 ? Array(above).fill('..').join('/') : '.'
 }

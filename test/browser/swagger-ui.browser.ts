@@ -1,0 +1,253 @@
+import Fastify from 'fastify'
+import type { FastifyInstance } from 'fastify'
+import { once } from 'node:events'
+import { createServer, request as httpRequest } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import t from 'tap'
+import type { Test } from 'tap'
+import fastifySecurity, {
+  apiKeyCookie, apiKeyHeader, apiKeyQuery, depends, httpBasic, httpBearer, OAuth2Error, oauth2PasswordBearer, oauth2PasswordRequestForm,
+  securityScopes, Unauthorized
+} from '../../src/index.js'
+import { launch, SwaggerUi } from './swagger-ui.js'
+
+const browser = await launch()
+t.teardown(() => browser.close())
+
+const SCOPES = { me: 'Read your profile', items: 'Read your items' }
+
+async function listen (t: Test, app: FastifyInstance, port = 0): Promise<string> {
+  t.teardown(() => app.close())
+  await app.listen({ host: '127.0.0.1', port })
+  return `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
+}
+
+async function newPage (t: Test, address: string): Promise<SwaggerUi> {
+  const context = await browser.newContext({ viewport: { width: 1100, height: 1000 } })
+  t.teardown(() => context.close())
+  return await new SwaggerUi(await context.newPage()).open(address)
+}
+
+// A small API with a login: the token is the user's name and the granted scopes.
+function routes (app: FastifyInstance, tokenUrl: string): void {
+  const oauth2 = oauth2PasswordBearer({ tokenUrl, scopes: SCOPES })
+  const session = depends({ token: oauth2 }, ({ token }) => {
+    const [name, scopes = ''] = token.split('~')
+    if (name !== 'johndoe') throw new Unauthorized('Unknown token')
+    return { name, scopes: scopes.split('.') }
+  })
+  const currentUser = depends({ session, required: securityScopes }, ({ session, required }) => {
+    required.assertGranted(session.scopes)
+    return session.name
+  })
+  app.post('/token', { security: { form: oauth2PasswordRequestForm() } }, async (request) => {
+    const { username, password, scopes } = request.security.form
+    if (username !== 'johndoe' || password !== 'secret') throw new OAuth2Error('invalid_grant', 'Incorrect username or password')
+    return { access_token: `${username}~${scopes.join('.')}`, token_type: 'bearer' }
+  })
+  app.get('/users/me', { security: { user: currentUser.scoped('me') } }, async (request) => ({ me: request.security.user }))
+  app.get('/users/me/items', { security: { user: currentUser.scoped('items') } }, async (request) => [{ owner: request.security.user }])
+  app.get('/health', { security: false }, async () => ({ status: 'up' }))
+}
+
+async function login (ui: SwaggerUi, scopes: readonly string[]): Promise<void> {
+  await ui.openDialog()
+  const part = ui.scheme('OAuth2PasswordBearer')
+  await part.locator('#oauth_username').fill('johndoe')
+  await part.locator('#oauth_password').fill('secret')
+  for (const scope of scopes) await part.locator(`.checkbox:has(input[data-value="${scope}"]) label, label[for^="${scope}-"]`).first().click()
+  await ui.authorize(part)
+  await ui.closeDialog()
+}
+
+t.test('a padlock stands where app.security.routes() says, and nowhere else', async (t) => {
+  const app = Fastify()
+  await app.register(fastifySecurity)
+  routes(app, 'token')
+  app.get('/undeclared', async () => 1)
+  app.get('/optional', { security: [{ key: apiKeyHeader({ name: 'x-key' }) }, {}] }, async () => 1)
+  const ui = await newPage(t, `${await listen(t, app)}/docs`)
+  const shown = await ui.padlocks()
+  const expected = Object.fromEntries(app.security.routes()
+    .filter(({ method, url }) => method !== 'HEAD' && !url.startsWith('/docs'))
+    .map(({ method, url, security }) => [`${method} ${url}`, Array.isArray(security) && security.length > 0]))
+  t.same(shown, expected)
+  t.equal(Object.values(shown).filter(Boolean).length, 3)
+})
+
+for (const [name, prefix, tokenUrl] of [
+  ['a relative tokenUrl', '', 'token'],
+  ['a relative tokenUrl under a prefix', '/api/v1', 'token'],
+  ['a tokenUrl from the root', '/api/v1', '/api/v1/token']
+] as const) {
+  t.test(`the password flow logs in, with ${name}`, async (t) => {
+    const app = Fastify()
+    await app.register(async (api) => {
+      await api.register(fastifySecurity)
+      routes(api, tokenUrl)
+    }, { prefix })
+    const ui = await newPage(t, `${await listen(t, app)}${prefix}/docs`)
+
+    const stranger = await ui.call('get', `${prefix}/users/me`)
+    t.equal(stranger.status, '401')
+    t.match(stranger.text, 'Not authenticated')
+    t.match(stranger.text, 'www-authenticate: Bearer realm="api"')
+
+    await login(ui, ['me'])
+    const me = await ui.call('get', `${prefix}/users/me`)
+    t.equal(me.status, '200')
+    t.match(me.text, 'johndoe')
+    const items = await ui.call('get', `${prefix}/users/me/items`)
+    t.equal(items.status, '403')
+    t.match(items.text, /error="insufficient_scope", ?scope="items"/)
+  })
+}
+
+t.test('the password flow logs in, with an absolute tokenUrl and no scope ticked', async (t) => {
+  const app = Fastify()
+  const port = await freePort()
+  await app.register(fastifySecurity)
+  routes(app, `http://127.0.0.1:${port}/token`)
+  const ui = await newPage(t, `${await listen(t, app, port)}/docs`)
+  await login(ui, [])
+  t.equal((await ui.call('get', '/users/me')).status, '403', 'a token without scopes is refused where one is required')
+})
+
+t.test('a wrong password is shown as what it is', async (t) => {
+  const app = Fastify()
+  await app.register(fastifySecurity)
+  routes(app, 'token')
+  const ui = await newPage(t, `${await listen(t, app)}/docs`)
+  await ui.openDialog()
+  const part = ui.scheme('OAuth2PasswordBearer')
+  await part.locator('#oauth_username').fill('johndoe')
+  await part.locator('#oauth_password').fill('wrong')
+  await part.locator('.auth-btn-wrapper .btn.authorize').click()
+  t.match(await part.locator('.errors').innerText(), 'Incorrect username or password')
+})
+
+t.test('behind a proxy that takes a prefix off, the page opens and the password flow logs in', async (t) => {
+  const app = Fastify()
+  await app.register(async (api) => {
+    await api.register(fastifySecurity, { swagger: { openapi: { servers: [{ url: '/shop' }] } } })
+    routes(api, 'token')
+  }, { prefix: '/v1' })
+  const proxy = await stripping(t, '/shop', await listen(t, app))
+  const ui = await newPage(t, `${proxy}/shop/v1/docs`)
+  await login(ui, ['me'])
+  t.equal((await ui.call('get', '/v1/users/me')).status, '200')
+})
+
+t.test('each scheme that a browser can serve is authorised in the dialog', async (t) => {
+  const app = Fastify()
+  await app.register(fastifySecurity)
+  const basic = depends({ user: httpBasic() }, ({ user }) => user.username === 'johndoe' && user.password === 's3cr3t' ? true : refuse())
+  const bearer = depends({ token: httpBearer() }, ({ token }) => token.credentials === 'abc' ? true : refuse())
+  const header = depends({ key: apiKeyHeader({ name: 'x-key' }) }, ({ key }) => key === 'k1' ? true : refuse())
+  const query = depends({ key: apiKeyQuery({ name: 'key' }) }, ({ key }) => key === 'k2' ? true : refuse())
+  app.get('/basic', { security: { basic } }, async (request) => request.security)
+  app.get('/bearer', { security: { bearer } }, async (request) => request.security)
+  app.get('/header', { security: { header } }, async (request) => request.security)
+  app.get('/query', { security: { query } }, async (request) => request.security)
+  app.get('/both', { security: { header, bearer } }, async (request) => request.security)
+  const ui = await newPage(t, `${await listen(t, app)}/docs`)
+  // Not so for Basic: where the page has no credentials yet, the browser asks with a dialog of its own.
+  for (const path of ['/bearer', '/header', '/query', '/both']) {
+    t.equal((await ui.call('get', path)).status, '401', `${path} without credentials`)
+  }
+  await ui.openDialog()
+  await ui.scheme('HTTPBasic').locator('#auth-basic-username').fill('johndoe')
+  await ui.scheme('HTTPBasic').locator('#auth-basic-password').fill('s3cr3t')
+  await ui.scheme('HTTPBearer').locator('input').fill('abc')
+  await ui.scheme('APIKeyHeader').locator('input').fill('k1')
+  await ui.scheme('APIKeyQuery').locator('input').fill('k2')
+  for (const name of ['HTTPBasic', 'HTTPBearer', 'APIKeyHeader', 'APIKeyQuery']) await ui.authorize(ui.scheme(name))
+  await ui.closeDialog()
+  for (const path of ['/bearer', '/header', '/query', '/both', '/basic']) {
+    t.equal((await ui.call('get', path)).status, '200', `${path} with credentials`)
+  }
+})
+
+t.test('an API key in a cookie is sent by the browser that holds it', async (t) => {
+  const app = Fastify()
+  await app.register(fastifySecurity)
+  const session = depends({ id: apiKeyCookie({ name: 'sid' }) }, ({ id }) => id === 's1' ? true : refuse())
+  app.get('/cookie', { security: { session } }, async (request) => request.security)
+  const address = await listen(t, app)
+  const ui = await newPage(t, `${address}/docs`)
+  t.equal((await ui.call('get', '/cookie')).status, '401')
+  await ui.page.context().addCookies([{ name: 'sid', value: 's1', url: address }])
+  t.equal((await ui.call('get', '/cookie')).status, '200')
+})
+
+t.test('with persistAuthorization, a token outlives a reload of the page', async (t) => {
+  const app = Fastify()
+  await app.register(fastifySecurity, { swaggerUi: { uiConfig: { persistAuthorization: true } } })
+  routes(app, 'token')
+  const address = `${await listen(t, app)}/docs`
+  const ui = await newPage(t, address)
+  await login(ui, ['me'])
+  t.equal((await ui.call('get', '/users/me')).status, '200')
+  await ui.open(address)
+  t.equal((await ui.call('get', '/users/me')).status, '200')
+})
+
+t.test('the docs themselves can be guarded, and open for who logs in', async (t) => {
+  const app = Fastify()
+  const reader = depends({ user: httpBasic() }, ({ user }) => user.password === 'docs' ? user.username : refuse())
+  await app.register(fastifySecurity, { swaggerUi: { security: { reader } } })
+  routes(app, 'token')
+  const address = await listen(t, app)
+  for (const path of ['/docs', '/docs/', '/docs/json', '/docs/yaml', '/docs/static/swagger-ui.css', '/docs/static/index.html']) {
+    t.equal((await fetch(`${address}${path}`)).status, 401, path)
+  }
+  const context = await browser.newContext({ httpCredentials: { username: 'reader', password: 'docs' } })
+  t.teardown(() => context.close())
+  const ui = await new SwaggerUi(await context.newPage()).open(`${address}/docs`)
+  t.equal(Object.keys(await ui.padlocks()).length, 4)
+})
+
+t.test('under a strict content security policy the page works, and the password flow logs in', async (t) => {
+  const app = Fastify()
+  // upgrade-insecure-requests of the ready-made policy is for https, which this test has not.
+  await app.register(fastifySecurity, { swaggerUi: { staticCSP: true, transformStaticCSP: (header) => header.replace('upgrade-insecure-requests;', '') } })
+  routes(app, 'token')
+  const address = await listen(t, app)
+  t.match((await fetch(`${address}/docs`)).headers.get('content-security-policy'), "default-src 'self'")
+  const ui = await newPage(t, `${address}/docs`)
+  const errors: string[] = []
+  ui.page.on('console', (message) => { if (message.text().includes('Content Security Policy')) errors.push(message.text()) })
+  await login(ui, ['me'])
+  t.equal((await ui.call('get', '/users/me')).status, '200')
+  t.same(errors, [])
+})
+
+function refuse (): never {
+  throw new Unauthorized('Wrong credentials')
+}
+
+async function freePort (): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  return port
+}
+
+// A reverse proxy that hands on what is below a prefix, without it.
+async function stripping (t: Test, prefix: string, target: string): Promise<string> {
+  const server = createServer((request, response) => {
+    if (!request.url!.startsWith(`${prefix}/`)) {
+      response.writeHead(404).end()
+      return
+    }
+    const onward = httpRequest(`${target}${request.url!.slice(prefix.length)}`, { method: request.method!, headers: request.headers }, (answer) => {
+      response.writeHead(answer.statusCode!, answer.headers)
+      answer.pipe(response)
+    })
+    request.pipe(onward)
+  }).listen(0, '127.0.0.1')
+  t.teardown(() => { server.close() })
+  await once(server, 'listening')
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
