@@ -5,7 +5,7 @@
  * @see RFC 9110 §11.6.1, RFC 6750 §3
  */
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { challenge, isFieldValue, isScopeToken } from './authorization.js'
+import { challenge, isFieldValue, isScopeToken, isToken } from './authorization.js'
 import type { ChallengeParams, SchemeDefinition } from './dependency.js'
 import { InsufficientScope, InvalidCredentialsRequest } from './errors.js'
 import type { Failure } from './run.js'
@@ -58,8 +58,9 @@ function add (
   lines: Map<string, { line: string, rank: number }>,
   scheme: SchemeDefinition, failure: Failure, request: FastifyRequest, realm: string
 ): void {
-  const line = lineFor(scheme, paramsFor(scheme, failure, request, scheme.realm ?? realm))
-  const key = line.replace(/, (?:error|scope)=.*$/s, '')
+  const params = paramsFor(scheme, failure, request, scheme.realm ?? realm)
+  const line = lineFor(scheme, params)
+  const key = typeof scheme.challenge === 'string' ? challenge(scheme.challenge.toLowerCase(), { realm: params.realm }) : line
   const known = lines.get(key)
   const rank = failure.rank === Rank.final ? Infinity : failure.rank
   if (known === undefined || known.rank < rank) lines.set(key, { line, rank })
@@ -88,7 +89,7 @@ function lineFor ({ schemeName, challenge: written }: SchemeDefinition, params: 
   }
   try {
     const line: unknown = written(params)
-    if (typeof line === 'string' && line !== '' && isFieldValue(line)) return line
+    if (typeof line === 'string' && isFieldValue(line) && isToken(line.split(' ', 1)[0]!)) return line
   } catch {
     // A refusal stays a refusal: the challenge below takes its place.
   }

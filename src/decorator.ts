@@ -92,7 +92,7 @@ function makeDecorator (instance: FastifyInstance, runtime: Runtime): SecurityDe
     require (requirement) {
       const where = `app.security.require${instance.prefix === '' ? '' : ` (under ${instance.prefix})`}`
       const view = readRequirement(requirement, where)
-      if (view !== null) runtime.declare([view], where)
+      if (view !== null) runtime.check([view], where)
       const holder = instance as { [kRequired]?: Array<View | null> }
       if (!Object.hasOwn(holder, kRequired)) Object.defineProperty(holder, kRequired, { value: [] })
       holder[kRequired]!.push(view)

@@ -97,16 +97,23 @@ export interface HookRuntime {
   runHook(view: View, request: unknown, reply: unknown, done: (error?: Error) => void): void
 }
 
-declare const kValue: unique symbol
-
 /**
  * Something that a request resolves to. Usable as an `onRequest`, `preValidation` or `preHandler` hook.
  *
  * @typeParam T what it resolves to
  */
-export interface Dependency<out T = unknown> {
+// An intersection, and no interface with a call signature: of a generic function that returns a function the compiler
+// puts the inference off, and `security: { user: optional(user) }` beside a `handler` would be known too late for it.
+export type Dependency<T = unknown> = DependencyHook & DependencyViews<T>
+
+/** A dependency as the function that it is. */
+export interface DependencyHook {
   // Loose on purpose: the handler's inferred types are to come from the route, never from a hook.
   (this: any, request: any, reply: any, done: (error?: Error) => void): void
+}
+
+/** What a dependency is besides a function. */
+export interface DependencyViews<out T> {
   /**
    * A view of this dependency with scopes required of it, and of all that it needs. Views add up.
    *
@@ -122,27 +129,30 @@ export interface Dependency<out T = unknown> {
    * @throws `FST_SECURITY_NOT_RESOLVED` where there is none
    */
   of(request: FastifyRequest<any, any, any, any, any, any, any>): T
-  readonly [kView]: View
-  readonly [kValue]?: T
 }
 
 /** Dependencies by the names of their values. */
-export type Needs = Readonly<Record<string, Dependency>>
+export interface Needs { readonly [name: string]: Dependency }
+
+/** {@link Needs}, and what the compiler says of a dependency without a name. */
+export type NamedDependencies = Needs | Mistake<'give the dependency a name: { user: dependency }'>
 
 /** The values of {@link Needs}, under the same names. */
 export type Values<N> = { readonly [K in keyof N]: N[K] extends Dependency<infer T> ? T : never }
 
-/** The type that the compiler shows where a resolver may return `undefined`. */
-export interface ResolverMayReturnUndefined<Message extends string> { readonly __mistake: Message }
+/** What a resolver may give, and in `Message` what the compiler says where it may give `undefined`. */
+export type ResolverResult<Message extends string> = SomeValue | null | PromiseLike<SomeValue | null> | Mistake<Message>
 
-type IsAny<T> = 0 extends 1 & T ? true : false
+// Anything but `null`, `undefined` and promises. It lists no primitive, so that literals are inferred as their wide types.
+interface SomeValue { readonly toString: unknown, readonly then?: never }
 
-/** Refuses `undefined` as a value: the usual cause is a look-up that found nothing. */
-export type Defined<R> = IsAny<Awaited<R>> extends true
-  ? unknown
-  : undefined extends Awaited<R>
-    ? ResolverMayReturnUndefined<'a resolver must not return undefined: throw Unauthorized, or return null or true'>
-    : unknown
+/** A type that no value has. The compiler names it, and with it the mend. */
+export interface Mistake<Message extends string> {
+  // With these two it is the one that the compiler compares a function, or a promise, with.
+  (never: never): never
+  readonly then: never
+  readonly mistake: Message
+}
 
 /** Options of {@link depends}. */
 export interface DependsOptions {
@@ -163,9 +173,12 @@ export interface DependsOptions {
  *   return user
  * })
  */
-export function depends<const N extends Needs, R> (
+export function depends<
+  const N extends NamedDependencies,
+  R extends ResolverResult<'a resolver must not return undefined: throw Unauthorized, or return null or true'>
+> (
   needs: N,
-  resolve: ((values: Values<N>, request: FastifyRequest) => R) & Defined<R>,
+  resolve: (values: Values<N>, request: FastifyRequest) => R,
   options: DependsOptions = {}
 ): Dependency<Awaited<R>> {
   if (typeof resolve !== 'function') throw new InvalidOption('depends: the resolver is no function')
@@ -237,7 +250,7 @@ export function plainView (definition: Definition): View {
 /** The view that a dependency is, or `null` where it is no dependency. */
 export function viewOf (value: unknown): View | null {
   if (typeof value !== 'function') return null
-  return (value as unknown as Partial<Dependency>)[kView] ?? null
+  return (value as { readonly [kView]?: View })[kView] ?? null
 }
 
 /**

@@ -76,7 +76,7 @@ export class Documents {
     }
   }
 
-  #complete (document: OpenAPIObject | undefined, { records }: Watch): void {
+  #complete (document: OpenAPIObject | undefined, watch: Watch): void {
     if (document === undefined) {
       throw new RegistrationRefused('The document is one of Swagger 2.0, which cannot say what is required here: register @fastify/swagger with { openapi: {} }')
     }
@@ -86,31 +86,33 @@ export class Documents {
         "or register the plugin with onHandWrittenSecurity: 'allow' while you move")
     }
     options.openapiVersion = document.openapi
-    const securitySchemes = this.#mergedInto(document.components.securitySchemes ?? {}, basePath(options.prefix, document.servers))
+    const securitySchemes = this.#mergedInto(document.components.securitySchemes ?? {}, basePath(options.prefix, document.servers), watch)
     if (this.#isLooking) throw new Error('looked at')
     document.components = { ...document.components, securitySchemes }
-    for (const record of records) {
+    for (const record of watch.records) {
       const state = record.state as RouteState | null
       if (state?.runtime === this.#runtime) writeOperation(record, state, document.openapi)
     }
   }
 
-  #mergedInto (existing: Record<string, unknown>, base: string): Record<string, unknown> {
+  #mergedInto (existing: Record<string, unknown>, base: string, { documented }: Watch): Record<string, unknown> {
     const merged = { ...existing }
     for (const [name, { scheme, usedScopes }] of this.#runtime.schemes) {
-      const written = schemeObject(scheme, base, usedScopes)
-      if (Object.hasOwn(existing, name) && !isSame(existing[name], written, schemeObject(scheme, base), scheme.openapi)) {
-        throw new SchemeConflict(`The document's own components.securitySchemes has another "${name}": give one of the two another name`)
+      const there = merged[name]
+      const plain = schemeObject(scheme, base)
+      // Another registration, in another context of the same app, may have the same scheme.
+      const ours = documented.get(there as object)
+      const used = new Set([...ours?.usedScopes ?? [], ...usedScopes])
+      const written = schemeObject(scheme, base, used)
+      const alike = ours === undefined ? [there, plain, written, scheme.openapi] : [ours.plain, plain]
+      if (there !== undefined && !alike.slice(1).some((known) => isDeepStrictEqual(known, alike[0]))) {
+        throw new SchemeConflict(`The document's components.securitySchemes has another "${name}": give one of the two another name`)
       }
+      documented.set(written, { plain, usedScopes: used })
       merged[name] = written
     }
     return merged
   }
-}
-
-// The user's own entry may be written as ours is: as declared, with addresses resolved, or with the scopes in use.
-function isSame (existing: unknown, ...ours: readonly unknown[]): boolean {
-  return ours.some((written) => isDeepStrictEqual(existing, written))
 }
 
 function ownerOf (instance: FastifyInstance): FastifyInstance {

@@ -97,7 +97,7 @@ export const ResolverFailed = createError<[string, ErrorOptions?]>(
 export const NotResolved = createError<[string]>('FST_SECURITY_NOT_RESOLVED', '%s', 500)
 
 /** 500: a dependency ran as a hook where the plugin is not registered, or in a hook that it cannot serve. */
-export const HookNotUsable = createError<[string]>('FST_SECURITY_HOOK_NOT_USABLE', '%s', 500)
+export const HookNotUsable = createError<[string, ErrorOptions?]>('FST_SECURITY_HOOK_NOT_USABLE', '%s', 500)
 
 /** 500: what a route without its guard answers, should it ever be asked. Such an app does not become ready. */
 export const RouteNotGuarded = createError<[]>(

@@ -4,6 +4,7 @@
  */
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import type { SchemeDefinition } from './dependency.js'
+import { isPlainObject } from './dependency.js'
 
 type Serializer = (value: any) => unknown
 
@@ -22,7 +23,7 @@ export function keepOutOfLog (options: RouteOptions, { log }: FastifyInstance, s
     (log as unknown as { [kSerializers]?: Record<string, Serializer> })[kSerializers]?.['req'] ??
     plainRequest
   options.logSerializers = Object.assign(Object.create(logSerializers ?? null), {
-    req: (request: unknown) => masked(write(request), parameters, 0)
+    req: (request: unknown) => masked(write(request), parameters)
   })
 }
 
@@ -48,10 +49,12 @@ function isSecret (encoded: string, parameters: readonly string[]): boolean {
 }
 
 // What a serializer wrote, at any depth that one would write.
-function masked (written: unknown, parameters: readonly string[], depth: number): unknown {
+function masked (written: unknown, parameters: readonly string[], depth = 0): unknown {
   if (typeof written === 'string') return maskedUrl(written, parameters)
-  if (typeof written !== 'object' || written === null || depth > 5) return written
+  // Deeper than any line is, or in a circle.
+  if (depth > 20) return MASK
   if (Array.isArray(written)) return written.map((item) => masked(item, parameters, depth + 1))
+  if (!isPlainObject(written)) return written
   return Object.fromEntries(Object.entries(written).map(([key, value]) => [
     key, parameters.includes(key) ? MASK : masked(value, parameters, depth + 1)
   ]))

@@ -3,7 +3,7 @@
  *
  * @see OpenAPI 3.0 and 3.1, Security Requirement Object
  */
-import type { SchemeDefinition, View } from './dependency.js'
+import type { Definition, SchemeDefinition, View } from './dependency.js'
 import { union } from './scopes.js'
 
 /** A Security Requirement Object: every scheme in it, by name, with its scopes. */
@@ -23,7 +23,7 @@ const ANYBODY: Alternative = new Map()
  * @param tooMany makes the error for a requirement of more than {@link MOST_ALTERNATIVES}
  */
 export function alternativesOf (views: readonly View[], tooMany: () => Error): readonly Alternative[] {
-  return allOf(views, [], tooMany)
+  return allOf(views, [], { tooMany, known: new Map() })
 }
 
 /**
@@ -34,13 +34,8 @@ export function alternativesOf (views: readonly View[], tooMany: () => Error): r
  */
 export function securityOf (alternatives: readonly Alternative[], version: string): SecurityRequirement[] | undefined {
   if (alternatives.every((alternative) => alternative.size === 0)) return undefined
-  const written = alternatives.map((alternative) => {
-    const scopes = new Map<string, readonly string[]>()
-    for (const [scheme, required] of alternative) {
-      scopes.set(scheme.schemeName, union(scopes.get(scheme.schemeName) ?? [], mayListScopes(scheme, version) ? required : []))
-    }
-    return Object.fromEntries([...scopes].map(([name, required]) => [name, [...required]]))
-  })
+  const written = alternatives.map((alternative) =>
+    requirementOf(alternative, (scheme, scopes) => mayListScopes(scheme, version) ? scopes : []))
   return distinct(written, requirementKey)
 }
 
@@ -124,24 +119,36 @@ function mayListScopes ({ openapi: { type } }: SchemeDefinition, version: string
   return type === 'oauth2' || type === 'openIdConnect' || !version.startsWith('3.0')
 }
 
-function allOf (views: readonly View[], scopes: readonly string[], tooMany: () => Error): readonly Alternative[] {
+// One walk through a tree. It may reach one dependency in very many ways: each is written out once for each list of scopes.
+interface Walk {
+  readonly tooMany: () => Error
+  readonly known: Map<View, Map<string, readonly Alternative[]>>
+}
+
+function allOf (views: readonly View[], scopes: readonly string[], walk: Walk): readonly Alternative[] {
   return views.reduce<readonly Alternative[]>((before, view) => {
-    const here = alternativesOfView(view, scopes, tooMany)
-    return bounded(before.flatMap((one) => here.map((other) => merged(one, other))), tooMany)
+    const here = alternativesOfView(view, scopes, walk)
+    return bounded(before.flatMap((one) => here.map((other) => merged(one, other))), walk)
   }, [ANYBODY])
 }
 
-function alternativesOfView (
-  { definition, scopes: own }: View, outer: readonly string[], tooMany: () => Error
-): readonly Alternative[] {
-  const scopes = union(outer, own)
+function alternativesOfView (view: View, outer: readonly string[], walk: Walk): readonly Alternative[] {
+  const scopes = union(outer, view.scopes)
+  const known = walk.known.get(view) ?? new Map<string, readonly Alternative[]>()
+  const key = scopes.join(' ')
+  const alternatives = known.get(key) ?? alternativesOfDefinition(view.definition, scopes, walk)
+  walk.known.set(view, known.set(key, alternatives))
+  return alternatives
+}
+
+function alternativesOfDefinition (definition: Definition, scopes: readonly string[], walk: Walk): readonly Alternative[] {
   switch (definition.kind) {
     case 'scopes': return [ANYBODY]
     case 'scheme': return [new Map([[definition, scopes]])]
-    case 'resolver': return allOf(definition.needs.map(({ view }) => view), scopes, tooMany)
+    case 'resolver': return allOf(definition.needs.map(({ view }) => view), scopes, walk)
     case 'anyOf': {
-      const either = definition.alternatives.flatMap((view) => alternativesOfView(view, scopes, tooMany))
-      return bounded(definition.absent === undefined ? either : [...either, ANYBODY], tooMany)
+      const either = definition.alternatives.flatMap((view) => alternativesOfView(view, scopes, walk))
+      return bounded(definition.absent === undefined ? either : [...either, ANYBODY], walk)
     }
   }
 }
@@ -152,11 +159,21 @@ function merged (one: Alternative, other: Alternative): Alternative {
   return both
 }
 
-function bounded (alternatives: readonly Alternative[], tooMany: () => Error): readonly Alternative[] {
-  const different = distinct(alternatives, (alternative) => requirementKey(
-    Object.fromEntries([...alternative].map(([{ schemeName }, scopes]) => [schemeName, scopes]))))
+function bounded (alternatives: readonly Alternative[], { tooMany }: Walk): readonly Alternative[] {
+  const different = distinct(alternatives, (alternative) => requirementKey(requirementOf(alternative, (_, scopes) => scopes)))
   if (different.length > MOST_ALTERNATIVES) throw tooMany()
   return different
+}
+
+// Two equal schemes of one name are one entry, with the scopes of both.
+function requirementOf (
+  alternative: Alternative, scopesOf: (scheme: SchemeDefinition, scopes: readonly string[]) => readonly string[]
+): SecurityRequirement {
+  const written = new Map<string, readonly string[]>()
+  for (const [scheme, scopes] of alternative) {
+    written.set(scheme.schemeName, union(written.get(scheme.schemeName) ?? [], scopesOf(scheme, scopes)))
+  }
+  return Object.fromEntries([...written].map(([name, scopes]) => [name, [...scopes]]))
 }
 
 function requirementKey (requirement: SecurityRequirement): string {

@@ -13,6 +13,8 @@ export interface CacheKey {
   readonly definition: Definition
   /** the scopes, for what takes them; `null` for what is the same whatever the scopes */
   readonly scopes: readonly string[] | null
+  /** whether it is the original of what something else stands in for */
+  readonly isOriginal: boolean
 }
 
 /** Where in a tree something can fail: all that a challenge for it needs. */

@@ -3,8 +3,9 @@ import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
 import fastifySwagger from '@fastify/swagger'
 import type { FastifySwaggerUiOptions } from '@fastify/swagger-ui'
 import fastifySwaggerUi from '@fastify/swagger-ui'
+import type { FastifyCookieOptions } from '@fastify/cookie'
 import fastifyCookie from '@fastify/cookie'
-import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync, FastifyRequest, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import type { SecurityDecorator } from './decorator.js'
 import { decoratorOf } from './decorator.js'
@@ -19,7 +20,7 @@ import type { RuntimeOptions } from './runtime.js'
 import { Runtime, securityValues } from './runtime.js'
 import { checkRealm, refusalOf } from './scheme.js'
 import type { Armourer } from './watch.js'
-import { kArm, watchOf } from './watch.js'
+import { isPreflight, isWatched, kArm, watchOf } from './watch.js'
 
 /** Options of the plugin. */
 export interface FastifySecurityOptions {
@@ -53,7 +54,7 @@ async function fastifySecurity (fastify: FastifyInstance, options: FastifySecuri
   }
   const documents = new Documents(runtime)
   decorate(fastify, runtime, documents)
-  await loadCookieParser(fastify)
+  await loadCookieParser()
   const makesDocument = !hadSwagger && swagger !== false
   if (makesDocument) await registerSwagger(fastify, swagger ?? {}, runtime)
   documents.attach(fastify)
@@ -69,9 +70,22 @@ async function fastifySecurity (fastify: FastifyInstance, options: FastifySecuri
  */
 export default fp(fastifySecurity, { fastify: '5.x', name: 'fastify-security' })
 
+// Ours, and those that Fastify reads of every plugin.
+const OPTIONS = new Set([
+  'realm', 'swagger', 'swaggerUi', 'onUncheckedScopes', 'onHandWrittenSecurity', 'onUndeclaredRoute',
+  'prefix', 'logLevel', 'logSerializers', 'name', 'encapsulate'
+])
+
 function runtimeOptions (options: FastifySecurityOptions, prefix: string): RuntimeOptions {
   const { realm = 'api', onUncheckedScopes = 'error', onHandWrittenSecurity = 'error', onUndeclaredRoute = 'allow' } = options
   const refuse = refusalOf('fastify-security')
+  for (const name of Object.keys(options)) {
+    // A misspelt switch would be one that is off.
+    if (!OPTIONS.has(name)) throw refuse(`there is no option "${name}": ${[...OPTIONS].join(', ')}`)
+  }
+  if (typeof options.swagger === 'object' && options.swagger.decorator !== undefined) {
+    throw refuse('swagger.decorator is not supported: the document is made by app.swagger()')
+  }
   checkRealm(realm, refuse)
   checkSwitch('onUncheckedScopes', onUncheckedScopes, refuse)
   checkSwitch('onHandWrittenSecurity', onHandWrittenSecurity, refuse)
@@ -91,7 +105,7 @@ function decorate (fastify: FastifyInstance, runtime: Runtime, documents: Docume
       documents.attach(record.instance)
       armRoute(runtime, record)
     },
-    judgeUndeclared: (route) => runtime.judgeUndeclared(route)
+    judgeUndeclared: (record) => isPreflight(record) ? null : runtime.judgeUndeclared(record.options)
   }
   // Fastify's types take strings alone; its code takes any key.
   fastify.decorate(kRuntime as unknown as string, runtime)
@@ -105,12 +119,13 @@ function decorate (fastify: FastifyInstance, runtime: Runtime, documents: Docume
   })
 }
 
-// An instance that is older than this module told nobody of its routes.
+// An app that is older than this module told nobody of its routes.
 function checkAge (fastify: FastifyInstance): void {
-  const { records } = watchOf(fastify)
+  const wasWatched = isWatched(fastify)
+  watchOf(fastify)
   const routes = fastify.printRoutes({ commonPrefix: false })
   // @fastify/cors' answer to preflights is not to be guarded anyway.
-  if (records.length > 0 || routes === '(empty tree)' || /^└── \*? ?\(OPTIONS\)\n$/.test(routes)) return
+  if (wasWatched || routes === '(empty tree)' || /^└── \*? ?\(OPTIONS\)\n$/.test(routes)) return
   throw new RegistrationRefused('This app was made before fastify-security was loaded, and has routes that it did not see: ' +
     'load the module before the app is made, or register the plugin before the routes')
 }
@@ -127,11 +142,11 @@ function undeclaredOption (
   return () => option === 'allow'
 }
 
-// @fastify/cookie loads its parser when it is registered, wherever that is: in a context of its own it adds nothing to
-// the routes. Schemes call the parser that it exports.
-async function loadCookieParser (fastify: FastifyInstance): Promise<void> {
-  if (fastify.hasDecorator('parseCookie')) return
-  await fastify.register(async (context) => { await context.register(fastifyCookie, { hook: false }) })
+// @fastify/cookie loads its parser when it is registered. The parser is wanted, and not the hooks that come with it: this
+// registers it nowhere. Another copy of it, which the user may have registered, has loaded a parser of its own.
+async function loadCookieParser (): Promise<void> {
+  const nowhere = { decorate () {}, decorateRequest () {}, decorateReply () {}, addHook () {} }
+  await (fastifyCookie as unknown as FastifyPluginAsync<FastifyCookieOptions>)(nowhere as unknown as FastifyInstance, { hook: false })
 }
 
 async function registerSwagger (
@@ -146,9 +161,10 @@ async function registerSwagger (
 }
 
 async function registerSwaggerUi (
-  fastify: FastifyInstance, { security = false, ...options }: FastifySwaggerUiOptions & { security?: SecurityOption }
+  fastify: FastifyInstance, given: FastifySwaggerUiOptions & { readonly security?: SecurityOption }
 ): Promise<void> {
-  const requirement = readRequirement(security, 'swaggerUi.security')
+  const { security, ...options } = given
+  const requirement = Object.hasOwn(given, 'security') ? readRequirement(security, 'swaggerUi.security') : null
   // In a context of their own the docs' routes are told from all others.
   await fastify.register(async (docs) => {
     docs.decorate(kDocs as unknown as string, requirement)

@@ -2,7 +2,7 @@
  * Reads what a route, or `require`, declares: an object is all of, an array is any of, `false` is public. What is no
  * requirement is refused here, with a message that names the place and the mend.
  */
-import type { Needs, ResolverDefinition, Values, View } from './dependency.js'
+import type { Definition, NamedDependencies, Needs, ResolverDefinition, Values, View } from './dependency.js'
 import { describe, firstOf, isPlainObject, needsOf, plainView, resolver, viewOf } from './dependency.js'
 import { InvalidRequirement, UncheckedScopes, UnknownScope } from './errors.js'
 import { listedScopes } from './openapi.js'
@@ -10,7 +10,8 @@ import { union } from './scopes.js'
 import { children } from './tree.js'
 
 /** What a route may say of itself: all of an object, any of an array, or `false`, public. */
-export type SecurityOption = false | Needs | readonly Needs[]
+// The mutable array is for the compiler's messages alone: with it they are about the alternative that is wrong.
+export type SecurityOption = false | NamedDependencies | readonly NamedDependencies[] | NamedDependencies[]
 
 /** The values that a requirement resolves to: of an array, those of the alternative that passed. */
 export type SecurityValues<S> = S extends readonly (infer Alternative)[]
@@ -34,12 +35,14 @@ export function readRequirement (option: unknown, where: string): View | null {
   if (option === false) return null
   if (!Array.isArray(option)) return allOf(option, where)
 
-  const named = option.filter((alternative) => !isEmptyObject(alternative))
+  // A hole in an array is an `undefined` that its methods pass over.
+  const given = Array.from(option)
+  const named = given.filter((alternative) => !isEmptyObject(alternative))
   if (named.length === 0) {
     throw new InvalidRequirement(`${where} requires nothing: write { name: dependency } for what it takes, or false if it is public`)
   }
   const views = named.map((alternative, index) => allOf(alternative, `${where}, alternative ${index + 1}`))
-  const isOptional = named.length < option.length
+  const isOptional = named.length < given.length
   return plainView(firstOf(views, isOptional ? NOBODY : undefined))
 }
 
@@ -49,8 +52,23 @@ export function readRequirement (option: unknown, where: string): View | null {
  * @param mayBeUnchecked whether scopes that nothing checks are let through, for those who check them in a gateway
  * @throws `FST_SECURITY_UNCHECKED_SCOPES`, `FST_SECURITY_UNKNOWN_SCOPE`
  */
-export function checkScopes (view: View, where: string, mayBeUnchecked: boolean, outer: readonly string[] = []): void {
+export function checkScopes (view: View, where: string, mayBeUnchecked: boolean): void {
+  checkBelow(view, { where, mayBeUnchecked, seen: new Map() }, [])
+}
+
+// A tree may reach one dependency in very many ways: each is judged once for each list of scopes.
+interface Judgement {
+  readonly where: string
+  readonly mayBeUnchecked: boolean
+  readonly seen: Map<View, Set<string>>
+}
+
+function checkBelow (view: View, judgement: Judgement, outer: readonly string[]): void {
+  const { where, mayBeUnchecked, seen } = judgement
   const scopes = union(outer, view.scopes)
+  const known = seen.get(view) ?? new Set()
+  if (known.has(scopes.join(' '))) return
+  seen.set(view, known.add(scopes.join(' ')))
   if (view.scopes.length > 0 && !mayBeUnchecked && !takesScopes(view)) {
     throw new UncheckedScopes(`${where}: nothing checks the scopes "${view.scopes.join(' ')}": the dependency that they are put on, ` +
       'or something it needs, has to need securityScopes, in every alternative. Where a gateway checks them, register ' +
@@ -64,17 +82,19 @@ export function checkScopes (view: View, where: string, mayBeUnchecked: boolean,
         `add them to its option scopes, or correct them to one of "${[...listed!].join(' ')}"`)
     }
   }
-  for (const child of children(view.definition)) checkScopes(child, where, mayBeUnchecked, scopes)
+  for (const child of children(view.definition)) checkBelow(child, judgement, scopes)
 }
 
 // Whether scopes put here are checked: by the dependency or something it needs; of alternatives, by every one.
-function takesScopes ({ definition }: View): boolean {
-  switch (definition.kind) {
-    case 'scopes': return true
-    case 'scheme': return false
-    case 'resolver': return definition.needs.some(({ view }) => takesScopes(view))
-    case 'anyOf': return definition.alternatives.every(takesScopes)
+function takesScopes ({ definition }: View, known = new Map<Definition, boolean>()): boolean {
+  let takes = known.get(definition)
+  if (takes === undefined) {
+    const test = (view: View): boolean => takesScopes(view, known)
+    const below = children(definition)
+    takes = definition.kind === 'scopes' || (definition.kind === 'anyOf' ? below.every(test) : below.some(test))
+    known.set(definition, takes)
   }
+  return takes
 }
 
 function allOf (option: unknown, where: string): View {

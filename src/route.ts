@@ -14,7 +14,7 @@ import type { RouteGuard, Runtime } from './runtime.js'
 import { kSchemes } from './runtime.js'
 import { definitionsBelow, schemesBelow } from './tree.js'
 import type { RouteRecord } from './watch.js'
-import { install, nameOf } from './watch.js'
+import { install, isPreflight, nameOf, watchOf } from './watch.js'
 
 /** Where an instance keeps what is required of all routes in its context. `null`: declared public. */
 export const kRequired = Symbol.for('fastify-security.required')
@@ -25,7 +25,7 @@ export const kDocs = Symbol.for('fastify-security.docs')
 /** What is declared of a route. */
 export interface RouteState {
   readonly runtime: Runtime
-  /** as declared: `undefined` where nothing was */
+  /** declared so, and not only left open */
   readonly isPublic: boolean
   readonly isDeclared: boolean
   readonly needsScopes: boolean
@@ -49,7 +49,10 @@ export function armRoute (runtime: Runtime, record: RouteRecord): void {
   const state = stateOf(runtime, record, declared, shapes.length > 0, name)
   record.state = state
   record.judge = judgeRoute
-  if (state.written !== null) options.schema = { ...options.schema, security: state.written }
+  if (state.written !== null) {
+    options.schema = { ...options.schema, security: state.written }
+    watchOf(instance).written.add(state.written)
+  }
   if (declared.length > 0) guardRoute(runtime.guard(views, own === null ? -1 : views.length - 1), record, declared, instance)
 }
 
@@ -117,11 +120,6 @@ function docsRequirement (instance: FastifyInstance): View | null | undefined {
   return (instance as { [kDocs]?: View | null })[kDocs]
 }
 
-// A browser sends no credentials with a preflight, which the route of @fastify/cors answers, and nothing else.
-function isPreflight ({ options, instance }: RouteRecord): boolean {
-  return options.method === 'OPTIONS' && options.url.endsWith('*') && instance.hasRequestDecorator('corsPreflightEnabled')
-}
-
 function hookViews ({ hooks }: RouteRecord, name: string): View[] {
   return hooks.map(({ hook, dependency }) => {
     const view = viewOf(dependency)!
@@ -135,22 +133,23 @@ function hookViews ({ hooks }: RouteRecord, name: string): View[] {
   })
 }
 
-function checkByHand ({ options: { onHandWrittenSecurity } }: Runtime, { options }: RouteRecord, name: string): void {
-  if (onHandWrittenSecurity === 'error' && isByHand(options.schema?.security)) {
+function checkByHand ({ options: { onHandWrittenSecurity } }: Runtime, record: RouteRecord, name: string): void {
+  if (onHandWrittenSecurity === 'error' && isByHand(record)) {
     throw new HandWrittenSecurity(`${name}: schema.security is written by hand: a lock in the document that nothing enforces. Declare the route's ` +
       "security instead, or register the plugin with onHandWrittenSecurity: 'allow' while you move")
   }
 }
 
-function isByHand (security: unknown): boolean {
-  return security !== undefined && !(Array.isArray(security) && security.length === 0)
+function isByHand ({ options: { schema }, instance }: RouteRecord): boolean {
+  const security: unknown = schema?.security
+  if (security === undefined || (Array.isArray(security) && security.length === 0)) return false
+  return typeof security !== 'object' || security === null || !watchOf(instance).written.has(security)
 }
 
 // What only the whole app can show.
 function judgeRoute (record: RouteRecord): string | null {
   const { runtime, written, isDeclared } = record.state as RouteState
-  const byHand = record.options.schema?.security
-  if (written === null && runtime.options.onHandWrittenSecurity === 'error' && isByHand(byHand)) {
+  if (written === null && runtime.options.onHandWrittenSecurity === 'error' && isByHand(record)) {
     return 'another plugin wrote schema.security by hand: a lock in the document that nothing enforces'
   }
   return isDeclared ? null : runtime.judgeUndeclared(record.options)

@@ -15,8 +15,12 @@ export const kFrame = Symbol.for('fastify-security.frame')
 /** How far a request got before it failed. Only a failure with a rank leads on to another alternative. */
 export const Rank = { final: 0, absent: 1, refused: 2, insufficientScope: 3 } as const
 
+// Registered, as another copy of this package may have made it.
+const kFailure = Symbol.for('fastify-security.failure')
+
 /** Why a request does not pass. Kept in the slot of all that failed with it, so that nothing is tried twice. */
 export class Failure {
+  readonly [kFailure] = true
   /** the failures of the alternatives, where all of them failed */
   parts: readonly Failure[] | null = null
 
@@ -64,6 +68,10 @@ export class Frame {
   }
 }
 
+function isFailure (value: unknown): value is Failure {
+  return typeof value === 'object' && value !== null && (value as Partial<Failure>)[kFailure] === true
+}
+
 interface Framed { [kFrame]?: Frame | null }
 
 /** The latest frame of a request. */
@@ -77,35 +85,40 @@ export function frameOf (request: FastifyRequest): Frame | null {
  * @throws `FST_SECURITY_NOT_RESOLVED`
  */
 export function valueOf (request: FastifyRequest, { definition, scopes }: View): unknown {
-  let best: unknown
-  let fewest = Infinity
+  let best: CacheKey | null = null
+  let value: unknown
   for (let frame = frameOf(request); frame !== null; frame = frame.previous) {
-    const { plan: { keys }, values } = frame
-    for (const [slot, key] of keys.entries()) {
-      const value = values[slot]
-      if (key?.definition !== definition || value === undefined || value instanceof Failure) continue
-      const count = key.scopes === null ? 0 : key.scopes.length
-      if (count >= fewest || !isResolvedFor(key, scopes)) continue
-      best = value
-      fewest = count
+    for (const [slot, key] of frame.plan.keys.entries()) {
+      const found = frame.values[slot]
+      if (key?.definition !== definition || !isResolvedFor(key, scopes) || found === undefined || isFailure(found)) continue
+      if (best !== null && scopeCount(key) >= scopeCount(best)) continue
+      best = key
+      value = found
     }
   }
-  if (best === undefined) {
+  if (best === null) {
     throw new NotResolved(`This request has not resolved the dependency${scopes.length === 0 ? '' : ' for these scopes'}: ` +
       'require it on the route, or around it')
   }
-  return best
+  return value
 }
 
-// What takes no scopes is the same for all.
-function isResolvedFor ({ scopes }: CacheKey, wanted: readonly string[]): boolean {
+function scopeCount ({ scopes }: CacheKey): number {
+  return scopes === null ? 0 : scopes.length
+}
+
+// What takes no scopes is the same for all. What something else stands in for has no value of its own.
+function isResolvedFor ({ scopes, isOriginal }: CacheKey, wanted: readonly string[]): boolean {
+  if (isOriginal) return false
   return scopes === null || wanted.every((scope) => scopes.includes(scope))
 }
 
 /** Whether a scheme reads anything off the request: valid, malformed or ambiguous. */
 export function carriesCredentials ({ read }: Pick<SchemeDefinition, 'read'>, request: FastifyRequest): boolean {
   try {
-    return isCredential(read(request))
+    const value = read(request)
+    if (isThenable(value)) ignore(value)
+    return isCredential(value)
   } catch (error) {
     return !(error instanceof NotAuthenticated)
   }
@@ -116,7 +129,7 @@ function hasGone ({ raw }: FastifyRequest, reply: FastifyReply): boolean {
   return reply.sent || raw.aborted || raw.socket?.destroyed === true
 }
 
-// Below the first step: all is decided, or something asynchronous is waited for.
+// No step to go on at: all is decided, or something asynchronous is waited for.
 const STOP = -1
 
 // Runs steps from one on, until all is decided or something is asynchronous.
@@ -145,7 +158,7 @@ function take (frame: Frame, at: number, step: Step): number {
 
 // What this request has resolved, or failed to, is never asked for again.
 function goPast (frame: Frame, at: number, step: Exclude<Step, { op: 'pass' }>, known: unknown): number {
-  if (known instanceof Failure) return fail(frame, known, step.target)
+  if (isFailure(known)) return fail(frame, known, step.target)
   return step.op === 'enter' ? step.next : at + 1
 }
 
@@ -177,7 +190,7 @@ function goOn (frame: Frame, at: number, step: ResolveStep, result: unknown): vo
 // Fills a slot, and says where to go on.
 function settle (frame: Frame, at: number, step: ReadStep | ResolveStep, result: unknown): number {
   frame.values[step.slot] = result
-  return result instanceof Failure ? fail(frame, result, step.target) : at + 1
+  return isFailure(result) ? fail(frame, result, step.target) : at + 1
 }
 
 // Takes a failure to where something else can be tried. All that stands between fails with it.
@@ -222,14 +235,17 @@ function wasTried ({ schemes }: Alternatives, { request, values }: Frame, { rank
   return schemes.some(({ scheme, slot }) => {
     const value = values[slot]
     if (value === undefined) return carriesCredentials(scheme, request)
-    return !(value instanceof Failure) || value.rank !== Rank.absent
+    return !isFailure(value) || value.rank !== Rank.absent
   })
 }
 
 function read ({ read, place }: ReadStep, request: FastifyRequest): unknown {
   try {
     const value = read(request)
-    if (isThenable(value)) return failed('A scheme reads synchronously: its `read` returned a promise', place)
+    if (isThenable(value)) {
+      ignore(value)
+      return failed('A scheme reads synchronously: its `read` returned a promise', place)
+    }
     return isCredential(value) ? value : new Failure(new NotAuthenticated(), 401, Rank.absent, place)
   } catch (thrown) {
     return failureOf(thrown, place)
@@ -252,13 +268,21 @@ function valuesFor ({ template, names, sources }: ResolveStep, values: readonly 
 }
 
 function checked (value: unknown, { place }: ResolveStep): unknown {
-  return value === undefined
-    ? failed('A resolver returned undefined: it has to throw, or to return a value (true or null where it only checks)', place)
-    : value
+  if (value === undefined) {
+    return failed('A resolver returned undefined: it has to throw, or to return a value (true or null where it only checks)', place)
+  }
+  // A `throw` that was meant, and a `return` that was written, must not let anybody in.
+  return value instanceof Error ? failed('A resolver returned an Error: it has to throw it', place, value) : value
 }
 
 function isThenable (value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+  return ((typeof value === 'object' && value !== null) || typeof value === 'function') &&
+    typeof (value as { then?: unknown }).then === 'function'
+}
+
+// A promise that nobody waits for: when it is rejected, the process is not to end.
+function ignore (promise: PromiseLike<unknown>): void {
+  promise.then(undefined, () => {})
 }
 
 // Whatever was thrown, made into an answer from 400 up. Never a 401 that hides an outage, and never a way in.
@@ -267,7 +291,8 @@ function failureOf (thrown: unknown, place: Place): Failure {
   if (thrown instanceof Unauthorized) return new Failure(thrown, 401, Rank.refused, place)
   if (thrown instanceof InsufficientScope) return new Failure(thrown, 403, Rank.insufficientScope, place)
   if (thrown instanceof InvalidCredentialsRequest) return new Failure(thrown, 400, Rank.final, place)
-  if (!(thrown instanceof Error)) return failed('A resolver threw what is no Error', place, thrown)
+  // What it is stays untold: it may be the token itself.
+  if (!(thrown instanceof Error)) return failed(`A resolver threw what is no Error, but of type ${typeof thrown}`, place)
   const { statusCode, status } = thrown as { statusCode?: unknown, status?: unknown }
   const own = statusCode ?? status
   if (own === undefined) return new Failure(thrown, 500, Rank.final, place)

@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { putOnReply } from './challenges.js'
 import type { Definition, HookRuntime, SchemeDefinition, View } from './dependency.js'
 import { describe, viewOf } from './dependency.js'
-import { HookTooEarly, InvalidOption, SchemeConflict, TooManyAlternatives } from './errors.js'
+import { HookNotUsable, HookTooEarly, InvalidOption, SchemeConflict, TooManyAlternatives } from './errors.js'
 import { alternativesOf, MOST_ALTERNATIVES, schemeObject } from './openapi.js'
 import type { CacheKey, Plan, PlanContext, Replacement } from './plan.js'
 import { compile } from './plan.js'
@@ -50,13 +50,14 @@ export interface DocumentedScheme {
 /** What calling takes an override back. */
 export type UndoOverride = (() => void) & Disposable
 
+interface KeyWithOriginals extends CacheKey { readonly originals: readonly Definition[] }
+
 interface Override { readonly definition: Definition, readonly replacement: Replacement }
 
 export class Runtime implements PlanContext, HookRuntime {
   /** by name */
   readonly schemes = new Map<string, DocumentedScheme>()
-  readonly #keys = new Map<Definition, CacheKey[]>()
-  readonly #originals = new WeakMap<CacheKey, readonly Definition[]>()
+  readonly #keys = new Map<Definition, Map<string, KeyWithOriginals[]>>()
   readonly #overrides: Override[] = []
   readonly #hooks = new WeakMap<View, RouteGuard>()
   #generation = 0
@@ -69,17 +70,25 @@ export class Runtime implements PlanContext, HookRuntime {
   }
 
   /**
-   * Judges what is declared in one place, and enters its schemes.
+   * Judges what is declared in one place.
    *
    * @param views all of them are required
    * @param where names the place in a message
    * @throws the start-up errors of a single call
    */
-  declare (views: readonly View[], where: string): ReturnType<typeof alternativesOf> {
+  check (views: readonly View[], where: string): ReturnType<typeof alternativesOf> {
     for (const view of views) checkScopes(view, where, this.options.onUncheckedScopes === 'allow')
-    const alternatives = alternativesOf(views, () => new TooManyAlternatives(
+    this.#checkNames(schemesBelow(...views), where)
+    return alternativesOf(views, () => new TooManyAlternatives(
       `${where}: written out, the requirement has more than ${MOST_ALTERNATIVES} alternatives: split the route, or let one dependency decide`))
-    for (const scheme of schemesBelow(...views)) this.#enter(scheme, where)
+  }
+
+  /** Judges what is declared of a route, and enters its schemes. */
+  declare (views: readonly View[], where: string): ReturnType<typeof alternativesOf> {
+    const alternatives = this.check(views, where)
+    for (const scheme of schemesBelow(...views)) {
+      if (!this.schemes.has(scheme.schemeName)) this.schemes.set(scheme.schemeName, { scheme, usedScopes: new Set() })
+    }
     for (const alternative of alternatives) {
       for (const [{ schemeName }, scopes] of alternative) {
         for (const scope of scopes) this.schemes.get(schemeName)!.usedScopes.add(scope)
@@ -108,8 +117,7 @@ export class Runtime implements PlanContext, HookRuntime {
   runHook (view: View, request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void {
     let guard = this.#hooks.get(view)
     if (guard === undefined) {
-      // `addHook` shows its functions to nobody: what a route would be refused for at start-up is refused here.
-      checkScopes(view, 'A dependency used as a hook', this.options.onUncheckedScopes === 'allow')
+      this.#checkHook(view)
       guard = this.guard([view])
       this.#hooks.set(view, guard)
     }
@@ -121,6 +129,7 @@ export class Runtime implements PlanContext, HookRuntime {
     const view = viewOf(dependency)
     if (view === null) throw new InvalidOption(`override: the first argument is ${describe(dependency)}, and no dependency`)
     if (replacement === undefined) throw new InvalidOption('override: undefined is no value')
+    if (view.definition.kind === 'scopes') throw new InvalidOption('override: securityScopes is what is declared, and has no replacement')
     const override = { definition: view.definition, replacement: replacementOf(view, replacement) }
     this.#overrides.push(override)
     this.#generation++
@@ -138,22 +147,33 @@ export class Runtime implements PlanContext, HookRuntime {
   }
 
   keyOf (definition: Definition, scopes: readonly string[] | null, originals: readonly Definition[]): CacheKey {
-    const keys = this.#keys.get(definition) ?? []
-    const known = keys.find((key) => isSameSet(key.scopes, scopes) && isSameSet(this.#originals.get(key)!, originals))
+    const keys = inserted(this.#keys, definition, () => new Map<string, KeyWithOriginals[]>())
+    // Scopes are a set here: their order does not count.
+    const alike = inserted(keys, scopes === null ? '' : JSON.stringify([...scopes].sort()), () => [])
+    const known = alike.find((key) => isSameSet(key.originals, originals))
     if (known !== undefined) return known
-    const key = { definition, scopes }
-    this.#originals.set(key, originals)
-    this.#keys.set(definition, [...keys, key])
+    const key = { definition, scopes, originals, isOriginal: originals.includes(definition) }
+    alike.push(key)
     return key
   }
 
-  #enter (scheme: SchemeDefinition, where: string): void {
-    const known = this.schemes.get(scheme.schemeName)
-    if (known === undefined) {
-      this.schemes.set(scheme.schemeName, { scheme, usedScopes: new Set() })
-    } else if (!this.#isSame(known.scheme, scheme)) {
-      throw new SchemeConflict(`${where}: there is another scheme named "${scheme.schemeName}", and the document could show ` +
-        'only one of them: give one a schemeName of its own')
+  #checkNames (schemes: readonly SchemeDefinition[], where: string): void {
+    for (const scheme of schemes) {
+      const others = [this.schemes.get(scheme.schemeName)?.scheme, ...schemes]
+      if (others.some((other) => other?.schemeName === scheme.schemeName && !this.#isSame(other, scheme))) {
+        throw new SchemeConflict(`${where}: there is another scheme named "${scheme.schemeName}", and the document could show ` +
+          'only one of them: give one a schemeName of its own')
+      }
+    }
+  }
+
+  // `addHook` shows its functions to nobody: what a route would be refused for at start-up is refused here. The client
+  // learns nothing of it; the cause is for the log.
+  #checkHook (view: View): void {
+    try {
+      checkScopes(view, 'A dependency used as a hook', this.options.onUncheckedScopes === 'allow')
+    } catch (cause) {
+      throw new HookNotUsable('A dependency cannot be used as a hook in this way', { cause: cause as Error })
     }
   }
 
@@ -261,8 +281,12 @@ function replacementOf ({ definition }: View, replacement: unknown): Replacement
   return { needs: [], resolve: () => replacement }
 }
 
-// Scopes are a set here: their order does not count.
-function isSameSet<T> (one: readonly T[] | null, other: readonly T[] | null): boolean {
-  if (one === null || other === null) return one === other
+function isSameSet<T> (one: readonly T[], other: readonly T[]): boolean {
   return one.length === other.length && one.every((item) => other.includes(item))
+}
+
+function inserted<K, V> (map: Map<K, V>, key: K, make: () => V): V {
+  let value = map.get(key)
+  if (value === undefined) map.set(key, value = make())
+  return value
 }

@@ -60,7 +60,7 @@ export function scheme<T> (options: SchemeOptions<T>): Dependency<T | null> {
     kind: 'scheme',
     late: false,
     schemeName,
-    openapi: Object.freeze({ ...structuredClone(openapi), ...(description === undefined ? {} : { description }) }),
+    openapi: Object.freeze({ ...copyOf(openapi), ...(description === undefined ? {} : { description }) }),
     read,
     challenge,
     realm
@@ -91,10 +91,9 @@ export function commonOptions (
   options: unknown, constructor: string, schemeName: string
 ): SchemeCommonOptions & { readonly schemeName: string } {
   if (!isPlainObject(options)) throw refusalOf(constructor)(`the options are ${describe(options)}, and no object`)
-  const { description, realm, autoError } = options as SchemeCommonOptions
-  const given = options as SchemeCommonOptions
+  const { schemeName: name = schemeName, description, realm, autoError } = options as SchemeCommonOptions
   return {
-    schemeName: given.schemeName === undefined ? schemeName : given.schemeName,
+    schemeName: name,
     ...(description === undefined ? {} : { description }),
     ...(realm === undefined ? {} : { realm }),
     ...(autoError === undefined ? {} : { autoError })
@@ -110,7 +109,7 @@ export function commonOptions (
  */
 export function singleHeader (request: FastifyRequest, name: string): string | undefined {
   const value: unknown = request.headers[name]
-  if (value === undefined || value === '') return undefined
+  if (value === undefined) return undefined
   // Node keeps the first of two Authorization lines and joins others, without a word: only the raw lines tell.   RFC 9110 §5.3
   if (typeof value !== 'string' || countLines(request.raw.rawHeaders, name) > 1) throw new InvalidCredentialsRequest()
   if (!isFieldValue(value)) throw new Unauthorized('Malformed credentials')
@@ -139,11 +138,21 @@ function isSchemeName (name: unknown): boolean {
   return typeof name === 'string' && /^[A-Za-z0-9._-]+$/.test(name) && name !== '__proto__'
 }
 
+function copyOf<T> (openapi: T): T {
+  try {
+    return structuredClone(openapi)
+  } catch {
+    throw refusalOf('scheme')('openapi holds what no document can hold')
+  }
+}
+
 function hasType (openapi: unknown): boolean {
   return isPlainObject(openapi) && typeof openapi['type'] === 'string'
 }
 
-function countLines (rawHeaders: readonly string[], name: string): number {
+// What is injected by a plugin may have no raw lines.
+function countLines (rawHeaders: readonly string[] | undefined, name: string): number {
+  if (rawHeaders === undefined) return 0
   let count = 0
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const line = rawHeaders[i]!

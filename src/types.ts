@@ -2,7 +2,7 @@
 import type {
   ContextConfigDefault, FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest, FastifySchema,
   FastifyTypeProvider, FastifyTypeProviderDefault, RawReplyDefaultExpression, RawRequestDefaultExpression, RawServerBase,
-  RawServerDefault, RouteGenericInterface, RouteOptions
+  RawServerDefault, RouteGenericInterface, RouteOptions as FastifyRouteOptions
 } from 'fastify'
 import type { ResolveFastifyReplyReturnType } from 'fastify/types/type-provider.js'
 import type { SecurityDecorator } from './decorator.js'
@@ -32,6 +32,7 @@ declare module 'fastify' {
     security?: SecurityOption
   }
 
+  // A route with `websocket: true` has another kind of handler: it is left to the overload of @fastify/websocket.
   interface RouteShorthandMethod<
     RawServer extends RawServerBase = RawServerDefault,
     RawRequest extends RawRequestDefaultExpression<RawServer> = RawRequestDefaultExpression<RawServer>,
@@ -46,8 +47,8 @@ declare module 'fastify' {
       path: string,
       opts: Omit<
         RouteShorthandOptions<RawServer, RawRequest, RawReply, RouteGeneric, ContextConfig, SchemaCompiler, TypeProvider, Logger>,
-        'security'
-      > & { security: S },
+        'security' | 'websocket'
+      > & { security: S, websocket?: false },
       handler: SecurityHandler<
         S, RawServer, RawRequest, RawReply, RouteGeneric, ContextConfig, SchemaCompiler, TypeProvider, Logger
       >
@@ -59,9 +60,10 @@ declare module 'fastify' {
       path: string,
       opts: Omit<
         RouteShorthandOptions<RawServer, RawRequest, RawReply, RouteGeneric, ContextConfig, SchemaCompiler, TypeProvider, Logger>,
-        'security'
+        'security' | 'websocket'
       > & {
         security: S
+        websocket?: false
         handler: SecurityHandler<
           S, RawServer, RawRequest, RawReply, RouteGeneric, ContextConfig, NoInfer<SchemaCompiler>, TypeProvider, Logger
         >
@@ -69,6 +71,7 @@ declare module 'fastify' {
     ): FastifyInstance<RawServer, RawRequest, RawReply, Logger, TypeProvider>
   }
 
+  // FastifyRouteOptions: under its own name it is another type in here as soon as @fastify/websocket's types are loaded.
   interface FastifyInstance<
     RawServer extends RawServerBase = RawServerDefault,
     RawRequest extends RawRequestDefaultExpression<RawServer> = RawRequestDefaultExpression<RawServer>,
@@ -81,10 +84,11 @@ declare module 'fastify' {
       ContextConfig = ContextConfigDefault, const SchemaCompiler extends FastifySchema = FastifySchema
     >(
       opts: Omit<
-        RouteOptions<RawServer, RawRequest, RawReply, RouteGeneric, ContextConfig, SchemaCompiler, TypeProvider, Logger>,
-        'security' | 'handler'
+        FastifyRouteOptions<RawServer, RawRequest, RawReply, RouteGeneric, ContextConfig, SchemaCompiler, TypeProvider, Logger>,
+        'security' | 'websocket' | 'handler'
       > & {
         security: S
+        websocket?: false
         handler: SecurityHandler<
           S, RawServer, RawRequest, RawReply, RouteGeneric, ContextConfig, NoInfer<SchemaCompiler>, TypeProvider, Logger
         >

@@ -5,13 +5,13 @@
  *
  * `onRoute` hooks see only what is registered after them, and nothing public shows the options of earlier routes. Fastify
  * tells of each new instance on the diagnostics channel `fastify.initialization`: subscribed when this module is loaded,
- * it gives each instance one `onRoute` hook, before all others, and one `onReady` hook, which judges. Behaviour hangs on
+ * it gives each instance one `onRoute` hook, before those of all plugins, and one `onReady` hook, which judges. Behaviour hangs on
  * a diagnostics channel here and nowhere else.
  */
 import diagnostics from 'node:diagnostics_channel'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { viewOf } from './dependency.js'
-import { RouteNotGuarded, StartRefused } from './errors.js'
+import { RegistrationRefused, RouteNotGuarded, StartRefused } from './errors.js'
 import type { HookFunction } from './runtime.js'
 
 /** Where an instance keeps its watch. */
@@ -46,18 +46,22 @@ export interface RouteRecord {
   readonly hooks: readonly HookDependency[]
   /** set by the plugin: what judges the route when the app is ready. `null`: the plugin was not there */
   judge: ((record: RouteRecord) => string | null) | null
-  /** set by the plugin: the guards that the route's hooks have to hold */
-  readonly guards: Installed[]
+  /** what guards it, by hook */
+  readonly guarded: { [hook in GuardHook]?: GuardedHook }
   /** what is written in the routes' table and in the document; set by the plugin */
   state: unknown
   wasReassigned: boolean
 }
 
-/** A guard on a route. */
-export interface Installed {
-  readonly guard: HookFunction
-  /** whether other plugins left it among the route's hooks. The route shows it in any case */
-  isHeld(): boolean
+/** The hooks in which a guard stands. */
+export type GuardHook = 'onRequest' | 'preHandler'
+
+/** One hook of a guarded route. */
+export interface GuardedHook {
+  /** what has to be among the hooks. The route shows it in any case */
+  readonly guards: HookFunction[]
+  /** as other plugins left them */
+  hooks: HookFunction[]
 }
 
 /** What a plugin that is in force in a context does with the routes in it. */
@@ -65,7 +69,7 @@ export interface Armourer {
   /** guards a route that is being registered */
   arm(record: RouteRecord): void
   /** says what is wrong with a route of which nothing is declared */
-  judgeUndeclared(options: RouteOptions): string | null
+  judgeUndeclared(record: RouteRecord): string | null
 }
 
 /** All that is known of one app. */
@@ -73,6 +77,16 @@ export interface Watch {
   readonly records: RouteRecord[]
   /** routes of our own making, so that each has an address of its own */
   internal: number
+  /** every `schema.security` of our own writing: what another plugin copies is not written by hand */
+  readonly written: WeakSet<object>
+  /** every entry of our own in a document, with what it is of */
+  readonly documented: WeakMap<object, DocumentedEntry>
+}
+
+/** A Security Scheme Object of our own writing, and what is needed to write it anew. */
+export interface DocumentedEntry {
+  readonly plain: unknown
+  readonly usedScopes: ReadonlySet<string>
 }
 
 interface Watched {
@@ -87,7 +101,12 @@ const HOOKS = [
 
 /** The watch of the app that an instance belongs to; a new one where the instance is older than this module. */
 export function watchOf (instance: FastifyInstance): Watch {
-  return (instance as Watched)[kWatch] ?? watch(rootOf(instance))
+  return (instance as Watched)[kWatch] ?? watchLate(rootOf(instance))
+}
+
+/** Whether an app has been seen from its first route on. */
+export function isWatched (instance: FastifyInstance): boolean {
+  return kWatch in instance
 }
 
 /** Names a route in a message. */
@@ -106,31 +125,71 @@ export function hookDependenciesOf (options: RouteOptions): HookDependency[] {
  * Puts a guard before a route's own hooks, where it stays: whoever assigns the hooks anew does not take it away, and the
  * app does not become ready.
  */
-export function install ({ options, guards }: RouteRecord, hook: 'onRequest' | 'preHandler', guard: HookFunction): void {
-  let hooks = [guard, ...[options[hook] ?? []].flat()] as HookFunction[]
-  guards.push({ guard, isHeld: () => hooks.includes(guard) })
+export function install (record: RouteRecord, hook: GuardHook, guard: HookFunction): void {
+  const known = record.guarded[hook]
+  if (known !== undefined) {
+    known.guards.unshift(guard)
+    known.hooks.unshift(guard)
+    return
+  }
+  const { options } = record
+  const guarded: GuardedHook = { guards: [guard], hooks: [guard, ...[options[hook] ?? []].flat()] as HookFunction[] }
+  record.guarded[hook] = guarded
   Object.defineProperty(options, hook, {
     enumerable: true,
-    configurable: true,
-    get: () => hooks.includes(guard) ? hooks : [guard, ...hooks],
-    set: (value: HookFunction | HookFunction[] | undefined) => { hooks = [value ?? []].flat() }
+    get: () => isHeld(guarded) ? guarded.hooks : [...guarded.guards, ...guarded.hooks],
+    set: (value: HookFunction | HookFunction[] | undefined) => { guarded.hooks = [value ?? []].flat() }
   })
 }
 
-function watch (root: FastifyInstance): Watch {
-  const state: Watch = { records: [], internal: 0 }
-  ;(root as Watched)[kWatch] = state
-  root.addHook('onRoute', function securityRoute (this: FastifyInstance, options) {
-    observe(state, this, options)
-  })
+/**
+ * Whether a route is the one with which @fastify/cors answers preflights. A browser sends no credentials with those.
+ * The plugin decorates the context in which it then registers the route; a route of anybody else's is guarded.
+ */
+export function isPreflight ({ options, instance, url }: RouteRecord): boolean {
+  return options.method === 'OPTIONS' && url === `${instance.prefix}*` && options.constraints === undefined &&
+    answersPreflights(instance) && !answersPreflights(Object.getPrototypeOf(instance))
+}
+
+function answersPreflights (instance: Partial<FastifyInstance>): boolean {
+  return instance.hasRequestDecorator?.('corsPreflightEnabled') === true
+}
+
+function isHeld ({ guards, hooks }: GuardedHook): boolean {
+  return guards.every((guard) => hooks.includes(guard))
+}
+
+// An app that is older than this module has its hooks copied into each of its contexts, which have to be told one by one.
+function watchLate (root: FastifyInstance): Watch {
+  return watch(root, contextsOf(root))
+}
+
+function watch (root: FastifyInstance, contexts: readonly FastifyInstance[] = [root]): Watch {
+  const state: Watch = { records: [], internal: 0, written: new WeakSet(), documented: new WeakMap() }
+  Object.defineProperty(root, kWatch, { value: state })
+  for (const context of contexts) {
+    context.addHook('onRoute', function securityRoute (this: FastifyInstance, options) {
+      observe(state, this, options)
+    })
+  }
   root.addHook('onReady', function securityReady () {
     judge(state)
   })
   return state
 }
 
+// Fastify keeps the contexts below a context under a symbol of its own.
+function contextsOf (instance: FastifyInstance): FastifyInstance[] {
+  const symbol = Object.getOwnPropertySymbols(instance).find(({ description }) => description === 'fastify.children')
+  const children = symbol === undefined ? undefined : (instance as unknown as Record<symbol, FastifyInstance[]>)[symbol]
+  if (children === undefined) {
+    throw new RegistrationRefused('This version of Fastify does not show its contexts: load fastify-security before the app is made')
+  }
+  return [instance, ...children.flatMap(contextsOf)]
+}
+
 function observe (state: Watch, instance: FastifyInstance, options: RouteRecord['options']): void {
-  if ((options.config as { [kInternal]?: true } | undefined)?.[kInternal]) return
+  if ((options.config as { [kInternal]?: true } | undefined)?.[kInternal] || options[kRecord] !== undefined) return
   const record: RouteRecord = {
     options,
     instance,
@@ -138,22 +197,25 @@ function observe (state: Watch, instance: FastifyInstance, options: RouteRecord[
     isDeclared: Object.hasOwn(options, 'security'),
     security: options.security,
     hooks: hookDependenciesOf(options),
+    guarded: {},
     judge: null,
-    guards: [],
     state: null,
     wasReassigned: false
   }
-  state.records.push(record)
   Object.defineProperty(options, kRecord, { value: record })
   Object.defineProperty(options, 'security', {
     enumerable: record.isDeclared,
-    configurable: true,
     get: () => record.security,
     set: (value: unknown) => { reassign(record, value) }
   })
   const armourer = (instance as Watched)[kArm]
   if (armourer !== undefined) armourer.arm(record)
   else if (isGuardWanted(record)) install(record, 'onRequest', securityRefusal)
+  // A HEAD twin comes right after its GET, with the options that the GET had at first.
+  const twin = state.records.at(-1)
+  if (options.method === 'HEAD' && twin?.wasReassigned === true && twin.url === record.url) reassign(record, twin.security)
+  // Whoever throws until here has no route.
+  state.records.push(record)
 }
 
 // Given by another plugin's onRoute, after ours: the guard that is there does not know of it, or there is none.
@@ -188,13 +250,13 @@ function problemOf (record: RouteRecord): string | null {
     return 'its security was set by another plugin\'s onRoute hook, after its guard was made: declare it on the route, or use app.security.require'
   }
   if (record.judge !== null) {
-    if (!record.guards.every((installed) => installed.isHeld()) || !sameHooks(record)) {
+    if (!Object.values(record.guarded).every(isHeld) || !sameHooks(record)) {
       return 'another plugin took its guard out of the route\'s hooks, or put a dependency in: an onRoute hook has to add to the hooks that are there, ' +
         'and a dependency has to be declared on the route'
     }
     return record.judge(record)
   }
-  if (!isGuardWanted(record)) return (record.instance as Watched)[kArm]?.judgeUndeclared(record.options) ?? null
+  if (!isGuardWanted(record)) return (record.instance as Watched)[kArm]?.judgeUndeclared(record) ?? null
   return 'it declares security where fastify-security is not in force. Register the plugin before the route and in its context: ' +
     'await app.register(fastifySecurity)'
 }

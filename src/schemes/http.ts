@@ -28,8 +28,16 @@ export interface HttpOptions extends HttpBearerOptions {
   readonly scheme: string
 }
 
+// By auth-scheme, in lower case   RFC 7617 §2, RFC 6750 §2.1, RFC 7616 §3.4
+const GRAMMARS: Readonly<Record<string, (credentials: string) => boolean>> = Object.assign(Object.create(null), {
+  basic: isToken68,
+  bearer: isToken68,
+  digest: isWellFormed
+})
+
 /**
- * `Authorization` with one auth-scheme, by name. Its credentials have to be a token68 or a list of auth-params.
+ * `Authorization` with one auth-scheme, by name. Its credentials are handed over as they stand: many auth-schemes are not of
+ * the grammar of RFC 9110. Those of Basic, Bearer and Digest have to be of theirs.
  *
  * @throws `FST_SECURITY_INVALID_OPTION`
  * @example
@@ -41,7 +49,7 @@ export function http<const O extends HttpOptions> (options: O): Dependency<Schem
     throw refusalOf('http')(`scheme is ${describe(name)}: an auth-scheme is wanted`)
   }
   const wanted = name.toLowerCase()
-  return httpScheme(options, 'http', 'HTTPBase', name, name, wanted === 'bearer' || wanted === 'basic' ? isToken68 : isWellFormed)
+  return httpScheme(options, 'http', 'HTTPBase', name, name, GRAMMARS[wanted] ?? (() => true))
 }
 
 /**
