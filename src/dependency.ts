@@ -149,7 +149,7 @@ interface SomeValue { readonly toString: unknown, readonly then?: never }
 /** A type that no value has. The compiler names it, and with it the mend. */
 export interface Mistake<Message extends string> {
   // With these two it is the one that the compiler compares a function, or a promise, with.
-  (never: never): never
+  (...never: any[]): never
   readonly then: never
   readonly mistake: Message
 }
@@ -260,6 +260,8 @@ export function viewOf (value: unknown): View | null {
  */
 export function needsOf (needs: unknown, refuse: (problem: string) => Error): readonly Need[] {
   if (!isPlainObject(needs)) throw refuse(`it takes an object of dependencies, not ${describe(needs)}`)
+  // Whatever `Object.entries` passes over would be declared, and not resolved.
+  if (Reflect.ownKeys(needs).length !== Object.keys(needs).length) throw refuse('a name is a string, and enumerable')
   return Object.entries(needs).map(([name, dependency]) => {
     // Assigning to it would change the prototype of the object of values.
     if (name === '__proto__') throw refuse('a name cannot be __proto__')

@@ -14,13 +14,13 @@ import { Documents } from './document.js'
 import { HandWrittenSecurity, RegistrationRefused } from './errors.js'
 import type { SecurityOption } from './requirement.js'
 import { readRequirement } from './requirement.js'
-import { armRoute, kDocs } from './route.js'
+import { armRoute, judgeLate, kDocs } from './route.js'
 import { kFrame } from './run.js'
 import type { RuntimeOptions } from './runtime.js'
 import { Runtime, securityValues } from './runtime.js'
 import { checkRealm, refusalOf } from './scheme.js'
 import type { Armourer } from './watch.js'
-import { isPreflight, isWatched, kArm, watchOf } from './watch.js'
+import { isPreflight, isWatched, kArm, rootOf, securityRefusal, watchOf } from './watch.js'
 
 /** Options of the plugin. */
 export interface FastifySecurityOptions {
@@ -105,7 +105,7 @@ function decorate (fastify: FastifyInstance, runtime: Runtime, documents: Docume
       documents.attach(record.instance)
       armRoute(runtime, record)
     },
-    judgeUndeclared: (record) => isPreflight(record) ? null : runtime.judgeUndeclared(record.options)
+    judgeUndeclared: (record) => isPreflight(record) ? null : judgeLate(runtime, record)
   }
   // Fastify's types take strings alone; its code takes any key.
   fastify.decorate(kRuntime as unknown as string, runtime)
@@ -126,7 +126,10 @@ function checkAge (fastify: FastifyInstance): void {
   const routes = fastify.printRoutes({ commonPrefix: false })
   // @fastify/cors' answer to preflights is not to be guarded anyway.
   if (wasWatched || routes === '(empty tree)' || /^└── \*? ?\(OPTIONS\)\n$/.test(routes)) return
-  throw new RegistrationRefused('This app was made before fastify-security was loaded, and has routes that it did not see: ' +
+  // A hook that is added late is had by the routes that are there already: they do not answer, should the app be asked in
+  // spite of all. To throw here would undo it.
+  rootOf(fastify).addHook('onRequest', securityRefusal)
+  watchOf(fastify).refusal = new RegistrationRefused('This app was made before fastify-security was loaded, and has routes that it did not see: ' +
     'load the module before the app is made, or register the plugin before the routes')
 }
 

@@ -146,6 +146,12 @@ function isByHand ({ options: { schema }, instance }: RouteRecord): boolean {
   return typeof security !== 'object' || security === null || !watchOf(instance).written.has(security)
 }
 
+/** Judges a route of which nothing is declared, and which is older than the plugin. */
+export function judgeLate (runtime: Runtime, record: RouteRecord): string | null {
+  if (runtime.options.onHandWrittenSecurity === 'error' && isByHand(record)) return 'its schema.security is written by hand: a lock in the document that nothing enforces'
+  return runtime.judgeUndeclared(record.options)
+}
+
 // What only the whole app can show.
 function judgeRoute (record: RouteRecord): string | null {
   const { runtime, written, isDeclared } = record.state as RouteState

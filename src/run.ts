@@ -68,7 +68,8 @@ export class Frame {
   }
 }
 
-function isFailure (value: unknown): value is Failure {
+/** Whether what stands in a slot is why there is no value. */
+export function isFailure (value: unknown): value is Failure {
   return typeof value === 'object' && value !== null && (value as Partial<Failure>)[kFailure] === true
 }
 

@@ -12,7 +12,7 @@ import type { CacheKey, Plan, PlanContext, Replacement } from './plan.js'
 import { compile } from './plan.js'
 import { checkScopes, NOBODY } from './requirement.js'
 import type { Failure } from './run.js'
-import { Frame, frameOf } from './run.js'
+import { Frame, frameOf, isFailure } from './run.js'
 import { schemesBelow } from './tree.js'
 
 /** Where a route's `config` says which schemes its requirement has. */
@@ -246,7 +246,9 @@ class GuardFrame extends Frame {
 export function securityValues (request: FastifyRequest): unknown {
   for (let frame = frameOf(request); frame !== null; frame = frame.previous) {
     const { owner: { own }, plan: { roots }, values } = frame as GuardFrame
-    if (own >= 0) return values[roots[own]!] ?? NOBODY
+    if (own < 0) continue
+    const value = values[roots[own]!]
+    return value === undefined || isFailure(value) ? NOBODY : value
   }
   return NOBODY
 }

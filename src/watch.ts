@@ -42,12 +42,14 @@ export interface RouteRecord {
   readonly isDeclared: boolean
   /** the option, as it is by now */
   security: unknown
+  /** what stood in the option when it was registered, for whoever changes it in place */
+  readonly members: readonly unknown[]
   /** the dependencies among the route's own hooks, when it was registered */
   readonly hooks: readonly HookDependency[]
   /** set by the plugin: what judges the route when the app is ready. `null`: the plugin was not there */
   judge: ((record: RouteRecord) => string | null) | null
   /** what guards it, by hook */
-  readonly guarded: { [hook in GuardHook]?: GuardedHook }
+  readonly guarded: { [hook: string]: GuardedHook | undefined }
   /** what is written in the routes' table and in the document; set by the plugin */
   state: unknown
   wasReassigned: boolean
@@ -75,6 +77,8 @@ export interface Armourer {
 /** All that is known of one app. */
 export interface Watch {
   readonly records: RouteRecord[]
+  /** what the app is refused with, whatever its routes are */
+  refusal: Error | null
   /** routes of our own making, so that each has an address of its own */
   internal: number
   /** every `schema.security` of our own writing: what another plugin copies is not written by hand */
@@ -132,11 +136,23 @@ export function install (record: RouteRecord, hook: GuardHook, guard: HookFuncti
     known.hooks.unshift(guard)
     return
   }
-  const { options } = record
-  const guarded: GuardedHook = { guards: [guard], hooks: [guard, ...[options[hook] ?? []].flat()] as HookFunction[] }
-  record.guarded[hook] = guarded
+  lock(record, hook, [guard, ...[record.options[hook] ?? []].flat()] as HookFunction[], guard)
+}
+
+// Holds a dependency where it stands.
+function hold (record: RouteRecord, hook: string, dependency: HookFunction): void {
+  const known = record.guarded[hook]
+  if (known !== undefined) known.guards.push(dependency)
+  else lock(record, hook, [record.options[hook as GuardHook]].flat() as HookFunction[], dependency)
+}
+
+// `configurable` is said, as it stays true where a property is there already.
+function lock ({ options, guarded: all }: RouteRecord, hook: string, hooks: HookFunction[], guard: HookFunction): void {
+  const guarded: GuardedHook = { guards: [guard], hooks }
+  all[hook] = guarded
   Object.defineProperty(options, hook, {
     enumerable: true,
+    configurable: false,
     get: () => isHeld(guarded) ? guarded.hooks : [...guarded.guards, ...guarded.hooks],
     set: (value: HookFunction | HookFunction[] | undefined) => { guarded.hooks = [value ?? []].flat() }
   })
@@ -165,7 +181,7 @@ function watchLate (root: FastifyInstance): Watch {
 }
 
 function watch (root: FastifyInstance, contexts: readonly FastifyInstance[] = [root]): Watch {
-  const state: Watch = { records: [], internal: 0, written: new WeakSet(), documented: new WeakMap() }
+  const state: Watch = { records: [], refusal: null, internal: 0, written: new WeakSet(), documented: new WeakMap() }
   Object.defineProperty(root, kWatch, { value: state })
   for (const context of contexts) {
     context.addHook('onRoute', function securityRoute (this: FastifyInstance, options) {
@@ -196,6 +212,7 @@ function observe (state: Watch, instance: FastifyInstance, options: RouteRecord[
     url: options.url,
     isDeclared: Object.hasOwn(options, 'security'),
     security: options.security,
+    members: membersOf(options.security),
     hooks: hookDependenciesOf(options),
     guarded: {},
     judge: null,
@@ -205,9 +222,11 @@ function observe (state: Watch, instance: FastifyInstance, options: RouteRecord[
   Object.defineProperty(options, kRecord, { value: record })
   Object.defineProperty(options, 'security', {
     enumerable: record.isDeclared,
+    configurable: false,
     get: () => record.security,
     set: (value: unknown) => { reassign(record, value) }
   })
+  for (const { hook, dependency } of record.hooks) hold(record, hook, dependency as HookFunction)
   const armourer = (instance as Watched)[kArm]
   if (armourer !== undefined) armourer.arm(record)
   else if (isGuardWanted(record)) install(record, 'onRequest', securityRefusal)
@@ -226,12 +245,13 @@ function reassign (record: RouteRecord, value: unknown): void {
   record.wasReassigned = true
 }
 
-// A route that has not been given its guard answers nobody, should the app be asked in spite of all.
-function securityRefusal (_request: FastifyRequest, _reply: FastifyReply, done: (error: Error) => void): void {
+/** A route that has not been given its guard answers nobody, should the app be asked in spite of all. */
+export function securityRefusal (_request: FastifyRequest, _reply: FastifyReply, done: (error: Error) => void): void {
   done(new RouteNotGuarded())
 }
 
-function judge ({ records }: Watch): void {
+function judge ({ records, refusal }: Watch): void {
+  if (refusal !== null) throw refusal
   const problems = new Map<string, string>()
   for (const record of records) {
     const problem = problemOf(record)
@@ -245,12 +265,22 @@ function judge ({ records }: Watch): void {
   }
 }
 
+// Names and dependencies, in the order in which they are written.
+function membersOf (security: unknown): unknown[] {
+  return [security].flat().flatMap((alternative) => ['|', ...Object.entries(Object(alternative)).flat()])
+}
+
+function isChanged ({ security, members }: RouteRecord): boolean {
+  const found = membersOf(security)
+  return found.length !== members.length || members.some((member, index) => !Object.is(member, found[index]))
+}
+
 function problemOf (record: RouteRecord): string | null {
-  if (record.wasReassigned) {
+  if (record.wasReassigned || isChanged(record)) {
     return 'its security was set by another plugin\'s onRoute hook, after its guard was made: declare it on the route, or use app.security.require'
   }
   if (record.judge !== null) {
-    if (!Object.values(record.guarded).every(isHeld) || !sameHooks(record)) {
+    if (!Object.values(record.guarded).every((guarded) => isHeld(guarded!)) || !sameHooks(record)) {
       return 'another plugin took its guard out of the route\'s hooks, or put a dependency in: an onRoute hook has to add to the hooks that are there, ' +
         'and a dependency has to be declared on the route'
     }
@@ -271,8 +301,8 @@ function sameHooks ({ options, hooks }: RouteRecord): boolean {
     hooks.every(({ hook, dependency }) => found.some((other) => other.hook === hook && other.dependency === dependency))
 }
 
-// A child instance has its parent for a prototype.
-function rootOf (instance: FastifyInstance): FastifyInstance {
+/** The first instance of an app: a child instance has its parent for a prototype. */
+export function rootOf (instance: FastifyInstance): FastifyInstance {
   let root = instance
   for (;;) {
     const parent = Object.getPrototypeOf(root) as FastifyInstance

@@ -1,0 +1,428 @@
+/** `app.security.require`: what is required of all routes of a context. */
+import type { FastifyInstance } from 'fastify'
+import Fastify from 'fastify'
+import fp from 'fastify-plugin'
+import t from 'tap'
+import fastifySecurity, {
+  apiKeyHeader, apiKeyQuery, depends, httpBearer, oauth2PasswordBearer, optional, securityScopes, Unauthorized
+} from '../src/index.js'
+import { noting, secured } from './fixtures/secured.js'
+
+const token = httpBearer()
+const key = apiKeyHeader({ name: 'x-key' })
+const user = depends({ token }, ({ token }) => {
+  if (token.credentials !== 'good') throw new Unauthorized('Unknown token')
+  return { name: 'ann' }
+})
+
+const asAnn = { authorization: 'Bearer good' }
+const asMallory = { authorization: 'Bearer bad' }
+const withKey = { 'x-key': 'k' }
+
+async function statusOf (app: FastifyInstance, url: string, headers: Record<string, string> = {}): Promise<number> {
+  return (await app.inject({ url, headers })).statusCode
+}
+
+t.test('where it holds', async (t) => {
+  t.test('of the routes that are registered after it, and not of those before', async (t) => {
+    const app = await secured(t)
+    app.get('/before', async () => 'in')
+    app.security.require({ user })
+    app.get('/after', async () => 'in')
+    t.equal(await statusOf(app, '/before'), 200)
+    t.equal(await statusOf(app, '/after'), 401)
+    t.equal(await statusOf(app, '/after', asMallory), 401)
+    t.equal(await statusOf(app, '/after', asAnn), 200)
+  })
+
+  t.test('in its context and below, at any depth, and neither beside nor above', async (t) => {
+    const app = await secured(t)
+    await app.register(async (admin) => {
+      admin.security.require({ user })
+      admin.get('/', async () => 'in')
+      await admin.register(async (child) => {
+        child.get('/child', async () => 'in')
+        await child.register(async (grandchild) => { grandchild.get('/grandchild', async () => 'in') })
+      })
+    }, { prefix: '/admin' })
+    await app.register(async (shop) => { shop.get('/', async () => 'in') }, { prefix: '/shop' })
+    app.get('/', async () => 'in')
+    for (const url of ['/admin', '/admin/', '/admin/child', '/admin/grandchild']) {
+      t.equal(await statusOf(app, url), 401, url)
+      t.equal(await statusOf(app, url, asAnn), 200, url)
+      t.equal((await app.inject({ method: 'HEAD', url })).statusCode, 401, `HEAD ${url}`)
+    }
+    for (const url of ['/shop', '/']) t.equal(await statusOf(app, url), 200, url)
+  })
+
+  t.test('in a context that was made before it was called, of the routes that come after', async (t) => {
+    const app = await secured(t)
+    let child: FastifyInstance | undefined
+    await app.register(async (instance) => {
+      child = instance
+      instance.get('/early', async () => 'in')
+    })
+    app.security.require({ user })
+    child!.get('/late', async () => 'in')
+    t.equal(await statusOf(app, '/early'), 200)
+    t.equal(await statusOf(app, '/late'), 401)
+    t.equal(await statusOf(app, '/late', asAnn), 200)
+  })
+
+  t.test('in a context that was made before the plugin was registered', async (t) => {
+    const app = Fastify()
+    t.teardown(() => app.close())
+    let child: FastifyInstance | undefined
+    await app.register(async (instance) => { child = instance })
+    await app.register(fastifySecurity, { swagger: false })
+    app.security.require({ user })
+    child!.get('/required', async () => 'in')
+    child!.get('/own', { security: { key } }, async (request) => request.security.key)
+    t.equal(await statusOf(app, '/required'), 401)
+    t.equal(await statusOf(app, '/required', asAnn), 200)
+    t.equal(await statusOf(app, '/own', asAnn), 401)
+    t.equal((await app.inject({ url: '/own', headers: { ...asAnn, ...withKey } })).body, 'k')
+  })
+
+  t.test('in a plugin that is wrapped by fastify-plugin it is required where that is registered', async (t) => {
+    const app = await secured(t)
+    await app.register(async (context) => {
+      context.get('/before', async () => 'in')
+      await context.register(fp(async (wrapped) => {
+        wrapped.security.require({ user })
+        wrapped.get('/inside', async () => 'in')
+      }))
+      context.get('/after', async () => 'in')
+    })
+    app.get('/outside', async () => 'in')
+    for (const [url, status] of [['/before', 200], ['/inside', 401], ['/after', 401], ['/outside', 200]] as const) {
+      t.equal(await statusOf(app, url), status, url)
+    }
+  })
+
+  t.test('of the routes of a plugin that is wrapped by fastify-plugin and registered after it', async (t) => {
+    const app = await secured(t)
+    const routes = fp(async (instance) => { instance.get('/plugin', async () => 'in') })
+    await app.register(async (context) => {
+      context.security.require({ user })
+      await context.register(routes)
+    })
+    t.equal(await statusOf(app, '/plugin'), 401)
+    t.equal(await statusOf(app, '/plugin', asAnn), 200)
+  })
+
+  t.test('it stands where it is called on, and not where the call is written', async (t) => {
+    const app = await secured(t)
+    await app.register(async (child) => {
+      app.security.require({ user })
+      child.get('/child', async () => 'in')
+    })
+    app.get('/root', async () => 'in')
+    t.equal(await statusOf(app, '/child'), 401)
+    t.equal(await statusOf(app, '/root'), 401)
+  })
+
+  t.test('the plugin in a context of its own reaches no other', async (t) => {
+    const app = Fastify()
+    t.teardown(() => app.close())
+    await app.register(async (api) => {
+      await api.register(fastifySecurity, { swagger: false })
+      api.security.require({ user })
+      api.get('/', async () => 'in')
+    }, { prefix: '/api' })
+    app.get('/', async () => 'in')
+    t.equal(await statusOf(app, '/api'), 401)
+    t.equal(await statusOf(app, '/'), 200)
+    t.notOk('security' in app)
+  })
+
+  t.test('contexts side by side each have their own, with a registration each', async (t) => {
+    const app = Fastify()
+    t.teardown(() => app.close())
+    for (const [prefix, required] of [['/a', { user }], ['/b', { key }]] as const) {
+      await app.register(async (api) => {
+        await api.register(fastifySecurity, { swagger: false })
+        api.security.require(required)
+        api.get('/', async () => 'in')
+      }, { prefix })
+    }
+    t.strictSame(
+      await Promise.all([statusOf(app, '/a', asAnn), statusOf(app, '/a', withKey), statusOf(app, '/b', asAnn), statusOf(app, '/b', withKey)]),
+      [200, 401, 401, 200])
+  })
+
+  t.test("the docs' own routes are not touched by it", async (t) => {
+    const app = await secured(t, { swagger: {} })
+    app.security.require({ user })
+    app.get('/', async () => 'in')
+    t.equal(await statusOf(app, '/docs/json'), 200)
+    t.equal(await statusOf(app, '/'), 401)
+  })
+})
+
+t.test('how it adds up', async (t) => {
+  t.test("it comes before the route's own security, the outer before the inner, and several calls in their order", async (t) => {
+    const app = await secured(t)
+    const calls: string[] = []
+    app.security.require({ outer1: noting(calls, 'outer1') })
+    app.security.require({ outer2: noting(calls, 'outer2'), outer3: noting(calls, 'outer3') })
+    await app.register(async (child) => {
+      child.security.require({ inner1: noting(calls, 'inner1') })
+      child.security.require({ inner2: noting(calls, 'inner2') })
+      // Called late, and yet the outer one.
+      app.security.require({ outer4: noting(calls, 'outer4') })
+      child.get('/', { onRequest: noting(calls, 'hook'), security: { own: noting(calls, 'own') } }, async () => calls.push('handler'))
+    })
+    await app.inject('/')
+    t.strictSame(calls, ['outer1', 'outer2', 'outer3', 'outer4', 'inner1', 'inner2', 'own', 'hook', 'handler'])
+  })
+
+  t.test('all of it is required', async (t) => {
+    const app = await secured(t)
+    const second = apiKeyHeader({ name: 'x-second', schemeName: 'Second' })
+    app.security.require({ user })
+    app.security.require({ key })
+    await app.register(async (child) => {
+      child.get('/', { security: { second } }, async () => 'in')
+    })
+    const all = { ...asAnn, ...withKey, 'x-second': '2' }
+    t.equal(await statusOf(app, '/', all), 200)
+    for (const missing of Object.keys(all)) {
+      t.equal(await statusOf(app, '/', Object.fromEntries(Object.entries(all).filter(([name]) => name !== missing))), 401, missing)
+    }
+  })
+
+  t.test('the first that fails ends it: the inner is not asked', async (t) => {
+    const app = await secured(t)
+    const calls: string[] = []
+    app.security.require({ user })
+    app.security.require({ next: noting(calls, 'next') })
+    app.get('/', { security: { own: noting(calls, 'own') } }, async () => calls.push('handler'))
+    t.equal(await statusOf(app, '/'), 401)
+    t.strictSame(calls, [])
+  })
+
+  t.test("request.security holds the route's own values, and of() has the others", async (t) => {
+    const app = await secured(t)
+    app.security.require({ user, secret: depends({}, () => 'not the route\'s') })
+    app.get('/own', { security: { key } }, async (request) => ({ own: request.security, user: user.of(request).name }))
+    app.get('/none', async (request) => ({ own: request.security, user: user.of(request).name }))
+    t.strictSame((await app.inject({ url: '/own', headers: { ...asAnn, ...withKey } })).json(), { own: { key: 'k' }, user: 'ann' })
+    t.strictSame((await app.inject({ url: '/none', headers: asAnn })).json(), { own: {}, user: 'ann' })
+  })
+
+  t.test("one name may stand for different dependencies around a route and on it: the route's is its own", async (t) => {
+    const app = await secured(t)
+    app.security.require({ who: user })
+    app.get('/', { security: { who: key } }, async (request) => request.security.who)
+    t.equal((await app.inject({ url: '/', headers: { ...asAnn, ...withKey } })).body, 'k')
+    t.equal(await statusOf(app, '/', withKey), 401)
+  })
+
+  t.test('what is required around a route and on it is resolved once', async (t) => {
+    const app = await secured(t)
+    const calls: string[] = []
+    const shared = noting(calls, 'shared')
+    app.security.require({ shared })
+    app.security.require({ again: shared })
+    app.get('/', { security: { shared } }, async (request) => request.security.shared)
+    t.equal((await app.inject('/')).body, 'shared')
+    t.strictSame(calls, ['shared'])
+  })
+
+  t.test('scopes around a route and on it are each checked', async (t) => {
+    const app = await secured(t)
+    const oauth2 = oauth2PasswordBearer({ tokenUrl: 'token' })
+    const caller = depends({ token: oauth2, required: securityScopes }, ({ token, required }) => {
+      required.assertGranted(token.split('.'))
+      return token
+    })
+    app.security.require({ caller: caller.scoped('admin') })
+    app.get('/', { security: { caller: caller.scoped('items') } }, async (request) => request.security.caller)
+    t.equal(await statusOf(app, '/', { authorization: 'Bearer admin.items' }), 200)
+    for (const granted of ['admin', 'items', 'none']) {
+      t.equal(await statusOf(app, '/', { authorization: `Bearer ${granted}` }), 403, granted)
+    }
+  })
+
+  t.test('a dependency of preHandler around a route waits for the body, and what needs none is asked before', async (t) => {
+    const app = await secured(t)
+    const calls: string[] = []
+    app.security.require({ late: noting(calls, 'late', {}, ({ body }) => (body as { a: number }).a, { hook: 'preHandler' }) })
+    app.security.require({ early: noting(calls, 'early') })
+    app.post('/', { security: { own: noting(calls, 'own') }, preValidation: async () => { calls.push('preValidation') } }, async () => 'in')
+    t.equal((await app.inject({ method: 'POST', url: '/', payload: { a: 1 } })).statusCode, 200)
+    t.strictSame(calls, ['early', 'own', 'preValidation', 'late'])
+  })
+})
+
+t.test('what lifts it', async (t) => {
+  t.test('security: false makes a route public, whatever is required around it', async (t) => {
+    const app = await secured(t)
+    app.security.require({ user })
+    app.security.require({ key })
+    await app.register(async (child) => {
+      child.security.require({ user })
+      child.get('/public', { security: false }, async () => 'in')
+      child.get('/other', async () => 'in')
+    })
+    t.equal(await statusOf(app, '/public'), 200)
+    t.equal(await statusOf(app, '/public', asMallory), 200)
+    t.equal((await app.inject({ method: 'HEAD', url: '/public' })).statusCode, 200)
+    t.equal(await statusOf(app, '/other'), 401)
+  })
+
+  t.test("nothing else does: not an optional dependency, not an empty alternative, not the route's hooks", async (t) => {
+    const app = await secured(t)
+    app.security.require({ user })
+    app.get('/optional', { security: { key: optional(key) } }, async () => 'in')
+    app.get('/alternative', { security: [{ key }, {}] }, async () => 'in')
+    app.get('/hook', { preHandler: key }, async () => 'in')
+    app.get('/nothing', {}, async () => 'in')
+    for (const url of ['/optional', '/alternative', '/hook', '/nothing']) t.equal(await statusOf(app, url, withKey), 401, url)
+  })
+
+  t.test('security: false does not lift a hook that stands on the route itself', async (t) => {
+    const app = await secured(t)
+    app.security.require({ user })
+    app.get('/', { security: false, preHandler: key }, async (request) => key.of(request))
+    t.equal(await statusOf(app, '/', asAnn), 401)
+    t.equal((await app.inject({ url: '/', headers: withKey })).body, 'k')
+  })
+
+  t.test('require(false) declares the routes after it public, for plugins whose routes cannot carry an option', async (t) => {
+    const app = await secured(t)
+    const health = fp(async (instance) => { instance.get('/health', async () => 'up') })
+    app.security.require({ user })
+    await app.register(async (open) => {
+      open.get('/before', async () => 'in')
+      open.security.require(false)
+      await open.register(health)
+      await open.register(async (below) => { below.get('/below', async () => 'in') })
+      open.get('/own', { security: { key } }, async () => 'in')
+    })
+    app.get('/after', async () => 'in')
+    for (const [url, status] of [['/before', 401], ['/health', 200], ['/below', 200], ['/own', 401], ['/after', 401]] as const) {
+      t.equal(await statusOf(app, url), status, url)
+    }
+    t.equal(await statusOf(app, '/own', withKey), 200, 'its own security is all that counts')
+  })
+
+  t.test('what is required after require(false) counts', async (t) => {
+    const app = await secured(t)
+    app.security.require({ user })
+    app.security.require(false)
+    app.get('/between', async () => 'in')
+    app.security.require({ key })
+    app.get('/after', async () => 'in')
+    await app.register(async (child) => {
+      child.security.require({ user })
+      child.get('/child', async () => 'in')
+    })
+    t.equal(await statusOf(app, '/between'), 200)
+    t.equal(await statusOf(app, '/after', asAnn), 401)
+    t.equal(await statusOf(app, '/after', withKey), 200)
+    t.equal(await statusOf(app, '/child', withKey), 401)
+    t.equal(await statusOf(app, '/child', { ...withKey, ...asAnn }), 200)
+  })
+
+  t.test('the last require(false) of several is the one that counts', async (t) => {
+    const app = await secured(t)
+    app.security.require(false)
+    app.security.require({ user })
+    app.security.require(false)
+    app.get('/public', async () => 'in')
+    app.security.require({ key })
+    app.get('/keyed', async () => 'in')
+    t.equal(await statusOf(app, '/public'), 200)
+    t.equal(await statusOf(app, '/keyed'), 401)
+    t.equal(await statusOf(app, '/keyed', withKey), 200)
+  })
+
+  t.test('require(false) above does not lift what a context below requires', async (t) => {
+    const app = await secured(t)
+    await app.register(async (child) => {
+      child.security.require({ user })
+      app.security.require(false)
+      child.get('/', async () => 'in')
+    })
+    t.equal(await statusOf(app, '/'), 401)
+  })
+})
+
+t.test('it takes the shapes of the option', async (t) => {
+  t.test('any of an array', async (t) => {
+    const app = await secured(t)
+    app.security.require([{ user }, { key }])
+    app.get('/', { security: { own: depends({}, () => 'own') } }, async (request) => request.security)
+    t.equal(await statusOf(app, '/'), 401)
+    for (const headers of [asAnn, withKey]) {
+      t.strictSame((await app.inject({ url: '/', headers })).json(), { own: 'own' })
+    }
+  })
+
+  t.test('or nobody', async (t) => {
+    const app = await secured(t)
+    app.security.require([{ user }, {}])
+    app.get('/', async (request) => user.of(request).name)
+    app.get('/public', async () => 'in')
+    t.equal(await statusOf(app, '/public'), 200)
+    t.equal(await statusOf(app, '/public', asMallory), 401)
+    t.equal((await app.inject({ url: '/', headers: asAnn })).body, 'ann')
+  })
+})
+
+t.test('it is checked when it is called', async (t) => {
+  const INVALID = 'FST_SECURITY_INVALID_REQUIREMENT'
+  for (const [name, requirement, code, message] of [
+    ['undefined', undefined, INVALID, /^app\.security\.require is undefined: a misspelt import/],
+    ['null', null, INVALID, /^app\.security\.require is null/],
+    ['an empty object', {}, INVALID, /^app\.security\.require requires nothing: write \{ name: dependency \}/],
+    ['an empty array', [], INVALID, /^app\.security\.require requires nothing/],
+    ['an array of an empty object', [{}], INVALID, /^app\.security\.require requires nothing/],
+    ['a bare dependency', user, INVALID, /^app\.security\.require is a bare dependency: give its value a name/],
+    ['a member that is none', { user: 'ann' }, INVALID, /^app\.security\.require: "user" is the string "ann", and no dependency/],
+    ['a member that is undefined', [{ user }, { user: undefined }], INVALID, /^app\.security\.require, alternative 2: "user" is undefined.*misspelt import/],
+    ['true', true, INVALID, /^app\.security\.require: .* not a boolean/],
+    ['scopes that nothing checks', { user: user.scoped('admin') }, 'FST_SECURITY_UNCHECKED_SCOPES', /^app\.security\.require: nothing checks the scopes "admin"/],
+    ['a scope that the scheme does not list', {
+      user: depends({ token: oauth2PasswordBearer({ tokenUrl: 'token', scopes: { me: '' } }), required: securityScopes }, () => true).scoped('mee')
+    }, 'FST_SECURITY_UNKNOWN_SCOPE', /^app\.security\.require: the scheme "OAuth2PasswordBearer" does not list the scopes "mee".*"me"/],
+    ['more than 64 alternatives', Array.from({ length: 65 }, (_, index) => ({
+      key: apiKeyQuery({ name: `k${index}`, schemeName: `K${index}` })
+    })), 'FST_SECURITY_TOO_MANY_ALTERNATIVES', /^app\.security\.require: .*more than 64 alternatives: split/]
+  ] as const) {
+    t.test(`${name} is refused there`, async (t) => {
+      const app = await secured(t)
+      t.throws(() => { app.security.require(requirement as never) }, { code, message })
+    })
+  }
+
+  t.test('two schemes of one name are refused there', async (t) => {
+    const app = await secured(t)
+    app.get('/', { security: { key } }, async () => 'in')
+    t.throws(() => { app.security.require({ other: apiKeyHeader({ name: 'x-other' }) }) }, {
+      code: 'FST_SECURITY_SCHEME_CONFLICT',
+      message: /^app\.security\.require: there is another scheme named "APIKeyHeader".*give one a schemeName of its own/
+    })
+  })
+
+  t.test('the message says under which prefix it was called', async (t) => {
+    const app = await secured(t)
+    await app.register(async (admin) => {
+      t.throws(() => { admin.security.require({}) }, { message: /^app\.security\.require \(under \/admin\) requires nothing/ })
+    }, { prefix: '/admin' })
+  })
+
+  t.test('alternatives around a route and on it are counted together, when the route is declared', async (t) => {
+    const app = await secured(t)
+    const keys = (count: number, place: string): Array<{ key: typeof key }> => Array.from({ length: count }, (_, index) => ({
+      key: apiKeyHeader({ name: `x-${place}-${index}`, schemeName: `${place}${index}` })
+    }))
+    app.security.require(keys(8, 'around'))
+    app.get('/64', { security: keys(8, 'own') }, async () => 'in')
+    t.throws(() => app.get('/72', { security: keys(9, 'more') }, async () => 'in'), {
+      code: 'FST_SECURITY_TOO_MANY_ALTERNATIVES', message: /^Route GET \/72: .*more than 64 alternatives/
+    })
+  })
+})
