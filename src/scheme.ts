@@ -6,7 +6,7 @@ import { dependencyOf, describe, isPlainObject, optional } from './dependency.js
 import { InvalidCredentialsRequest, InvalidOption, Unauthorized } from './errors.js'
 
 /** What every scheme takes. */
-export interface SchemeCommonOptions {
+export interface SchemeCommonOptions<A extends boolean = boolean> {
   /** The key in `components.securitySchemes`: `[A-Za-z0-9._-]+`. Its default is FastAPI's name of the class. */
   readonly schemeName?: string
   /** Shown in the document. */
@@ -14,7 +14,7 @@ export interface SchemeCommonOptions {
   /** The realm of its challenge, in printable ASCII. Default: the plugin's. RFC 9110 §11.5 */
   readonly realm?: string
   /** `false` is exactly `optional(scheme)`. Default: `true` */
-  readonly autoError?: boolean
+  readonly autoError?: A
 }
 
 /** Options of {@link scheme}. */
@@ -34,9 +34,7 @@ export interface SchemeOptions<T> extends SchemeCommonOptions {
 }
 
 /** The value of a scheme: with `autoError: false`, `null` where no credentials came. */
-export type SchemeValue<T, O> = 'autoError' extends keyof O
-  ? O extends { readonly autoError: true } ? T : T | null
-  : T
+export type SchemeValue<T, A extends boolean> = A extends true ? T : T | null
 
 /**
  * Makes a scheme: a dependency that reads credentials off the request, and knows how to write itself down.

@@ -17,7 +17,7 @@ import { commonOptions, refusalOf, scheme, singleHeader } from '../scheme.js'
 const { parse } = fastifyCookie as unknown as Pick<FastifyCookie, 'parse'>
 
 /** Options of the API key schemes. */
-export interface ApiKeyOptions extends SchemeCommonOptions {
+export interface ApiKeyOptions<A extends boolean = boolean> extends SchemeCommonOptions<A> {
   /** The name of the header, the query parameter or the cookie. */
   readonly name: string
 }
@@ -29,7 +29,7 @@ export interface ApiKeyOptions extends SchemeCommonOptions {
  * @example
  * const key = apiKeyHeader({ name: 'x-api-key' })
  */
-export function apiKeyHeader<const O extends ApiKeyOptions> (options: O): Dependency<SchemeValue<string, O>> {
+export function apiKeyHeader<A extends boolean = true> (options: ApiKeyOptions<A>): Dependency<SchemeValue<string, A>> {
   const header = nameOf(options, 'apiKeyHeader', isToken).toLowerCase()
   return apiKey(options, 'apiKeyHeader', 'APIKeyHeader', 'header', (request) => singleHeader(request, header))
 }
@@ -39,7 +39,7 @@ export function apiKeyHeader<const O extends ApiKeyOptions> (options: O): Depend
  *
  * @throws `FST_SECURITY_INVALID_OPTION`
  */
-export function apiKeyQuery<const O extends ApiKeyOptions> (options: O): Dependency<SchemeValue<string, O>> {
+export function apiKeyQuery<A extends boolean = true> (options: ApiKeyOptions<A>): Dependency<SchemeValue<string, A>> {
   const name = nameOf(options, 'apiKeyQuery', (name) => name !== '')
   return apiKey(options, 'apiKeyQuery', 'APIKeyQuery', 'query', (request) => queryValue(request, name))
 }
@@ -49,22 +49,22 @@ export function apiKeyQuery<const O extends ApiKeyOptions> (options: O): Depende
  *
  * @throws `FST_SECURITY_INVALID_OPTION`
  */
-export function apiKeyCookie<const O extends ApiKeyOptions> (options: O): Dependency<SchemeValue<string, O>> {
+export function apiKeyCookie<A extends boolean = true> (options: ApiKeyOptions<A>): Dependency<SchemeValue<string, A>> {
   // cookie-name = token   RFC 6265 §4.1.1
   const name = nameOf(options, 'apiKeyCookie', isToken)
   return apiKey(options, 'apiKeyCookie', 'APIKeyCookie', 'cookie', (request) => cookieValue(request, name))
 }
 
-function apiKey<const O extends ApiKeyOptions> (
-  options: O, constructor: string, schemeName: string, place: string,
+function apiKey<A extends boolean = true> (
+  options: ApiKeyOptions<A>, constructor: string, schemeName: string, place: string,
   read: (request: FastifyRequest) => string | undefined
-): Dependency<SchemeValue<string, O>> {
+): Dependency<SchemeValue<string, A>> {
   return scheme<string>({
     ...commonOptions(options, constructor, schemeName),
     openapi: { type: 'apiKey', in: place, name: options.name },
     read,
     challenge: 'APIKey'
-  }) as Dependency<SchemeValue<string, O>>
+  }) as Dependency<SchemeValue<string, A>>
 }
 
 function nameOf (options: ApiKeyOptions | undefined, constructor: string, isName: (name: string) => boolean): string {

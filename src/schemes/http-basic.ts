@@ -26,15 +26,15 @@ export interface BasicCredentials {
  * @throws `FST_SECURITY_INVALID_OPTION`
  * @see RFC 7617 §2
  */
-export function httpBasic<const O extends SchemeCommonOptions = Record<never, never>> (
-  options?: O
-): Dependency<SchemeValue<BasicCredentials, O>> {
+export function httpBasic<A extends boolean = true> (
+  options?: SchemeCommonOptions<A>
+): Dependency<SchemeValue<BasicCredentials, A>> {
   return scheme<BasicCredentials>({
     ...commonOptions(options ?? {}, 'httpBasic', 'HTTPBasic'),
     openapi: { type: 'http', scheme: 'basic' },
     read: httpBasicCredentials,
     challenge: 'Basic'
-  }) as Dependency<SchemeValue<BasicCredentials, O>>
+  }) as Dependency<SchemeValue<BasicCredentials, A>>
 }
 
 /**

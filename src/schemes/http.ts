@@ -5,7 +5,7 @@
  * @see RFC 9110 §11, RFC 6750 §2.1, RFC 7616
  */
 import type { FastifyRequest } from 'fastify'
-import type { Credentials } from '../authorization.js'
+import type { Credentials, Credentials as HttpCredentials } from '../authorization.js'
 import { credentialsOf, isToken, isToken68, isWellFormed } from '../authorization.js'
 import type { Dependency } from '../dependency.js'
 import { describe } from '../dependency.js'
@@ -14,16 +14,16 @@ import type { SchemeCommonOptions, SchemeValue } from '../scheme.js'
 import { commonOptions, refusalOf, scheme, singleHeader } from '../scheme.js'
 
 /** What an HTTP scheme resolves to. */
-export type HttpCredentials = Credentials
+export type { Credentials as HttpCredentials } from '../authorization.js'
 
 /** Options of {@link httpBearer}. */
-export interface HttpBearerOptions extends SchemeCommonOptions {
+export interface HttpBearerOptions<A extends boolean = boolean> extends SchemeCommonOptions<A> {
   /** A hint for the document, such as `JWT`. */
   readonly bearerFormat?: string
 }
 
 /** Options of {@link http}. */
-export interface HttpOptions extends HttpBearerOptions {
+export interface HttpOptions<A extends boolean = boolean> extends HttpBearerOptions<A> {
   /** The auth-scheme (RFC 9110 §11.1). Its challenge is spelled like this. */
   readonly scheme: string
 }
@@ -43,7 +43,7 @@ const GRAMMARS: Readonly<Record<string, (credentials: string) => boolean>> = Obj
  * @example
  * const dpop = http({ scheme: 'DPoP' })
  */
-export function http<const O extends HttpOptions> (options: O): Dependency<SchemeValue<HttpCredentials, O>> {
+export function http<A extends boolean = true> (options: HttpOptions<A>): Dependency<SchemeValue<HttpCredentials, A>> {
   const name: unknown = (options as HttpOptions | undefined)?.scheme
   if (typeof name !== 'string' || !isToken(name)) {
     throw refusalOf('http')(`scheme is ${describe(name)}: an auth-scheme is wanted`)
@@ -58,10 +58,10 @@ export function http<const O extends HttpOptions> (options: O): Dependency<Schem
  * @throws `FST_SECURITY_INVALID_OPTION`
  * @see RFC 6750 §2.1
  */
-export function httpBearer<const O extends HttpBearerOptions = Record<never, never>> (
-  options?: O
-): Dependency<SchemeValue<HttpCredentials, O>> {
-  return httpScheme<O>(options, 'httpBearer', 'HTTPBearer', 'Bearer', 'bearer', isToken68)
+export function httpBearer<A extends boolean = true> (
+  options?: HttpBearerOptions<A>
+): Dependency<SchemeValue<HttpCredentials, A>> {
+  return httpScheme<A>(options, 'httpBearer', 'HTTPBearer', 'Bearer', 'bearer', isToken68)
 }
 
 /**
@@ -70,10 +70,10 @@ export function httpBearer<const O extends HttpBearerOptions = Record<never, nev
  * @throws `FST_SECURITY_INVALID_OPTION`
  * @see RFC 7616
  */
-export function httpDigest<const O extends SchemeCommonOptions = Record<never, never>> (
-  options?: O
-): Dependency<SchemeValue<HttpCredentials, O>> {
-  return httpScheme<O>(options, 'httpDigest', 'HTTPDigest', 'Digest', 'digest', isWellFormed)
+export function httpDigest<A extends boolean = true> (
+  options?: SchemeCommonOptions<A>
+): Dependency<SchemeValue<HttpCredentials, A>> {
+  return httpScheme<A>(options, 'httpDigest', 'HTTPDigest', 'Digest', 'digest', isWellFormed)
 }
 
 /**
@@ -93,10 +93,10 @@ export function readAuthorization (
   return found
 }
 
-function httpScheme<const O extends HttpBearerOptions> (
-  options: O | undefined, constructor: string, schemeName: string,
+function httpScheme<A extends boolean = true> (
+  options: HttpBearerOptions<A> | undefined, constructor: string, schemeName: string,
   challenge: string, documented: string, isOfGrammar: (credentials: string) => boolean
-): Dependency<SchemeValue<HttpCredentials, O>> {
+): Dependency<SchemeValue<HttpCredentials, A>> {
   const given: HttpBearerOptions = options ?? {}
   const common = commonOptions(given, constructor, schemeName)
   const { bearerFormat } = given
@@ -109,5 +109,5 @@ function httpScheme<const O extends HttpBearerOptions> (
     openapi: { type: 'http', scheme: documented, ...(bearerFormat === undefined ? {} : { bearerFormat }) },
     read: (request) => readAuthorization(request, wanted, isOfGrammar),
     challenge
-  }) as Dependency<SchemeValue<HttpCredentials, O>>
+  }) as Dependency<SchemeValue<HttpCredentials, A>>
 }

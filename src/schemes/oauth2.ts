@@ -32,12 +32,12 @@ export interface OAuth2Flows {
 }
 
 /** Options of {@link oauth2}. */
-export interface OAuth2Options extends SchemeCommonOptions {
+export interface OAuth2Options<A extends boolean = boolean> extends SchemeCommonOptions<A> {
   readonly flows: OAuth2Flows
 }
 
 /** Options of the OAuth 2 schemes that have a token endpoint alone. */
-export interface OAuth2TokenOptions extends SchemeCommonOptions {
+export interface OAuth2TokenOptions<A extends boolean = boolean> extends SchemeCommonOptions<A> {
   /** Where tokens are had. Relative to the prefix of the plugin's instance. */
   readonly tokenUrl: string
   readonly refreshUrl?: string
@@ -45,7 +45,7 @@ export interface OAuth2TokenOptions extends SchemeCommonOptions {
 }
 
 /** Options of {@link oauth2AuthorizationCodeBearer}. */
-export interface OAuth2AuthorizationCodeOptions extends OAuth2TokenOptions {
+export interface OAuth2AuthorizationCodeOptions<A extends boolean = boolean> extends OAuth2TokenOptions<A> {
   readonly authorizationUrl: string
 }
 
@@ -62,14 +62,14 @@ const REQUIRED: Readonly<Record<string, readonly string[]>> = {
  *
  * @throws `FST_SECURITY_INVALID_OPTION`
  */
-export function oauth2<const O extends OAuth2Options> (options: O): Dependency<SchemeValue<string, O>> {
+export function oauth2<A extends boolean = true> (options: OAuth2Options<A>): Dependency<SchemeValue<string, A>> {
   const common = commonOptions(options, 'oauth2', 'OAuth2')
   return scheme<string>({
     ...common,
     openapi: { type: 'oauth2', flows: flowsOf(options.flows, 'oauth2') },
     read: (request) => singleHeader(request, 'authorization'),
     challenge: 'Bearer'
-  }) as Dependency<SchemeValue<string, O>>
+  }) as Dependency<SchemeValue<string, A>>
 }
 
 /**
@@ -79,9 +79,9 @@ export function oauth2<const O extends OAuth2Options> (options: O): Dependency<S
  * @example
  * const oauth2 = oauth2PasswordBearer({ tokenUrl: 'token', scopes: { me: 'Read your profile' } })
  */
-export function oauth2PasswordBearer<const O extends OAuth2TokenOptions> (
-  options: O
-): Dependency<SchemeValue<string, O>> {
+export function oauth2PasswordBearer<A extends boolean = true> (
+  options: OAuth2TokenOptions<A>
+): Dependency<SchemeValue<string, A>> {
   return bearer(options, 'oauth2PasswordBearer', 'OAuth2PasswordBearer', 'password')
 }
 
@@ -90,9 +90,9 @@ export function oauth2PasswordBearer<const O extends OAuth2TokenOptions> (
  *
  * @throws `FST_SECURITY_INVALID_OPTION`
  */
-export function oauth2AuthorizationCodeBearer<const O extends OAuth2AuthorizationCodeOptions> (
-  options: O
-): Dependency<SchemeValue<string, O>> {
+export function oauth2AuthorizationCodeBearer<A extends boolean = true> (
+  options: OAuth2AuthorizationCodeOptions<A>
+): Dependency<SchemeValue<string, A>> {
   return bearer(options, 'oauth2AuthorizationCodeBearer', 'OAuth2AuthorizationCodeBearer', 'authorizationCode')
 }
 
@@ -101,9 +101,9 @@ export function oauth2AuthorizationCodeBearer<const O extends OAuth2Authorizatio
  *
  * @throws `FST_SECURITY_INVALID_OPTION`
  */
-export function oauth2ClientCredentialsBearer<const O extends OAuth2TokenOptions> (
-  options: O
-): Dependency<SchemeValue<string, O>> {
+export function oauth2ClientCredentialsBearer<A extends boolean = true> (
+  options: OAuth2TokenOptions<A>
+): Dependency<SchemeValue<string, A>> {
   return bearer(options, 'oauth2ClientCredentialsBearer', 'OAuth2ClientCredentialsBearer', 'clientCredentials')
 }
 
@@ -118,9 +118,9 @@ export function checkAddress (address: unknown, name: string, refuse: (problem: 
   }
 }
 
-function bearer<const O extends OAuth2TokenOptions> (
-  options: O, constructor: string, schemeName: string, flow: string
-): Dependency<SchemeValue<string, O>> {
+function bearer<A extends boolean = true> (
+  options: OAuth2TokenOptions<A>, constructor: string, schemeName: string, flow: string
+): Dependency<SchemeValue<string, A>> {
   const common = commonOptions(options, constructor, schemeName)
   const { authorizationUrl, tokenUrl, refreshUrl, scopes } = options as Partial<OAuth2AuthorizationCodeOptions>
   const described = { authorizationUrl, tokenUrl, refreshUrl, scopes }
@@ -129,7 +129,7 @@ function bearer<const O extends OAuth2TokenOptions> (
     openapi: { type: 'oauth2', flows: flowsOf({ [flow]: described }, constructor) },
     read: (request) => readAuthorization(request, 'bearer', isToken68)?.credentials,
     challenge: 'Bearer'
-  }) as Dependency<SchemeValue<string, O>>
+  }) as Dependency<SchemeValue<string, A>>
 }
 
 function flowsOf (flows: unknown, constructor: string): Record<string, OAuth2Flow> {

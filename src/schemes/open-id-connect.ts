@@ -9,7 +9,7 @@ import { commonOptions, refusalOf, scheme, singleHeader } from '../scheme.js'
 import { checkAddress } from './oauth2.js'
 
 /** Options of {@link openIdConnect}. */
-export interface OpenIdConnectOptions extends SchemeCommonOptions {
+export interface OpenIdConnectOptions<A extends boolean = boolean> extends SchemeCommonOptions<A> {
   /** The address of the discovery document. Relative to the prefix of the plugin's instance. */
   readonly openIdConnectUrl: string
 }
@@ -19,7 +19,7 @@ export interface OpenIdConnectOptions extends SchemeCommonOptions {
  *
  * @throws `FST_SECURITY_INVALID_OPTION`
  */
-export function openIdConnect<const O extends OpenIdConnectOptions> (options: O): Dependency<SchemeValue<string, O>> {
+export function openIdConnect<A extends boolean = true> (options: OpenIdConnectOptions<A>): Dependency<SchemeValue<string, A>> {
   const common = commonOptions(options, 'openIdConnect', 'OpenIdConnect')
   const { openIdConnectUrl } = options
   checkAddress(openIdConnectUrl, 'openIdConnectUrl', refusalOf('openIdConnect'))
@@ -28,5 +28,5 @@ export function openIdConnect<const O extends OpenIdConnectOptions> (options: O)
     openapi: { type: 'openIdConnect', openIdConnectUrl },
     read: (request) => singleHeader(request, 'authorization'),
     challenge: 'Bearer'
-  }) as Dependency<SchemeValue<string, O>>
+  }) as Dependency<SchemeValue<string, A>>
 }

@@ -1,0 +1,169 @@
+/** What dependencies resolve to, and which resolvers the compiler refuses. */
+import { expectTypeOf } from 'expect-type'
+import type { FastifyRequest } from 'fastify'
+import {
+  anyOf, apiKeyHeader, depends, httpBasic, httpBearer, InsufficientScope, optional, securityScopes, Unauthorized
+} from '../../src/index.js'
+import type { BasicCredentials, Dependency, HttpCredentials, RequiredScopes, Values } from '../../src/index.js'
+import type { User } from './subjects.js'
+import { currentUser, serviceKey, tenant } from './subjects.js'
+
+declare const request: FastifyRequest
+declare const users: { find(token: string): Promise<User | undefined>, has(token: string): boolean }
+
+// sync and async
+expectTypeOf(currentUser).toEqualTypeOf<Dependency<User>>()
+expectTypeOf(tenant).toEqualTypeOf<Dependency<{ tenant: string }>>()
+expectTypeOf(depends({}, () => 'text')).toEqualTypeOf<Dependency<string>>()
+expectTypeOf(depends({}, async () => 'text')).toEqualTypeOf<Dependency<string>>()
+expectTypeOf(depends({}, (): string | Promise<string> => 'text')).toEqualTypeOf<Dependency<string>>()
+expectTypeOf(depends({}, (): PromiseLike<User> => Promise.resolve({ id: 1, name: '' }))).toEqualTypeOf<Dependency<User>>()
+expectTypeOf(depends({}, () => new Map([['a', 1]]))).toEqualTypeOf<Dependency<Map<string, number>>>()
+expectTypeOf(depends({}, (): Record<string, unknown> => ({}))).toEqualTypeOf<Dependency<Record<string, unknown>>>()
+expectTypeOf(depends({}, () => [1])).toEqualTypeOf<Dependency<number[]>>()
+expectTypeOf(depends({}, () => () => 1)).toEqualTypeOf<Dependency<() => number>>()
+
+// needs, under their names, also where they are made in place
+depends({ bearer: httpBearer(), key: apiKeyHeader({ name: 'x-key', autoError: false }), tenant }, (values, request) => {
+  expectTypeOf(values.bearer).toEqualTypeOf<HttpCredentials>()
+  expectTypeOf(values.key).toEqualTypeOf<string | null>()
+  expectTypeOf(values.tenant).toEqualTypeOf<{ tenant: string }>()
+  expectTypeOf<keyof typeof values>().toEqualTypeOf<'bearer' | 'key' | 'tenant'>()
+  expectTypeOf(request).toEqualTypeOf<FastifyRequest>()
+  return values.tenant
+})
+expectTypeOf(depends({ basic: httpBasic() }, ({ basic }) => basic)).toEqualTypeOf<Dependency<BasicCredentials>>()
+expectTypeOf(depends({ basic: httpBasic() }, async ({ basic }) => basic.username)).toEqualTypeOf<Dependency<string>>()
+expectTypeOf(depends({ user: currentUser.scoped('me') }, ({ user }) => user)).toEqualTypeOf<Dependency<User>>()
+expectTypeOf(depends({ user: optional(currentUser) }, ({ user }) => user)).toEqualTypeOf<Dependency<User | null>>()
+expectTypeOf<Values<{ user: typeof currentUser, key: Dependency<string> }>>().toEqualTypeOf<{
+  readonly user: User, readonly key: string
+}>()
+
+// a need that was not named, and what is no need
+// @ts-expect-error there is no tokn among the needs
+depends({ token: serviceKey }, ({ tokn }) => tokn)
+// @ts-expect-error a constructor is no dependency: it is to be called
+depends({ token: httpBearer }, ({ token }) => token)
+// @ts-expect-error undefined is the trace of a circular import
+depends({ token: undefined }, () => true)
+// @ts-expect-error needs have names
+depends(serviceKey, () => true)
+// @ts-expect-error needs are written even where there are none
+depends(() => true)
+// @ts-expect-error there is no dependency without a resolver
+depends({ token: serviceKey })
+
+// undefined is not a value
+// @ts-expect-error undefined
+depends({}, () => undefined)
+// @ts-expect-error nothing
+depends({}, () => {})
+// @ts-expect-error a promise of nothing
+depends({}, async () => {})
+// @ts-expect-error a promise of undefined
+depends({}, (): Promise<undefined> => Promise.resolve(undefined))
+// @ts-expect-error what a look-up gives
+depends({ token: serviceKey }, ({ token }) => users.find(token))
+// @ts-expect-error what an awaited look-up gives
+depends({ token: serviceKey }, async ({ token }) => await users.find(token))
+// @ts-expect-error a value, or undefined
+depends({}, (): User | undefined => undefined)
+// @ts-expect-error a value, or a promise of undefined
+depends({}, (): User | Promise<User | undefined> => Promise.resolve(undefined))
+// @ts-expect-error a way that ends without a value
+depends({ token: serviceKey }, ({ token }) => { if (users.has(token)) return true })
+// @ts-expect-error a return without a value
+depends({ token: serviceKey }, async ({ token }) => { if (users.has(token)) return; return true })
+// @ts-expect-error what is not known may be undefined
+depends({}, (): unknown => 1)
+
+// null and true are values
+expectTypeOf(depends({}, () => null)).toEqualTypeOf<Dependency<null>>()
+expectTypeOf(depends({}, async () => null)).toEqualTypeOf<Dependency<null>>()
+expectTypeOf(depends({}, () => true)).toEqualTypeOf<Dependency<boolean>>()
+expectTypeOf(depends({}, async () => true)).toEqualTypeOf<Dependency<boolean>>()
+expectTypeOf(depends({}, (): User | null => null)).toEqualTypeOf<Dependency<User | null>>()
+
+// any is not looked into, and never needs no value
+expectTypeOf(depends({}, () => JSON.parse(''))).toEqualTypeOf<Dependency<any>>()
+expectTypeOf(depends({}, async () => JSON.parse(''))).toEqualTypeOf<Dependency<any>>()
+expectTypeOf(depends({}, () => { throw new Unauthorized() })).toEqualTypeOf<Dependency<never>>()
+expectTypeOf(depends({}, async () => { throw new InsufficientScope() })).toEqualTypeOf<Dependency<never>>()
+
+// a look-up that is checked
+expectTypeOf(depends({ token: serviceKey }, async ({ token }) => {
+  const user = await users.find(token)
+  if (user === undefined) throw new Unauthorized('Unknown token')
+  return user
+})).toEqualTypeOf<Dependency<User>>()
+
+// a function that makes dependencies of a type that it does not know
+function ownedBy<T extends { ownerId: number }> (load: (id: string) => Promise<T | null>): Dependency<T> {
+  return depends({ user: currentUser }, async ({ user }, request) => {
+    const thing = await load(request.id)
+    if (thing === null || thing.ownerId !== user.id) throw new Unauthorized('Not yours')
+    return thing
+  }, { hook: 'preHandler' })
+}
+expectTypeOf(ownedBy(async () => ({ ownerId: 1, size: 2 }))).toEqualTypeOf<Dependency<{ ownerId: number, size: number }>>()
+
+// the hook
+depends({}, () => true, { hook: 'onRequest' })
+depends({}, () => true, {})
+// @ts-expect-error a dependency is resolved in onRequest or preHandler
+depends({}, () => true, { hook: 'preValidation' })
+
+// alternatives
+expectTypeOf(anyOf(currentUser, serviceKey)).toEqualTypeOf<Dependency<User | string>>()
+expectTypeOf(anyOf(currentUser)).toEqualTypeOf<Dependency<User>>()
+expectTypeOf(anyOf(currentUser, serviceKey, tenant)).toEqualTypeOf<Dependency<User | string | { tenant: string }>>()
+expectTypeOf(anyOf(currentUser.scoped('a'), httpBearer())).toEqualTypeOf<Dependency<User | HttpCredentials>>()
+// @ts-expect-error it needs one at least
+anyOf()
+// @ts-expect-error an object is no dependency
+anyOf(currentUser, { serviceKey })
+
+// or nobody
+expectTypeOf(optional(currentUser)).toEqualTypeOf<Dependency<User | null>>()
+expectTypeOf(optional(httpBearer())).toEqualTypeOf<Dependency<HttpCredentials | null>>()
+expectTypeOf(optional(anyOf(currentUser, serviceKey))).toEqualTypeOf<Dependency<User | string | null>>()
+// @ts-expect-error an object is no dependency
+optional({ user: currentUser })
+
+// scopes
+expectTypeOf(securityScopes).toEqualTypeOf<Dependency<RequiredScopes>>()
+depends({ required: securityScopes }, ({ required }) => {
+  expectTypeOf(required.scopes).toEqualTypeOf<readonly string[]>()
+  expectTypeOf(required.scopeStr).toEqualTypeOf<string>()
+  expectTypeOf(required.assertGranted).returns.toEqualTypeOf<void>()
+  required.assertGranted(['a', 'b'])
+  required.assertGranted(['a', 'b'] as const)
+  required.assertGranted(new Set(['a']))
+  required.assertGranted('a b')
+  required.assertGranted(null)
+  required.assertGranted(undefined)
+  // @ts-expect-error scopes are no numbers
+  required.assertGranted([1])
+  // @ts-expect-error what was granted is said
+  required.assertGranted()
+  return null
+})
+
+// views are of the same type
+expectTypeOf(currentUser.scoped('a', 'b').scoped('c')).toEqualTypeOf<Dependency<User>>()
+expectTypeOf(currentUser.uncached().scoped('a')).toEqualTypeOf<Dependency<User>>()
+expectTypeOf(currentUser.of(request)).toEqualTypeOf<User>()
+expectTypeOf(optional(currentUser).scoped('a').of(request)).toEqualTypeOf<User | null>()
+// @ts-expect-error scopes are arguments, and no array
+currentUser.scoped(['a'])
+// @ts-expect-error a scope is text
+currentUser.scoped(1)
+// @ts-expect-error the value is of a request
+currentUser.of()
+
+// what gives more may stand for what gives less, and not the other way
+expectTypeOf<Dependency<User>>().toExtend<Dependency<{ id: number }>>()
+expectTypeOf<Dependency<User>>().toExtend<Dependency>()
+expectTypeOf<Dependency<{ id: number }>>().not.toExtend<Dependency<User>>()
+expectTypeOf<Dependency<User | null>>().not.toExtend<Dependency<User>>()

@@ -1,0 +1,115 @@
+/** The value of every scheme, with and without `autoError: false`. */
+import { expectTypeOf } from 'expect-type'
+import type { FastifyRequest } from 'fastify'
+import {
+  apiKeyCookie, apiKeyHeader, apiKeyQuery, http, httpBasic, httpBearer, httpDigest, oauth2, oauth2AuthorizationCodeBearer,
+  oauth2ClientCredentialsBearer, oauth2PasswordBearer, oauth2PasswordRequestForm, openIdConnect, scheme
+} from '../../src/index.js'
+import type {
+  BasicCredentials, ChallengeParams, Dependency, HttpCredentials, OAuth2PasswordRequestForm
+} from '../../src/index.js'
+
+const aboutIt = { schemeName: 'Name', description: 'What it is', realm: 'a realm' } as const
+declare const maybe: boolean
+
+// the key
+expectTypeOf(apiKeyHeader({ name: 'x-key' })).toEqualTypeOf<Dependency<string>>()
+expectTypeOf(apiKeyQuery({ name: 'key' })).toEqualTypeOf<Dependency<string>>()
+expectTypeOf(apiKeyCookie({ name: 'key' })).toEqualTypeOf<Dependency<string>>()
+expectTypeOf(apiKeyHeader({ ...aboutIt, name: 'x-key', autoError: true })).toEqualTypeOf<Dependency<string>>()
+expectTypeOf(apiKeyHeader({ name: 'x-key', autoError: false })).toEqualTypeOf<Dependency<string | null>>()
+expectTypeOf(apiKeyQuery({ name: 'key', autoError: false })).toEqualTypeOf<Dependency<string | null>>()
+expectTypeOf(apiKeyCookie({ name: 'key', autoError: false })).toEqualTypeOf<Dependency<string | null>>()
+
+// scheme and credentials
+expectTypeOf<HttpCredentials>().toEqualTypeOf<{ readonly scheme: string, readonly credentials: string }>()
+expectTypeOf(http({ scheme: 'DPoP' })).toEqualTypeOf<Dependency<HttpCredentials>>()
+expectTypeOf(httpBearer()).toEqualTypeOf<Dependency<HttpCredentials>>()
+expectTypeOf(httpBearer({ bearerFormat: 'JWT' })).toEqualTypeOf<Dependency<HttpCredentials>>()
+expectTypeOf(httpDigest()).toEqualTypeOf<Dependency<HttpCredentials>>()
+expectTypeOf(httpDigest(aboutIt)).toEqualTypeOf<Dependency<HttpCredentials>>()
+expectTypeOf(http({ scheme: 'DPoP', autoError: false })).toEqualTypeOf<Dependency<HttpCredentials | null>>()
+expectTypeOf(httpBearer({ autoError: false })).toEqualTypeOf<Dependency<HttpCredentials | null>>()
+expectTypeOf(httpDigest({ autoError: false })).toEqualTypeOf<Dependency<HttpCredentials | null>>()
+
+// user name and password
+expectTypeOf<BasicCredentials>().toEqualTypeOf<{ readonly username: string, readonly password: string }>()
+expectTypeOf(httpBasic()).toEqualTypeOf<Dependency<BasicCredentials>>()
+expectTypeOf(httpBasic({ realm: 'a realm' })).toEqualTypeOf<Dependency<BasicCredentials>>()
+expectTypeOf(httpBasic({ autoError: false })).toEqualTypeOf<Dependency<BasicCredentials | null>>()
+
+// the token, or the whole header value
+const tokenUrl = 'token'
+const authorizationUrl = 'https://id.example/authorize'
+const scopes = { me: 'Read your profile' }
+const flows = { password: { tokenUrl, scopes } }
+expectTypeOf(oauth2({ flows })).toEqualTypeOf<Dependency<string>>()
+expectTypeOf(oauth2PasswordBearer({ tokenUrl, scopes })).toEqualTypeOf<Dependency<string>>()
+expectTypeOf(oauth2AuthorizationCodeBearer({ authorizationUrl, tokenUrl, refreshUrl: tokenUrl })).toEqualTypeOf<Dependency<string>>()
+expectTypeOf(oauth2ClientCredentialsBearer({ tokenUrl })).toEqualTypeOf<Dependency<string>>()
+expectTypeOf(openIdConnect({ openIdConnectUrl: 'https://id.example' })).toEqualTypeOf<Dependency<string>>()
+expectTypeOf(oauth2({ flows, autoError: false })).toEqualTypeOf<Dependency<string | null>>()
+expectTypeOf(oauth2PasswordBearer({ tokenUrl, autoError: false })).toEqualTypeOf<Dependency<string | null>>()
+expectTypeOf(oauth2AuthorizationCodeBearer({ authorizationUrl, tokenUrl, autoError: false })).toEqualTypeOf<Dependency<string | null>>()
+expectTypeOf(oauth2ClientCredentialsBearer({ tokenUrl, autoError: false })).toEqualTypeOf<Dependency<string | null>>()
+expectTypeOf(openIdConnect({ openIdConnectUrl: 'https://id.example', autoError: false })).toEqualTypeOf<Dependency<string | null>>()
+
+// an autoError that is not known may be false
+expectTypeOf(httpBasic({ autoError: maybe })).toEqualTypeOf<Dependency<BasicCredentials | null>>()
+
+// the form
+expectTypeOf(oauth2PasswordRequestForm()).toEqualTypeOf<Dependency<OAuth2PasswordRequestForm>>()
+expectTypeOf(oauth2PasswordRequestForm({ strict: true })).toEqualTypeOf<Dependency<OAuth2PasswordRequestForm>>()
+expectTypeOf<OAuth2PasswordRequestForm>().toEqualTypeOf<{
+  readonly grantType: 'password' | null
+  readonly username: string
+  readonly password: string
+  readonly scopes: readonly string[]
+  readonly clientId: string | null
+  readonly clientSecret: string | null
+}>()
+
+// one's own: what `read` gives, without its ways to say "nothing"
+const signature = {
+  schemeName: 'Signature',
+  openapi: { type: 'apiKey', in: 'header', name: 'x-signature' },
+  challenge: ({ realm, error, scope }: ChallengeParams) => `Signature realm="${realm}", error="${error}", scope="${scope}"`
+}
+const read = (request: FastifyRequest): { key: string } | undefined | null => ({ key: request.id })
+expectTypeOf(scheme({ ...signature, read })).toEqualTypeOf<Dependency<{ key: string }>>()
+expectTypeOf(scheme({ ...signature, read, autoError: true })).toEqualTypeOf<Dependency<{ key: string }>>()
+expectTypeOf(scheme({ ...signature, read, autoError: false })).toEqualTypeOf<Dependency<{ key: string } | null>>()
+expectTypeOf(scheme({ ...signature, read, autoError: maybe })).toEqualTypeOf<Dependency<{ key: string } | null>>()
+scheme({
+  ...signature,
+  read (request) {
+    expectTypeOf(request).toEqualTypeOf<FastifyRequest>()
+    return request.id
+  }
+})
+
+// @ts-expect-error it has to name the header
+apiKeyHeader({})
+// @ts-expect-error it has options that are required
+apiKeyQuery()
+// @ts-expect-error a cookie has a name, and that is text
+apiKeyCookie({ name: 1 })
+// @ts-expect-error it has to name the auth-scheme
+http({})
+// @ts-expect-error there is no flow without the address of tokens
+oauth2PasswordBearer({ scopes })
+// @ts-expect-error the authorization code flow has two addresses
+oauth2AuthorizationCodeBearer({ tokenUrl })
+// @ts-expect-error the password flow has an address
+oauth2({ flows: { password: { scopes } } })
+// @ts-expect-error scopes have descriptions
+oauth2ClientCredentialsBearer({ tokenUrl, scopes: ['me'] })
+// @ts-expect-error it has to name the discovery document
+openIdConnect({})
+// @ts-expect-error a realm is text
+httpBasic({ realm: null })
+// @ts-expect-error a Security Scheme Object has a type
+scheme({ ...signature, read, openapi: {} })
+// @ts-expect-error none is called with new
+// eslint-disable-next-line no-new, new-cap
+new httpBearer()

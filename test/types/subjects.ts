@@ -1,0 +1,12 @@
+/** What the type tests are about: a user, and dependencies of several types. Nothing in this directory is run. */
+import { apiKeyHeader, depends, httpBearer } from '../../src/index.js'
+
+export interface User { readonly id: number, readonly name: string }
+
+export const currentUser = depends({ bearer: httpBearer() }, async ({ bearer }): Promise<User> => {
+  return { id: 1, name: bearer.credentials }
+})
+
+export const tenant = depends({ key: apiKeyHeader({ name: 'x-tenant' }) }, ({ key }) => ({ tenant: key }))
+
+export const serviceKey = apiKeyHeader({ name: 'x-service-key', schemeName: 'ServiceKey' })
