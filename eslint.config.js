@@ -8,6 +8,7 @@ const layers = [
   ['scheme', 'openapi', 'challenges'],
   ['requirement', 'log', 'json-schema'],
   ['schemes/api-key', 'schemes/http', 'schemes/http-basic', 'schemes/oauth2', 'schemes/open-id-connect'],
+  ['form-body'],
   ['password-form'],
   ['runtime'],
   ['watch', 'route', 'document'],

@@ -2,7 +2,7 @@
  * What a dependency is, and how dependencies are made and put together. It holds no server and runs nothing:
  * a dependency is a value that a plan is made of.
  */
-import type { FastifyRequest, RouteOptions } from 'fastify'
+import type { FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
 import { isScopeToken } from './authorization.js'
 import { HookNotUsable, InvalidOption } from './errors.js'
 import { valueOf } from './run.js'
@@ -58,8 +58,9 @@ export interface ResolverDefinition {
  *
  * @param where names the route in a message
  * @param realm the plugin's
+ * @returns what the document is to show besides the route's own schema
  */
-export type RouteShape = (route: RouteOptions, where: string, realm: string) => void
+export type RouteShape = (route: RouteOptions, where: string, realm: string) => FastifySchema
 
 /** The first of several that the request satisfies. */
 export interface AnyOfDefinition {

@@ -121,7 +121,7 @@ function ownerOf (instance: FastifyInstance): FastifyInstance {
   return owner
 }
 
-function writeOperation ({ options }: RouteRecord, { written, securityFor, needsScopes }: RouteState, version: string): void {
+function writeOperation ({ options }: RouteRecord, { written, securityFor, needsScopes, shown }: RouteState, version: string): void {
   if (written === null) return
   const security = securityFor(version)
   // In place: a copy that somebody took of the schema holds the same array.
@@ -130,6 +130,7 @@ function writeOperation ({ options }: RouteRecord, { written, securityFor, needs
   const response = security === undefined ? {} : answers(options.schema?.response, needsScopes)
   options.schema = {
     ...options.schema,
+    ...shown,
     security: written,
     ...(Object.keys(response).length === 0 ? {} : { response })
   } as FastifySchema

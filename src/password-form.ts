@@ -4,15 +4,14 @@
  *
  * @see RFC 6749 §4.3.2, §5.2 and §2.3.1
  */
-import fastifyFormbody from '@fastify/formbody'
 import type { TSchema } from '@sinclair/typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
-import { isUtf8 } from 'node:buffer'
 import { challenge, isScopeToken } from './authorization.js'
 import type { Dependency, RouteShape } from './dependency.js'
-import { dependencyOf, resolver } from './dependency.js'
-import { InvalidCredentialsRequest, InvalidRequirement, OAuth2Error, Unauthorized } from './errors.js'
+import { dependencyOf, describe, isPlainObject, resolver } from './dependency.js'
+import { HookNotUsable, InvalidCredentialsRequest, InvalidRequirement, OAuth2Error } from './errors.js'
+import { FORM, isForm, parseForm } from './form-body.js'
 import { acceptedByZod } from './json-schema.js'
 import { refusalOf } from './scheme.js'
 import { httpBasicCredentials } from './schemes/http-basic.js'
@@ -47,22 +46,7 @@ export const OAuth2TokenResponse = Type.Object({
   scope: Type.Optional(Type.String({ description: 'the scopes that were granted, where they are not those that were asked for' }))
 })
 
-const FORM = 'application/x-www-form-urlencoded'
-
 type Form = Record<string, string | null>
-
-// @fastify/formbody adds its parser for one media type to a whole context, and so to every JSON route in it. Its parser is
-// wanted, on one route: this is what it hands to an instance.
-const parseForm = ((): (body: Buffer) => Record<string, unknown> => {
-  let parser!: (request: unknown, body: Buffer, done: (error: null, parsed: Record<string, unknown>) => void) => void
-  const instance = { addContentTypeParser: (_type: string, _options: object, parse: typeof parser) => { parser = parse } }
-  fastifyFormbody(instance as unknown as FastifyInstance, {}, () => {})
-  return (body) => {
-    let form: Record<string, unknown> = {}
-    parser(null, body, (_error, parsed) => { form = parsed })
-    return form
-  }
-})()
 
 /**
  * The form of the password flow, as a dependency of the token endpoint: `POST`, `application/x-www-form-urlencoded` alone,
@@ -80,14 +64,20 @@ const parseForm = ((): (body: Buffer) => Record<string, unknown> => {
 export function oauth2PasswordRequestForm (
   options: OAuth2PasswordRequestFormOptions = {}
 ): Dependency<OAuth2PasswordRequestForm> {
+  if (!isPlainObject(options)) throw refusalOf('oauth2PasswordRequestForm')(`the options are ${describe(options)}, and no object`)
   const { strict = false } = options
   if (typeof strict !== 'boolean') throw refusalOf('oauth2PasswordRequestForm')('strict is neither true nor false')
   const resolve = (_: never, request: FastifyRequest): OAuth2PasswordRequestForm => readForm(request, strict)
-  const shape: RouteShape = (route, where, realm) => { shapeRoute(route, where, realm, strict) }
+  const shape: RouteShape = (route, where, realm) => shapeRoute(route, where, realm, strict)
   return dependencyOf({ ...resolver([], resolve, true), shape })
 }
 
-function readForm ({ body, raw, headers }: FastifyRequest, strict: boolean): OAuth2PasswordRequestForm {
+function readForm (request: FastifyRequest, strict: boolean): OAuth2PasswordRequestForm {
+  const { body, raw, headers } = request
+  // What Fastify's own parsers made of a body may be JSON.
+  if (!isForm(request)) {
+    throw new HookNotUsable("The login form was not read here: declare it in the route's security, or among its preHandler hooks")
+  }
   const form = fieldsOf(body)
   const grantType = form['grant_type'] ?? null
   if (grantType === null && strict) throw new OAuth2Error('invalid_request', 'grant_type is missing')
@@ -155,8 +145,7 @@ function readBasic (request: FastifyRequest): ReturnType<typeof httpBasicCredent
     return httpBasicCredentials(request)
   } catch (error) {
     if (error instanceof InvalidCredentialsRequest) throw new OAuth2Error('invalid_request', 'Authorization must not be repeated')
-    if (error instanceof Unauthorized) throw new OAuth2Error('invalid_client', 'Malformed credentials of the client')
-    throw error
+    throw new OAuth2Error('invalid_client', 'Malformed credentials of the client')
   }
 }
 
@@ -174,111 +163,31 @@ function fail (error: string, description: string): never {
 }
 
 // Puts on the route what the form needs there: its schema, its parser, its answers.
-function shapeRoute (route: RouteOptions, where: string, realm: string, strict: boolean): void {
-  if (route.method !== 'POST') {
+function shapeRoute (route: RouteOptions, where: string, realm: string, strict: boolean): { body: TSchema } {
+  if (String(route.method) !== 'POST') {
     throw new InvalidRequirement(`${where}: the login form is posted (RFC 6749 §3.2): declare it on a POST route`)
   }
   if (route.schema?.body !== undefined) {
     throw new InvalidRequirement(`${where}: the login form brings the schema of the body: leave schema.body out`)
   }
-  route.schema = { ...route.schema, consumes: [FORM], body: formSchema(strict) }
-  route.preParsing = [...[route.preParsing ?? []].flat(), parseBody]
-  route.preValidation = [showHeaders, ...[route.preValidation ?? []].flat()]
+  route.schema = { ...route.schema, consumes: [FORM], body: formSchema(strict, {}) }
+  route.preParsing = [...[route.preParsing ?? []].flat(), parseForm]
   route.onSend = [...[route.onSend ?? []].flat(), keepFromCaches] as NonNullable<RouteOptions['onSend']>
   route.errorHandler = oauth2ErrorHandler(route.errorHandler, realm, strict)
+  // Not every validator knows the format, which is for the page that shows the form.
+  return { body: formSchema(strict, { format: 'password' }) }
 }
 
-function formSchema (strict: boolean): TSchema {
+function formSchema (strict: boolean, secret: { format?: string }): TSchema {
   const grantType = Type.Literal('password')
   return acceptedByZod(Type.Object({
     grant_type: strict ? grantType : Type.Optional(grantType),
     username: Type.String({ minLength: 1 }),
-    password: Type.String({ minLength: 1, format: 'password' }),
+    password: Type.String({ minLength: 1, ...secret }),
     scope: Type.Optional(Type.String({ description: 'scopes, separated by spaces' })),
     client_id: Type.Optional(Type.String()),
-    client_secret: Type.Optional(Type.String({ format: 'password' }))
+    client_secret: Type.Optional(Type.String(secret))
   }))
-}
-
-const HIDDEN = { 'content-type': undefined, 'content-length': undefined, 'transfer-encoding': undefined }
-
-const kHeaders = Symbol('fastify-security.headers')
-
-interface Parsed { [kHeaders]?: FastifyRequest['headers'] }
-
-// The last of the preParsing hooks. Fastify parses what has a media type: it is shown none, for so long.
-function parseBody (
-  request: FastifyRequest, reply: FastifyReply, payload: NodeJS.ReadableStream, done: (error?: Error | null, payload?: any) => void
-): void {
-  const { headers } = request
-  const problem = mediaTypeProblem(headers['content-type'])
-  if (problem !== null) {
-    reply.header('connection', 'close')
-    done(new OAuth2Error('invalid_request', problem))
-    return
-  }
-  readAll(payload, request.routeOptions.bodyLimit, (error, body) => {
-    const broken = error ?? (isWellEncoded(body) ? null : new OAuth2Error('invalid_request', 'The body is malformed'))
-    if (broken !== null) {
-      reply.header('connection', 'close')
-      done(broken)
-      return
-    }
-    request.body = parseForm(body)
-    ;(request as Parsed)[kHeaders] = headers
-    request.headers = { ...headers, ...HIDDEN }
-    done(null, payload)
-  })
-}
-
-function showHeaders (request: FastifyRequest, _reply: FastifyReply, done: () => void): void {
-  request.headers = (request as Parsed)[kHeaders]!
-  done()
-}
-
-// media-type = type "/" subtype parameters; both names without regard to case   RFC 9110 §8.3.1
-function mediaTypeProblem (contentType: string | undefined): string | null {
-  const [type, ...parameters] = (contentType ?? '').split(';').map((part) => part.trim().toLowerCase())
-  if (type !== FORM) return `The body has to be ${FORM}`
-  const charsets = parameters.filter((parameter) => parameter.startsWith('charset='))
-  return charsets.every((charset) => /^charset="?utf-8"?$/.test(charset)) ? null : 'The body has to be in UTF-8'
-}
-
-// As Fastify reads a body: what is too large is left where it is, and the connection is closed after the answer.
-function readAll (
-  payload: NodeJS.ReadableStream, limit: number, done: (error: Error | null, body: Buffer) => void
-): void {
-  const chunks: Buffer[] = []
-  let length = 0
-  const settle = (error: Error | null): void => {
-    payload.removeListener('data', onData)
-    payload.removeListener('end', onEnd)
-    payload.removeListener('error', onError)
-    done(error, Buffer.concat(chunks))
-  }
-  const onData = (chunk: Buffer | string): void => {
-    const bytes = Buffer.from(chunk as Buffer)
-    length += bytes.length
-    chunks.push(bytes)
-    if (length > limit) settle(new OAuth2Error('invalid_request', 'The body is too large'))
-  }
-  const onEnd = (): void => { settle(null) }
-  const onError = (): void => { settle(new OAuth2Error('invalid_request', 'The body is broken')) }
-  payload.on('data', onData)
-  payload.on('end', onEnd)
-  payload.on('error', onError)
-  payload.resume()
-}
-
-// Percent-encoded UTF-8   RFC 6749, appendix B
-function isWellEncoded (body: Buffer): boolean {
-  if (!isUtf8(body)) return false
-  try {
-    decodeURIComponent(body.toString())
-    return true
-  } catch {
-    return false
-  }
 }
 
 // Tokens, and answers about credentials, are for the one who asked   RFC 6749 §5.1
@@ -292,25 +201,29 @@ function oauth2ErrorHandler (
   own: RouteOptions['errorHandler'], realm: string, strict: boolean
 ): NonNullable<RouteOptions['errorHandler']> {
   return function (this: FastifyInstance, error, request, reply) {
+    // For what an onSend hook throws too, which may have come before ours.
+    keepFromCaches(request, reply, null, () => {})
     const answer = asOAuth2Error(error, request, strict)
     if (answer === null) {
-      if (own === undefined) throw error
-      return own.call(this, error, request, reply)
+      if (own !== undefined) return own.call(this, error, request, reply)
+      if ((error as unknown) instanceof Error) throw error
+      // Thrown from here, what is no Error would be sent as a payload.
+      return request.server.errorHandler(error, request, reply)
     }
     request.log.info({ err: answer }, answer.message)
     // A client that fails to authenticate is challenged for what it used   RFC 6749 §5.2
     if (answer.error === 'invalid_client') {
       reply.header('www-authenticate', challenge('Basic', { realm, charset: 'UTF-8' }))
     }
-    reply.code(answer.statusCode!).type('application/json').send({ error: answer.error, error_description: answer.message })
+    // As text: neither the route's schemas nor hooks that wrap payloads are made for it.
+    reply.code(answer.statusCode!).type('application/json').send(JSON.stringify({ error: answer.error, error_description: answer.message }))
   }
 }
 
 // The validator says of the form what is wrong; the form says it in OAuth's words.
 function asOAuth2Error (error: unknown, request: FastifyRequest, strict: boolean): OAuth2Error | null {
   if (error instanceof OAuth2Error) return error
-  const { validation, validationContext } = error as { validation?: unknown, validationContext?: unknown }
-  if (validation === undefined || validationContext !== 'body') return null
+  if ((error as { validationContext?: unknown } | null | undefined)?.validationContext !== 'body') return null
   try {
     readForm(request, strict)
   } catch (problem) {

@@ -2,7 +2,7 @@
  * Arms a route: puts together what is required of it, guards it with that, and notes the same for the document. One
  * value makes both.
  */
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifySchema } from 'fastify'
 import type { RouteShape, View } from './dependency.js'
 import { viewOf } from './dependency.js'
 import { HandWrittenSecurity, HookTooEarly, InvalidRequirement } from './errors.js'
@@ -33,6 +33,8 @@ export interface RouteState {
   securityFor(version: string): SecurityRequirement[] | undefined
   /** what stands in the route's schema: the same array until the end, so that copies of the schema tell the same */
   readonly written: SecurityRequirement[] | null
+  /** what the document shows besides the route's own schema */
+  readonly shown: FastifySchema
 }
 
 /** Guards a route with what is declared of it. */
@@ -44,9 +46,8 @@ export function armRoute (runtime: Runtime, record: RouteRecord): void {
   const declared = [...views, ...hookViews(record, name)]
   checkByHand(runtime, record, name)
 
-  const shapes = shapesOf(declared)
-  for (const shape of shapes) shape(options, name, runtime.options.realm)
-  const state = stateOf(runtime, record, declared, shapes.length > 0, name)
+  const shown = shapesOf(declared).map((shape) => shape(options, name, runtime.options.realm))
+  const state = stateOf(runtime, record, declared, shown, name)
   record.state = state
   record.judge = judgeRoute
   if (state.written !== null) {
@@ -57,7 +58,7 @@ export function armRoute (runtime: Runtime, record: RouteRecord): void {
 }
 
 function stateOf (
-  runtime: Runtime, record: RouteRecord, declared: readonly View[], isForm: boolean, name: string
+  runtime: Runtime, record: RouteRecord, declared: readonly View[], shown: readonly FastifySchema[], name: string
 ): RouteState {
   const alternatives = declared.length === 0 ? [] : runtime.declare(declared, name)
   const securityFor = (version: string): SecurityRequirement[] | undefined => securityOf(alternatives, version)
@@ -69,7 +70,8 @@ function stateOf (
     needsScopes: requiresScopes(alternatives),
     securityFor,
     // What takes no scheme adds nothing to the document, unless it is said to be public. A login form is.
-    written: securityFor(runtime.options.openapiVersion ?? '3.1.0') ?? (isPublic || isForm ? [] : null)
+    written: securityFor(runtime.options.openapiVersion ?? '3.1.0') ?? (isPublic || shown.length > 0 ? [] : null),
+    shown: Object.assign({}, ...shown)
   }
 }
 
