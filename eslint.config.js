@@ -2,9 +2,9 @@ import neostandard, { plugins } from 'neostandard'
 
 // Imports go one way: what stands further down in this list may import what stands further up, and not the other way.
 const layers = [
-  ['errors', 'authorization'],
+  ['errors', 'authorization', 'thenable'],
   ['scopes'],
-  ['run', 'plan', 'dependency', 'tree'],
+  ['run', 'failure', 'plan', 'dependency', 'tree'],
   ['scheme', 'openapi', 'challenges'],
   ['requirement', 'log', 'json-schema'],
   ['schemes/api-key', 'schemes/http', 'schemes/http-basic', 'schemes/oauth2', 'schemes/open-id-connect'],

@@ -8,8 +8,10 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { challenge, isFieldValue, isScopeToken, isToken } from './authorization.js'
 import type { ChallengeParams, SchemeDefinition } from './dependency.js'
 import { InsufficientScope, InvalidCredentialsRequest } from './errors.js'
-import type { Failure } from './run.js'
-import { carriesCredentials, Rank } from './run.js'
+import type { Failure } from './failure.js'
+import { Rank } from './failure.js'
+import { carriesCredentials } from './run.js'
+import { ignore, isThenable } from './thenable.js'
 
 /**
  * Puts a failure on the reply.
@@ -89,6 +91,7 @@ function lineFor ({ schemeName, challenge: written }: SchemeDefinition, params: 
   }
   try {
     const line: unknown = written(params)
+    if (isThenable(line)) ignore(line)
     if (typeof line === 'string' && isFieldValue(line) && isToken(line.split(' ', 1)[0]!)) return line
   } catch {
     // A refusal stays a refusal: the challenge below takes its place.

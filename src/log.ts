@@ -4,7 +4,6 @@
  */
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import type { SchemeDefinition } from './dependency.js'
-import { isPlainObject } from './dependency.js'
 
 type Serializer = (value: any) => unknown
 
@@ -19,12 +18,18 @@ export function keepOutOfLog (options: RouteOptions, { log }: FastifyInstance, s
     type === 'apiKey' && place === 'query' ? [name as string] : [])
   if (parameters.length === 0) return
   const { logSerializers } = options
-  const write: Serializer = logSerializers?.['req'] ??
-    (log as unknown as { [kSerializers]?: Record<string, Serializer> })[kSerializers]?.['req'] ??
-    plainRequest
+  const ofLogger = (log as unknown as { [kSerializers]?: Record<string, Serializer> })[kSerializers]
+  const over = (name: string, otherwise: Serializer): Serializer => {
+    const write = logSerializers?.[name] ?? ofLogger?.[name] ?? otherwise
+    return (value) => masked(write(value), parameters)
+  }
   options.logSerializers = Object.assign(Object.create(logSerializers ?? null), {
-    req: (request: unknown) => masked(write(request), parameters)
+    req: over('req', plainRequest), err: over('err', same), msg: over('msg', same)
   })
+}
+
+function same (value: unknown): unknown {
+  return value
 }
 
 /**
@@ -34,7 +39,7 @@ export function keepOutOfLog (options: RouteOptions, { log }: FastifyInstance, s
  */
 export function maskedUrl (url: string, parameters: readonly string[]): string {
   // Whatever a parser takes for a separator, the value ends at an ampersand at the latest.
-  return url.replace(/([?&;])([^?&;=#]*)=([^&#]*)/g, (pair, separator: string, name: string) =>
+  return url.replace(/([?&;#])([^?&;=#]*)=([^&\s]*)/g, (pair, separator: string, name: string) =>
     isSecret(name, parameters) ? `${separator}${name}=${MASK}` : pair)
 }
 
@@ -54,7 +59,9 @@ function masked (written: unknown, parameters: readonly string[], depth = 0): un
   // Deeper than any line is, or in a circle.
   if (depth > 20) return MASK
   if (Array.isArray(written)) return written.map((item) => masked(item, parameters, depth + 1))
-  if (!isPlainObject(written)) return written
+  if (typeof written !== 'object' || written === null) return written
+  const { toJSON } = written as { toJSON?: unknown }
+  if (typeof toJSON === 'function') return masked(toJSON.call(written), parameters, depth + 1)
   return Object.fromEntries(Object.entries(written).map(([key, value]) => [
     key, parameters.includes(key) ? MASK : masked(value, parameters, depth + 1)
   ]))

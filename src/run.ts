@@ -4,35 +4,13 @@
  */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { SchemeDefinition, View } from './dependency.js'
-import {
-  InsufficientScope, InvalidCredentialsRequest, NotAuthenticated, NotResolved, ResolverFailed, Unauthorized
-} from './errors.js'
-import type { Alternatives, CacheKey, FailureTarget, Place, Plan, ReadStep, ResolveStep, Step } from './plan.js'
+import { NotAuthenticated, NotResolved, ResolverFailed } from './errors.js'
+import { Failure, failed, failureOf, isFailure, Rank } from './failure.js'
+import type { Alternatives, CacheKey, FailureTarget, Plan, ReadStep, ResolveStep, Step } from './plan.js'
+import { ignore, isThenable } from './thenable.js'
 
 /** Where a request keeps its latest frame, which knows the one before. */
 export const kFrame = Symbol.for('fastify-security.frame')
-
-/** How far a request got before it failed. Only a failure with a rank leads on to another alternative. */
-export const Rank = { final: 0, absent: 1, refused: 2, insufficientScope: 3 } as const
-
-// Registered, as another copy of this package may have made it.
-const kFailure = Symbol.for('fastify-security.failure')
-
-/** Why a request does not pass. Kept in the slot of all that failed with it, so that nothing is tried twice. */
-export class Failure {
-  readonly [kFailure] = true
-  /** the failures of the alternatives, where all of them failed */
-  parts: readonly Failure[] | null = null
-
-  constructor (
-    /** what is thrown in the end */
-    readonly error: Error,
-    /** 400–599 */
-    readonly status: number,
-    readonly rank: number,
-    readonly place: Place
-  ) {}
-}
 
 /** What a frame tells, once. `null`: everything that was to be resolved is. */
 export type Settled = (frame: Frame, failure: Failure | null) => void
@@ -66,11 +44,6 @@ export class Frame {
     if (hasGone(this.request, this.reply)) return
     advance(this, 0)
   }
-}
-
-/** Whether what stands in a slot is why there is no value. */
-export function isFailure (value: unknown): value is Failure {
-  return typeof value === 'object' && value !== null && (value as Partial<Failure>)[kFailure] === true
 }
 
 interface Framed { [kFrame]?: Frame | null }
@@ -274,37 +247,6 @@ function checked (value: unknown, { place }: ResolveStep): unknown {
   }
   // A `throw` that was meant, and a `return` that was written, must not let anybody in.
   return value instanceof Error ? failed('A resolver returned an Error: it has to throw it', place, value) : value
-}
-
-function isThenable (value: unknown): value is PromiseLike<unknown> {
-  return ((typeof value === 'object' && value !== null) || typeof value === 'function') &&
-    typeof (value as { then?: unknown }).then === 'function'
-}
-
-// A promise that nobody waits for: when it is rejected, the process is not to end.
-function ignore (promise: PromiseLike<unknown>): void {
-  promise.then(undefined, () => {})
-}
-
-// Whatever was thrown, made into an answer from 400 up. Never a 401 that hides an outage, and never a way in.
-function failureOf (thrown: unknown, place: Place): Failure {
-  if (thrown instanceof NotAuthenticated) return new Failure(thrown, 401, Rank.absent, place)
-  if (thrown instanceof Unauthorized) return new Failure(thrown, 401, Rank.refused, place)
-  if (thrown instanceof InsufficientScope) return new Failure(thrown, 403, Rank.insufficientScope, place)
-  if (thrown instanceof InvalidCredentialsRequest) return new Failure(thrown, 400, Rank.final, place)
-  // What it is stays untold: it may be the token itself.
-  if (!(thrown instanceof Error)) return failed(`A resolver threw what is no Error, but of type ${typeof thrown}`, place)
-  const { statusCode, status } = thrown as { statusCode?: unknown, status?: unknown }
-  const own = statusCode ?? status
-  if (own === undefined) return new Failure(thrown, 500, Rank.final, place)
-  if (Number.isInteger(own) && (own as number) >= 400 && (own as number) <= 599) {
-    return new Failure(thrown, own as number, Rank.final, place)
-  }
-  return failed('A resolver threw an Error whose status is none of an error', place, thrown)
-}
-
-function failed (message: string, place: Place, cause?: unknown): Failure {
-  return new Failure(new ResolverFailed(message, { cause }), 500, Rank.final, place)
 }
 
 // Takes over what this request has resolved already, in other frames.

@@ -52,7 +52,9 @@ export type SchemeValue<T, A extends boolean> = A extends true ? T : T | null
 export function scheme<T> (options: SchemeOptions<T> & { readonly autoError?: true }): Dependency<T>
 export function scheme<T> (options: SchemeOptions<T>): Dependency<T | null>
 export function scheme<T> (options: SchemeOptions<T>): Dependency<T | null> {
-  checkOptions(options, refusalOf('scheme'))
+  const refuse = refusalOf('scheme')
+  if (!isPlainObject(options)) throw refuse(`the options are ${describe(options)}, and no object`)
+  checkOptions(options, refuse)
   const { schemeName, openapi, read, challenge, description, realm, autoError = true } = options
   const dependency = dependencyOf<T>({
     kind: 'scheme',

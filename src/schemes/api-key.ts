@@ -86,9 +86,13 @@ function queryValue ({ query, raw }: FastifyRequest, name: string): string | und
 }
 
 function countParameters (url: string, name: string): number {
-  const start = url.indexOf('?')
-  if (start < 0 || !url.includes('&', start)) return 1
-  return url.slice(start + 1).split('&').filter((pair) => decoded(pair.split('=', 1)[0]!) === name).length
+  if (!url.includes('&')) return 1
+  return Math.max(countFrom(url, url.search(/[?#]/), name), countFrom(url, url.search(/[?#;]/), name))
+}
+
+// A router may let a query begin with another character.
+function countFrom (url: string, start: number, name: string): number {
+  return start < 0 ? 0 : url.slice(start + 1).split('&').filter((pair) => decoded(pair.split('=', 1)[0]!) === name).length
 }
 
 function decoded (text: string): string {
