@@ -121,32 +121,36 @@ function ownerOf (instance: FastifyInstance): FastifyInstance {
   return owner
 }
 
-function writeOperation ({ options }: RouteRecord, { written, securityFor, needsScopes, shown }: RouteState, version: string): void {
+function writeOperation ({ options }: RouteRecord, { written, securityFor, needsScopes, shown, describesAnswers }: RouteState, version: string): void {
   if (written === null) return
   const security = securityFor(version)
-  // In place: a copy that somebody took of the schema holds the same array.
+  // In place: a copy that somebody took of the schema holds the same array, and the same answers.
   written.splice(0, Infinity, ...security ?? [])
-  // By now the serialisers are compiled: the document gets these answers, and what is sent stays as it is.
-  const response = security === undefined ? {} : answers(options.schema?.response, needsScopes)
-  options.schema = {
-    ...options.schema,
-    ...shown,
-    security: written,
-    ...(Object.keys(response).length === 0 ? {} : { response })
-  } as FastifySchema
+  const { schema = {} } = options
+  if (security !== undefined && schema.response !== undefined) {
+    // Without any description @fastify/swagger shows a default answer, which is not to go.
+    if (!describesAnswers) Object.assign(schema.response as object, { 200: DEFAULT })
+    addAnswers(schema.response as Record<string, unknown>, needsScopes, schema.produces)
+  }
+  options.schema = { ...schema, ...shown, security: written } as FastifySchema
 }
 
-// The answers of a guarded operation. Those that the user has described stay as they are.
-function answers (described: unknown, needsScopes: boolean): Record<string, unknown> {
-  const own = (described ?? {}) as Record<string, unknown>
+// The answers of a guarded operation. Those that the user has described stay as they are. By now the serialisers are
+// compiled: the document gets these answers, and what is sent stays as it is.
+function addAnswers (response: Record<string, unknown>, needsScopes: boolean, produces: readonly string[] | undefined): void {
   const isDescribed = (status: string): boolean =>
-    [status, '4xx', '4XX', 'default'].some((key) => Object.hasOwn(own, key))
-  const added: Record<string, unknown> = {}
-  if (!isDescribed('401')) added['401'] = NOT_AUTHENTICATED
-  if (needsScopes && !isDescribed('403')) added['403'] = INSUFFICIENT_SCOPE
-  if (Object.keys(added).length === 0) return {}
-  // Without any description @fastify/swagger shows a default answer, which is not to go.
-  return described === undefined ? { 200: DEFAULT, ...added } : { ...own, ...added }
+    [status, '4xx', '4XX', 'default'].some((key) => Object.hasOwn(response, key))
+  const isJson = produces === undefined || produces.length === 0 || produces.includes('application/json')
+  const form = (answer: Refusal): unknown => isJson ? answer.plain : answer.asJson
+  const missing = [['401', NOT_AUTHENTICATED], ...needsScopes ? [['403', INSUFFICIENT_SCOPE] as const] : []] as const
+  for (const [status, answer] of missing.filter(([status]) => !isDescribed(status))) response[status] = form(answer)
+}
+
+interface Refusal {
+  /** of the media types that the operation produces */
+  readonly plain: unknown
+  /** of JSON, whatever the operation produces: this form shows no headers under fastify-type-provider-zod */
+  readonly asJson: unknown
 }
 
 const DEFAULT = acceptedByZod({ type: 'null', description: 'Default Response' })
@@ -155,11 +159,10 @@ const NOT_AUTHENTICATED = refusal('Not authenticated, or the credentials are ref
 
 const INSUFFICIENT_SCOPE = refusal('Authenticated, and a scope is missing')
 
-function refusal (description: string): unknown {
-  return acceptedByZod({
+function refusal (description: string): Refusal {
+  const headers = { 'WWW-Authenticate': { type: 'string', description: 'What would be accepted here (RFC 9110 §11.6.1)' } }
+  const schema = {
     type: 'object',
-    description,
-    headers: { 'WWW-Authenticate': { type: 'string', description: 'What would be accepted here (RFC 9110 §11.6.1)' } },
     required: ['statusCode', 'error', 'message'],
     properties: {
       statusCode: { type: 'integer' },
@@ -167,5 +170,9 @@ function refusal (description: string): unknown {
       error: { type: 'string' },
       message: { type: 'string' }
     }
-  })
+  }
+  return {
+    plain: acceptedByZod({ ...schema, description, headers }),
+    asJson: { description, headers, content: { 'application/json': { schema: acceptedByZod(schema) } } }
+  }
 }

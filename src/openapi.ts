@@ -89,10 +89,11 @@ export function schemeObject (
  */
 export function basePath (prefix: string, servers: readonly ServerObject[] = []): string {
   const [server] = servers
-  if (server === undefined) return prefix
+  const own = prefix.replace(/\/$/, '')
+  if (server === undefined) return own
   const address = server.url.replace(/\{([^{}]*)\}/g, (_, name: string) => server.variables?.[name]?.default ?? '')
   const path = new URL(address, 'http://relative.invalid/').pathname.replace(/\/$/, '')
-  return `${prefix}/`.startsWith(`${path}/`) ? prefix : `${path}${prefix}`
+  return `${own}/`.startsWith(`${path}/`) ? own : `${path}${own}`
 }
 
 /** A Server Object, as far as it concerns us. */

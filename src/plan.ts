@@ -13,8 +13,8 @@ export interface CacheKey {
   readonly definition: Definition
   /** the scopes, for what takes them; `null` for what is the same whatever the scopes */
   readonly scopes: readonly string[] | null
-  /** whether it is the original of what something else stands in for */
-  readonly isOriginal: boolean
+  /** whether it is resolved with an original that something else stands in for everywhere else */
+  readonly isShadow: boolean
 }
 
 /** Where in a tree something can fail: all that a challenge for it needs. */
@@ -164,7 +164,8 @@ class Compiler {
 
     const here = { ...site, scopes }
     if (replacement !== undefined) {
-      this.#resolver(slot, resolver(replacement.needs, replacement.resolve), {
+      // It is asked when the original would have been.
+      this.#resolver(slot, resolver(replacement.needs, replacement.resolve, definition.late), {
         ...here,
         originals: [...site.originals, definition],
         declared: site.declared ?? schemesBelow(view)

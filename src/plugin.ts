@@ -58,7 +58,7 @@ async function fastifySecurity (fastify: FastifyInstance, options: FastifySecuri
   const makesDocument = !hadSwagger && swagger !== false
   if (makesDocument) await registerSwagger(fastify, swagger ?? {}, runtime)
   documents.attach(fastify)
-  if (swaggerUi !== false && (makesDocument || swaggerUi !== undefined)) await registerSwaggerUi(fastify, swaggerUi ?? {})
+  if (swaggerUi !== false && (makesDocument || swaggerUi !== undefined)) await registerSwaggerUi(fastify, runtime, swaggerUi ?? {})
 }
 
 /**
@@ -164,10 +164,12 @@ async function registerSwagger (
 }
 
 async function registerSwaggerUi (
-  fastify: FastifyInstance, given: FastifySwaggerUiOptions & { readonly security?: SecurityOption }
+  fastify: FastifyInstance, runtime: Runtime, given: FastifySwaggerUiOptions & { readonly security?: SecurityOption }
 ): Promise<void> {
   const { security, ...options } = given
   const requirement = Object.hasOwn(given, 'security') ? readRequirement(security, 'swaggerUi.security') : null
+  // What is wrong with it is said here, and not in the plugin that registers the routes.
+  if (requirement !== null) runtime.check([requirement], 'swaggerUi.security')
   // In a context of their own the docs' routes are told from all others.
   await fastify.register(async (docs) => {
     docs.decorate(kDocs as unknown as string, requirement)

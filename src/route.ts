@@ -35,6 +35,8 @@ export interface RouteState {
   readonly written: SecurityRequirement[] | null
   /** what the document shows besides the route's own schema */
   readonly shown: FastifySchema
+  /** whether the route describes answers of its own */
+  readonly describesAnswers: boolean
 }
 
 /** Guards a route with what is declared of it. */
@@ -51,7 +53,9 @@ export function armRoute (runtime: Runtime, record: RouteRecord): void {
   record.state = state
   record.judge = judgeRoute
   if (state.written !== null) {
-    options.schema = { ...options.schema, security: state.written }
+    // A copy of the answers, if any, to which the document will add some when those of the route are compiled.
+    const response = state.written.length === 0 ? {} : { response: { ...options.schema?.response as object | undefined } }
+    options.schema = { ...options.schema, ...response, security: state.written }
     watchOf(instance).written.add(state.written)
   }
   if (declared.length > 0) guardRoute(runtime.guard(views, own === null ? -1 : views.length - 1), record, declared, instance)
@@ -71,7 +75,8 @@ function stateOf (
     securityFor,
     // What takes no scheme adds nothing to the document, unless it is said to be public. A login form is.
     written: securityFor(runtime.options.openapiVersion ?? '3.1.0') ?? (isPublic || shown.length > 0 ? [] : null),
-    shown: Object.assign({}, ...shown)
+    shown: Object.assign({}, ...shown),
+    describesAnswers: record.options.schema?.response !== undefined
   }
 }
 

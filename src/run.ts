@@ -81,9 +81,9 @@ function scopeCount ({ scopes }: CacheKey): number {
   return scopes === null ? 0 : scopes.length
 }
 
-// What takes no scopes is the same for all. What something else stands in for has no value of its own.
-function isResolvedFor ({ scopes, isOriginal }: CacheKey, wanted: readonly string[]): boolean {
-  if (isOriginal) return false
+// What takes no scopes is the same for all. What a replacement gets to see is its own affair.
+function isResolvedFor ({ scopes, isShadow }: CacheKey, wanted: readonly string[]): boolean {
+  if (isShadow) return false
   return scopes === null || wanted.every((scope) => scopes.includes(scope))
 }
 

@@ -153,7 +153,7 @@ export class Runtime implements PlanContext, HookRuntime {
     const alike = inserted(keys, scopes === null ? '' : JSON.stringify([...scopes].sort()), () => [])
     const known = alike.find((key) => isSameSet(key.originals, originals))
     if (known !== undefined) return known
-    const key = { definition, scopes, originals, isOriginal: originals.includes(definition) }
+    const key = { definition, scopes, originals, isShadow: originals.length > 0 }
     alike.push(key)
     return key
   }

@@ -106,7 +106,8 @@ function httpScheme<A extends boolean = true> (
   const wanted = challenge.toLowerCase()
   return scheme<HttpCredentials>({
     ...common,
-    openapi: { type: 'http', scheme: documented, ...(bearerFormat === undefined ? {} : { bearerFormat }) },
+    // Of other auth-schemes a document with a bearerFormat is not valid.
+    openapi: { type: 'http', scheme: documented, ...(bearerFormat === undefined || wanted !== 'bearer' ? {} : { bearerFormat }) },
     read: (request) => readAuthorization(request, wanted, isOfGrammar),
     challenge
   }) as Dependency<SchemeValue<HttpCredentials, A>>
