@@ -67,10 +67,12 @@ export interface ReadStep extends StepOf<'read'> {
 /** Calls a resolver with the values of its needs. */
 export interface ResolveStep extends StepOf<'resolve'> {
   readonly resolve: (values: never, request: FastifyRequest) => unknown
-  /** the object of values, with what is known beforehand */
-  readonly template: Readonly<Record<string, unknown>>
+  /** of its needs, in the order in which they are written */
   readonly names: readonly string[]
+  /** by need: the slot of its value; below zero where that is known beforehand */
   readonly sources: readonly number[]
+  /** by need: the value that is known beforehand */
+  readonly constants: readonly unknown[]
   readonly late: boolean
   readonly place: Place
 }
@@ -189,18 +191,16 @@ class Compiler {
   ): void {
     const enter = this.#enter(slot, site)
     const inner = { ...site, target: { ...site.target, slots: [slot, ...site.target.slots] } }
-    const template: Record<string, unknown> = {}
-    const names: string[] = []
+    const names = needs.map(({ name }) => name)
     const sources: number[] = []
-    for (const { name, view } of needs) {
+    const constants: unknown[] = []
+    for (const { view } of needs) {
       const operand = this.#view(view, inner)
-      template[name] = 'constant' in operand ? operand.constant : undefined
-      if ('constant' in operand) continue
-      names.push(name)
-      sources.push(operand.slot)
+      sources.push('slot' in operand ? operand.slot : -1)
+      constants.push('slot' in operand ? undefined : operand.constant)
     }
     this.#steps.push({
-      op: 'resolve', slot, target: site.target, resolve, template, names, sources, late, place: place(view, site)
+      op: 'resolve', slot, target: site.target, resolve, names, sources, constants, late, place: place(view, site)
     })
     enter.next = this.#steps.length
     this.#late ||= late
@@ -246,9 +246,9 @@ class Compiler {
       slot,
       target: { slots: [], alternatives: null, index: 0 },
       resolve: () => constant,
-      template: {},
       names: [],
       sources: [],
+      constants: [],
       late: false,
       place: { schemes: [], scopes: [], overridden: false }
     })

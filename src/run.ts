@@ -41,7 +41,7 @@ export class Frame {
     this.early = early
     const latest = frameOf(this.request)
     if (latest !== this || this.previous !== null) borrow(this, latest)
-    if (hasGone(this.request, this.reply)) return
+    if (hasLeft(this.request)) return
     advance(this, 0)
   }
 }
@@ -98,9 +98,8 @@ export function carriesCredentials ({ read }: Pick<SchemeDefinition, 'read'>, re
   }
 }
 
-/** Whether nobody waits for the answer, or it has been given. */
-function hasGone ({ raw }: FastifyRequest, reply: FastifyReply): boolean {
-  return reply.sent || raw.aborted || raw.socket?.destroyed === true
+function hasLeft ({ raw }: FastifyRequest): boolean {
+  return raw.aborted || raw.socket?.destroyed === true
 }
 
 // No step to go on at: all is decided, or something asynchronous is waited for.
@@ -132,7 +131,7 @@ function take (frame: Frame, at: number, step: Step): number {
 
 // What this request has resolved, or failed to, is never asked for again.
 function goPast (frame: Frame, at: number, step: Exclude<Step, { op: 'pass' }>, known: unknown): number {
-  if (isFailure(known)) return fail(frame, known, step.target)
+  if (known instanceof Failure) return fail(frame, known, step.target)
   return step.op === 'enter' ? step.next : at + 1
 }
 
@@ -154,9 +153,9 @@ function call (frame: Frame, at: number, step: ResolveStep): number {
   return settle(frame, at, step, result)
 }
 
-// When the client has gone, nothing further is called: not the next resolver, and not the handler.
+// When the client has gone, or the answer was given, nothing further is called: not the next resolver, and not the handler.
 function goOn (frame: Frame, at: number, step: ResolveStep, result: unknown): void {
-  if (hasGone(frame.request, frame.reply)) return
+  if (frame.reply.sent || hasLeft(frame.request)) return
   const next = settle(frame, at, step, result)
   if (next !== STOP) advance(frame, next)
 }
@@ -164,7 +163,7 @@ function goOn (frame: Frame, at: number, step: ResolveStep, result: unknown): vo
 // Fills a slot, and says where to go on.
 function settle (frame: Frame, at: number, step: ReadStep | ResolveStep, result: unknown): number {
   frame.values[step.slot] = result
-  return isFailure(result) ? fail(frame, result, step.target) : at + 1
+  return result instanceof Failure ? fail(frame, result, step.target) : at + 1
 }
 
 // Takes a failure to where something else can be tried. All that stands between fails with it.
@@ -209,7 +208,7 @@ function wasTried ({ schemes }: Alternatives, { request, values }: Frame, { rank
   return schemes.some(({ scheme, slot }) => {
     const value = values[slot]
     if (value === undefined) return carriesCredentials(scheme, request)
-    return !isFailure(value) || value.rank !== Rank.absent
+    return !(value instanceof Failure) || value.rank !== Rank.absent
   })
 }
 
@@ -230,10 +229,11 @@ function isCredential (value: unknown): boolean {
   return value !== undefined && value !== null && value !== ''
 }
 
-function valuesFor ({ template, names, sources }: ResolveStep, values: readonly unknown[]): Record<string, unknown> {
-  const given = { ...template }
-  for (let i = 0; i < sources.length; i++) {
-    const value = values[sources[i]!]
+function valuesFor ({ names, sources, constants }: ResolveStep, values: readonly unknown[]): Record<string, unknown> {
+  const given: Record<string, unknown> = {}
+  for (let i = 0; i < names.length; i++) {
+    const source = sources[i]!
+    const value = source < 0 ? constants[i] : values[source]
     // An override that came in the middle of a request may leave a need behind. Nobody passes on a value that is not there.
     if (value === undefined) throw new ResolverFailed('A need was not resolved')
     given[names[i]!] = value

@@ -105,15 +105,25 @@ export function commonOptions (
  *
  * @param name in lower case
  * @returns `undefined` where it is absent or empty
- * @throws `InvalidCredentialsRequest` where it came on more than one line, `Unauthorized` where it holds control characters
+ * @throws `InvalidCredentialsRequest` where it came on more than one line
  */
 export function singleHeader (request: FastifyRequest, name: string): string | undefined {
   const value: unknown = request.headers[name]
   if (value === undefined) return undefined
   // Node keeps the first of two Authorization lines and joins others, without a word: only the raw lines tell.   RFC 9110 §5.3
   if (typeof value !== 'string' || countLines(request.raw.rawHeaders, name) > 1) throw new InvalidCredentialsRequest()
-  if (!isFieldValue(value)) throw new Unauthorized('Malformed credentials')
-  return value.trim() === '' ? undefined : value
+  return value === '' || (value.charCodeAt(0) <= 0x20 && value.trim() === '') ? undefined : value
+}
+
+/**
+ * The value of a header that may come once only, and is handed over as it stands.
+ *
+ * @throws also `Unauthorized` where it holds control characters
+ */
+export function plainHeader (request: FastifyRequest, name: string): string | undefined {
+  const value = singleHeader(request, name)
+  if (value !== undefined && !isFieldValue(value)) throw new Unauthorized('Malformed credentials')
+  return value
 }
 
 function checkOptions (options: SchemeOptions<unknown>, refuse: (problem: string) => Error): void {

@@ -43,7 +43,10 @@ export function requiredScopes (scopes: readonly string[]): RequiredScopes {
 
 function areGranted (required: readonly string[], granted: unknown): boolean {
   if (typeof granted === 'string') return areGranted(required, granted.split(' '))
-  if (Array.isArray(granted)) return required.every((scope) => granted.includes(scope))
-  if (granted instanceof Set) return required.every((scope) => granted.has(scope))
-  return required.length === 0
+  const isSet = granted instanceof Set
+  if (!isSet && !Array.isArray(granted)) return required.length === 0
+  for (const scope of required) {
+    if (!(isSet ? granted.has(scope) : granted.includes(scope))) return false
+  }
+  return true
 }

@@ -11,7 +11,7 @@ import type { Dependency } from '../dependency.js'
 import { describe } from '../dependency.js'
 import { InvalidCredentialsRequest, Unauthorized } from '../errors.js'
 import type { SchemeCommonOptions, SchemeValue } from '../scheme.js'
-import { commonOptions, refusalOf, scheme, singleHeader } from '../scheme.js'
+import { commonOptions, refusalOf, scheme, plainHeader } from '../scheme.js'
 
 // Exported, and missing from the type of the plugin.
 const { parse } = fastifyCookie as unknown as Pick<FastifyCookie, 'parse'>
@@ -31,7 +31,7 @@ export interface ApiKeyOptions<A extends boolean = boolean> extends SchemeCommon
  */
 export function apiKeyHeader<A extends boolean = true> (options: ApiKeyOptions<A>): Dependency<SchemeValue<string, A>> {
   const header = nameOf(options, 'apiKeyHeader', isToken).toLowerCase()
-  return apiKey(options, 'apiKeyHeader', 'APIKeyHeader', 'header', (request) => singleHeader(request, header))
+  return apiKey(options, 'apiKeyHeader', 'APIKeyHeader', 'header', (request) => plainHeader(request, header))
 }
 
 /**

@@ -6,7 +6,7 @@
  */
 import type { FastifyRequest } from 'fastify'
 import type { Credentials, Credentials as HttpCredentials } from '../authorization.js'
-import { credentialsOf, isToken, isToken68, isWellFormed } from '../authorization.js'
+import { credentialsOf, isFieldValue, isToken, isToken68, isWellFormed } from '../authorization.js'
 import type { Dependency } from '../dependency.js'
 import { describe } from '../dependency.js'
 import { Unauthorized } from '../errors.js'
@@ -49,7 +49,7 @@ export function http<A extends boolean = true> (options: HttpOptions<A>): Depend
     throw refusalOf('http')(`scheme is ${describe(name)}: an auth-scheme is wanted`)
   }
   const wanted = name.toLowerCase()
-  return httpScheme(options, 'http', 'HTTPBase', name, name, GRAMMARS[wanted] ?? (() => true))
+  return httpScheme(options, 'http', 'HTTPBase', name, name, GRAMMARS[wanted] ?? isFieldValue)
 }
 
 /**

@@ -7,7 +7,7 @@ import { isScopeToken, isToken68 } from '../authorization.js'
 import type { Dependency } from '../dependency.js'
 import { describe, isPlainObject } from '../dependency.js'
 import type { SchemeCommonOptions, SchemeValue } from '../scheme.js'
-import { commonOptions, refusalOf, scheme, singleHeader } from '../scheme.js'
+import { commonOptions, refusalOf, scheme, plainHeader } from '../scheme.js'
 import { readAuthorization } from './http.js'
 
 /** Scopes and what they are for: shown in the *Authorize* dialog. Names are scope-tokens (RFC 6749 §3.3). */
@@ -67,7 +67,7 @@ export function oauth2<A extends boolean = true> (options: OAuth2Options<A>): De
   return scheme<string>({
     ...common,
     openapi: { type: 'oauth2', flows: flowsOf(options.flows, 'oauth2') },
-    read: (request) => singleHeader(request, 'authorization'),
+    read: (request) => plainHeader(request, 'authorization'),
     challenge: 'Bearer'
   }) as Dependency<SchemeValue<string, A>>
 }

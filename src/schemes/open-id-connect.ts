@@ -5,7 +5,7 @@
  */
 import type { Dependency } from '../dependency.js'
 import type { SchemeCommonOptions, SchemeValue } from '../scheme.js'
-import { commonOptions, refusalOf, scheme, singleHeader } from '../scheme.js'
+import { commonOptions, refusalOf, scheme, plainHeader } from '../scheme.js'
 import { checkAddress } from './oauth2.js'
 
 /** Options of {@link openIdConnect}. */
@@ -26,7 +26,7 @@ export function openIdConnect<A extends boolean = true> (options: OpenIdConnectO
   return scheme<string>({
     ...common,
     openapi: { type: 'openIdConnect', openIdConnectUrl },
-    read: (request) => singleHeader(request, 'authorization'),
+    read: (request) => plainHeader(request, 'authorization'),
     challenge: 'Bearer'
   }) as Dependency<SchemeValue<string, A>>
 }
