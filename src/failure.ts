@@ -2,7 +2,7 @@
 import {
   InsufficientScope, InvalidCredentialsRequest, NotAuthenticated, ResolverFailed, Unauthorized
 } from './errors.js'
-import type { Place } from './plan.js'
+import type { Place } from './step.js'
 
 /** How far a request got before it failed. Only a failure with a rank leads on to another alternative. */
 export const Rank = { final: 0, absent: 1, refused: 2, insufficientScope: 3 } as const

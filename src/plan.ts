@@ -6,96 +6,8 @@ import type { FastifyRequest } from 'fastify'
 import type { Definition, Need, SchemeDefinition, View } from './dependency.js'
 import { resolver } from './dependency.js'
 import { requiredScopes, union } from './scopes.js'
+import type { Alternatives, CacheKey, EnterStep, FailureTarget, PassStep, Place, Plan, ResolveStep, Step } from './step.js'
 import { children, schemesBelow } from './tree.js'
-
-/** What a cached value is known by, in every plan of one server: a dependency, and the scopes it is resolved for. */
-export interface CacheKey {
-  readonly definition: Definition
-  /** the scopes, for what takes them; `null` for what is the same whatever the scopes */
-  readonly scopes: readonly string[] | null
-  /** whether it is resolved with an original that something else stands in for everywhere else */
-  readonly isShadow: boolean
-}
-
-/** Where in a tree something can fail: all that a challenge for it needs. */
-export interface Place {
-  /** the schemes below the dependency that stands here, as declared */
-  readonly schemes: readonly SchemeDefinition[]
-  readonly scopes: readonly string[]
-  /** whether the schemes are not read here, because an override stands in */
-  readonly overridden: boolean
-}
-
-/** Where a failure goes: the dependencies that fail with it, and what is tried instead. */
-export interface FailureTarget {
-  readonly slots: readonly number[]
-  readonly alternatives: Alternatives | null
-  /** which of the alternatives failed */
-  readonly index: number
-}
-
-/** The alternatives of one `anyOf`. */
-export interface Alternatives {
-  readonly slot: number
-  /** the slots of the alternatives, in order */
-  readonly slots: number[]
-  /** where the code of each alternative begins */
-  readonly starts: number[]
-  end: number
-  /** the value of a request without credentials; `undefined` where that is an error */
-  readonly absent: unknown
-  /** every scheme that is read below, with the slot of what it reads */
-  readonly schemes: ReadonlyArray<{ readonly scheme: SchemeDefinition, readonly slot: number }>
-  readonly outer: FailureTarget
-}
-
-interface StepOf<Op extends string> {
-  readonly op: Op
-  readonly slot: number
-  readonly target: FailureTarget
-}
-
-/** Goes past what follows where the slot is filled. */
-export interface EnterStep extends StepOf<'enter'> { next: number }
-
-/** Reads credentials. */
-export interface ReadStep extends StepOf<'read'> {
-  readonly read: SchemeDefinition['read']
-  readonly place: Place
-}
-
-/** Calls a resolver with the values of its needs. */
-export interface ResolveStep extends StepOf<'resolve'> {
-  readonly resolve: (values: never, request: FastifyRequest) => unknown
-  /** of its needs, in the order in which they are written */
-  readonly names: readonly string[]
-  /** by need: the slot of its value; below zero where that is known beforehand */
-  readonly sources: readonly number[]
-  /** by need: the value that is known beforehand */
-  readonly constants: readonly unknown[]
-  readonly late: boolean
-  readonly place: Place
-}
-
-/** Ends an alternative that passed: its value is the value of all. */
-export interface PassStep extends StepOf<'pass'> {
-  readonly source: number
-  next: number
-}
-
-export type Step = EnterStep | ReadStep | ResolveStep | PassStep
-
-/** A compiled tree. */
-export interface Plan {
-  readonly steps: readonly Step[]
-  /** how many slots a frame needs */
-  readonly size: number
-  /** by slot: what a value is shared under, or `null` for one that belongs to its place */
-  readonly keys: readonly (CacheKey | null)[]
-  /** by root: the slot of its value */
-  readonly roots: readonly number[]
-  readonly late: boolean
-}
 
 /** What stands in for a dependency. */
 export interface Replacement {
@@ -126,6 +38,8 @@ interface Site {
   readonly certain: Set<number>
   /** the dependencies that are being replaced around here: a replacement that needs the original gets the original */
   readonly originals: readonly Definition[]
+  /** the slot of what is made of the values here; below zero at the roots */
+  readonly owner: number
   /** what the challenges around here are of, where that is not the tree itself */
   readonly declared: readonly SchemeDefinition[] | null
 }
@@ -137,6 +51,8 @@ class Compiler {
   readonly #steps: Step[] = []
   readonly #keys: (CacheKey | null)[] = []
   readonly #shared = new Map<CacheKey, number>()
+  // By owner and place: what is resolved anew at each place has one slot there, however often its owner is met.
+  readonly #own = new Map<string, number>()
   #late = false
 
   constructor (context: PlanContext) {
@@ -149,19 +65,20 @@ class Compiler {
       target: { slots: [], alternatives: null, index: 0 },
       certain: new Set(),
       originals: [],
+      owner: -1,
       declared: null
     }
-    const slots = roots.map((view) => this.#slotOf(this.#view(view, site)))
+    const slots = roots.map((view, index) => this.#slotOf(this.#view(view, site, index)))
     return { steps: this.#steps, size: this.#keys.length, keys: this.#keys, roots: slots, late: this.#late }
   }
 
-  #view (view: View, site: Site): Operand {
+  #view (view: View, site: Site, index: number): Operand {
     const scopes = union(site.scopes, view.scopes)
     const { definition } = view
     if (definition.kind === 'scopes') return { constant: requiredScopes(scopes) }
 
     const replacement = site.originals.includes(definition) ? undefined : this.#context.replacementOf(definition)
-    const slot = view.cached ? this.#sharedSlot(definition, scopes, site.originals) : this.#newSlot(null)
+    const slot = view.cached ? this.#sharedSlot(definition, scopes, site.originals) : this.#ownSlot(site.owner, index)
     if (site.certain.has(slot)) return { slot }
 
     const here = { ...site, scopes }
@@ -190,12 +107,12 @@ class Compiler {
     view: View
   ): void {
     const enter = this.#enter(slot, site)
-    const inner = { ...site, target: { ...site.target, slots: [slot, ...site.target.slots] } }
+    const inner = { ...site, owner: slot, target: { ...site.target, slots: [slot, ...site.target.slots] } }
     const names = needs.map(({ name }) => name)
     const sources: number[] = []
     const constants: unknown[] = []
-    for (const { view } of needs) {
-      const operand = this.#view(view, inner)
+    for (const [index, { view }] of needs.entries()) {
+      const operand = this.#view(view, inner, index)
       sources.push('slot' in operand ? operand.slot : -1)
       constants.push('slot' in operand ? undefined : operand.constant)
     }
@@ -220,7 +137,7 @@ class Compiler {
     const passes = definition.alternatives.map((view, index) => {
       alternatives.starts.push(this.#steps.length)
       const target = { slots: [], alternatives, index }
-      const source = this.#slotOf(this.#view(view, { ...site, target, certain: new Set(site.certain) }))
+      const source = this.#slotOf(this.#view(view, { ...site, owner: slot, target, certain: new Set(site.certain) }, index))
       alternatives.slots.push(source)
       const pass: PassStep = { op: 'pass', slot, target, source, next: 0 }
       this.#steps.push(pass)
@@ -252,6 +169,15 @@ class Compiler {
       late: false,
       place: { schemes: [], scopes: [], overridden: false }
     })
+    return slot
+  }
+
+  #ownSlot (owner: number, index: number): number {
+    const place = `${owner}.${index}`
+    const known = this.#own.get(place)
+    if (known !== undefined) return known
+    const slot = this.#newSlot(null)
+    this.#own.set(place, slot)
     return slot
   }
 

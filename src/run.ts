@@ -6,7 +6,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { SchemeDefinition, View } from './dependency.js'
 import { NotAuthenticated, NotResolved, ResolverFailed } from './errors.js'
 import { Failure, failed, failureOf, isFailure, Rank } from './failure.js'
-import type { Alternatives, CacheKey, FailureTarget, Plan, ReadStep, ResolveStep, Step } from './plan.js'
+import type { Alternatives, CacheKey, FailureTarget, Plan, ReadStep, ResolveStep, Step } from './step.js'
 import { ignore, isThenable } from './thenable.js'
 
 /** Where a request keeps its latest frame, which knows the one before. */

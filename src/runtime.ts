@@ -10,10 +10,11 @@ import type { Failure } from './failure.js'
 import { isFailure } from './failure.js'
 import { HookNotUsable, HookTooEarly, InvalidOption, SchemeConflict, TooManyAlternatives } from './errors.js'
 import { alternativesOf, MOST_ALTERNATIVES, schemeObject } from './openapi.js'
-import type { CacheKey, Plan, PlanContext, Replacement } from './plan.js'
+import type { PlanContext, Replacement } from './plan.js'
 import { compile } from './plan.js'
 import { checkScopes, NOBODY } from './requirement.js'
 import { Frame, frameOf } from './run.js'
+import type { CacheKey, Plan } from './step.js'
 import { schemesBelow } from './tree.js'
 
 /** Where a route's `config` says which schemes its requirement has. */
