@@ -1,0 +1,120 @@
+/**
+ * The main example: users who log in with their password, machines with a key, and a boot that proves that every route
+ * says who may call it. Its requests, and what they answer, are in the README.
+ *
+ * The environment: JWT_SECRET (32 bytes at least), API_KEY, HOST, PORT.
+ */
+import { Type } from '@sinclair/typebox'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { FastifyInstance } from 'fastify'
+import Fastify from 'fastify'
+import fastifySecurity, {
+  apiKeyHeader, depends, oauth2PasswordBearer, oauth2PasswordRequestForm, OAuth2Error, OAuth2TokenResponse, optional,
+  securityScopes, Unauthorized
+} from 'fastify-security'
+import { isEqual } from './is-equal.js'
+import { fromEnvironment, serve } from './serve.js'
+import { issueToken, LIFETIME, readToken, tokenDefaults } from './tokens.js'
+import { allUsers, authenticate, findUser, userDefaults } from './users.js'
+
+const API_KEY = fromEnvironment('API_KEY', 'development-key')
+
+// Who is calling
+
+const oauth2 = oauth2PasswordBearer({
+  tokenUrl: 'token',
+  scopes: { me: 'Read your profile', items: 'Read your items' }
+})
+
+const session = depends({ token: oauth2 }, ({ token }) => readToken(token))
+
+const currentUser = depends({ session, required: securityScopes }, ({ session, required }) => {
+  required.assertGranted(session.scopes)
+  const user = findUser(session.username)
+  if (user === undefined) throw new Unauthorized('Unknown user')
+  return user
+})
+
+// A token outlives the moment of login: who is disabled meanwhile is refused here.
+const activeUser = depends({ user: currentUser }, ({ user }) => {
+  if (user.disabled) throw new Unauthorized('This user is disabled')
+  return user
+})
+
+const machine = depends({ key: apiKeyHeader({ name: 'x-api-key', description: 'For machines' }) }, ({ key }) => {
+  if (!isEqual(key, API_KEY)) throw new Unauthorized('Unknown API key')
+  return true
+})
+
+// What they may call
+
+const UserView = Type.Object({ username: Type.String(), email: Type.String(), disabled: Type.Boolean() })
+const ItemView = Type.Object({ id: Type.String(), owner: Type.String() })
+
+const items = [{ id: 'plumbus', owner: 'johndoe' }, { id: 'portal gun', owner: 'alice' }]
+
+const app = Fastify({ logger: { level: 'warn' } })
+await app.register(fastifySecurity, {
+  realm: 'example',
+  onUndeclaredRoute: 'error',
+  swagger: { openapi: { info: { title: 'Users and their items', version: '1.0.0' } } }
+})
+
+app.get('/health', { security: false }, async () => ({ status: 'up' }))
+
+app.post('/token', {
+  schema: { response: { 200: OAuth2TokenResponse } },
+  security: { form: oauth2PasswordRequestForm() }
+}, async (request) => {
+  const { username, password, scopes } = request.security.form
+  const user = await authenticate(username, password)
+  if (user === undefined) throw new OAuth2Error('invalid_grant', 'Incorrect username or password')
+  const granted = scopes.filter((scope) => user.scopes.includes(scope)).join(' ')
+  return {
+    access_token: await issueToken({ username, scopes: granted }),
+    token_type: 'bearer',
+    expires_in: LIFETIME,
+    scope: granted
+  }
+})
+
+app.get('/users/me', {
+  schema: { response: { 200: UserView } },
+  security: { user: activeUser.scoped('me') }
+}, async (request) => request.security.user)
+
+app.get('/users/me/items', {
+  schema: { response: { 200: Type.Array(ItemView) } },
+  security: { user: activeUser.scoped('items') }
+}, async (request) => items.filter(({ owner }) => owner === request.security.user.username))
+
+app.get('/welcome', {
+  security: { visitor: optional(activeUser) }
+}, async (request) => ({ message: `Welcome, ${request.security.visitor?.username ?? 'stranger'}` }))
+
+app.get('/stock', { security: { machine } }, async () => ({ items: items.length }))
+
+app.register(adminRoutes, { prefix: '/admin' })
+
+// Every route in here, whoever adds it, wants the key of a machine.
+async function adminRoutes (instance: FastifyInstance): Promise<void> {
+  const admin = instance.withTypeProvider<TypeBoxTypeProvider>()
+  admin.security.require({ machine })
+
+  admin.get('/users', { schema: { response: { 200: Type.Array(UserView) } } }, async () => allUsers())
+
+  admin.patch('/users/:username', {
+    schema: {
+      params: Type.Object({ username: Type.String() }),
+      body: Type.Object({ disabled: Type.Boolean() }),
+      response: { 200: UserView, 404: Type.Object({ message: Type.String() }) }
+    }
+  }, async (request, reply) => {
+    const user = findUser(request.params.username)
+    if (user === undefined) return await reply.code(404).send({ message: 'Unknown user' })
+    user.disabled = request.body.disabled
+    return user
+  })
+}
+
+await serve(app, [...userDefaults, ...tokenDefaults])

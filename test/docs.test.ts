@@ -1,0 +1,220 @@
+/** The pages: what they show compiles, what they say to paste gives what they say, and what they list is all there is. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import Fastify from 'fastify'
+import t from 'tap'
+import ts from 'typescript'
+import * as fastifySecurity from '../src/index.js'
+import { Shell } from './fixtures/curl.js'
+import { addressOf, EXAMPLES, HELPERS, runExample } from './fixtures/examples.js'
+
+// A whole program is compiled, and there may be few processors to share.
+t.setTimeout(180_000)
+
+const root = new URL('../', import.meta.url)
+const textOf = (path: string): string => readFileSync(new URL(path, root), 'utf8')
+
+const pages = ['README.md', ...readdirSync(new URL('docs/', root)).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)]
+
+interface Block {
+  readonly page: string
+  /** its line in the page */
+  readonly line: number
+  readonly language: string
+  readonly code: string
+  /** whether it is a fenced block right behind the one before */
+  readonly isBehind: boolean
+}
+
+function blocksOf (page: string): Block[] {
+  const text = textOf(page)
+  let end = -1
+  return [...text.matchAll(/^```(\w*)\n(.*?)^```\n/gms)].map(({ 0: whole, 1: language, 2: code, index }) => {
+    const isBehind = index === end
+    end = index + whole.length
+    return { page, line: text.slice(0, index).split('\n').length, language: language!, code: code!, isBehind }
+  })
+}
+
+// What fragments take for granted. What a block declares or imports itself goes before this.
+const PREAMBLE = `
+import type { FastifyInstance } from 'fastify'
+import type { Dependency } from 'fastify-security'
+import Fastify_ from 'fastify'
+import fastifySecurity_ from 'fastify-security'
+declare global {
+  interface User { readonly username: string }
+  const Fastify: typeof Fastify_
+  const fastifySecurity: typeof fastifySecurity_
+${Object.keys(fastifySecurity).filter((name) => name !== 'default' && name !== 'fastifySecurity')
+    .map((name) => `  const ${name}: typeof import('fastify-security').${name}`).join('\n')}
+  const app: FastifyInstance
+  const currentUser: Dependency<User>
+  const apiKey: Dependency<string>
+  const handler: () => Promise<string>
+  const sessions: { find(token: string): Promise<{ user: User, scopes: string[] } | undefined> }
+  const machines: { find(key: string): Promise<{ name: string } | undefined> }
+  const isReader: (credentials: { username: string, password: string }) => boolean
+  const authenticate: (username: string, password: string) => Promise<User | undefined>
+  const issueToken: (user: User, scopes: readonly string[]) => Promise<string>
+}
+`
+
+// What the compiler has to say of files that exist in memory only, by their names.
+function problemsOf (sources: Readonly<Record<string, string>>): Map<string, string[]> {
+  const configPath = fileURLToPath(new URL('tsconfig.json', root))
+  const { options } = ts.getParsedCommandLineOfConfigFile(configPath, { noEmit: true, noUnusedLocals: false }, {
+    ...ts.sys, onUnRecoverableConfigFileDiagnostic: () => {}
+  })!
+  const files = new Map(Object.entries(sources).map(([name, source]) => [fileURLToPath(new URL(name, root)), { name, source }]))
+  const host = ts.createCompilerHost(options)
+  const { fileExists, readFile } = host
+  host.fileExists = (path) => files.has(path) || fileExists(path)
+  host.readFile = (path) => files.get(path)?.source ?? readFile(path)
+  host.getSourceFile = (path, version) => {
+    const text = host.readFile(path)
+    return text === undefined ? undefined : ts.createSourceFile(path, text, version)
+  }
+  const program = ts.createProgram([...files.keys()], options, host)
+  return new Map([...files].map(([path, { name }]) => {
+    const file = program.getSourceFile(path)!
+    const found = [...program.getSyntacticDiagnostics(file), ...program.getSemanticDiagnostics(file)]
+    return [name, found.map(({ messageText, start }) =>
+      `line ${file.getLineAndCharacterOfPosition(start!).line + 1}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`)]
+  }))
+}
+
+t.test('every piece of TypeScript in the pages compiles', async (t) => {
+  const blocks = pages.flatMap(blocksOf).filter(({ language }) => language === 'ts')
+  t.ok(blocks.length >= 20)
+  const nameOf = ({ page, line }: Block): string => `${page}.${line}.ts`
+  const problems = problemsOf({
+    'docs/preamble.ts': PREAMBLE,
+    'docs/control.ts': "app.get('/', { security: { user: currentUser } }, async (request) => request.security.usr)\nexport {}\n",
+    ...Object.fromEntries(blocks.map((block) => [nameOf(block), `${block.code}\nexport {}\n`]))
+  })
+  t.match(problems.get('docs/control.ts'), [/Property 'usr' does not exist/], 'a mistake would be seen')
+  t.same(problems.get('docs/preamble.ts'), [])
+  for (const block of blocks) t.same(problems.get(nameOf(block)), [], `${block.page}, line ${block.line}`)
+})
+
+t.test('the page of OpenAPI says how addresses are written', async (t) => {
+  const [, , ...rows] = /^\| plugin registered under.*?\n\n/ms.exec(textOf('docs/openapi.md'))![0].trim().split('\n')
+  t.equal(rows.length, 7)
+  for (const row of rows) {
+    const [under, server, tokenUrl, written] = row.split('|').slice(1, -1).map((cell) => cell.trim().replaceAll('`', ''))
+    const prefix = { 'no prefix': '', anywhere: '/v1' }[under!] ?? under!
+    const servers = server === '' ? {} : { servers: [{ url: server === 'any' ? '/shop' : server! }] }
+    const app = Fastify()
+    t.teardown(async () => { await app.close() })
+    await app.register(async (context) => {
+      await context.register(fastifySecurity.default, {
+        swagger: { openapi: { info: { title: 'Addresses', version: '1.0.0' }, ...servers } }, swaggerUi: false
+      })
+      context.get('/', { security: { token: fastifySecurity.oauth2PasswordBearer({ tokenUrl: tokenUrl! }) } }, async () => '')
+      context.addHook('onReady', async () => {
+        t.match(context.swagger(), {
+          components: { securitySchemes: { OAuth2PasswordBearer: { flows: { password: { tokenUrl: written! } } } } }
+        }, row)
+      })
+    }, { prefix })
+    await app.ready()
+  }
+})
+
+t.test('the lines of the README, pasted one after the other, give what it says', async (t) => {
+  const running = await runExample('main.ts')
+  t.teardown(async () => { await running.stop() })
+  const shell = new Shell(addressOf(running, 'main.ts'))
+  const blocks = blocksOf('README.md')
+  const statuses: number[] = []
+  for (const [index, { language, code, line }] of blocks.entries()) {
+    const lines = code.trim().split('\n')
+    if (language !== 'sh' || !/^(?:curl |[A-Z]+=\$\(curl )/.test(lines[0]!)) continue
+    const expected = blocks[index + 1]
+    t.ok(expected?.isBehind === true && expected.language === 'http', `line ${line} says what it gives`)
+    const last = lines.pop()!
+    for (const command of lines) t.equal((await shell.run(command)).status, 200, command)
+    const answer = await shell.run(last)
+    const [head = '', body] = expected!.code.split('\n\n')
+    const [statusLine = '', ...headers] = head.trim().split('\n')
+    t.equal(answer.status, Number(statusLine.split(' ')[1]), last)
+    for (const header of headers) {
+      const [, name, value] = /^([\w-]+): (.*)$/.exec(header) ?? []
+      t.equal(answer.headers.get(name!), value, `${last}: ${name}`)
+    }
+    if (body !== undefined) t.same(JSON.parse(answer.body), JSON.parse(body), `${last}: its body`)
+    statuses.push(answer.status)
+  }
+  for (const status of [200, 400, 401, 403]) t.ok(statuses.includes(status), `it shows a ${status}`)
+  for (const name of ['johndoe', 'secret', 'bob', 'secret3', 'development-key']) {
+    t.match(running.started.get('main.ts'), name, `${name} is named at the start`)
+  }
+})
+
+t.test('the page of errors has every code, and no other', async (t) => {
+  const thrown = [...textOf('src/errors.ts').matchAll(/'(FST_SECURITY_\w+)'/g)].map(([, code]) => code!)
+  const described = [...textOf('docs/errors.md').matchAll(/^\| `(FST_SECURITY_\w+)` \|/gm)].map(([, code]) => code!)
+  t.ok(thrown.length > 10)
+  t.same(described.sort(), [...new Set(thrown)].sort())
+})
+
+t.test('the page of errors gives the status that the classes have', async (t) => {
+  const rows = [...textOf('docs/errors.md').matchAll(/^\| `(FST_SECURITY_\w+)` \| (\d{3})[^|]* \| `(\w+)` \|/gm)]
+  t.equal(rows.length, 5)
+  for (const [, code, status, name] of rows) {
+    const error = new (fastifySecurity as unknown as Record<string, new (code: string) => Error>)[name!]!('invalid_request')
+    t.match(error, { code, statusCode: Number(status) }, name!)
+  }
+})
+
+t.test('the README names every scheme, and every option of the plugin', async (t) => {
+  const readme = textOf('README.md')
+  const exported = textOf('src/index.ts')
+  const schemes = [...exported.matchAll(/^export \{([^}]+)\} from '\.\/schemes\//gm)]
+    .flatMap(([, names]) => names!.split(',').map((name) => name.trim()))
+  t.equal(schemes.length, 12)
+  for (const name of schemes) {
+    t.ok(readme.includes(`| \`${name}(`), name)
+    t.ok(textOf('docs/schemes.md').includes(`| \`${name}\` |`), `${name} in the page of schemes`)
+  }
+  const [, members = ''] = /interface FastifySecurityOptions \{(.*?)^\}/ms.exec(textOf('src/plugin.ts')) ?? []
+  const options = [...members.matchAll(/^ {2}readonly (\w+)\?:/gm)].map(([, name]) => name!)
+  t.ok(options.length >= 6)
+  for (const name of options) t.ok(readme.includes(`| \`${name}\` |`), name)
+})
+
+t.test('the README lists every example, and the guide for users of FastAPI the steps of theirs', async (t) => {
+  const readme = textOf('README.md')
+  for (const name of readdirSync(EXAMPLES).filter((name) => name.endsWith('.ts') && !HELPERS.includes(name))) {
+    t.ok(readme.includes(`(example/${name})`), name)
+  }
+  const guide = textOf('docs/from-fastapi.md')
+  for (const name of ['first-steps', 'current-user', 'simple-oauth2', 'jwt', 'scopes', 'optional', 'several-ways', 'http-basic']) {
+    t.ok(guide.includes(`(../example/${name}.ts)`), name)
+  }
+})
+
+t.test('the page of the architecture shows the layers that lint keeps', async (t) => {
+  const [, list = ''] = /^const layers = (\[.*?\n\])/ms.exec(textOf('eslint.config.js')) ?? []
+  const layers = JSON.parse(list.replaceAll("'", '"')) as string[][]
+  const rows = [...textOf('docs/architecture.md').matchAll(/^\| \d+ \| (.+?) \|/gm)]
+    .map(([, modules]) => [...modules!.matchAll(/`([^`]+)`/g)].map(([, name]) => name!))
+  t.same(rows, layers)
+  const modules = readdirSync(new URL('src/', root), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'))
+  t.same(layers.flat().map((name) => `${name}.ts`).sort(), modules.map((name) => name.replaceAll('\\', '/')).sort())
+})
+
+t.test('links within the project lead somewhere', async (t) => {
+  const slugs = (path: string): string[] => [...textOf(path).replace(/^```.*?^```$/gms, '').matchAll(/^#+ (.+)$/gm)]
+    .map(([, title]) => title!.toLowerCase().replace(/[^\w\- ]/g, '').replaceAll(' ', '-'))
+  for (const page of pages) {
+    const links = [...textOf(page).matchAll(/\]\(([^)\s]+)\)/g)].map(([, link]) => link!).filter((link) => !/^https?:/.test(link))
+    for (const link of links) {
+      const [path = '', anchor] = link.split('#')
+      const target = path === '' ? page : fileURLToPath(new URL(path, new URL(page, root))).slice(fileURLToPath(root).length)
+      t.ok(existsSync(new URL(target, root)), `${page}: ${link}`)
+      if (anchor !== undefined) t.ok(slugs(target).includes(anchor), `${page}: ${link}`)
+    }
+  }
+})
