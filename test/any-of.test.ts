@@ -440,3 +440,21 @@ t.test('optional', async (t) => {
     t.strictSame(replies.map((reply) => reply.statusCode === 200 ? reply.json().maybe : reply.statusCode), [null, 'k', 401, 'k', 401])
   })
 })
+
+t.test('a scheme that reads asynchronously is refused without a loose end, also where it is only asked for a trace', async (t) => {
+  const loose: unknown[] = []
+  const note = (reason: unknown): void => { loose.push(reason) }
+  process.on('unhandledRejection', note)
+  t.teardown(() => { process.off('unhandledRejection', note) })
+  const asynchronous = scheme({
+    schemeName: 'Asynchronous',
+    openapi: { type: 'apiKey', in: 'header', name: 'x-other' },
+    read: (async () => { throw new Error('later') }) as unknown as () => string,
+    challenge: 'Other'
+  })
+  const both = depends({ token, asynchronous }, () => true)
+  const [reply] = await ask(t, { maybe: optional(both) }, {})
+  t.equal(reply!.statusCode, 401, 'what is read of a request may be a credential: nobody is anonymous with it')
+  await new Promise((resolve) => { setImmediate(resolve) })
+  t.strictSame(loose, [])
+})

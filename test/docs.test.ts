@@ -6,7 +6,7 @@ import t from 'tap'
 import ts from 'typescript'
 import * as fastifySecurity from '../src/index.js'
 import { Shell } from './fixtures/curl.js'
-import { addressOf, EXAMPLES, HELPERS, runExample } from './fixtures/examples.js'
+import { addressOf, EXAMPLES, PARTS, runExample } from './fixtures/examples.js'
 
 // A whole program is compiled, and there may be few processors to share.
 t.setTimeout(180_000)
@@ -186,7 +186,7 @@ t.test('the README names every scheme, and every option of the plugin', async (t
 
 t.test('the README lists every example, and the guide for users of FastAPI the steps of theirs', async (t) => {
   const readme = textOf('README.md')
-  for (const name of readdirSync(EXAMPLES).filter((name) => name.endsWith('.ts') && !HELPERS.includes(name))) {
+  for (const name of readdirSync(EXAMPLES).filter((name) => name.endsWith('.ts') && !PARTS.includes(name))) {
     t.ok(readme.includes(`(example/${name})`), name)
   }
   const guide = textOf('docs/from-fastapi.md')

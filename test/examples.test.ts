@@ -4,9 +4,9 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { SignJWT } from 'jose'
 import t from 'tap'
 import { Shell } from './fixtures/curl.js'
-import { addressOf, EXAMPLES, HELPERS, refusedExample, runExample, runExamples } from './fixtures/examples.js'
+import { addressOf, EXAMPLES, PARTS, refusedExample, runExample, runExamples } from './fixtures/examples.js'
 
-const examples = readdirSync(EXAMPLES).filter((name) => name.endsWith('.ts') && !HELPERS.includes(name))
+const examples = readdirSync(EXAMPLES).filter((name) => name.endsWith('.ts') && !PARTS.includes(name))
 // Processes are started, and there may be few processors to share.
 t.setTimeout(180_000)
 const running = await runExamples()

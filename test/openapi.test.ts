@@ -9,6 +9,7 @@ import fastifySecurity, {
   oauth2AuthorizationCodeBearer, oauth2ClientCredentialsBearer, oauth2PasswordBearer, openIdConnect, optional, scheme,
   securityScopes
 } from '../src/index.js'
+import { basePath } from '../src/openapi.js'
 import type { OpenAPIDocument, Operation, Requirement } from './fixtures/openapi-document.js'
 import { documentOf, problemsOf } from './fixtures/openapi-document.js'
 
@@ -667,3 +668,35 @@ for (const [what, own] of Object.entries(CONFLICTS)) {
     await t.rejects(async () => { await app.ready() }, { code: 'FST_SECURITY_SCHEME_CONFLICT', message: /"HTTPBearer"/ })
   })
 }
+
+t.test("an OAuth 2 scheme of one's own may leave out what the constructors bring", async (t) => {
+  const own = (schemeName: string, openapi: { type: string, [key: string]: unknown }): Dependency => scheme({
+    schemeName, openapi, read: () => 'token', challenge: 'Bearer'
+  })
+  const required = depends({ one: own('WithoutScopes', { type: 'oauth2', flows: { password: { tokenUrl: 'token' } } }), required: securityScopes }, () => true)
+  const app = await appWith(t, (app) => {
+    app.get('/', { security: { it: required.scoped('me') } }, async () => null)
+    app.get('/bare', { security: { it: own('WithoutFlows', { type: 'oauth2' }) } }, async () => null)
+  })
+  await app.ready()
+  const { WithoutScopes, WithoutFlows } = (app as unknown as { document: () => OpenAPIDocument }).document().components.securitySchemes!
+  t.strictSame(WithoutScopes, { type: 'oauth2', flows: { password: { tokenUrl: '/token', scopes: { me: '' } } } })
+  t.strictSame(WithoutFlows, { type: 'oauth2', flows: {} })
+})
+
+t.test('the path under which clients see an instance is its prefix, behind the path of the first server', (t) => {
+  const rows: Array<[prefix: string, servers: Parameters<typeof basePath>[1], expected: string]> = [
+    ['/api/v1', undefined, '/api/v1'],
+    ['/api/v1', [], '/api/v1'],
+    ['/api/v1/', [], '/api/v1'],
+    ['/api/v1', [{ url: '/api/v1' }], '/api/v1'],
+    ['/api/v1', [{ url: '/api' }], '/api/v1'],
+    ['/api/v1', [{ url: '/ap' }], '/ap/api/v1'],
+    ['/v1', [{ url: 'https://example.com/shop/' }, { url: '/other' }], '/shop/v1'],
+    ['/v1', [{ url: 'https://example.com' }], '/v1'],
+    ['', [{ url: 'https://{host}/{shop}', variables: { host: { default: 'example.com' }, shop: { default: 'shop' } } }], '/shop'],
+    ['', [{ url: '/{unknown}shop' }], '/shop']
+  ]
+  for (const [prefix, servers, expected] of rows) t.equal(basePath(prefix, servers), expected, `${prefix} ${JSON.stringify(servers)}`)
+  t.end()
+})

@@ -471,3 +471,19 @@ function code (get: () => unknown): unknown {
     return (error as { code?: string }).code
   }
 }
+
+t.test('what is left for after the body is enough by itself, where the part before it did not run', async (t) => {
+  const calls: string[] = []
+  const user = noting(calls, 'user', { token: httpBearer() }, () => 'user')
+  const owner = depends({ user }, ({ user }) => user, late)
+  const app = await secured(t)
+  let second: NonNullable<RouteShorthandOptions['preHandler']> | undefined
+  app.addHook('onRoute', (route) => {
+    if (route.url === '/guarded') second ??= [route.preHandler!].flat()[0]!
+  })
+  app.get('/guarded', { security: { owner } }, async () => 'guarded')
+  app.get('/other', { preHandler: second! }, async () => 'other')
+  t.equal((await app.inject('/other')).statusCode, 401)
+  t.equal((await app.inject({ url: '/other', headers: withToken })).body, 'other')
+  t.strictSame(calls, ['user'])
+})

@@ -10,7 +10,7 @@ import type { Dependency, FastifySecurityOptions, Needs, SecurityOption } from '
 import { documentOf } from './fixtures/openapi-document.js'
 
 // Some apps have to be older than the module: all that loads it is imported after they are made.
-const olderApps = Array.from({ length: 12 }, () => Fastify())
+const olderApps = Array.from({ length: 13 }, () => Fastify())
 const {
   default: fastifySecurity,
   anyOf, apiKeyHeader, depends, httpBasic, httpBearer, oauth2PasswordBearer, optional, securityScopes, Unauthorized
@@ -403,6 +403,18 @@ t.test('1: in an app that is older than the module', async (t) => {
       else t.match(error, { code: /^FST_SECURITY_/ })
     })
   }
+
+  t.test('is refused where Fastify does not show the contexts that it has', async (t) => {
+    const app = older(t)
+    const known = app as unknown as Record<symbol, unknown>
+    const symbol = Object.getOwnPropertySymbols(app).find(({ description }) => description === 'fastify.children')!
+    const contexts = known[symbol]
+    Reflect.deleteProperty(app, symbol)
+    let error: unknown
+    await app.register(fastifySecurity).after((thrown) => { error = thrown })
+    known[symbol] = contexts
+    t.match(error, { code: 'FST_SECURITY_REGISTRATION', message: /load fastify-security before the app is made$/ })
+  })
 })
 
 t.test('2: two schemes of one name', async (t) => {
