@@ -511,6 +511,32 @@ t.test('two contexts with the plugin, in one document, cannot have two schemes o
   }, { code: 'FST_SECURITY_SCHEME_CONFLICT', message: /"APIKeyHeader"/ })
 })
 
+for (const openapi of VERSIONS) {
+  t.test(`the routes' table says what a document of the user's own in OpenAPI ${openapi} says`, async (t) => {
+    const checked = depends({ key, required: securityScopes }, () => true)
+    const app = appOf(t)
+    await app.register(fastifySecurity, { swagger: false })
+    await app.register(fastifySwagger, own({ openapi: { openapi, info: { title: 'Own', version: '7' } } }))
+    await routes(app)
+    app.get('/role', { security: { it: checked.scoped('admin') } }, async () => null)
+    await app.ready()
+    const { paths } = documentOf(app)
+    const listed = app.security.routes().filter(({ method }) => method === 'GET')
+    t.equal(listed.length, 4)
+    for (const { url, security } of listed) {
+      t.strictSame(security === false ? [] : security, paths[url.replace(':id', '{id}')]!['get']!.security, url)
+    }
+    t.strictSame(listed.at(-1)!.security, [{ APIKeyHeader: openapi === '3.1.0' ? ['admin'] : [] }])
+  })
+}
+
+t.test('what the docs need of a content security policy is had where the plugin is registered, as from @fastify/swagger-ui', async (t) => {
+  const app = appOf(t)
+  await app.register(fastifySecurity)
+  const { swaggerCSP } = app as unknown as { swaggerCSP: Record<string, string[]> }
+  t.strictSame(Object.keys(swaggerCSP).sort(), ['script', 'style'])
+})
+
 t.test('a document that a hook makes when the app becomes ready is complete', async (t) => {
   const app = appOf(t)
   let document: OpenAPIDocument

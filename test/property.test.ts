@@ -497,6 +497,12 @@ class Logic {
   }
 }
 
+/** What the routes' table says, in the words of the document: public is `[]`, and so is what the document leaves out. */
+function listedAs (app: FastifyInstance, index: number): unknown {
+  const { security } = app.security.routes().find(({ method, url }) => method === 'GET' && url === `/${index}`)!
+  return security === false ? [] : security ?? []
+}
+
 // Where nobody is refused and nothing checks scopes, scopes are a start-up error.
 function withCheckedScopes (tree: Tree): Tree {
   return {
@@ -518,6 +524,7 @@ t.test('what the document says is what the server does, but for credentials that
     for (const [index, route] of tree.routes.entries()) {
       const { security, responses } = document.paths[`/${index}`]!['get']!
       const required = requiredOn(route)
+      assert.deepEqual(listedAs(app, index), security ?? [], `route ${index} in the table`)
       for (const sent of sendings) {
         const where = `route ${index}, ${JSON.stringify(sent)}`
         const { status } = await answered(app, index, sent, [])

@@ -1,8 +1,10 @@
 import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer, request as httpRequest } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { createInterface } from 'node:readline/promises'
 import t from 'tap'
 import type { Test } from 'tap'
 import fastifySecurity, {
@@ -222,6 +224,35 @@ t.test('under a strict content security policy the page works, and the password 
   t.same(errors, [])
 })
 
+for (const [example, scheme, refused] of [
+  ['open-id-connect', 'OpenIdConnect', '/users/me/items'],
+  ['oauth2-authorization-code', 'OAuth2AuthorizationCodeBearer', null]
+] as const) {
+  t.test(`the authorization code flow with PKCE logs in at a real provider, through the redirect page: ${example}`, async (t) => {
+    const address = await startExample(t, example)
+    const ui = await newPage(t, `${address}/docs`)
+    t.equal((await ui.call('get', '/users/me')).status, '401')
+
+    await ui.openDialog()
+    const part = ui.page.locator('.dialog-ux .auth-container').filter({ hasText: scheme }).filter({ has: ui.page.locator('.flow:has-text("authorization"), p:has-text("authorization")') }).first()
+    await part.locator('label[for^="me-"]').first().click()
+    const popup = ui.page.context().waitForEvent('page')
+    await part.locator('.auth-btn-wrapper .btn.authorize').click()
+    const login = await popup
+    await login.locator('input[name="username"]').fill('johndoe')
+    await login.locator('input[name="password"]').fill('secret')
+    await login.locator('input[name="password"]').press('Enter')
+    await part.locator('.auth-btn-wrapper >> text=Logout').waitFor()
+    await ui.closeDialog()
+    t.ok(login.isClosed(), 'the redirect page hands the code over, and closes')
+
+    const me = await ui.call('get', '/users/me')
+    t.equal(me.status, '200')
+    t.match(me.text, 'johndoe')
+    if (refused !== null) t.equal((await ui.call('get', refused)).status, '403', 'the scope that was not ticked is not granted')
+  })
+}
+
 function refuse (): never {
   throw new Unauthorized('Wrong credentials')
 }
@@ -250,4 +281,16 @@ async function stripping (t: Test, prefix: string, target: string): Promise<stri
   t.teardown(() => { server.close() })
   await once(server, 'listening')
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+// Starts an example with a provider beside it, as its README says, on free ports.
+async function startExample (t: Test, name: string): Promise<string> {
+  const env = { ...process.env, PORT: String(await freePort()), PROVIDER_PORT: String(await freePort()) }
+  const example = spawn(process.execPath, ['--import', 'tsx', `example/${name}.ts`], { env, stdio: ['ignore', 'pipe', 'inherit'] })
+  t.teardown(() => { example.kill() })
+  for await (const line of createInterface(example.stdout)) {
+    const [, address] = /^Open (http\S+)\/docs$/.exec(line) ?? []
+    if (address !== undefined) return address
+  }
+  throw new Error(`The example ${name} did not start`)
 }

@@ -5,7 +5,7 @@ import { chromium } from 'playwright-core'
 /** Starts the Chromium that scripts/test-browser.sh found. */
 export async function launch (): Promise<Browser> {
   return await chromium.launch({
-    executablePath: process.env['CHROMIUM'] ?? 'chromium',
+    executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium',
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
   })
 }
