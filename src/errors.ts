@@ -4,18 +4,24 @@
  *
  * @see RFC 9110 §15.5, RFC 6750 §3.1
  */
+import type { FastifyErrorConstructor } from '@fastify/error'
 import createError from '@fastify/error'
+
+// Said, and not inferred: the name by which the compiler would write it down is not known to every resolution of modules.
+type ErrorClass<Args extends unknown[] = [string]> = FastifyErrorConstructor<{ code: string, statusCode?: number }, Args>
+
+type WithCause = [string, ErrorOptions?]
 
 // The part of V8 that writes stack traces is the dearest part of a denial, and strangers cause denials at will.
 const WITHOUT_STACK = false
 
-const NotAuthenticatedBase = createError<[string, ErrorOptions?]>(
+const NotAuthenticatedBase: ErrorClass<WithCause> = createError<WithCause>(
   'FST_SECURITY_NOT_AUTHENTICATED', '%s', 401, Error, WITHOUT_STACK)
-const UnauthorizedBase = createError<[string, ErrorOptions?]>(
+const UnauthorizedBase: ErrorClass<WithCause> = createError<WithCause>(
   'FST_SECURITY_UNAUTHORIZED', '%s', 401, Error, WITHOUT_STACK)
-const InsufficientScopeBase = createError<[string, ErrorOptions?]>(
+const InsufficientScopeBase: ErrorClass<WithCause> = createError<WithCause>(
   'FST_SECURITY_INSUFFICIENT_SCOPE', '%s', 403, Error, WITHOUT_STACK)
-const InvalidCredentialsRequestBase = createError<[string, ErrorOptions?]>(
+const InvalidCredentialsRequestBase: ErrorClass<WithCause> = createError<WithCause>(
   'FST_SECURITY_INVALID_REQUEST', '%s', 400, Error, WITHOUT_STACK)
 
 /** 401: the request carries no credentials. The challenge comes without `error` (RFC 6750 §3.1). */
@@ -66,7 +72,7 @@ export class InvalidCredentialsRequest extends InvalidCredentialsRequestBase {
 export type OAuth2ErrorCode =
   'invalid_request' | 'invalid_client' | 'invalid_grant' | 'unauthorized_client' | 'unsupported_grant_type' | 'invalid_scope'
 
-const OAuth2ErrorBase = createError<[string, ErrorOptions?]>('FST_SECURITY_OAUTH2', '%s', 400, Error, WITHOUT_STACK)
+const OAuth2ErrorBase: ErrorClass<WithCause> = createError<WithCause>('FST_SECURITY_OAUTH2', '%s', 400, Error, WITHOUT_STACK)
 
 /**
  * 400, and 401 for `invalid_client`: what a token endpoint answers. On a route with the login form it is sent as RFC 6749
@@ -90,49 +96,49 @@ export class OAuth2Error extends OAuth2ErrorBase {
 }
 
 /** 500: a resolver, or the `read` of a scheme, ended in a way that is no answer. Its cause is for the log. */
-export const ResolverFailed = createError<[string, ErrorOptions?]>(
+export const ResolverFailed: ErrorClass<WithCause> = createError<WithCause>(
   'FST_SECURITY_RESOLVER_FAILED', '%s', 500)
 
 /** 500: `of` asked for a value that this request does not have. */
-export const NotResolved = createError<[string]>('FST_SECURITY_NOT_RESOLVED', '%s', 500)
+export const NotResolved: ErrorClass = createError<[string]>('FST_SECURITY_NOT_RESOLVED', '%s', 500)
 
 /** 500: a dependency ran as a hook where the plugin is not registered, or in a hook that it cannot serve. */
-export const HookNotUsable = createError<[string, ErrorOptions?]>('FST_SECURITY_HOOK_NOT_USABLE', '%s', 500)
+export const HookNotUsable: ErrorClass<WithCause> = createError<WithCause>('FST_SECURITY_HOOK_NOT_USABLE', '%s', 500)
 
 /** 500: what a route without its guard answers, should it ever be asked. Such an app does not become ready. */
-export const RouteNotGuarded = createError<[]>(
+export const RouteNotGuarded: ErrorClass<[]> = createError<[]>(
   'FST_SECURITY_ROUTE_NOT_GUARDED', 'This route declares security and is not guarded', 500)
 
 /** Start-up: an option of a constructor, of `depends` or of the plugin is wrong. */
-export const InvalidOption = createError<[string]>('FST_SECURITY_INVALID_OPTION', '%s', 500, TypeError as ErrorConstructor)
+export const InvalidOption: ErrorClass = createError<[string]>('FST_SECURITY_INVALID_OPTION', '%s', 500, TypeError as ErrorConstructor)
 
 /** Start-up: a `security` of a shape that requires nothing, or of something that is no dependency. */
-export const InvalidRequirement = createError<[string]>(
+export const InvalidRequirement: ErrorClass = createError<[string]>(
   'FST_SECURITY_INVALID_REQUIREMENT', '%s', 500, TypeError as ErrorConstructor)
 
 /** Start-up: scopes are put where nothing checks them. */
-export const UncheckedScopes = createError<[string]>('FST_SECURITY_UNCHECKED_SCOPES', '%s')
+export const UncheckedScopes: ErrorClass = createError<[string]>('FST_SECURITY_UNCHECKED_SCOPES', '%s')
 
 /** Start-up: a scope is required that the OAuth 2 scheme does not list. */
-export const UnknownScope = createError<[string]>('FST_SECURITY_UNKNOWN_SCOPE', '%s')
+export const UnknownScope: ErrorClass = createError<[string]>('FST_SECURITY_UNKNOWN_SCOPE', '%s')
 
 /** Start-up: two different schemes under one name. */
-export const SchemeConflict = createError<[string]>('FST_SECURITY_SCHEME_CONFLICT', '%s')
+export const SchemeConflict: ErrorClass = createError<[string]>('FST_SECURITY_SCHEME_CONFLICT', '%s')
 
 /** Start-up: the document says by hand what the guard does not do. */
-export const HandWrittenSecurity = createError<[string]>('FST_SECURITY_HAND_WRITTEN', '%s')
+export const HandWrittenSecurity: ErrorClass = createError<[string]>('FST_SECURITY_HAND_WRITTEN', '%s')
 
 /** Start-up: a dependency that needs the parsed request stands in an earlier hook. */
-export const HookTooEarly = createError<[string]>('FST_SECURITY_HOOK_TOO_EARLY', '%s')
+export const HookTooEarly: ErrorClass = createError<[string]>('FST_SECURITY_HOOK_TOO_EARLY', '%s')
 
 /** Start-up: a requirement of more alternatives than OpenAPI can reasonably hold. */
-export const TooManyAlternatives = createError<[string]>('FST_SECURITY_TOO_MANY_ALTERNATIVES', '%s')
+export const TooManyAlternatives: ErrorClass = createError<[string]>('FST_SECURITY_TOO_MANY_ALTERNATIVES', '%s')
 
 /** Start-up: the plugin is registered where it is already in force, or too late. */
-export const RegistrationRefused = createError<[string]>('FST_SECURITY_REGISTRATION', '%s')
+export const RegistrationRefused: ErrorClass = createError<[string]>('FST_SECURITY_REGISTRATION', '%s')
 
 /** Start-up: what needs the whole app to be seen. One error, which lists every route. */
-export const StartRefused = createError<[string]>('FST_SECURITY_START_REFUSED', '%s')
+export const StartRefused: ErrorClass = createError<[string]>('FST_SECURITY_START_REFUSED', '%s')
 
 function rest (options: ErrorOptions | undefined): [ErrorOptions?] {
   return options?.cause === undefined ? [] : [{ cause: options.cause }]
