@@ -64,7 +64,7 @@ function add (
   const line = lineFor(scheme, params)
   const key = typeof scheme.challenge === 'string' ? challenge(scheme.challenge.toLowerCase(), { realm: params.realm }) : line
   const known = lines.get(key)
-  const rank = failure.rank === Rank.final ? Infinity : failure.rank
+  const { rank } = failure
   if (known === undefined || known.rank < rank) lines.set(key, { line, rank })
 }
 

@@ -104,8 +104,10 @@ export class Documents {
       const ours = documented.get(there as object)
       const used = new Set([...ours?.usedScopes ?? [], ...usedScopes])
       const written = schemeObject(scheme, base, used)
-      const alike = ours === undefined ? [there, plain, written, scheme.openapi] : [ours.plain, plain]
-      if (there !== undefined && !alike.slice(1).some((known) => isDeepStrictEqual(known, alike[0]))) {
+      const isSame = ours === undefined
+        ? [plain, written, scheme.openapi].some((known) => isDeepStrictEqual(known, there))
+        : isDeepStrictEqual(ours.plain, plain)
+      if (there !== undefined && !isSame) {
         throw new SchemeConflict(`The document's components.securitySchemes has another "${name}": give one of the two another name`)
       }
       documented.set(written, { plain, usedScopes: used })
