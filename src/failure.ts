@@ -17,8 +17,8 @@ export class Failure {
   parts: readonly Failure[] | null = null
 
   constructor (
-    /** what is thrown in the end */
-    readonly error: Error,
+    /** what is thrown in the end; `null` for a NotAuthenticated, which is made when it is told, and not for every alternative */
+    readonly error: Error | null,
     /** 400–599 */
     readonly status: number,
     readonly rank: number,
@@ -29,6 +29,11 @@ export class Failure {
 /** Whether what stands in a slot is why there is no value. */
 export function isFailure (value: unknown): value is Failure {
   return typeof value === 'object' && value !== null && (value as Partial<Failure>)[kFailure] === true
+}
+
+/** That a scheme finds no credentials: the same for every request. */
+export function absence (place: Place): Failure {
+  return new Failure(null, 401, Rank.absent, place)
 }
 
 /** Whatever was thrown, made into an answer from 400 up. Never a 401 that hides an outage, and never a way in. */

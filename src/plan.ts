@@ -5,6 +5,7 @@
 import type { FastifyRequest } from 'fastify'
 import type { Definition, Need, SchemeDefinition, View } from './dependency.js'
 import { resolver } from './dependency.js'
+import { absence } from './failure.js'
 import { requiredScopes, union } from './scopes.js'
 import type { Alternatives, CacheKey, EnterStep, FailureTarget, PassStep, Place, Plan, ResolveStep, Step } from './step.js'
 import { children, schemesBelow } from './tree.js'
@@ -90,7 +91,8 @@ class Compiler {
         declared: site.declared ?? schemesBelow(view)
       }, view)
     } else if (definition.kind === 'scheme') {
-      this.#steps.push({ op: 'read', slot, target: site.target, read: definition.read, place: place(view, here) })
+      const at = place(view, here)
+      this.#steps.push({ op: 'read', slot, target: site.target, read: definition.read, place: at, absent: absence(at) })
     } else if (definition.kind === 'resolver') {
       this.#resolver(slot, definition, here, view)
     } else {

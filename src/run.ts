@@ -212,14 +212,14 @@ function wasTried ({ schemes }: Alternatives, { request, values }: Frame, { rank
   })
 }
 
-function read ({ read, place }: ReadStep, request: FastifyRequest): unknown {
+function read ({ read, place, absent }: ReadStep, request: FastifyRequest): unknown {
   try {
     const value = read(request)
     if (isThenable(value)) {
       ignore(value)
       return failed('A scheme reads synchronously: its `read` returned a promise', place)
     }
-    return isCredential(value) ? value : new Failure(new NotAuthenticated(), 401, Rank.absent, place)
+    return isCredential(value) ? value : absent
   } catch (thrown) {
     return failureOf(thrown, place)
   }

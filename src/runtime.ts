@@ -8,7 +8,7 @@ import type { Definition, HookRuntime, SchemeDefinition, View } from './dependen
 import { describe, viewOf } from './dependency.js'
 import type { Failure } from './failure.js'
 import { isFailure } from './failure.js'
-import { HookNotUsable, HookTooEarly, InvalidOption, SchemeConflict, TooManyAlternatives } from './errors.js'
+import { HookNotUsable, HookTooEarly, InvalidOption, NotAuthenticated, SchemeConflict, TooManyAlternatives } from './errors.js'
 import { alternativesOf, MOST_ALTERNATIVES, schemeObject } from './openapi.js'
 import type { PlanContext, Replacement } from './plan.js'
 import { compile } from './plan.js'
@@ -262,7 +262,7 @@ function tell (settled: Frame, failure: Failure | null): void {
     return
   }
   putOnReply(failure, request, reply, schemesOf(request, guard), guard.runtime.options.realm)
-  done(failure.error)
+  done(failure.error ?? new NotAuthenticated())
 }
 
 // A dependency that is a hook by itself may stand on a route that requires more.

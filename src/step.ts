@@ -1,6 +1,7 @@
 /** What a plan is made of: the steps of a flattened tree, and where they go on at. */
 import type { FastifyRequest } from 'fastify'
 import type { Definition, SchemeDefinition } from './dependency.js'
+import type { Failure } from './failure.js'
 
 /** What a cached value is known by, in every plan of one server: a dependency, and the scopes it is resolved for. */
 export interface CacheKey {
@@ -56,6 +57,7 @@ export interface EnterStep extends StepOf<'enter'> { next: number }
 export interface ReadStep extends StepOf<'read'> {
   readonly read: SchemeDefinition['read']
   readonly place: Place
+  readonly absent: Failure
 }
 
 /** Calls a resolver with the values of its needs. */
