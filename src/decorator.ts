@@ -112,7 +112,7 @@ function rowsOf ({ options, url, state }: RouteRecord): RouteSecurity[] {
 function listed (state: RouteState | null): RouteSecurity['security'] {
   if (state === null || !state.isDeclared) return undefined
   if (state.isPublic) return false
-  return state.securityFor(state.runtime.options.openapiVersion ?? '3.1.0') ?? []
+  return state.securityFor(state.runtime.options.openapiVersion) ?? []
 }
 
 function tableOf (rows: readonly RouteSecurity[]): string {

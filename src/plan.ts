@@ -54,7 +54,6 @@ class Compiler {
   readonly #shared = new Map<CacheKey, number>()
   // By owner and place: what is resolved anew at each place has one slot there, however often its owner is met.
   readonly #own = new Map<string, number>()
-  #late = false
 
   constructor (context: PlanContext) {
     this.#context = context
@@ -70,7 +69,7 @@ class Compiler {
       declared: null
     }
     const slots = roots.map((view, index) => this.#slotOf(this.#view(view, site, index)))
-    return { steps: this.#steps, size: this.#keys.length, keys: this.#keys, roots: slots, late: this.#late }
+    return { steps: this.#steps, size: this.#keys.length, keys: this.#keys, roots: slots }
   }
 
   #view (view: View, site: Site, index: number): Operand {
@@ -122,7 +121,6 @@ class Compiler {
       op: 'resolve', slot, target: site.target, resolve, names, sources, constants, late, place: place(view, site)
     })
     enter.next = this.#steps.length
-    this.#late ||= late
   }
 
   #anyOf (slot: number, definition: Definition & { kind: 'anyOf' }, site: Site): void {

@@ -95,7 +95,7 @@ function runtimeOptions (options: FastifySecurityOptions, prefix: string): Runti
     onHandWrittenSecurity,
     mayBeUndeclared: undeclaredOption(onUndeclaredRoute, refuse),
     prefix,
-    openapiVersion: null
+    openapiVersion: '3.1.0'
   }
 }
 
@@ -121,15 +121,15 @@ function decorate (fastify: FastifyInstance, runtime: Runtime, documents: Docume
 
 // An app that is older than this module told nobody of its routes.
 function checkAge (fastify: FastifyInstance): void {
-  const wasWatched = isWatched(fastify)
-  watchOf(fastify)
+  if (isWatched(fastify)) return
+  const watch = watchOf(fastify)
   const routes = fastify.printRoutes({ commonPrefix: false })
   // @fastify/cors' answer to preflights is not to be guarded anyway.
-  if (wasWatched || routes === '(empty tree)' || /^└── \*? ?\(OPTIONS\)\n$/.test(routes)) return
+  if (routes === '(empty tree)' || /^└── \*? ?\(OPTIONS\)\n$/.test(routes)) return
   // A hook that is added late is had by the routes that are there already: they do not answer, should the app be asked in
   // spite of all. To throw here would undo it.
   rootOf(fastify).addHook('onRequest', securityRefusal)
-  watchOf(fastify).refusal = new RegistrationRefused('This app was made before fastify-security was loaded, and has routes that it did not see: ' +
+  watch.refusal = new RegistrationRefused('This app was made before fastify-security was loaded, and has routes that it did not see: ' +
     'load the module before the app is made, or register the plugin before the routes')
 }
 
@@ -155,7 +155,7 @@ async function loadCookieParser (): Promise<void> {
 async function registerSwagger (
   fastify: FastifyInstance, options: FastifyDynamicSwaggerOptions, runtime: Runtime
 ): Promise<void> {
-  const openapi = { openapi: '3.1.0', info: { title: 'API', version: '1.0.0' }, ...options.openapi }
+  const openapi = { openapi: runtime.options.openapiVersion, info: { title: 'API', version: '1.0.0' }, ...options.openapi }
   runtime.options.openapiVersion = openapi.openapi
   if (runtime.options.onHandWrittenSecurity === 'error' && (options.openapi?.security ?? []).length > 0) {
     throw new HandWrittenSecurity('The option swagger.openapi.security would show a lock on every operation that nothing enforces: use app.security.require')

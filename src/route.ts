@@ -74,7 +74,7 @@ function stateOf (
     needsScopes: requiresScopes(alternatives),
     securityFor,
     // What takes no scheme adds nothing to the document, unless it is said to be public. A login form is.
-    written: securityFor(runtime.options.openapiVersion ?? '3.1.0') ?? (isPublic || shown.length > 0 ? [] : null),
+    written: securityFor(runtime.options.openapiVersion) ?? (isPublic || shown.length > 0 ? [] : null),
     shown: Object.assign({}, ...shown),
     describesAnswers: record.options.schema?.response !== undefined
   }

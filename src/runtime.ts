@@ -23,13 +23,6 @@ export const kSchemes = Symbol.for('fastify-security.schemes')
 /** A hook of Fastify's, in its callback form: a request is guarded without one promise where nothing is asynchronous. */
 export type HookFunction = (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void) => void
 
-/** Guards with one requirement. */
-export interface Guard {
-  readonly onRequest: HookFunction
-  /** what is left for after the body; `null` where nothing is */
-  readonly preHandler: HookFunction | null
-}
-
 /** The options that a runtime goes by. */
 export interface RuntimeOptions {
   readonly realm: string
@@ -39,8 +32,8 @@ export interface RuntimeOptions {
   readonly mayBeUndeclared: (route: RouteOptions) => boolean
   /** the prefix of the instance on which the plugin is registered */
   readonly prefix: string
-  /** of the document: `3.1.0`, say. `null` until a document of the user's own tells */
-  openapiVersion: string | null
+  /** of the document: ours, until a document of the user's own tells */
+  openapiVersion: string
 }
 
 /** A scheme as the document is to show it, with the scopes that are used of it. */
@@ -187,8 +180,9 @@ export class Runtime implements PlanContext, HookRuntime {
 }
 
 /** Guards a route with all that is required of it. */
-export class RouteGuard implements Guard {
+export class RouteGuard {
   readonly onRequest: HookFunction
+  /** What is left for after the body; `null` where nothing is. */
   readonly preHandler: HookFunction | null
   /** Resolves everything at once: for a dependency that is a hook by itself. */
   readonly all: HookFunction

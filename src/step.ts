@@ -90,5 +90,4 @@ export interface Plan {
   readonly keys: readonly (CacheKey | null)[]
   /** by root: the slot of its value */
   readonly roots: readonly number[]
-  readonly late: boolean
 }
