@@ -4,7 +4,7 @@ import neostandard, { plugins } from 'neostandard'
 const layers = [
   ['errors', 'authorization', 'thenable'],
   ['scopes'],
-  ['run', 'failure', 'step', 'plan', 'dependency', 'tree'],
+  ['frame', 'run', 'failure', 'step', 'plan', 'written', 'definition', 'dependency', 'tree'],
   ['scheme', 'openapi', 'challenges'],
   ['requirement', 'log', 'json-schema'],
   ['schemes/api-key', 'schemes/http', 'schemes/http-basic', 'schemes/oauth2', 'schemes/open-id-connect'],

@@ -4,19 +4,13 @@
  * @see RFC 9110 §11 and §5.6
  */
 
-/** What an `Authorization` header holds for one auth-scheme. */
-export interface Credentials {
-  /** the auth-scheme, as the client spelled it */
-  readonly scheme: string
-  /** what stands behind it, as the client sent it: never empty */
-  readonly credentials: string
-}
-
 // token = 1*tchar   RFC 9110 §5.6.2
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 
 // token68 = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="   RFC 9110 §11.2
 const TOKEN68 = /^[A-Za-z0-9\-._~+/]+=*$/
+
+const EQUALS = 0x3d
 
 // qdtext and quoted-pair hold HTAB, SP and VCHAR. obs-text is for recipients alone: a realm is sent as ASCII.   RFC 9110 §5.6.4
 const QUOTABLE = /^[\t\x20-\x7e]*$/
@@ -34,7 +28,21 @@ export function isToken (text: string): boolean {
 
 /** Whether it is a `token68`. RFC 9110 §11.2 */
 export function isToken68 (text: string): boolean {
-  return TOKEN68.test(text)
+  return text.length > SHORT ? TOKEN68.test(text) : isShortToken68(text)
+}
+
+// An expression is the faster one a letter, and the slower one to begin: what is short is looked at letter by letter.
+const SHORT = 48
+
+const TOKEN68_LETTERS = Uint8Array.from({ length: 128 }, (_, code) => /[A-Za-z0-9\-._~+/]/.test(String.fromCharCode(code)) ? 1 : 0)
+
+function isShortToken68 (text: string): boolean {
+  let end = text.length
+  while (end > 0 && text.charCodeAt(end - 1) === EQUALS) end--
+  for (let i = 0; i < end; i++) {
+    if (TOKEN68_LETTERS[text.charCodeAt(i)] !== 1) return false
+  }
+  return end > 0
 }
 
 /** Whether it can be sent as a quoted-string, in ASCII. RFC 9110 §5.6.4 */
@@ -53,22 +61,29 @@ export function isFieldValue (text: string): boolean {
 }
 
 /**
- * Splits a header value into auth-scheme and the rest, if it is of the auth-scheme that is asked for.
+ * Where the credentials begin in a header value, if it is of the auth-scheme that is asked for.
  *
  * @param value the value of an `Authorization` header
  * @param scheme the auth-scheme asked for, in lower case
- * @returns `null` where it is of another auth-scheme, or nothing follows
+ * @returns below zero where it is of another auth-scheme, or nothing follows
  */
-export function credentialsOf (value: string, scheme: string): Credentials | null {
+export function credentialsStart (value: string, scheme: string): number {
   // credentials = auth-scheme [ 1*SP ( token68 / #auth-param ) ]   RFC 9110 §11.4
   const end = scheme.length
-  if (value.charCodeAt(end) !== 0x20) return null
-  // auth-scheme is compared without regard to case   RFC 9110 §11.1
-  const spelled = value.slice(0, end)
-  if (spelled !== scheme && spelled.toLowerCase() !== scheme) return null
+  if (value.charCodeAt(end) !== 0x20 || !startsWithScheme(value, scheme)) return -1
   let start = end + 1
   while (value.charCodeAt(start) === 0x20) start++
-  return start === value.length ? null : { scheme: spelled, credentials: value.slice(start) }
+  return start === value.length ? -1 : start
+}
+
+// auth-scheme is compared without regard to case. Letter by letter, as nothing is made for it then.   RFC 9110 §11.1
+function startsWithScheme (value: string, scheme: string): boolean {
+  for (let i = 0; i < scheme.length; i++) {
+    const wanted = scheme.charCodeAt(i)
+    const found = value.charCodeAt(i)
+    if (found !== wanted && (found !== wanted - 0x20 || wanted < 0x61 || wanted > 0x7a)) return false
+  }
+  return true
 }
 
 /**
@@ -80,13 +95,14 @@ export function isWellFormed (text: string): boolean {
   return TOKEN68.test(text) || authParams(text) !== null
 }
 
-// #auth-param: elements between commas, some of which may be empty. auth-param = token BWS "=" BWS ( token / quoted-string )
-// quoted-string = DQUOTE *( qdtext / quoted-pair ) DQUOTE   RFC 9110 §5.6.1, §5.6.4, §11.2
-// Sticky, and each alternative begins with another character: one pass, no way back.
-const SEPARATOR = /[ \t]*(?:,[ \t]*)*/y
+// #auth-param = [ auth-param ] *( OWS "," OWS [ auth-param ] ), auth-param = token BWS "=" BWS ( token / quoted-string )
+// RFC 9110 §5.6.1.2, §11.2. Sticky, and each repetition is of one class of characters: one pass, no way back, and no stack
+// that would run out on a long header.
+const SEPARATOR = /[ \t,]*/y
 const PARAM_NAME = /([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]*=[ \t]*/y
 const PARAM_TOKEN = /[!#$%&'*+\-.^_`|~0-9A-Za-z]+/y
-const PARAM_QUOTED = /"((?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*)"/y
+const DQUOTE = 0x22
+const BACKSLASH = 0x5c
 
 /**
  * Reads a list of auth-params.
@@ -95,24 +111,44 @@ const PARAM_QUOTED = /"((?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\
  */
 export function authParams (text: string): Map<string, string> | null {
   const params = new Map<string, string>()
-  let at = skip(SEPARATOR, text, 0)
+  let at = 0
   while (at < text.length) {
-    const name = match(PARAM_NAME, text, at)
+    const start = at + match(SEPARATOR, text, at)![0].length
+    // White space alone separates nothing, and stands at neither end.
+    if (start !== 0 && !text.slice(at, start).includes(',')) return null
+    if (start === text.length) break
+    const name = match(PARAM_NAME, text, start)
     if (name === null) return null
-    at += name[0].length
-    const token = match(PARAM_TOKEN, text, at)
-    const quoted = token === null ? match(PARAM_QUOTED, text, at) : null
-    if (token === null && quoted === null) return null
-    at += (token ?? quoted)![0].length
+    const begin = start + name[0].length
+    at = endOfValue(text, begin)
+    if (at === -1) return null
     // Each parameter name must only occur once   RFC 9110 §11.2
     const key = name[1]!.toLowerCase()
     if (params.has(key)) return null
-    params.set(key, token === null ? quoted![1]!.replace(/\\(.)/gs, '$1') : token[0])
-    const next = skip(SEPARATOR, text, at)
-    if (next < text.length && !text.slice(at, next).includes(',')) return null
-    at = next
+    params.set(key, text.charCodeAt(begin) === DQUOTE ? text.slice(begin + 1, at - 1).replace(/\\(.)/gs, '$1') : text.slice(begin, at))
   }
   return params.size === 0 ? null : params
+}
+
+// Where a token or a quoted-string ends that begins here; -1 where there is none.
+function endOfValue (text: string, begin: number): number {
+  if (text.charCodeAt(begin) !== DQUOTE) {
+    const token = match(PARAM_TOKEN, text, begin)
+    return token === null ? -1 : begin + token[0].length
+  }
+  // quoted-string = DQUOTE *( qdtext / quoted-pair ) DQUOTE   RFC 9110 §5.6.4
+  for (let at = begin + 1; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code === DQUOTE) return at + 1
+    if (code === BACKSLASH) at++
+    if (!isQuoted(text.charCodeAt(at))) return -1
+  }
+  return -1
+}
+
+// What qdtext and quoted-pair hold between them: HTAB / SP / VCHAR / obs-text   RFC 9110 §5.6.4
+function isQuoted (code: number): boolean {
+  return code === 0x09 || (code >= 0x20 && code <= 0x7e) || (code >= 0x80 && code <= 0xff)
 }
 
 /**
@@ -139,8 +175,4 @@ export function quotedString (text: string): string {
 function match (expression: RegExp, text: string, at: number): RegExpExecArray | null {
   expression.lastIndex = at
   return expression.exec(text)
-}
-
-function skip (expression: RegExp, text: string, at: number): number {
-  return at + match(expression, text, at)![0].length
 }

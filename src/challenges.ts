@@ -6,66 +6,94 @@
  */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { challenge, isFieldValue, isScopeToken, isToken } from './authorization.js'
-import type { ChallengeParams, SchemeDefinition } from './dependency.js'
+import type { ChallengeParams, SchemeDefinition } from './definition.js'
 import { InsufficientScope, InvalidCredentialsRequest } from './errors.js'
 import type { Failure } from './failure.js'
 import { Rank } from './failure.js'
 import { carriesCredentials } from './run.js'
 import { ignore, isThenable } from './thenable.js'
 
-/**
- * Puts a failure on the reply.
- *
- * @param all the schemes of the route's requirement: their challenges are sent where what failed has no scheme below it
- * @param realm the plugin's
- */
-export function putOnReply (
-  failure: Failure, request: FastifyRequest, reply: FastifyReply, all: readonly SchemeDefinition[], realm: string
-): void {
-  reply.code(failure.status)
-  if (!isChallenged(failure)) return
-  const lines = challengesOf(failure, request, all, realm)
-  // One line a challenge: many clients fail on several in one   RFC 9110 §11.6.1
-  if (lines.length > 0) reply.header('www-authenticate', lines.length === 1 ? lines[0] : lines)
-  if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')
+interface Line {
+  readonly line: string
+  /** what two challenges have in common that are one to the client */
+  readonly key: string
 }
+
+/** Words the refusals of one registration. */
+export class Challenges {
+  // What is worded alike is worded once: strangers cause refusals at will. By scheme, then by what is said.
+  readonly #known = new WeakMap<SchemeDefinition, Map<string, Line>>()
+
+  /** @param realm of schemes that have none of their own */
+  constructor (readonly realm: string) {}
+
+  /**
+   * Puts a failure on the reply.
+   *
+   * @param all the schemes of the route's requirement: their challenges are sent where what failed has no scheme below it
+   */
+  putOnReply (failure: Failure, request: FastifyRequest, reply: FastifyReply, all: readonly SchemeDefinition[]): void {
+    reply.code(failure.status)
+    if (!isChallenged(failure)) return
+    const lines = this.#lines(failure, request, all)
+    // One line a challenge: many clients fail on several in one   RFC 9110 §11.6.1
+    if (lines.length > 0) reply.header('www-authenticate', lines.length === 1 ? lines[0] : lines)
+    if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')
+  }
+
+  #lines (failure: Failure, request: FastifyRequest, all: readonly SchemeDefinition[]): string[] {
+    const { parts, place: { schemes } } = failure
+    if (parts === null && schemes.length === 1) return [this.#line(schemes[0]!, failure, request).line]
+    const lines = new Map<string, { line: string, rank: number }>()
+    for (const part of partsOf(failure)) {
+      for (const scheme of part.place.schemes) this.#add(lines, scheme, part, request)
+    }
+    if (lines.size === 0) {
+      for (const scheme of all) this.#add(lines, scheme, failure, request)
+    }
+    // Basic comes first, as the one that is best supported   RFC 9110 §11.6.1
+    const written = [...lines.values()].map(({ line }) => line)
+    return [...written.filter(isBasic), ...written.filter((line) => !isBasic(line))]
+  }
+
+  // Two schemes of one auth-scheme and one realm are one challenge to the client: the one that got furthest speaks.
+  #add (lines: Map<string, { line: string, rank: number }>, scheme: SchemeDefinition, failure: Failure, request: FastifyRequest): void {
+    const { line, key } = this.#line(scheme, failure, request)
+    const known = lines.get(key)
+    const { rank } = failure
+    if (known === undefined || known.rank < rank) lines.set(key, { line, rank })
+  }
+
+  #line (scheme: SchemeDefinition, failure: Failure, request: FastifyRequest): Line {
+    const params = paramsFor(scheme, failure, request, scheme.realm ?? this.realm)
+    const { challenge: written } = scheme
+    if (typeof written !== 'string') {
+      const line = ownLine(scheme, written, params)
+      return { line, key: line }
+    }
+    let known = this.#known.get(scheme)
+    if (known === undefined) this.#known.set(scheme, known = new Map())
+    const said = `${params.error ?? ''} ${params.scope ?? ''}`
+    let line = known.get(said)
+    if (line === undefined) {
+      line = { line: lineFor(written, params), key: challenge(written.toLowerCase(), { realm: params.realm }) }
+      // A resolver may demand scopes that it makes up.
+      if (known.size < MOST_KNOWN) known.set(said, line)
+    }
+    return line
+  }
+}
+
+const MOST_KNOWN = 32
 
 // A 401 must come with a challenge, whoever threw it   RFC 9110 §15.5.2
 function isChallenged ({ error, status, rank }: Failure): boolean {
   return rank !== Rank.final || status === 401 || error instanceof InvalidCredentialsRequest
 }
 
-function challengesOf (
-  failure: Failure, request: FastifyRequest, all: readonly SchemeDefinition[], realm: string
-): string[] {
-  const lines = new Map<string, { line: string, rank: number }>()
-  for (const part of partsOf(failure)) {
-    for (const scheme of part.place.schemes) add(lines, scheme, part, request, realm)
-  }
-  if (lines.size === 0) {
-    for (const scheme of all) add(lines, scheme, failure, request, realm)
-  }
-  // Basic comes first, as the one that is best supported   RFC 9110 §11.6.1
-  const written = [...lines.values()].map(({ line }) => line)
-  return [...written.filter(isBasic), ...written.filter((line) => !isBasic(line))]
-}
-
 // Every failure that a failure of alternatives is made of.
 function partsOf (failure: Failure): Failure[] {
   return failure.parts === null ? [failure] : failure.parts.flatMap(partsOf)
-}
-
-// Two schemes of one auth-scheme and one realm are one challenge to the client: the one that got furthest speaks.
-function add (
-  lines: Map<string, { line: string, rank: number }>,
-  scheme: SchemeDefinition, failure: Failure, request: FastifyRequest, realm: string
-): void {
-  const params = paramsFor(scheme, failure, request, scheme.realm ?? realm)
-  const line = lineFor(scheme, params)
-  const key = typeof scheme.challenge === 'string' ? challenge(scheme.challenge.toLowerCase(), { realm: params.realm }) : line
-  const known = lines.get(key)
-  const { rank } = failure
-  if (known === undefined || known.rank < rank) lines.set(key, { line, rank })
 }
 
 function paramsFor (
@@ -81,22 +109,20 @@ function paramsFor (
   return place.overridden || carriesCredentials(scheme, request) ? { realm, error: 'invalid_token' } : { realm }
 }
 
-function lineFor ({ schemeName, challenge: written }: SchemeDefinition, params: ChallengeParams): string {
-  const { realm, error, scope } = params
-  if (typeof written === 'string') {
-    // error and scope are Bearer's   RFC 6750 §3
-    return written.toLowerCase() === 'bearer'
-      ? challenge(written, { realm, error, scope })
-      : withCharset(written, realm)
-  }
+function lineFor (scheme: string, { realm, error, scope }: ChallengeParams): string {
+  // error and scope are Bearer's   RFC 6750 §3
+  return scheme.toLowerCase() === 'bearer' ? challenge(scheme, { realm, error, scope }) : withCharset(scheme, realm)
+}
+
+function ownLine ({ schemeName }: SchemeDefinition, write: (params: ChallengeParams) => string, params: ChallengeParams): string {
   try {
-    const line: unknown = written(params)
+    const line: unknown = write(params)
     if (isThenable(line)) ignore(line)
     if (typeof line === 'string' && isFieldValue(line) && isToken(line.split(' ', 1)[0]!)) return line
   } catch {
     // A refusal stays a refusal: the challenge below takes its place.
   }
-  return challenge(schemeName, { realm })
+  return challenge(schemeName, { realm: params.realm })
 }
 
 // The only charset that may be named, and the one that is read   RFC 7617 §2.1

@@ -1,6 +1,7 @@
 /** `app.security`: what the plugin puts on an instance. Each context has its own, so that `require` knows where it stands. */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { Dependency, View } from './dependency.js'
+import type { View } from './definition.js'
+import type { Dependency } from './dependency.js'
 import { anyOf, depends, optional, securityScopes } from './dependency.js'
 import type { SecurityRequirement } from './openapi.js'
 import type { SecurityOption } from './requirement.js'

@@ -2,10 +2,12 @@
  * What a dependency is, and how dependencies are made and put together. It holds no server and runs nothing:
  * a dependency is a value that a plan is made of.
  */
-import type { FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
+import type { FastifyRequest } from 'fastify'
 import { isScopeToken } from './authorization.js'
+import type { Definition, Need, ResolverDefinition, View } from './definition.js'
+import { firstOf, plainView, resolver } from './definition.js'
 import { HookNotUsable, InvalidOption } from './errors.js'
-import { valueOf } from './run.js'
+import { valueOf } from './frame.js'
 import type { RequiredScopes } from './scopes.js'
 import { union } from './scopes.js'
 
@@ -18,80 +20,6 @@ export const kRuntime = Symbol.for('fastify-security.runtime')
 
 /** The two hooks in which a dependency can be resolved. */
 export type Hook = 'onRequest' | 'preHandler'
-
-/** A Security Scheme Object of OpenAPI 3.0 or 3.1. */
-export type SecuritySchemeObject = Readonly<Record<string, unknown>> & { readonly type: string }
-
-/** What an auth-scheme's challenge is written from. */
-export interface ChallengeParams {
-  /** the scheme's own, else the plugin's */
-  readonly realm: string
-  /** RFC 6750 §3.1; absent where no credentials came */
-  readonly error?: 'invalid_request' | 'invalid_token' | 'insufficient_scope'
-  /** the scopes required, by single spaces; with `insufficient_scope` */
-  readonly scope?: string
-}
-
-/** A dependency that reads credentials off the request. */
-export interface SchemeDefinition {
-  readonly kind: 'scheme'
-  readonly late: false
-  readonly schemeName: string
-  readonly openapi: SecuritySchemeObject
-  readonly read: (request: FastifyRequest) => unknown
-  readonly challenge: string | ((params: ChallengeParams) => string)
-  readonly realm: string | undefined
-}
-
-/** A dependency that is worked out from others. */
-export interface ResolverDefinition {
-  readonly kind: 'resolver'
-  readonly late: boolean
-  readonly needs: readonly Need[]
-  readonly resolve: (values: never, request: FastifyRequest) => unknown
-  /** what it needs the routes to have on which it stands */
-  readonly shape?: RouteShape
-}
-
-/**
- * Puts on a route what a dependency needs there, and throws where it cannot.
- *
- * @param where names the route in a message
- * @param realm the plugin's
- * @returns what the document is to show besides the route's own schema
- */
-export type RouteShape = (route: RouteOptions, where: string, realm: string) => FastifySchema
-
-/** The first of several that the request satisfies. */
-export interface AnyOfDefinition {
-  readonly kind: 'anyOf'
-  readonly late: boolean
-  readonly alternatives: readonly View[]
-  /** its value where the request carries no credentials for any of them; `undefined` where that is an error */
-  readonly absent: unknown
-}
-
-/** The scopes required of the dependency that needs it. */
-export interface ScopesDefinition {
-  readonly kind: 'scopes'
-  readonly late: false
-}
-
-/** What the cache, overrides and `of` go by. `late`: it can be resolved in `preHandler` only. */
-export type Definition = SchemeDefinition | ResolverDefinition | AnyOfDefinition | ScopesDefinition
-
-/** A dependency as it is used in one place. */
-export interface View {
-  readonly definition: Definition
-  readonly scopes: readonly string[]
-  readonly cached: boolean
-}
-
-/** A view under the name by which its value is had. */
-export interface Need {
-  readonly name: string
-  readonly view: View
-}
 
 /** What a dependency asks of the server it runs on. */
 export interface HookRuntime {
@@ -231,23 +159,6 @@ export function optional<T> (dependency: Dependency<T>): Dependency<T | null> {
  */
 export const securityScopes: Dependency<RequiredScopes> = dependencyOf({ kind: 'scopes', late: false })
 
-/** A resolver's definition: late by its own hook, or by one of its needs. */
-export function resolver (
-  needs: readonly Need[], resolve: ResolverDefinition['resolve'], late = false
-): ResolverDefinition {
-  return { kind: 'resolver', needs, resolve, late: late || needs.some(({ view }) => view.definition.late) }
-}
-
-/** The definition of alternatives. `absent` is the value of a request without credentials, where that is none of an error. */
-export function firstOf (alternatives: readonly View[], absent?: unknown): AnyOfDefinition {
-  return { kind: 'anyOf', alternatives, absent, late: alternatives.some((view) => view.definition.late) }
-}
-
-/** A view of a definition without scopes of its own. */
-export function plainView (definition: Definition): View {
-  return { definition, scopes: [], cached: true }
-}
-
 /** The view that a dependency is, or `null` where it is no dependency. */
 export function viewOf (value: unknown): View | null {
   if (typeof value !== 'function') return null
@@ -307,7 +218,7 @@ function dependencyOfView<T> (view: View): Dependency<T> {
     }
     runtime.runHook(view, request, reply, done)
   }
-  return Object.defineProperties(securityDependency, {
+  return Object.freeze(Object.defineProperties(securityDependency, {
     [kView]: { value: Object.freeze(view) },
     scoped: {
       value: (...scopes: unknown[]) => {
@@ -322,5 +233,5 @@ function dependencyOfView<T> (view: View): Dependency<T> {
     },
     uncached: { value: () => dependencyOfView({ ...view, cached: false }) },
     of: { value: (request: FastifyRequest) => valueOf(request, view) }
-  }) as unknown as Dependency<T>
+  })) as unknown as Dependency<T>
 }

@@ -12,23 +12,27 @@ type ErrorClass<Args extends unknown[] = [string]> = FastifyErrorConstructor<{ c
 
 type WithCause = [string, ErrorOptions?]
 
+// Their message is set as it stands: to have it formatted costs more than all else of them.
+type CauseOnly = [ErrorOptions?]
+
 // The part of V8 that writes stack traces is the dearest part of a denial, and strangers cause denials at will.
 const WITHOUT_STACK = false
 
-const NotAuthenticatedBase: ErrorClass<WithCause> = createError<WithCause>(
-  'FST_SECURITY_NOT_AUTHENTICATED', '%s', 401, Error, WITHOUT_STACK)
-const UnauthorizedBase: ErrorClass<WithCause> = createError<WithCause>(
-  'FST_SECURITY_UNAUTHORIZED', '%s', 401, Error, WITHOUT_STACK)
-const InsufficientScopeBase: ErrorClass<WithCause> = createError<WithCause>(
-  'FST_SECURITY_INSUFFICIENT_SCOPE', '%s', 403, Error, WITHOUT_STACK)
-const InvalidCredentialsRequestBase: ErrorClass<WithCause> = createError<WithCause>(
-  'FST_SECURITY_INVALID_REQUEST', '%s', 400, Error, WITHOUT_STACK)
+const NotAuthenticatedBase: ErrorClass<CauseOnly> = createError<CauseOnly>(
+  'FST_SECURITY_NOT_AUTHENTICATED', 'Not authenticated', 401, Error, WITHOUT_STACK)
+const UnauthorizedBase: ErrorClass<CauseOnly> = createError<CauseOnly>(
+  'FST_SECURITY_UNAUTHORIZED', 'Unauthorized', 401, Error, WITHOUT_STACK)
+const InsufficientScopeBase: ErrorClass<CauseOnly> = createError<CauseOnly>(
+  'FST_SECURITY_INSUFFICIENT_SCOPE', 'Insufficient scope', 403, Error, WITHOUT_STACK)
+const InvalidCredentialsRequestBase: ErrorClass<CauseOnly> = createError<CauseOnly>(
+  'FST_SECURITY_INVALID_REQUEST', 'Ambiguous credentials', 400, Error, WITHOUT_STACK)
 
 /** 401: the request carries no credentials. The challenge comes without `error` (RFC 6750 §3.1). */
 export class NotAuthenticated extends NotAuthenticatedBase {
   /** @param message goes to the client: nothing in it may be secret, or come from the request */
   constructor (message = 'Not authenticated', options?: ErrorOptions) {
-    super(message, ...rest(options))
+    super(...rest(options))
+    this.message = String(message)
   }
 }
 
@@ -41,22 +45,28 @@ export class NotAuthenticated extends NotAuthenticatedBase {
 export class Unauthorized extends UnauthorizedBase {
   /** @param message goes to the client: nothing in it may be secret, or come from the request */
   constructor (message = 'Unauthorized', options?: ErrorOptions) {
-    super(message, ...rest(options))
+    super(...rest(options))
+    this.message = String(message)
   }
 }
 
 /** 403: authenticated, and scopes are missing (RFC 6750 §3.1). `required.assertGranted(…)` throws it. */
 export class InsufficientScope extends InsufficientScopeBase {
-  /**
-   * The scopes that are required, outermost first. Where none are given, those required at the place that threw.
-   * Not enumerable: the challenge shows them, and a logger need not.
-   */
-  declare readonly scopes: readonly string[] | undefined
+  readonly #scopes: readonly string[] | undefined
 
   /** @param message goes to the client: nothing in it may be secret, or come from the request */
   constructor (message = 'Insufficient scope', options?: ErrorOptions & { scopes?: readonly string[] }) {
-    super(message, ...rest(options))
-    Object.defineProperty(this, 'scopes', { value: options?.scopes })
+    super(...rest(options))
+    this.message = String(message)
+    this.#scopes = options?.scopes
+  }
+
+  /**
+   * The scopes that are required, outermost first. Where none are given, those required at the place that threw.
+   * No field of its own: the challenge shows them, and a logger need not.
+   */
+  get scopes (): readonly string[] | undefined {
+    return this.#scopes
   }
 }
 
@@ -64,7 +74,8 @@ export class InsufficientScope extends InsufficientScopeBase {
 export class InvalidCredentialsRequest extends InvalidCredentialsRequestBase {
   /** @param message goes to the client: nothing in it may be secret, or come from the request */
   constructor (message = 'Ambiguous credentials', options?: ErrorOptions) {
-    super(message, ...rest(options))
+    super(...rest(options))
+    this.message = String(message)
   }
 }
 

@@ -27,10 +27,8 @@ export type { OAuth2PasswordRequestForm, OAuth2PasswordRequestFormOptions } from
 
 // dependencies
 export { anyOf, depends, optional, securityScopes } from './dependency.js'
-export type {
-  ChallengeParams, Dependency, DependencyHook, DependencyViews, DependsOptions, Hook, Mistake, NamedDependencies, Needs,
-  ResolverResult, SecuritySchemeObject, Values
-} from './dependency.js'
+export type { ChallengeParams, SecuritySchemeObject } from './definition.js'
+export type { Dependency, DependencyHook, DependencyViews, DependsOptions, Hook, Mistake, NamedDependencies, Needs, ResolverResult, Values } from './dependency.js'
 export type { RequiredScopes } from './scopes.js'
 
 // requirements

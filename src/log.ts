@@ -3,7 +3,7 @@
  * key. The user's own serializer goes on to write the line; what it wrote is gone over.
  */
 import type { FastifyInstance, RouteOptions } from 'fastify'
-import type { SchemeDefinition } from './dependency.js'
+import type { SchemeDefinition } from './definition.js'
 
 type Serializer = (value: any) => unknown
 

@@ -3,7 +3,7 @@
  *
  * @see OpenAPI 3.0 and 3.1, Security Requirement Object
  */
-import type { Definition, SchemeDefinition, View } from './dependency.js'
+import type { Definition, SchemeDefinition, View } from './definition.js'
 import { union } from './scopes.js'
 
 /** A Security Requirement Object: every scheme in it, by name, with its scopes. */
@@ -146,7 +146,8 @@ function alternativesOfDefinition (definition: Definition, scopes: readonly stri
   switch (definition.kind) {
     case 'scopes': return [ANYBODY]
     case 'scheme': return [new Map([[definition, scopes]])]
-    case 'resolver': return allOf(definition.needs.map(({ view }) => view), scopes, walk)
+    case 'resolver':
+    case 'allOf': return allOf(definition.needs.map(({ view }) => view), scopes, walk)
     case 'anyOf': {
       const either = definition.alternatives.flatMap((view) => alternativesOfView(view, scopes, walk))
       return bounded(definition.absent === undefined ? either : [...either, ANYBODY], walk)

@@ -3,12 +3,15 @@
  * worked out here, at start-up. Pure: it knows no request, no server and no particular scheme.
  */
 import type { FastifyRequest } from 'fastify'
-import type { Definition, Need, SchemeDefinition, View } from './dependency.js'
-import { resolver } from './dependency.js'
+import type { AllOfDefinition, Definition, Need, ResolverDefinition, SchemeDefinition, View } from './definition.js'
+import { resolver } from './definition.js'
 import { absence } from './failure.js'
 import { requiredScopes, union } from './scopes.js'
-import type { Alternatives, CacheKey, EnterStep, FailureTarget, PassStep, Place, Plan, ResolveStep, Step } from './step.js'
+import type { Alternatives, CacheKey, FailureTarget, Place, Plan } from './step.js'
+import { Input, Op, Step } from './step.js'
 import { children, schemesBelow } from './tree.js'
+import type { Makers } from './written.js'
+import { write } from './written.js'
 
 /** What stands in for a dependency. */
 export interface Replacement {
@@ -18,6 +21,7 @@ export interface Replacement {
 
 /** What a plan asks of the server it is compiled for. */
 export interface PlanContext {
+  readonly makers: Makers
   replacementOf(definition: Definition): Replacement | undefined
   /** The one object that stands for this definition with these scopes, seen with these originals, on this server. */
   keyOf(definition: Definition, scopes: readonly string[] | null, originals: readonly Definition[]): CacheKey
@@ -45,12 +49,15 @@ interface Site {
   readonly declared: readonly SchemeDefinition[] | null
 }
 
-type Operand = { readonly slot: number } | { readonly constant: unknown }
+const NOWHERE: Place = { schemes: [], scopes: [], overridden: false }
 
 class Compiler {
   readonly #context: PlanContext
   readonly #steps: Step[] = []
+  // What can be linked when all steps are there.
+  readonly #links: Array<() => void> = []
   readonly #keys: (CacheKey | null)[] = []
+  readonly #initial: unknown[] = []
   readonly #shared = new Map<CacheKey, number>()
   // By owner and place: what is resolved anew at each place has one slot there, however often its owner is met.
   readonly #own = new Map<string, number>()
@@ -68,59 +75,58 @@ class Compiler {
       owner: -1,
       declared: null
     }
-    const slots = roots.map((view, index) => this.#slotOf(this.#view(view, site, index)))
-    return { steps: this.#steps, size: this.#keys.length, keys: this.#keys, roots: slots }
+    const slots = roots.map((view, index) => this.#view(view, site, index))
+    const steps = this.#steps
+    for (const [index, step] of steps.entries()) step.following = steps[index + 1] ?? null
+    for (const link of this.#links) link()
+    // With nothing known, nothing is gone past.
+    const start = steps.find(({ op }) => op !== Op.enter) ?? null
+    const plan: Plan = { first: steps[0] ?? null, start, initial: this.#initial, keys: this.#keys, roots: slots, written: null }
+    plan.written = write(plan, this.#context.makers)
+    return plan
   }
 
-  #view (view: View, site: Site, index: number): Operand {
+  // Compiles a view, and gives the slot of its value.
+  #view (view: View, site: Site, index: number): number {
     const scopes = union(site.scopes, view.scopes)
     const { definition } = view
-    if (definition.kind === 'scopes') return { constant: requiredScopes(scopes) }
+    if (definition.kind === 'scopes') return this.#newSlot(null, requiredScopes(scopes))
 
     const replacement = site.originals.includes(definition) ? undefined : this.#context.replacementOf(definition)
     const slot = view.cached ? this.#sharedSlot(definition, scopes, site.originals) : this.#ownSlot(site.owner, index)
-    if (site.certain.has(slot)) return { slot }
+    if (site.certain.has(slot)) return slot
 
     const here = { ...site, scopes }
     if (replacement !== undefined) {
       // It is asked when the original would have been.
-      this.#resolver(slot, resolver(replacement.needs, replacement.resolve, definition.late), {
+      this.#needs(slot, resolver(replacement.needs, replacement.resolve, definition.late), {
         ...here,
         originals: [...site.originals, definition],
         declared: site.declared ?? schemesBelow(view)
       }, view)
     } else if (definition.kind === 'scheme') {
       const at = place(view, here)
-      this.#steps.push({ op: 'read', slot, target: site.target, read: definition.read, place: at, absent: absence(at) })
-    } else if (definition.kind === 'resolver') {
-      this.#resolver(slot, definition, here, view)
-    } else {
+      this.#steps.push(new Step(Op.read, slot, null, definition.read, -1, false, site.target, at, absence(at)))
+    } else if (definition.kind === 'anyOf') {
       this.#anyOf(slot, definition, here)
+    } else {
+      this.#needs(slot, definition, here, view)
     }
     site.certain.add(slot)
-    return { slot }
+    return slot
   }
 
-  #resolver (
-    slot: number,
-    { needs, resolve, late }: { needs: readonly Need[], resolve: ResolveStep['resolve'], late: boolean },
-    site: Site,
-    view: View
-  ): void {
+  #needs (slot: number, definition: AllOfDefinition | ResolverDefinition, site: Site, view: View): void {
+    const { needs, late } = definition
     const enter = this.#enter(slot, site)
     const inner = { ...site, owner: slot, target: { ...site.target, slots: [slot, ...site.target.slots] } }
-    const names = needs.map(({ name }) => name)
-    const sources: number[] = []
-    const constants: unknown[] = []
-    for (const [index, { view }] of needs.entries()) {
-      const operand = this.#view(view, inner, index)
-      sources.push('slot' in operand ? operand.slot : -1)
-      constants.push('slot' in operand ? undefined : operand.constant)
-    }
-    this.#steps.push({
-      op: 'resolve', slot, target: site.target, resolve, names, sources, constants, late, place: place(view, site)
-    })
-    enter.next = this.#steps.length
+    const slots = needs.map(({ view }, index) => this.#view(view, inner, index))
+    const inputs = needs.reduceRight<Input | null>((next, { name }, index) => new Input(name, slots[index]!, next), null)
+    const [op, call] = definition.kind === 'allOf' ? [Op.all, null] as const : [Op.resolve, definition.resolve] as const
+    // Where nothing is resolved for it here, there is nothing to go past.
+    if (this.#steps.at(-1) === enter) this.#steps.pop()
+    this.#steps.push(new Step(op, slot, inputs, call, -1, late, site.target, place(view, site), null))
+    this.#jump(enter)
   }
 
   #anyOf (slot: number, definition: Definition & { kind: 'anyOf' }, site: Site): void {
@@ -129,47 +135,37 @@ class Compiler {
       slot,
       slots: [],
       starts: [],
-      end: 0,
+      end: null,
       absent: definition.absent,
       schemes: this.#schemesReadBelow(definition, site.originals),
       outer: { ...site.target, slots: [slot, ...site.target.slots] }
     }
-    const passes = definition.alternatives.map((view, index) => {
-      alternatives.starts.push(this.#steps.length)
+    const passes: Step[] = []
+    for (const [index, view] of definition.alternatives.entries()) {
+      const start = this.#steps.length
+      this.#links.push(() => { alternatives.starts.push(this.#steps[start]!) })
       const target = { slots: [], alternatives, index }
-      const source = this.#slotOf(this.#view(view, { ...site, owner: slot, target, certain: new Set(site.certain) }, index))
+      const source = this.#view(view, { ...site, owner: slot, target, certain: new Set(site.certain) }, index)
       alternatives.slots.push(source)
-      const pass: PassStep = { op: 'pass', slot, target, source, next: 0 }
+      const pass = new Step(Op.pass, slot, null, null, source, false, target, NOWHERE, null)
       this.#steps.push(pass)
-      return pass
-    })
-    alternatives.end = this.#steps.length
-    for (const step of [enter, ...passes]) step.next = alternatives.end
+      passes.push(pass)
+    }
+    for (const step of [enter, ...passes]) this.#jump(step)
+    const end = this.#steps.length
+    this.#links.push(() => { alternatives.end = this.#steps[end] ?? null })
   }
 
-  #enter (slot: number, site: Site): EnterStep {
-    const step: EnterStep = { op: 'enter', slot, target: site.target, next: 0 }
+  #enter (slot: number, site: Site): Step {
+    const step = new Step(Op.enter, slot, null, null, -1, false, site.target, NOWHERE, null)
     this.#steps.push(step)
     return step
   }
 
-  // A value that is known beforehand, where a slot is wanted.
-  #slotOf (operand: Operand): number {
-    if ('slot' in operand) return operand.slot
-    const slot = this.#newSlot(null)
-    const { constant } = operand
-    this.#steps.push({
-      op: 'resolve',
-      slot,
-      target: { slots: [], alternatives: null, index: 0 },
-      resolve: () => constant,
-      names: [],
-      sources: [],
-      constants: [],
-      late: false,
-      place: { schemes: [], scopes: [], overridden: false }
-    })
-    return slot
+  // A step that goes on at the one that is compiled next.
+  #jump (step: Step): void {
+    const to = this.#steps.length
+    this.#links.push(() => { step.jump = this.#steps[to] ?? null })
   }
 
   #ownSlot (owner: number, index: number): number {
@@ -181,7 +177,8 @@ class Compiler {
     return slot
   }
 
-  #newSlot (key: CacheKey | null): number {
+  #newSlot (key: CacheKey | null, value?: unknown): number {
+    this.#initial.push(value)
     return this.#keys.push(key) - 1
   }
 

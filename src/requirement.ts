@@ -2,8 +2,10 @@
  * Reads what a route, or `require`, declares: an object is all of, an array is any of, `false` is public. What is no
  * requirement is refused here, with a message that names the place and the mend.
  */
-import type { Definition, NamedDependencies, Needs, ResolverDefinition, Values, View } from './dependency.js'
-import { describe, firstOf, isPlainObject, needsOf, plainView, resolver, viewOf } from './dependency.js'
+import type { Definition, View } from './definition.js'
+import type { NamedDependencies, Needs, Values } from './dependency.js'
+import { allOf, firstOf, plainView } from './definition.js'
+import { describe, isPlainObject, needsOf, viewOf } from './dependency.js'
 import { InvalidRequirement, UncheckedScopes, UnknownScope } from './errors.js'
 import { listedScopes } from './openapi.js'
 import { union } from './scopes.js'
@@ -21,8 +23,6 @@ export type SecurityValues<S> = S extends readonly (infer Alternative)[]
 /** What `request.security` is where nothing was declared, or nobody had to be known. */
 export const NOBODY: Readonly<Record<string, never>> = Object.freeze(Object.create(null))
 
-const identity: ResolverDefinition['resolve'] = (values) => values
-
 /**
  * Reads a requirement.
  *
@@ -33,7 +33,7 @@ const identity: ResolverDefinition['resolve'] = (values) => values
  */
 export function readRequirement (option: unknown, where: string): View | null {
   if (option === false) return null
-  if (!Array.isArray(option)) return allOf(option, where)
+  if (!Array.isArray(option)) return all(option, where)
 
   // A hole in an array is an `undefined` that its methods pass over.
   const given = Array.from(option)
@@ -41,9 +41,9 @@ export function readRequirement (option: unknown, where: string): View | null {
   if (named.length === 0) {
     throw new InvalidRequirement(`${where} requires nothing: write { name: dependency } for what it takes, or false if it is public`)
   }
-  const views = named.map((alternative, index) => allOf(alternative, `${where}, alternative ${index + 1}`))
+  const views = named.map((alternative, index) => all(alternative, `${where}, alternative ${index + 1}`))
   const isOptional = named.length < given.length
-  return plainView(firstOf(views, isOptional ? NOBODY : undefined))
+  return plainView(firstOf(views, isOptional ? NOBODY : undefined, true))
 }
 
 /**
@@ -97,7 +97,7 @@ function takesScopes ({ definition }: View, known = new Map<Definition, boolean>
   return takes
 }
 
-function allOf (option: unknown, where: string): View {
+function all (option: unknown, where: string): View {
   if (viewOf(option) !== null) {
     throw new InvalidRequirement(`${where} is a bare dependency: give its value a name, { user: dependency }`)
   }
@@ -109,7 +109,7 @@ function allOf (option: unknown, where: string): View {
     throw new InvalidRequirement(`${where} requires nothing: write { name: dependency } for what it takes, or false if it is public`)
   }
   const members = needsOf(option, (problem) => new InvalidRequirement(`${where}: ${problem}`))
-  return plainView(resolver(members, identity))
+  return plainView(allOf(members))
 }
 
 function isEmptyObject (option: unknown): boolean {

@@ -3,7 +3,7 @@
  * value makes both.
  */
 import type { FastifyInstance, FastifySchema } from 'fastify'
-import type { RouteShape, View } from './dependency.js'
+import type { RouteShape, View } from './definition.js'
 import { viewOf } from './dependency.js'
 import { HandWrittenSecurity, HookTooEarly, InvalidRequirement } from './errors.js'
 import { keepOutOfLog } from './log.js'

@@ -1,90 +1,58 @@
-/**
- * Runs a plan for one request, and keeps what it resolved to: the per-request cache. It decides who passes; how a
- * refusal is worded is for the one who asked.
- */
+/** Runs a plan for one request. It decides who passes; how a refusal is worded is for the one who asked. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { SchemeDefinition, View } from './dependency.js'
-import { NotAuthenticated, NotResolved, ResolverFailed } from './errors.js'
-import { Failure, failed, failureOf, isFailure, Rank } from './failure.js'
-import type { Alternatives, CacheKey, FailureTarget, Plan, ReadStep, ResolveStep, Step } from './step.js'
+import type { ResolverDefinition, SchemeDefinition } from './definition.js'
+import { NotAuthenticated } from './errors.js'
+import { Failure, failed, failureOf, Rank } from './failure.js'
+import type { Frame, Outcome } from './frame.js'
+import { borrow, frameOf, MISSING, valuesOf, Waiting } from './frame.js'
+import type { Alternatives, FailureTarget } from './step.js'
+import { Op, Step } from './step.js'
 import { ignore, isThenable } from './thenable.js'
 
-/** Where a request keeps its latest frame, which knows the one before. */
-export const kFrame = Symbol.for('fastify-security.frame')
-
-/** What a frame tells, once. `null`: everything that was to be resolved is. */
-export type Settled = (frame: Frame, failure: Failure | null) => void
-
-/** One run of one plan in one request. `undefined` in a slot: not resolved. */
-export class Frame {
-  readonly values: unknown[]
-  /** the frame that this request had before */
-  readonly previous: Frame | null
-  /** whether what needs the parsed request is left for later */
-  early = false
-
-  constructor (
-    readonly plan: Plan,
-    readonly request: FastifyRequest,
-    readonly reply: FastifyReply,
-    readonly settled: Settled,
-    /** what the frame was made for: its owner's to compare */
-    readonly owner: object
-  ) {
-    this.values = new Array(plan.size)
-    this.previous = frameOf(request)
-    ;(request as Framed)[kFrame] = this
-  }
-
-  /** Resolves what is left, and then tells. A second run goes on where the first one had to leave something. */
-  run (early: boolean): void {
-    this.early = early
-    const latest = frameOf(this.request)
-    if (latest !== this || this.previous !== null) borrow(this, latest)
-    if (hasLeft(this.request)) return
-    advance(this, 0)
-  }
-}
-
-interface Framed { [kFrame]?: Frame | null }
-
-/** The latest frame of a request. */
-export function frameOf (request: FastifyRequest): Frame | null {
-  return (request as Framed)[kFrame] ?? null
+/** Resolves what is left. A second run goes on where the first one had to leave something. */
+export function run (frame: Frame, early: boolean, isSecond = false): Outcome {
+  const { plan, request, previous } = frame
+  frame.early = early
+  if (previous === null && !isSecond) return plan.written === null ? advance(frame, plan.start) : plan.written(frame)
+  borrow(frame, frameOf(request))
+  return advance(frame, plan.first)
 }
 
 /**
- * The value of a dependency in a request: of several, the one that was resolved for the fewest scopes.
- *
- * @throws `FST_SECURITY_NOT_RESOLVED`
+ * Goes on when a promise is settled, until all is decided. When the client has gone, or the answer was given, nothing further
+ * is called: not the next resolver, and not what is to be told.
  */
-export function valueOf (request: FastifyRequest, { definition, scopes }: View): unknown {
-  let best: CacheKey | null = null
-  let value: unknown
-  for (let frame = frameOf(request); frame !== null; frame = frame.previous) {
-    for (const [slot, key] of frame.plan.keys.entries()) {
-      const found = frame.values[slot]
-      if (key?.definition !== definition || !isResolvedFor(key, scopes) || found === undefined || isFailure(found)) continue
-      if (best !== null && scopeCount(key) >= scopeCount(best)) continue
-      best = key
-      value = found
-    }
+export function wait (
+  frame: Frame, { promise, step }: Waiting, reply: FastifyReply, tell: (failure: Failure | null) => void
+): void {
+  const goOn = (take: typeof gave | typeof threw, settled: unknown): void => {
+    if (reply.sent || hasLeft(frame.request)) return
+    const outcome = take(frame, step, settled)
+    if (outcome instanceof Waiting) wait(frame, outcome, reply, tell)
+    else tell(outcome)
   }
-  if (best === null) {
-    throw new NotResolved(`This request has not resolved the dependency${scopes.length === 0 ? '' : ' for these scopes'}: ` +
-      'require it on the route, or around it')
-  }
-  return value
+  // Whoever's promise it is, one of the two is called, once, and later.
+  Promise.resolve(promise).then((value) => { goOn(gave, value) }, (reason: unknown) => { goOn(threw, reason) })
 }
 
-function scopeCount ({ scopes }: CacheKey): number {
-  return scopes === null ? 0 : scopes.length
+/** Goes on from a step whose function gave something. */
+export function gave (frame: Frame, step: Step, value: unknown): Outcome {
+  return advance(frame, conclude(frame, step, value))
 }
 
-// What takes no scopes is the same for all. What a replacement gets to see is its own affair.
-function isResolvedFor ({ scopes, isShadow }: CacheKey, wanted: readonly string[]): boolean {
-  if (isShadow) return false
-  return scopes === null || wanted.every((scope) => scopes.includes(scope))
+/** Goes on from a step whose function threw. */
+export function threw (frame: Frame, step: Step, thrown: unknown): Outcome {
+  return advance(frame, settle(frame, step, failureOf(thrown, step.place)))
+}
+
+/** Whether a resolver gave a value: `conclude` says what else it may have given. */
+export function isOrdinary (value: unknown): boolean {
+  return value !== undefined && !(value instanceof Error) && !isThenable(value)
+}
+
+/** Whether a scheme read credentials. */
+export function isOrdinaryCredential (value: unknown): boolean {
+  return isCredential(value) && !isThenable(value)
 }
 
 /** Whether a scheme reads anything off the request: valid, malformed or ambiguous. */
@@ -98,76 +66,84 @@ export function carriesCredentials ({ read }: Pick<SchemeDefinition, 'read'>, re
   }
 }
 
-function hasLeft ({ raw }: FastifyRequest): boolean {
+/** Whether the client has gone. */
+export function hasLeft ({ raw }: FastifyRequest): boolean {
   return raw.aborted || raw.socket?.destroyed === true
 }
 
-// No step to go on at: all is decided, or something asynchronous is waited for.
-const STOP = -1
+// No step to go on at: the run has stopped.
+const STOP = new Step(Op.enter, -1, null, null, -1, false, { slots: [], alternatives: null, index: 0 }, { schemes: [], scopes: [], overridden: false }, null)
 
-// Runs steps from one on, until all is decided or something is asynchronous.
-function advance (frame: Frame, from: number): void {
-  const { plan: { steps } } = frame
-  let at = from
-  while (at !== STOP && at < steps.length) at = take(frame, at, steps[at]!)
-  if (at !== STOP) frame.settled(frame, null)
+// Takes one step after the other, until all is decided or something is asynchronous.
+function advance (frame: Frame, from: Step | null): Outcome {
+  let step = from
+  while (step !== null && step !== STOP) step = take(frame, step)
+  return step === null ? null : frame.stopped
 }
 
 // Takes one step, and says where to go on.
-function take (frame: Frame, at: number, step: Step): number {
+function take (frame: Frame, step: Step): Step | null {
   const { values } = frame
-  if (step.op === 'pass') {
+  const { op, slot } = step
+  const known = values[slot]
+  if (op === Op.pass) {
     // Empty: an alternative that has passed so far, and is left open.
     const value = values[step.source]
-    if (value !== undefined) values[step.slot] = value
-    return step.next
+    if (value !== undefined) values[slot] = value
+    return step.jump
   }
-  const known = values[step.slot]
-  if (known !== undefined) return goPast(frame, at, step, known)
-  if (step.op === 'enter') return at + 1
-  if (step.op === 'read') return settle(frame, at, step, read(step, frame.request))
-  return frame.early && step.late ? at + 1 : call(frame, at, step)
+  if (known !== undefined) return goPast(frame, step, known)
+  if (op === Op.enter) return step.following
+  if (frame.early && step.late) return step.following
+  return op === Op.all ? settle(frame, step, whole(step, values)) : call(frame, step)
 }
 
 // What this request has resolved, or failed to, is never asked for again.
-function goPast (frame: Frame, at: number, step: Exclude<Step, { op: 'pass' }>, known: unknown): number {
+function goPast (frame: Frame, step: Step, known: unknown): Step | null {
   if (known instanceof Failure) return fail(frame, known, step.target)
-  return step.op === 'enter' ? step.next : at + 1
+  return step.op === Op.enter ? step.jump : step.following
 }
 
-function call (frame: Frame, at: number, step: ResolveStep): number {
+// Reads, or resolves.
+function call (frame: Frame, step: Step): Step | null {
+  const { op, inputs, call } = step
+  let value: unknown
+  try {
+    value = op === Op.read
+      ? (call as SchemeDefinition['read'])(frame.request)
+      : (call as ResolverDefinition['resolve'])(valuesOf(inputs, frame.values) as never, frame.request)
+  } catch (thrown) {
+    return settle(frame, step, failureOf(thrown, step.place))
+  }
+  return conclude(frame, step, value)
+}
+
+function conclude (frame: Frame, step: Step, value: unknown): Step | null {
   let result: unknown
   try {
-    result = step.resolve(valuesFor(step, frame.values) as never, frame.request)
-    if (isThenable(result)) {
-      Promise.resolve(result).then(
-        (value) => { goOn(frame, at, step, checked(value, step)) },
-        (reason: unknown) => { goOn(frame, at, step, failureOf(reason, step.place)) }
-      )
+    if (step.op === Op.read) {
+      result = credentials(value, step)
+    } else if (isThenable(value)) {
+      frame.stopped = new Waiting(value, step)
       return STOP
+    } else {
+      result = checked(value, step)
     }
-    result = checked(result, step)
   } catch (thrown) {
+    // What cannot be looked at.
     result = failureOf(thrown, step.place)
   }
-  return settle(frame, at, step, result)
-}
-
-// When the client has gone, or the answer was given, nothing further is called: not the next resolver, and not the handler.
-function goOn (frame: Frame, at: number, step: ResolveStep, result: unknown): void {
-  if (frame.reply.sent || hasLeft(frame.request)) return
-  const next = settle(frame, at, step, result)
-  if (next !== STOP) advance(frame, next)
+  return settle(frame, step, result)
 }
 
 // Fills a slot, and says where to go on.
-function settle (frame: Frame, at: number, step: ReadStep | ResolveStep, result: unknown): number {
+function settle (frame: Frame, step: Step, result: unknown): Step | null {
   frame.values[step.slot] = result
-  return result instanceof Failure ? fail(frame, result, step.target) : at + 1
+  return result instanceof Failure ? fail(frame, result, step.target) : step.following
 }
 
 // Takes a failure to where something else can be tried. All that stands between fails with it.
-function fail (frame: Frame, failure: Failure, target: FailureTarget): number {
+function fail (frame: Frame, failure: Failure, target: FailureTarget): Step | null {
   const { values } = frame
   let cause = failure
   let here = target
@@ -175,7 +151,7 @@ function fail (frame: Frame, failure: Failure, target: FailureTarget): number {
     for (const slot of here.slots) values[slot] = cause
     const { alternatives, index } = here
     if (alternatives === null) {
-      frame.settled(frame, cause)
+      frame.stopped = cause
       return STOP
     }
     if (cause.rank !== Rank.final) {
@@ -212,57 +188,30 @@ function wasTried ({ schemes }: Alternatives, { request, values }: Frame, { rank
   })
 }
 
-function read ({ read, place, absent }: ReadStep, request: FastifyRequest): unknown {
-  try {
-    const value = read(request)
-    if (isThenable(value)) {
-      ignore(value)
-      return failed('A scheme reads synchronously: its `read` returned a promise', place)
-    }
-    return isCredential(value) ? value : absent
-  } catch (thrown) {
-    return failureOf(thrown, place)
+function credentials (value: unknown, { place, absent }: Step): unknown {
+  if (isThenable(value)) {
+    ignore(value)
+    return failed('A scheme reads synchronously: its `read` returned a promise', place)
   }
+  return isCredential(value) ? value : absent
 }
 
 function isCredential (value: unknown): boolean {
   return value !== undefined && value !== null && value !== ''
 }
 
-function valuesFor ({ names, sources, constants }: ResolveStep, values: readonly unknown[]): Record<string, unknown> {
-  const given: Record<string, unknown> = {}
-  for (let i = 0; i < names.length; i++) {
-    const source = sources[i]!
-    const value = source < 0 ? constants[i] : values[source]
-    // An override that came in the middle of a request may leave a need behind. Nobody passes on a value that is not there.
-    if (value === undefined) throw new ResolverFailed('A need was not resolved')
-    given[names[i]!] = value
+// All are there. The object of them is made where somebody asks for it.
+function whole ({ inputs, place }: Step, values: readonly unknown[]): unknown {
+  for (let input = inputs; input !== null; input = input.next) {
+    if (values[input.slot] === undefined) return failed(MISSING, place)
   }
-  return given
+  return inputs
 }
 
-function checked (value: unknown, { place }: ResolveStep): unknown {
+function checked (value: unknown, { place }: Step): unknown {
   if (value === undefined) {
     return failed('A resolver returned undefined: it has to throw, or to return a value (true or null where it only checks)', place)
   }
   // A `throw` that was meant, and a `return` that was written, must not let anybody in.
   return value instanceof Error ? failed('A resolver returned an Error: it has to throw it', place, value) : value
-}
-
-// Takes over what this request has resolved already, in other frames.
-function borrow (frame: Frame, latest: Frame | null): void {
-  const { plan: { keys }, values } = frame
-  for (let slot = 0; slot < keys.length; slot++) {
-    const key = keys[slot]
-    if (key && values[slot] === undefined) values[slot] = lookUp(key, frame, latest)
-  }
-}
-
-function lookUp (key: CacheKey, borrower: Frame, latest: Frame | null): unknown {
-  for (let frame = latest; frame !== null; frame = frame.previous) {
-    if (frame === borrower) continue
-    const slot = frame.plan.keys.indexOf(key)
-    if (slot >= 0 && frame.values[slot] !== undefined) return frame.values[slot]
-  }
-  return undefined
 }

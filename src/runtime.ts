@@ -3,25 +3,29 @@
  */
 import type { FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { isDeepStrictEqual } from 'node:util'
-import { putOnReply } from './challenges.js'
-import type { Definition, HookRuntime, SchemeDefinition, View } from './dependency.js'
+import { Challenges } from './challenges.js'
+import type { Definition, SchemeDefinition, View } from './definition.js'
+import type { HookRuntime } from './dependency.js'
 import { describe, viewOf } from './dependency.js'
 import type { Failure } from './failure.js'
-import { isFailure } from './failure.js'
 import { HookNotUsable, HookTooEarly, InvalidOption, NotAuthenticated, SchemeConflict, TooManyAlternatives } from './errors.js'
 import { alternativesOf, MOST_ALTERNATIVES, schemeObject } from './openapi.js'
 import type { PlanContext, Replacement } from './plan.js'
 import { compile } from './plan.js'
 import { checkScopes, NOBODY } from './requirement.js'
-import { Frame, frameOf } from './run.js'
+import { Frame, frameOf, resolvedIn, Waiting } from './frame.js'
+import { hasLeft, run, wait } from './run.js'
 import type { CacheKey, Plan } from './step.js'
 import { schemesBelow } from './tree.js'
+import type { Makers } from './written.js'
 
 /** Where a route's `config` says which schemes its requirement has. */
 export const kSchemes = Symbol.for('fastify-security.schemes')
 
 /** A hook of Fastify's, in its callback form: a request is guarded without one promise where nothing is asynchronous. */
-export type HookFunction = (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void) => void
+export type HookFunction = (request: FastifyRequest, reply: FastifyReply, done: Done) => void
+
+type Done = (error?: Error) => void
 
 /** The options that a runtime goes by. */
 export interface RuntimeOptions {
@@ -52,12 +56,22 @@ interface Override { readonly definition: Definition, readonly replacement: Repl
 export class Runtime implements PlanContext, HookRuntime {
   /** by name */
   readonly schemes = new Map<string, DocumentedScheme>()
+  /** plans, written as functions */
+  readonly makers: Makers = new Map()
   readonly #keys = new Map<Definition, Map<string, KeyWithOriginals[]>>()
   readonly #overrides: Override[] = []
   readonly #hooks = new WeakMap<View, RouteGuard>()
+  readonly #guards = new Map<string, RouteGuard>()
+  readonly #declared = new Map<string, ReturnType<typeof alternativesOf>>()
+  readonly #ids = new WeakMap<Definition, number>()
+  #lastId = 0
   #generation = 0
 
-  constructor (readonly options: RuntimeOptions) {}
+  readonly challenges: Challenges
+
+  constructor (readonly options: RuntimeOptions) {
+    this.challenges = new Challenges(options.realm)
+  }
 
   /** Counts the changes of what stands in for what: a plan is good for the generation that it was compiled in. */
   get generation (): number {
@@ -80,6 +94,34 @@ export class Runtime implements PlanContext, HookRuntime {
 
   /** Judges what is declared of a route, and enters its schemes. */
   declare (views: readonly View[], where: string): ReturnType<typeof alternativesOf> {
+    return inserted(this.#declared, this.#signature(views), () => this.#enter(views, where))
+  }
+
+  // Many routes require the same: what holds of one declaration holds of all that are made of the same.
+  #signature (views: readonly View[]): string {
+    return JSON.stringify(views.map((view) => this.#signatureOf(view)))
+  }
+
+  #signatureOf ({ definition, scopes, cached }: View): unknown[] {
+    return [this.#signatureOfDefinition(definition), cached, scopes]
+  }
+
+  // What a route declares is a definition of its own, and known by what it is made of. All others are themselves alone.
+  #signatureOfDefinition (definition: Definition): unknown {
+    if (definition.kind === 'allOf') return definition.needs.map(({ name, view }) => [name, this.#signatureOf(view)])
+    if (definition.kind === 'anyOf' && definition.isRequirement) {
+      return { any: definition.alternatives.map((view) => this.#signatureOf(view)), isOptional: definition.absent !== undefined }
+    }
+    return this.#idOf(definition)
+  }
+
+  #idOf (definition: Definition): number {
+    let id = this.#ids.get(definition)
+    if (id === undefined) this.#ids.set(definition, id = ++this.#lastId)
+    return id
+  }
+
+  #enter (views: readonly View[], where: string): ReturnType<typeof alternativesOf> {
     const alternatives = this.check(views, where)
     for (const scheme of schemesBelow(...views)) {
       if (!this.schemes.has(scheme.schemeName)) this.schemes.set(scheme.schemeName, { scheme, usedScopes: new Set() })
@@ -105,7 +147,7 @@ export class Runtime implements PlanContext, HookRuntime {
    * @param own which of the views is the route's own; below zero where none is
    */
   guard (views: readonly View[], own = -1): RouteGuard {
-    return new RouteGuard(this, views, own)
+    return inserted(this.#guards, `${own}${this.#signature(views)}`, () => new RouteGuard(this, views, own))
   }
 
   /** Resolves a dependency that stands as a hook. */
@@ -193,9 +235,10 @@ export class RouteGuard {
   constructor (readonly runtime: Runtime, readonly views: readonly View[], readonly own: number) {
     this.schemes = schemesBelow(...views)
     const isLate = views.some(({ definition }) => definition.late)
-    this.onRequest = (request, reply, done) => { this.#start(request, reply, done, isLate) }
+    // Fastify binds them: frozen, so that nobody puts something else in the place of bind().
+    this.onRequest = Object.freeze<HookFunction>((request, reply, done) => { this.#start(request, reply, done, isLate) })
     this.all = (request, reply, done) => { this.#start(request, reply, done, false) }
-    this.preHandler = isLate ? (request, reply, done) => { this.#finish(request, reply, done) } : null
+    this.preHandler = isLate ? Object.freeze<HookFunction>((request, reply, done) => { this.#finish(request, reply, done) }) : null
     this.#compiled()
   }
 
@@ -207,56 +250,51 @@ export class RouteGuard {
     return this.#plan
   }
 
-  #start (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void, early: boolean): void {
-    new GuardFrame(this.#compiled(), request, reply, this, done).run(early)
+  #start (request: FastifyRequest, reply: FastifyReply, done: Done, early: boolean): void {
+    this.#run(new Frame(this.#compiled(), this, request), request, reply, done, early)
   }
 
-  #finish (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void {
+  #finish (request: FastifyRequest, reply: FastifyReply, done: Done): void {
     const frame = this.#frameOf(request)
-    if (frame === null) {
-      this.#start(request, reply, done, false)
+    if (frame === null) this.#start(request, reply, done, false)
+    else this.#run(frame, request, reply, done, false, true)
+  }
+
+  #run (frame: Frame, request: FastifyRequest, reply: FastifyReply, done: Done, early: boolean, isSecond = false): void {
+    if (hasLeft(request)) return
+    const outcome = run(frame, early, isSecond)
+    if (outcome === null) {
+      done()
+    } else if (outcome instanceof Waiting) {
+      wait(frame, outcome, reply, (failure) => { this.#tell(failure, request, reply, done) })
     } else {
-      frame.done = done
-      frame.run(false)
+      this.#tell(outcome, request, reply, done)
     }
   }
 
-  #frameOf (request: FastifyRequest): GuardFrame | null {
+  #tell (failure: Failure | null, request: FastifyRequest, reply: FastifyReply, done: Done): void {
+    if (failure === null) {
+      done()
+      return
+    }
+    this.runtime.challenges.putOnReply(failure, request, reply, schemesOf(request, this))
+    done(failure.error ?? new NotAuthenticated())
+  }
+
+  #frameOf (request: FastifyRequest): Frame | null {
     let frame = frameOf(request)
     while (frame !== null && frame.owner !== this) frame = frame.previous
-    return frame as GuardFrame | null
-  }
-}
-
-class GuardFrame extends Frame {
-  declare readonly owner: RouteGuard
-
-  constructor (
-    plan: Plan, request: FastifyRequest, reply: FastifyReply, guard: RouteGuard, public done: (error?: Error) => void
-  ) {
-    super(plan, request, reply, tell, guard)
+    return frame
   }
 }
 
 /** What `request.security` is: the values of the route's own requirement. */
 export function securityValues (request: FastifyRequest): unknown {
   for (let frame = frameOf(request); frame !== null; frame = frame.previous) {
-    const { owner: { own }, plan: { roots }, values } = frame as GuardFrame
-    if (own < 0) continue
-    const value = values[roots[own]!]
-    return value === undefined || isFailure(value) ? NOBODY : value
+    const { own } = frame.owner as RouteGuard
+    if (own >= 0) return resolvedIn(frame, frame.plan.roots[own]!) ?? NOBODY
   }
   return NOBODY
-}
-
-function tell (settled: Frame, failure: Failure | null): void {
-  const { request, reply, owner: guard, done } = settled as GuardFrame
-  if (failure === null) {
-    done()
-    return
-  }
-  putOnReply(failure, request, reply, schemesOf(request, guard), guard.runtime.options.realm)
-  done(failure.error ?? new NotAuthenticated())
 }
 
 // A dependency that is a hook by itself may stand on a route that requires more.

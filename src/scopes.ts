@@ -45,8 +45,8 @@ function areGranted (required: readonly string[], granted: unknown): boolean {
   if (typeof granted === 'string') return areGranted(required, granted.split(' '))
   const isSet = granted instanceof Set
   if (!isSet && !Array.isArray(granted)) return required.length === 0
-  for (const scope of required) {
-    if (!(isSet ? granted.has(scope) : granted.includes(scope))) return false
+  for (let i = 0; i < required.length; i++) {
+    if (!(isSet ? granted.has(required[i]) : granted.includes(required[i]))) return false
   }
   return true
 }

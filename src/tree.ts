@@ -1,5 +1,5 @@
 /** Questions that are asked of a tree of dependencies as it was declared. */
-import type { Definition, SchemeDefinition, View } from './dependency.js'
+import type { Definition, SchemeDefinition, View } from './definition.js'
 
 /** The dependencies that views are made of, themselves included, each once, in the order in which they are written. */
 export function definitionsBelow (...views: readonly View[]): readonly Definition[] {
@@ -20,6 +20,6 @@ export function schemesBelow (...views: readonly View[]): readonly SchemeDefinit
 
 /** The views that a definition is made of. */
 export function children (definition: Definition): readonly View[] {
-  if (definition.kind === 'resolver') return definition.needs.map(({ view }) => view)
+  if (definition.kind === 'resolver' || definition.kind === 'allOf') return definition.needs.map(({ view }) => view)
   return definition.kind === 'anyOf' ? definition.alternatives : []
 }

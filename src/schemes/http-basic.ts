@@ -45,7 +45,7 @@ export function httpBasic<A extends boolean = true> (
  */
 export function httpBasicCredentials (request: FastifyRequest): BasicCredentials | undefined {
   const found = readAuthorization(request, 'basic', isToken68)
-  return found === undefined ? undefined : userPass(found.credentials)
+  return found === undefined ? undefined : userPass(found)
 }
 
 function userPass (credentials: string): BasicCredentials {

@@ -5,8 +5,7 @@
  * @see RFC 9110 §11, RFC 6750 §2.1, RFC 7616
  */
 import type { FastifyRequest } from 'fastify'
-import type { Credentials, Credentials as HttpCredentials } from '../authorization.js'
-import { credentialsOf, isFieldValue, isToken, isToken68, isWellFormed } from '../authorization.js'
+import { credentialsStart, isFieldValue, isToken, isToken68, isWellFormed } from '../authorization.js'
 import type { Dependency } from '../dependency.js'
 import { describe } from '../dependency.js'
 import { Unauthorized } from '../errors.js'
@@ -14,7 +13,12 @@ import type { SchemeCommonOptions, SchemeValue } from '../scheme.js'
 import { commonOptions, refusalOf, scheme, singleHeader } from '../scheme.js'
 
 /** What an HTTP scheme resolves to. */
-export type { Credentials as HttpCredentials } from '../authorization.js'
+export interface HttpCredentials {
+  /** the auth-scheme, as the client spelled it */
+  readonly scheme: string
+  /** what stands behind it, as the client sent it: never empty */
+  readonly credentials: string
+}
 
 /** Options of {@link httpBearer}. */
 export interface HttpBearerOptions<A extends boolean = boolean> extends SchemeCommonOptions<A> {
@@ -85,12 +89,13 @@ export function httpDigest<A extends boolean = true> (
  */
 export function readAuthorization (
   request: FastifyRequest, wanted: string, isOfGrammar: (credentials: string) => boolean
-): Credentials | undefined {
+): string | undefined {
   const value = singleHeader(request, 'authorization')
-  const found = value === undefined ? null : credentialsOf(value, wanted)
-  if (found === null) return undefined
-  if (!isOfGrammar(found.credentials)) throw new Unauthorized('Malformed credentials')
-  return found
+  const start = value === undefined ? -1 : credentialsStart(value, wanted)
+  if (start < 0) return undefined
+  const credentials = value!.slice(start)
+  if (!isOfGrammar(credentials)) throw new Unauthorized('Malformed credentials')
+  return credentials
 }
 
 function httpScheme<A extends boolean = true> (
@@ -108,7 +113,11 @@ function httpScheme<A extends boolean = true> (
     ...common,
     // Of other auth-schemes a document with a bearerFormat is not valid.
     openapi: { type: 'http', scheme: documented, ...(bearerFormat === undefined || wanted !== 'bearer' ? {} : { bearerFormat }) },
-    read: (request) => readAuthorization(request, wanted, isOfGrammar),
+    read: (request) => {
+      const credentials = readAuthorization(request, wanted, isOfGrammar)
+      // The auth-scheme as the client spelled it.
+      return credentials === undefined ? undefined : { scheme: request.headers.authorization!.slice(0, wanted.length), credentials }
+    },
     challenge
   }) as Dependency<SchemeValue<HttpCredentials, A>>
 }

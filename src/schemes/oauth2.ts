@@ -127,7 +127,7 @@ function bearer<A extends boolean = true> (
   return scheme<string>({
     ...common,
     openapi: { type: 'oauth2', flows: flowsOf({ [flow]: described }, constructor) },
-    read: (request) => readAuthorization(request, 'bearer', isToken68)?.credentials,
+    read: (request) => readAuthorization(request, 'bearer', isToken68),
     challenge: 'Bearer'
   }) as Dependency<SchemeValue<string, A>>
 }
