@@ -2,7 +2,7 @@ import neostandard, { plugins } from 'neostandard'
 
 // Imports go one way: what stands further down in this list may import what stands further up, and not the other way.
 const layers = [
-  ['errors', 'authorization', 'thenable'],
+  ['errors', 'authorization', 'query-name', 'thenable'],
   ['scopes'],
   ['frame', 'run', 'failure', 'step', 'plan', 'written', 'definition', 'dependency', 'tree'],
   ['scheme', 'openapi', 'challenges'],

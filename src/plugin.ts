@@ -12,6 +12,7 @@ import { decoratorOf } from './decorator.js'
 import { describe, kRuntime } from './dependency.js'
 import { Documents } from './document.js'
 import { HandWrittenSecurity, RegistrationRefused } from './errors.js'
+import { keepPacketsOutOfLog } from './log.js'
 import type { SecurityOption } from './requirement.js'
 import { readRequirement } from './requirement.js'
 import { armRoute, judgeLate, kDocs } from './route.js'
@@ -47,6 +48,7 @@ async function fastifySecurity (fastify: FastifyInstance, options: FastifySecuri
     throw new RegistrationRefused('fastify-security is registered here already: once for a context and all below it is enough')
   }
   checkAge(fastify)
+  keepPacketsOutOfLog(fastify)
   const { swagger, swaggerUi } = options
   const hadSwagger = 'swagger' in fastify
   if (hadSwagger && typeof swagger === 'object') {

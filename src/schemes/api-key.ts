@@ -10,6 +10,7 @@ import { isToken } from '../authorization.js'
 import type { Dependency } from '../dependency.js'
 import { describe } from '../dependency.js'
 import { InvalidCredentialsRequest, Unauthorized } from '../errors.js'
+import { endOfName, octetsOf } from '../query-name.js'
 import type { SchemeCommonOptions, SchemeValue } from '../scheme.js'
 import { commonOptions, refusalOf, scheme, plainHeader } from '../scheme.js'
 
@@ -41,7 +42,8 @@ export function apiKeyHeader<A extends boolean = true> (options: ApiKeyOptions<A
  */
 export function apiKeyQuery<A extends boolean = true> (options: ApiKeyOptions<A>): Dependency<SchemeValue<string, A>> {
   const name = nameOf(options, 'apiKeyQuery', (name) => name !== '')
-  return apiKey(options, 'apiKeyQuery', 'APIKeyQuery', 'query', (request) => queryValue(request, name))
+  const octets = octetsOf(name)
+  return apiKey(options, 'apiKeyQuery', 'APIKeyQuery', 'query', (request) => queryValue(request, name, octets))
 }
 
 /**
@@ -74,33 +76,32 @@ function nameOf (options: ApiKeyOptions | undefined, constructor: string, isName
   throw refusalOf(constructor)(`name is ${describe(name)}: it has to name what is read`)
 }
 
-function queryValue ({ query, raw }: FastifyRequest, name: string): string | undefined {
+function queryValue ({ query, raw }: FastifyRequest, name: string, octets: string): string | undefined {
   const parameters = query as Record<string, unknown> | null | undefined
   if (typeof parameters !== 'object' || parameters === null || !Object.hasOwn(parameters, name)) return undefined
   const value = parameters[name]
   // A parser that keeps one of two hides that the client sent both.
-  if (Array.isArray(value) || countParameters(raw.url!, name) > 1) throw new InvalidCredentialsRequest()
+  if (Array.isArray(value) || countParameters(raw.url!, octets) > 1) throw new InvalidCredentialsRequest()
   if (value === undefined || value === null || value === '') return undefined
   if (typeof value !== 'string') throw new Unauthorized('Malformed credentials')
   return value
 }
 
-function countParameters (url: string, name: string): number {
-  if (!url.includes('&')) return 1
-  return Math.max(countFrom(url, url.search(/[?#]/), name), countFrom(url, url.search(/[?#;]/), name))
-}
-
 // A router may let a query begin with another character.
-function countFrom (url: string, start: number, name: string): number {
-  return start < 0 ? 0 : url.slice(start + 1).split('&').filter((pair) => decoded(pair.split('=', 1)[0]!) === name).length
+function countParameters (url: string, octets: string): number {
+  if (!url.includes('&')) return 1
+  const start = url.search(/[?#]/)
+  const earlier = url.search(/[?#;]/)
+  return Math.max(countFrom(url, start, octets), earlier === start ? 0 : countFrom(url, earlier, octets))
 }
 
-function decoded (text: string): string {
-  try {
-    return decodeURIComponent(text.replaceAll('+', ' '))
-  } catch {
-    return text
+function countFrom (url: string, start: number, octets: string): number {
+  let count = 0
+  for (let at = start; at !== -1; at = url.indexOf('&', at + 1)) {
+    const end = endOfName(url, at + 1, octets)
+    if (end !== -1 && (end === url.length || url[end] === '=' || url[end] === '&')) count++
   }
+  return count
 }
 
 function cookieValue ({ headers }: FastifyRequest, name: string): string | undefined {
