@@ -11,7 +11,7 @@ const layers = [
   ['form-body'],
   ['password-form'],
   ['runtime'],
-  ['watch', 'route', 'document'],
+  ['held', 'watch', 'route', 'document'],
   ['decorator'],
   ['types', 'plugin'],
   ['index']

@@ -19,7 +19,7 @@ import {
 } from './schemes/oauth2.js'
 import { openIdConnect } from './schemes/open-id-connect.js'
 import type { RouteRecord } from './watch.js'
-import { watchOf } from './watch.js'
+import { isPreflight, watchOf } from './watch.js'
 
 const constructors = {
   anyOf,
@@ -104,8 +104,10 @@ function makeDecorator (instance: FastifyInstance, runtime: Runtime): SecurityDe
   }
 }
 
-function rowsOf ({ options, url, state }: RouteRecord): RouteSecurity[] {
-  const security = listed(state as RouteState | null)
+function rowsOf (record: RouteRecord): RouteSecurity[] {
+  const { options, url, state } = record
+  // The one of @fastify/cors may be older than the plugin.
+  const security = state === null && isPreflight(record) ? false : listed(state as RouteState | null)
   return [...new Set([url, options.url])].flatMap((url) =>
     [options.method].flat().map((method) => ({ method, url, security })))
 }

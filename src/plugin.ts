@@ -21,7 +21,7 @@ import type { RuntimeOptions } from './runtime.js'
 import { Runtime, securityValues } from './runtime.js'
 import { checkRealm, refusalOf } from './scheme.js'
 import type { Armourer } from './watch.js'
-import { isPreflight, isWatched, kArm, rootOf, securityRefusal, watchOf } from './watch.js'
+import { answersPreflights, closeUndeclared, isPreflight, isWatched, kArm, rootOf, securityRefusal, watchOf } from './watch.js'
 
 /** Options of the plugin. */
 export interface FastifySecurityOptions {
@@ -56,6 +56,7 @@ async function fastifySecurity (fastify: FastifyInstance, options: FastifySecuri
   }
   const documents = new Documents(runtime)
   decorate(fastify, runtime, documents)
+  closeUndeclared(watchOf(fastify))
   await loadCookieParser()
   const makesDocument = !hadSwagger && swagger !== false
   if (makesDocument) await registerSwagger(fastify, swagger ?? {}, runtime)
@@ -127,7 +128,7 @@ function checkAge (fastify: FastifyInstance): void {
   const watch = watchOf(fastify)
   const routes = fastify.printRoutes({ commonPrefix: false })
   // @fastify/cors' answer to preflights is not to be guarded anyway.
-  if (routes === '(empty tree)' || /^└── \*? ?\(OPTIONS\)\n$/.test(routes)) return
+  if (routes === '(empty tree)' || (/^└── \*? ?\(OPTIONS\)\n$/.test(routes) && answersPreflights(fastify))) return
   // A hook that is added late is had by the routes that are there already: they do not answer, should the app be asked in
   // spite of all. To throw here would undo it.
   rootOf(fastify).addHook('onRequest', securityRefusal)

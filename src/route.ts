@@ -6,6 +6,7 @@ import type { FastifyInstance, FastifySchema } from 'fastify'
 import type { RouteShape, View } from './definition.js'
 import { viewOf } from './dependency.js'
 import { HandWrittenSecurity, HookTooEarly, InvalidRequirement } from './errors.js'
+import { install } from './held.js'
 import { keepOutOfLog } from './log.js'
 import type { SecurityRequirement } from './openapi.js'
 import { requiresScopes, securityOf } from './openapi.js'
@@ -14,7 +15,7 @@ import type { RouteGuard, Runtime } from './runtime.js'
 import { kSchemes } from './runtime.js'
 import { definitionsBelow, schemesBelow } from './tree.js'
 import type { RouteRecord } from './watch.js'
-import { install, isPreflight, nameOf, watchOf } from './watch.js'
+import { isPreflight, nameOf, securityRefusal, watchOf } from './watch.js'
 
 /** Where an instance keeps what is required of all routes in its context. `null`: declared public. */
 export const kRequired = Symbol.for('fastify-security.required')
@@ -29,6 +30,8 @@ export interface RouteState {
   readonly isPublic: boolean
   readonly isDeclared: boolean
   readonly needsScopes: boolean
+  /** what is wrong with a route of which nothing is declared */
+  readonly problem: string | null
   /** the `security` of the operation, for a version of OpenAPI; `undefined` where the guard takes no scheme */
   securityFor(version: string): SecurityRequirement[] | undefined
   /** what stands in the route's schema: the same array until the end, so that copies of the schema tell the same */
@@ -58,6 +61,8 @@ export function armRoute (runtime: Runtime, record: RouteRecord): void {
     options.schema = { ...options.schema, ...response, security: state.written }
     watchOf(instance).written.add(state.written)
   }
+  // The app does not start with such a route, which answers nobody, should it be asked in spite of all.
+  if (state.problem !== null) install(record, 'onRequest', securityRefusal)
   if (declared.length > 0) guardRoute(runtime.guard(views, own === null ? -1 : views.length - 1), record, declared, instance)
 }
 
@@ -67,10 +72,12 @@ function stateOf (
   const alternatives = declared.length === 0 ? [] : runtime.declare(declared, name)
   const securityFor = (version: string): SecurityRequirement[] | undefined => securityOf(alternatives, version)
   const isPublic = declared.length === 0 && isDeclaredPublic(record)
+  const isDeclared = isPublic || declared.length > 0
   return {
     runtime,
     isPublic,
-    isDeclared: isPublic || declared.length > 0,
+    isDeclared,
+    problem: isDeclared ? null : runtime.judgeUndeclared(record.options),
     needsScopes: requiresScopes(alternatives),
     securityFor,
     // What takes no scheme adds nothing to the document, unless it is said to be public. A login form is.
@@ -161,9 +168,9 @@ export function judgeLate (runtime: Runtime, record: RouteRecord): string | null
 
 // What only the whole app can show.
 function judgeRoute (record: RouteRecord): string | null {
-  const { runtime, written, isDeclared } = record.state as RouteState
+  const { runtime, written, problem } = record.state as RouteState
   if (written === null && runtime.options.onHandWrittenSecurity === 'error' && isByHand(record)) {
     return 'another plugin wrote schema.security by hand: a lock in the document that nothing enforces'
   }
-  return isDeclared ? null : runtime.judgeUndeclared(record.options)
+  return problem
 }

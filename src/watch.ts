@@ -10,8 +10,9 @@
  */
 import diagnostics from 'node:diagnostics_channel'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
-import { viewOf } from './dependency.js'
 import { RegistrationRefused, RouteNotGuarded, StartRefused } from './errors.js'
+import type { GuardedHook, HookDependency } from './held.js'
+import { hold, hookDependenciesOf, install, isHeld, kRecord, sameHooks } from './held.js'
 import type { HookFunction } from './runtime.js'
 
 /** Where an instance keeps its watch. */
@@ -20,17 +21,8 @@ export const kWatch = Symbol.for('fastify-security.watch')
 /** Where an instance keeps what arms its routes: the plugin, once it is loaded. */
 export const kArm = Symbol.for('fastify-security.arm')
 
-/** Where a route's options keep its record. */
-export const kRecord = Symbol.for('fastify-security.record')
-
 /** Marks a route of our own making that answers nothing. */
 export const kInternal = Symbol.for('fastify-security.internal')
-
-/** A dependency among a route's own hooks. */
-export interface HookDependency {
-  readonly hook: string
-  readonly dependency: unknown
-}
 
 /** What is known of one route. */
 export interface RouteRecord {
@@ -53,17 +45,6 @@ export interface RouteRecord {
   /** what is written in the routes' table and in the document; set by the plugin */
   state: unknown
   wasReassigned: boolean
-}
-
-/** The hooks in which a guard stands. */
-export type GuardHook = 'onRequest' | 'preHandler'
-
-/** One hook of a guarded route. */
-export interface GuardedHook {
-  /** what has to be among the hooks. The route shows it in any case */
-  readonly guards: HookFunction[]
-  /** as other plugins left them */
-  hooks: HookFunction[]
 }
 
 /** What a plugin that is in force in a context does with the routes in it. */
@@ -98,11 +79,6 @@ interface Watched {
   [kArm]?: Armourer
 }
 
-const HOOKS = [
-  'onRequest', 'preParsing', 'preValidation', 'preHandler', 'preSerialization', 'onSend', 'onResponse', 'onError',
-  'onTimeout', 'onRequestAbort'
-] as const
-
 /** The watch of the app that an instance belongs to; a new one where the instance is older than this module. */
 export function watchOf (instance: FastifyInstance): Watch {
   return (instance as Watched)[kWatch] ?? watchLate(rootOf(instance))
@@ -118,45 +94,15 @@ export function nameOf ({ options: { method }, url }: RouteRecord): string {
   return `${[method].flat().join(',')} ${url}`
 }
 
-/** The dependencies among a route's own hooks. */
-export function hookDependenciesOf (options: RouteOptions): HookDependency[] {
-  return HOOKS.flatMap((hook) => [options[hook] ?? []].flat()
-    .filter((dependency) => viewOf(dependency) !== null)
-    .map((dependency) => ({ hook, dependency })))
-}
+type Options = RouteRecord['options']
 
-/**
- * Puts a guard before a route's own hooks, where it stays: whoever assigns the hooks anew does not take it away, and the
- * app does not become ready.
- */
-export function install (record: RouteRecord, hook: GuardHook, guard: HookFunction): void {
-  const known = record.guarded[hook]
-  if (known !== undefined) {
-    known.guards.unshift(guard)
-    known.hooks.unshift(guard)
-    return
-  }
-  lock(record, hook, [guard, ...[record.options[hook] ?? []].flat()] as HookFunction[], guard)
+const SECURITY: PropertyDescriptor & ThisType<Options> = {
+  configurable: false,
+  get () { return this[kRecord]!.security },
+  set (value: unknown) { reassign(this[kRecord]!, value) }
 }
-
-// Holds a dependency where it stands.
-function hold (record: RouteRecord, hook: string, dependency: HookFunction): void {
-  const known = record.guarded[hook]
-  if (known !== undefined) known.guards.push(dependency)
-  else lock(record, hook, [record.options[hook as GuardHook]].flat() as HookFunction[], dependency)
-}
-
-// `configurable` is said, as it stays true where a property is there already.
-function lock ({ options, guarded: all }: RouteRecord, hook: string, hooks: HookFunction[], guard: HookFunction): void {
-  const guarded: GuardedHook = { guards: [guard], hooks }
-  all[hook] = guarded
-  Object.defineProperty(options, hook, {
-    enumerable: true,
-    configurable: false,
-    get: () => isHeld(guarded) ? guarded.hooks : [...guarded.guards, ...guarded.hooks],
-    set: (value: HookFunction | HookFunction[] | undefined) => { guarded.hooks = [value ?? []].flat() }
-  })
-}
+const DECLARED = { ...SECURITY, enumerable: true }
+const UNDECLARED = { ...SECURITY, enumerable: false }
 
 /**
  * Whether a route is the one with which @fastify/cors answers preflights. A browser sends no credentials with those.
@@ -167,12 +113,9 @@ export function isPreflight ({ options, instance, url }: RouteRecord): boolean {
     answersPreflights(instance) && !answersPreflights(Object.getPrototypeOf(instance))
 }
 
-function answersPreflights (instance: Partial<FastifyInstance>): boolean {
+/** Whether @fastify/cors is registered in a context, or above it. */
+export function answersPreflights (instance: Partial<FastifyInstance>): boolean {
   return instance.hasRequestDecorator?.('corsPreflightEnabled') === true
-}
-
-function isHeld ({ guards, hooks }: GuardedHook): boolean {
-  return guards.every((guard) => hooks.includes(guard))
 }
 
 // An app that is older than this module has its hooks copied into each of its contexts, which have to be told one by one.
@@ -205,8 +148,28 @@ function contextsOf (instance: FastifyInstance): FastifyInstance[] {
 }
 
 function observe (state: Watch, instance: FastifyInstance, options: RouteRecord['options']): void {
-  if ((options.config as { [kInternal]?: true } | undefined)?.[kInternal] || options[kRecord] !== undefined) return
-  const record: RouteRecord = {
+  if (isSeen(options)) return
+  const record = recordOf(options, instance)
+  Object.defineProperty(options, kRecord, { value: record })
+  Object.defineProperty(options, 'security', record.isDeclared ? DECLARED : UNDECLARED)
+  for (const { hook, dependency } of record.hooks) hold(record, hook, dependency as HookFunction)
+  const armourer = (instance as Watched)[kArm]
+  if (armourer !== undefined) armourer.arm(record)
+  else if (isGuardWanted(record)) install(record, 'onRequest', securityRefusal)
+  // A HEAD twin comes right after its GET, with the options that the GET had at first.
+  const twin = state.records.at(-1)
+  if (options.method === 'HEAD' && twin?.wasReassigned === true && twin.url === record.url) reassign(record, twin.security)
+  // Whoever throws until here has no route.
+  state.records.push(record)
+}
+
+// Once already, or of our own making. A copy of a route's options, its record included, is a route of its own.
+function isSeen (options: RouteRecord['options']): boolean {
+  return (options.config as { [kInternal]?: true } | undefined)?.[kInternal] === true || options[kRecord]?.options === options
+}
+
+function recordOf (options: RouteRecord['options'], instance: FastifyInstance): RouteRecord {
+  return {
     options,
     instance,
     url: options.url,
@@ -219,22 +182,6 @@ function observe (state: Watch, instance: FastifyInstance, options: RouteRecord[
     state: null,
     wasReassigned: false
   }
-  Object.defineProperty(options, kRecord, { value: record })
-  Object.defineProperty(options, 'security', {
-    enumerable: record.isDeclared,
-    configurable: false,
-    get: () => record.security,
-    set: (value: unknown) => { reassign(record, value) }
-  })
-  for (const { hook, dependency } of record.hooks) hold(record, hook, dependency as HookFunction)
-  const armourer = (instance as Watched)[kArm]
-  if (armourer !== undefined) armourer.arm(record)
-  else if (isGuardWanted(record)) install(record, 'onRequest', securityRefusal)
-  // A HEAD twin comes right after its GET, with the options that the GET had at first.
-  const twin = state.records.at(-1)
-  if (options.method === 'HEAD' && twin?.wasReassigned === true && twin.url === record.url) reassign(record, twin.security)
-  // Whoever throws until here has no route.
-  state.records.push(record)
 }
 
 // Given by another plugin's onRoute, after ours: the guard that is there does not know of it, or there is none.
@@ -245,10 +192,20 @@ function reassign (record: RouteRecord, value: unknown): void {
   record.wasReassigned = true
 }
 
+/** Closes the routes that are older than what is in force around them, and with which the app does not start. */
+export function closeUndeclared ({ records }: Watch): void {
+  for (const record of records) {
+    if (record.judge !== null || isGuardWanted(record) || record.guarded['onRequest'] !== undefined) continue
+    const problem = (record.instance as Watched)[kArm]?.judgeUndeclared(record) ?? null
+    if (problem !== null) install(record, 'onRequest', securityRefusal)
+  }
+}
+
 /** A route that has not been given its guard answers nobody, should the app be asked in spite of all. */
 export function securityRefusal (_request: FastifyRequest, _reply: FastifyReply, done: (error: Error) => void): void {
   done(new RouteNotGuarded())
 }
+Object.freeze(securityRefusal)
 
 function judge ({ records, refusal }: Watch): void {
   if (refusal !== null) throw refusal
@@ -293,12 +250,6 @@ function problemOf (record: RouteRecord): string | null {
 
 function isGuardWanted ({ isDeclared, hooks }: RouteRecord): boolean {
   return isDeclared || hooks.length > 0
-}
-
-function sameHooks ({ options, hooks }: RouteRecord): boolean {
-  const found = hookDependenciesOf(options)
-  return found.length === hooks.length &&
-    hooks.every(({ hook, dependency }) => found.some((other) => other.hook === hook && other.dependency === dependency))
 }
 
 /** The first instance of an app: a child instance has its parent for a prototype. */
