@@ -98,7 +98,8 @@ export class Documents {
   #mergedInto (existing: Record<string, unknown>, base: string, { documented }: Watch): Record<string, unknown> {
     const merged = { ...existing }
     for (const [name, { scheme, usedScopes }] of this.#runtime.schemes) {
-      const there = merged[name]
+      // A name such as `constructor` is one that every object has.
+      const there = Object.hasOwn(merged, name) ? merged[name] : undefined
       const plain = schemeObject(scheme, base)
       // Another registration, in another context of the same app, may have the same scheme.
       const ours = documented.get(there as object)

@@ -13,6 +13,7 @@ const kFailure = Symbol.for('fastify-security.failure')
 /** Why a request does not pass. Kept in the slot of all that failed with it, so that nothing is tried twice. */
 export class Failure {
   readonly [kFailure] = true
+  readonly #isFailure = true
   /** the failures of the alternatives, where all of them failed */
   parts: readonly Failure[] | null = null
 
@@ -24,6 +25,11 @@ export class Failure {
     readonly rank: number,
     readonly place: Place
   ) {}
+
+  /** Whether it is one of this copy's. Whatever stands there is not asked: a Proxy might answer, or throw. */
+  static is (value: unknown): value is Failure {
+    return typeof value === 'object' && value !== null && #isFailure in value
+  }
 }
 
 /** Whether what stands in a slot is why there is no value. */

@@ -100,7 +100,7 @@ function take (frame: Frame, step: Step): Step | null {
 
 // What this request has resolved, or failed to, is never asked for again.
 function goPast (frame: Frame, step: Step, known: unknown): Step | null {
-  if (known instanceof Failure) return fail(frame, known, step.target)
+  if (Failure.is(known)) return fail(frame, known, step.target)
   return step.op === Op.enter ? step.jump : step.following
 }
 
@@ -139,7 +139,7 @@ function conclude (frame: Frame, step: Step, value: unknown): Step | null {
 // Fills a slot, and says where to go on.
 function settle (frame: Frame, step: Step, result: unknown): Step | null {
   frame.values[step.slot] = result
-  return result instanceof Failure ? fail(frame, result, step.target) : step.following
+  return Failure.is(result) ? fail(frame, result, step.target) : step.following
 }
 
 // Takes a failure to where something else can be tried. All that stands between fails with it.
@@ -184,7 +184,7 @@ function wasTried ({ schemes }: Alternatives, { request, values }: Frame, { rank
   return schemes.some(({ scheme, slot }) => {
     const value = values[slot]
     if (value === undefined) return carriesCredentials(scheme, request)
-    return !(value instanceof Failure) || value.rank !== Rank.absent
+    return !Failure.is(value) || value.rank !== Rank.absent
   })
 }
 
