@@ -146,7 +146,8 @@ function addAnswers (response: Record<string, unknown>, needsScopes: boolean, pr
   const isJson = produces === undefined || produces.length === 0 || produces.includes('application/json')
   const form = (answer: Refusal): unknown => isJson ? answer.plain : answer.asJson
   const missing = [['401', NOT_AUTHENTICATED], ...needsScopes ? [['403', INSUFFICIENT_SCOPE] as const] : []] as const
-  for (const [status, answer] of missing.filter(([status]) => !isDescribed(status))) response[status] = form(answer)
+  // Each its own: @fastify/swagger takes out of the descriptions of headers what it has read, up to 9.5 at least.
+  for (const [status, answer] of missing.filter(([status]) => !isDescribed(status))) response[status] = form(refusal(answer))
 }
 
 interface Refusal {
@@ -158,9 +159,9 @@ interface Refusal {
 
 const DEFAULT = acceptedByZod({ type: 'null', description: 'Default Response' })
 
-const NOT_AUTHENTICATED = refusal('Not authenticated, or the credentials are refused')
+const NOT_AUTHENTICATED = 'Not authenticated, or the credentials are refused'
 
-const INSUFFICIENT_SCOPE = refusal('Authenticated, and a scope is missing')
+const INSUFFICIENT_SCOPE = 'Authenticated, and a scope is missing'
 
 function refusal (description: string): Refusal {
   const headers = { 'WWW-Authenticate': { type: 'string', description: 'What would be accepted here (RFC 9110 §11.6.1)' } }

@@ -5,7 +5,8 @@ import type {
   RawServerDefault, RouteGenericInterface, RouteOptions as FastifyRouteOptions
 } from 'fastify'
 import type { ResolveFastifyReplyReturnType } from 'fastify/types/type-provider.js'
-import type { SecurityDecorator } from './decorator.js'
+// By the package's own name, and as ESM: a program that meets the CommonJS declarations too has one type for `app.security`.
+import type { SecurityDecorator } from 'fastify-security' with { 'resolution-mode': 'import' }
 import type { SecurityOption, SecurityValues } from './requirement.js'
 
 /**
