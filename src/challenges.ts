@@ -13,6 +13,9 @@ import { Rank } from './failure.js'
 import { carriesCredentials } from './run.js'
 import { ignore, isThenable } from './thenable.js'
 
+/** Where a route's `config` says which schemes its requirement has. */
+export const kSchemes = Symbol.for('fastify-security.schemes')
+
 interface Line {
   readonly line: string
   /** what two challenges have in common that are one to the client */
@@ -30,7 +33,8 @@ export class Challenges {
   /**
    * Puts a failure on the reply.
    *
-   * @param all the schemes of the route's requirement: their challenges are sent where what failed has no scheme below it
+   * @param all the schemes of what failed as a whole. Where what failed has none below it, the challenges of the route's requirement are sent,
+   * or of these, where the route has none
    */
   putOnReply (failure: Failure, request: FastifyRequest, reply: FastifyReply, all: readonly SchemeDefinition[]): void {
     reply.code(failure.status)
@@ -49,7 +53,7 @@ export class Challenges {
       for (const scheme of part.place.schemes) this.#add(lines, scheme, part, request)
     }
     if (lines.size === 0) {
-      for (const scheme of all) this.#add(lines, scheme, failure, request)
+      for (const scheme of schemesOf(request) ?? all) this.#add(lines, scheme, failure, request)
     }
     // Basic comes first, as the one that is best supported   RFC 9110 §11.6.1
     const written = [...lines.values()].map(({ line }) => line)
@@ -86,6 +90,11 @@ export class Challenges {
 
 const MOST_KNOWN = 32
 
+// A dependency that is a hook by itself may stand on a route that requires more.
+function schemesOf ({ routeOptions: { config } }: FastifyRequest): readonly SchemeDefinition[] | undefined {
+  return (config as { [kSchemes]?: readonly SchemeDefinition[] })[kSchemes]
+}
+
 // A 401 must come with a challenge, whoever threw it   RFC 9110 §15.5.2
 function isChallenged ({ error, status, rank }: Failure): boolean {
   return rank !== Rank.final || status === 401 || error instanceof InvalidCredentialsRequest
@@ -102,11 +111,16 @@ function paramsFor (
   if (rank === Rank.absent) return { realm }
   if (error instanceof InvalidCredentialsRequest) return { realm, error: 'invalid_request' }
   if (error instanceof InsufficientScope) {
-    const scope = (error.scopes ?? place.scopes).filter(isScopeToken).join(' ')
-    return { realm, error: 'insufficient_scope', ...(scope === '' ? {} : { scope }) }
+    const scope = scopeOf(error.scopes ?? place.scopes)
+    return scope === '' ? { realm, error: 'insufficient_scope' } : { realm, error: 'insufficient_scope', scope }
   }
   // No error where no credentials came for this scheme   RFC 6750 §3.1
   return place.overridden || carriesCredentials(scheme, request) ? { realm, error: 'invalid_token' } : { realm }
+}
+
+// One scope, as most often, is taken as it stands.
+function scopeOf (scopes: readonly string[]): string {
+  return scopes.length === 1 && isScopeToken(scopes[0]!) ? scopes[0]! : scopes.filter(isScopeToken).join(' ')
 }
 
 function lineFor (scheme: string, { realm, error, scope }: ChallengeParams): string {

@@ -3,6 +3,7 @@
  * value makes both.
  */
 import type { FastifyInstance, FastifySchema } from 'fastify'
+import { kSchemes } from './challenges.js'
 import type { RouteShape, View } from './definition.js'
 import { viewOf } from './dependency.js'
 import { HandWrittenSecurity, HookTooEarly, InvalidRequirement } from './errors.js'
@@ -12,7 +13,6 @@ import type { SecurityRequirement } from './openapi.js'
 import { requiresScopes, securityOf } from './openapi.js'
 import { readRequirement } from './requirement.js'
 import type { RouteGuard, Runtime } from './runtime.js'
-import { kSchemes } from './runtime.js'
 import { definitionsBelow, schemesBelow } from './tree.js'
 import type { RouteRecord } from './watch.js'
 import { isPreflight, nameOf, securityRefusal, watchOf } from './watch.js'

@@ -19,9 +19,6 @@ import type { CacheKey, Plan } from './step.js'
 import { schemesBelow } from './tree.js'
 import type { Makers } from './written.js'
 
-/** Where a route's `config` says which schemes its requirement has. */
-export const kSchemes = Symbol.for('fastify-security.schemes')
-
 /** A hook of Fastify's, in its callback form: a request is guarded without one promise where nothing is asynchronous. */
 export type HookFunction = (request: FastifyRequest, reply: FastifyReply, done: Done) => void
 
@@ -277,7 +274,7 @@ export class RouteGuard {
       done()
       return
     }
-    this.runtime.challenges.putOnReply(failure, request, reply, schemesOf(request, this))
+    this.runtime.challenges.putOnReply(failure, request, reply, this.schemes)
     done(failure.error ?? new NotAuthenticated())
   }
 
@@ -295,11 +292,6 @@ export function securityValues (request: FastifyRequest): unknown {
     if (own >= 0) return resolvedIn(frame, frame.plan.roots[own]!) ?? NOBODY
   }
   return NOBODY
-}
-
-// A dependency that is a hook by itself may stand on a route that requires more.
-function schemesOf ({ routeOptions: { config } }: FastifyRequest, guard: RouteGuard): readonly SchemeDefinition[] {
-  return (config as { [kSchemes]?: readonly SchemeDefinition[] })[kSchemes] ?? guard.schemes
 }
 
 function replacementOf ({ definition }: View, replacement: unknown): Replacement {

@@ -16,6 +16,11 @@ export interface RequiredScopes {
    *
    * @param granted an array, a Set, a space-separated string, or nothing at all
    * @throws `FST_SECURITY_INSUFFICIENT_SCOPE` (403) with the challenge of RFC 6750 §3.1
+   * @example
+   * const reader = depends({ user: currentUser, required: securityScopes }, ({ user, required }) => {
+   *   required.assertGranted('me items')
+   *   return user
+   * })
    */
   assertGranted(granted: readonly string[] | ReadonlySet<string> | string | null | undefined): void
 }
@@ -30,12 +35,13 @@ export function union (outer: readonly string[], inner: readonly string[]): read
 /** What `securityScopes` resolves to. */
 export function requiredScopes (scopes: readonly string[]): RequiredScopes {
   const scopeStr = scopes.join(' ')
+  const message = `Insufficient scope, required: ${scopeStr}`
   return Object.freeze({
     scopes: Object.freeze([...scopes]),
     scopeStr,
     assertGranted (granted: unknown) {
       if (!areGranted(scopes, granted)) {
-        throw new InsufficientScope(`Insufficient scope, required: ${scopeStr}`, { scopes })
+        throw new InsufficientScope(message, { scopes })
       }
     }
   })

@@ -108,7 +108,7 @@ ${this.#lines.map((line) => `      ${line}`).join('\n')}
       const filled = [slot, ...slots].map((slot) => `values[${slot}] = `).join('')
       this.#lines.push(`if (x === undefined || x === null || x === '') { ${filled}s${index}.absent; break one${alternatives.slot}_${alternative} }`)
     }
-    this.#lines.push('if (!isOrdinaryCredential(x)) break odd')
+    this.#lines.push("if ((typeof x !== 'string' || x === '') && !isOrdinaryCredential(x)) break odd")
     this.#fill(slot, 'x')
   }
 

@@ -499,6 +499,20 @@ t.test('in the middle of a request', async (t) => {
     t.strictSame((await app.inject('/')).json(), { user: 'instead', above: 'needed' })
     t.strictSame(calls, ['needed', 'instead', 'above'])
   })
+
+  t.test('one that is taken back between two guards leaves no handler without a value that it declared', async (t) => {
+    const calls: string[] = []
+    const app = await secured(t)
+    const session = noting(calls, 'session')
+    const user = noting(calls, 'user', { session })
+    const undo = app.security.override(user, 'somebody')
+    app.addHook('onRequest', user)
+    app.addHook('onRequest', async () => { undo() })
+    app.get('/', { security: { user, session } }, async () => calls.push('handler'))
+    const reply = await app.inject('/')
+    t.match([reply.statusCode, reply.json()], [500, { code: 'FST_SECURITY_RESOLVER_FAILED', message: 'A need was not resolved' }])
+    t.strictSame(calls, [])
+  })
 })
 
 t.test('a replacement that needs the original', async (t) => {
