@@ -1,0 +1,114 @@
+/** Random declarations as the dependencies and routes that they describe. */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Dependency, RequiredScopes, SecurityOption } from '../../src/index.js'
+import {
+  anyOf, depends, InsufficientScope, NotAuthenticated, optional, securityScopes, Unauthorized
+} from '../../src/index.js'
+import type { Account, Def, Ref, Route, Tree } from './naive.js'
+import { judge, targetOf } from './naive.js'
+import { KNOWN } from './reading.js'
+
+type Handler = (request: FastifyRequest & { readonly security: unknown }, reply: FastifyReply) => unknown
+
+/** What a tree's resolvers and handlers are told of. */
+export interface Witness {
+  accounts: ReadonlyMap<string, Account>
+  /** called before a resolver does anything, with what it is resolved for */
+  called(call: string): void
+  handler: Handler
+}
+
+/**
+ * Declares the routes of a tree, as `/0`, `/1` and so on.
+ *
+ * @returns which of them were refused at start-up, for having too many alternatives
+ */
+export function declare (app: FastifyInstance, tree: Tree, witness: Witness): Set<number> {
+  const dependencies = KNOWN.map((known) => known.make())
+  const use = (ref: Ref, definitions: number): Dependency => {
+    const dependency = dependencies[targetOf(ref, definitions)]!
+    const scoped = ref.scopes.length === 0 ? dependency : dependency.scoped(...ref.scopes)
+    return ref.uncached ? scoped.uncached() : scoped
+  }
+  const passesOn: boolean[] = []
+  tree.defs.forEach((def, index) => {
+    const below = (def.kind === 'resolver' ? def.needs : [def.of].flat()).map((ref) => passesOn[targetOf(ref, index) - KNOWN.length] ?? false)
+    passesOn.push(below.includes(true) || (def.kind === 'resolver' && def.takesScopes))
+    // What takes no scopes itself, and has something below that does, is resolved for each set of them and cannot tell which.
+    const isCounted = !below.includes(true) || (def.kind === 'resolver' && def.takesScopes)
+    dependencies.push(dependencyOf(def, index, (ref) => use(ref, index), isCounted ? witness : { ...witness, called () {} }))
+  })
+  const all = (refs: Ref[]): Record<string, Dependency> => named(refs.map((ref) => use(ref, tree.defs.length)))
+  const refused = new Set<number>()
+  tree.routes.forEach((route, index) => {
+    try {
+      declareRoute(app, route, `/${index}`, all, witness.handler)
+    } catch (error) {
+      if ((error as { code?: string }).code !== 'FST_SECURITY_TOO_MANY_ALTERNATIVES') throw error
+      refused.add(index)
+    }
+  })
+  return refused
+}
+
+function declareRoute (
+  app: FastifyInstance, { around, own }: Route, url: string, all: (refs: Ref[]) => Record<string, Dependency>, handler: Handler
+): void {
+  const security = own === null ? undefined : own === false ? false : optionOf(own.alternatives.map(all), own.orNobody)
+  // Throws here where the whole is too much, and not when the contexts are loaded.
+  const declareIn = (context: FastifyInstance, levels: Ref[][]): void => {
+    const [level, ...below] = levels
+    if (level === undefined) {
+      context.route({ method: 'GET', url, ...(security === undefined ? {} : { security }), handler } as unknown as Parameters<typeof app.route>[0])
+      return
+    }
+    context.register(async (child) => {
+      try {
+        child.security.require(all(level))
+        declareIn(child, below)
+      } catch (error) {
+        if ((error as { code?: string }).code !== 'FST_SECURITY_TOO_MANY_ALTERNATIVES') throw error
+        child.get(url, { security: false }, tooMany)
+      }
+    })
+  }
+  declareIn(app, around)
+}
+
+/** What a route that was refused answers in its place. */
+export const TOO_MANY = 418
+
+async function tooMany (_request: FastifyRequest, reply: FastifyReply): Promise<string> {
+  reply.code(TOO_MANY)
+  return 'too many alternatives'
+}
+
+function optionOf (alternatives: Array<Record<string, Dependency>>, orNobody: boolean): SecurityOption {
+  if (orNobody) return [{}, ...alternatives]
+  return alternatives.length === 1 ? alternatives[0]! : alternatives
+}
+
+function named<T> (values: readonly T[]): Record<string, T> {
+  return Object.fromEntries(values.map((value, index) => [`n${index}`, value]))
+}
+
+function dependencyOf (def: Def, index: number, use: (ref: Ref) => Dependency, witness: Witness): Dependency {
+  if (def.kind === 'anyOf') return anyOf(...def.of.map(use) as [Dependency, ...Dependency[]])
+  if (def.kind === 'optional') return optional(use(def.of))
+  const needs = { ...named(def.needs.map(use)), ...(def.takesScopes ? { required: securityScopes } : {}) }
+  const resolve = (given: Record<string, unknown>): any => {
+    const { required, ...values } = given as { required?: RequiredScopes }
+    witness.called(`${index} for ${required === undefined ? 'any' : [...required.scopes].sort().join(' ')}`)
+    const account = judge(values, witness.accounts)
+    if (def.checks && account === 'unknown') throw new Unauthorized('Unknown credentials')
+    if (def.insists && account === 'nobody') throw new NotAuthenticated()
+    if (def.checks && typeof account === 'object' && account.isBarred) throw new InsufficientScope()
+    if (def.checks) required?.assertGranted(typeof account === 'object' ? account.scopes : null)
+    return { d: index, of: values }
+  }
+  const later = async (values: Record<string, unknown>): Promise<any> => {
+    await null
+    return resolve(values)
+  }
+  return depends(needs, def.isAsync ? later : resolve, { hook: def.late ? 'preHandler' : 'onRequest' })
+}

@@ -1,0 +1,104 @@
+/** What the parts of the fuzzer share: how one is run, watched, and how it fails. */
+import fc from 'fast-check'
+
+/** A part of the fuzzer. */
+export interface Part {
+  /** how many of its inputs stand against one million of parser inputs */
+  readonly share: number
+  /** Tries a number of inputs, and throws a {@link Violation} for the first that goes wrong. */
+  run(count: number, seed: number): Promise<Tally>
+}
+
+/** What was tried: numbers by name. */
+export type Tally = Record<string, number>
+
+/** A promise of the package that did not hold, told so that it can be repeated. */
+export class Violation extends Error {
+  override readonly name = 'Violation'
+}
+
+/** Checks one property, and tells of the smallest input that breaks it. */
+export async function check (
+  name: string, property: fc.IProperty<any> | fc.IAsyncProperty<any>, numRuns: number, seed: number
+): Promise<void> {
+  const details = await fc.check(impatient(property as fc.IAsyncProperty<unknown>), { seed, numRuns })
+  if (!details.failed) return
+  const { counterexample, errorInstance, counterexamplePath, numRuns: tried, numShrinks } = details
+  throw new Violation([
+    `${name}: ${errorInstance instanceof Error ? errorInstance.message : String(errorInstance)}`,
+    `smallest input, made ${numShrinks} times smaller: ${fc.stringify(counterexample)}`,
+    `fast-check: seed ${seed}, run ${tried} of ${numRuns}, path ${counterexamplePath ?? ''}`,
+    errorInstance instanceof Error && !(errorInstance instanceof Violation) ? errorInstance.stack ?? '' : ''
+  ].join('\n  ').trimEnd())
+}
+
+// Making an input smaller takes its time: after so many milliseconds, what there is has to do.
+const PATIENCE = 45_000
+
+// The same property, to which everything is right some time after the first failure.
+function impatient (property: fc.IAsyncProperty<unknown>): fc.IAsyncProperty<unknown> {
+  let end = Infinity
+  const note = <T>(failure: T | null): T | null => {
+    if (failure !== null) end = Math.min(end, performance.now() + PATIENCE)
+    return failure
+  }
+  return {
+    isAsync: () => property.isAsync(),
+    generate: (random, runId) => property.generate(random, runId),
+    shrink: (value) => property.shrink(value),
+    runBeforeEach: () => property.runBeforeEach(),
+    runAfterEach: () => property.runAfterEach(),
+    run (value: unknown): any {
+      if (performance.now() > end) return null
+      const outcome: any = property.run(value)
+      return property.isAsync() ? outcome.then(note) : note(outcome)
+    }
+  } as fc.IAsyncProperty<unknown>
+}
+
+/** Another seed for each step of a run, the same ones for the same seed. */
+export function seedOf (seed: number, step: number): number {
+  return (Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b) + Math.imul(step + 1, 0xc2b2ae35)) | 0
+}
+
+/** Notes everything that a process is told of and that nobody waits for. */
+export interface Bystander {
+  /** the first thing that went wrong */
+  readonly trouble: string | null
+  /** Looks whether more is open, or listened to, than when it began. */
+  judge(): string | null
+  stop(): void
+}
+
+const EVENTS = ['unhandledRejection', 'uncaughtException', 'warning', 'rejectionHandled', 'multipleResolves', 'beforeExit', 'exit', 'SIGTERM', 'SIGINT'] as const
+
+/** Watches the process from here on. */
+export function bystander (): Bystander {
+  let trouble: string | null = null
+  const note = (kind: string) => (what: unknown): void => {
+    trouble ??= `${kind}: ${what instanceof Error ? what.stack ?? what.message : String(what)}`
+  }
+  const noted = (['unhandledRejection', 'uncaughtException', 'warning'] as const).map((event) => [event, note(event)] as const)
+  for (const [event, listener] of noted) process.on(event, listener)
+  const before = census()
+  return {
+    get trouble () { return trouble },
+    judge () {
+      const grown = Object.entries(census()).filter(([what, count]) => count > (before[what] ?? 0))
+      return grown.length === 0 ? null : `more is left than was there: ${grown.map(([what, count]) => `${what} ${before[what] ?? 0} → ${count}`).join(', ')}`
+    },
+    stop () { for (const [event, listener] of noted) process.removeListener(event, listener) }
+  }
+}
+
+function census (): Record<string, number> {
+  const counts: Record<string, number> = {}
+  for (const resource of process.getActiveResourcesInfo()) counts[resource] = (counts[resource] ?? 0) + 1
+  for (const event of EVENTS) counts[`listeners of ${event}`] = process.listenerCount(event)
+  return counts
+}
+
+/** One turn of the event loop. */
+export async function turn (): Promise<void> {
+  await new Promise<void>((resolve) => { setImmediate(resolve) })
+}

@@ -1,0 +1,164 @@
+/**
+ * Runs the tests for Stryker, in the process that Stryker starts: a mutant costs what the tests that reach it cost, and
+ * no start of a process.
+ *
+ * @see https://stryker-mutator.io/docs/stryker-js/plugins/
+ */
+import { existsSync } from 'node:fs'
+import { readFile, writeFile } from 'node:fs/promises'
+import { register } from 'node:module'
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+
+const SCHEMES = ['authorization', 'schemes/http', 'schemes/http-basic', 'schemes/api-key', 'schemes/oauth2', 'schemes/open-id-connect', 'schemes/scheme']
+
+// Which tests are to notice what is changed where, the quick ones first. They start no process, and say the same whenever they are
+// run. A mutant that others would notice, and these do not, counts as a survivor.
+const TESTS = [
+  [/authorization|query-name|schemes\/|scheme\.ts/, ['mutants', ...SCHEMES]],
+  [/openapi|requirement|scopes|tree|thenable/, ['mutants', 'scopes', 'any-of', 'require']],
+  [/challenges|failure/, ['mutants', 'any-of', 'override', 'errors']],
+  [/./, ['mutants', 'any-of', 'cache', 'dependency', 'phases', 'override', 'require', 'written']]
+].map(([sources, tests]) => [sources, tests.map((name) => `test/${name}.test.ts`)])
+
+function testsFor (source) {
+  return TESTS.find(([sources]) => sources.test(source))[1]
+}
+
+// Not asked: what wants a process in which the package is not loaded yet, what measures time, and what goes through very much.
+const LEFT_OUT = [
+  'in an app that is older than the module',
+  "6: with onUndeclaredRoute: 'error'",
+  'a megabyte of anything is read in one pass',
+  'parsers go over a long request in one pass',
+  'every user-pass that the grammar allows comes out as it was sent',
+  'no bytes are a way in, and none are a 5xx',
+  'requests that run at one time',
+  'nothing that a client sent is sent back'
+]
+
+// A test that takes longer waits for what never comes.
+const LONGEST = 8_000
+
+// How long each test took, for the quick ones to be asked first. In the copy of the project that Stryker works on.
+const TIMES = 'times.json'
+
+// By Stryker's names for them.
+const PASSED = 0
+const FAILED = 1
+
+class Runner {
+  // By file.
+  #tests = new Map()
+  #tap
+  #stryker = globalThis.__stryker__ ??= {}
+  // What nobody waits for, and fails, is told here.
+  #stray = () => {}
+
+  // A mutant that is met while modules are loaded wants a process of its own.
+  capabilities () {
+    return { reloadEnvironment: false }
+  }
+
+  async init () {
+    for (const event of ['uncaughtException', 'unhandledRejection']) process.on(event, (reason) => { this.#stray(reason) })
+    // Stryker talks to this process in text. What tap and tsx tell a parent is not for Stryker.
+    const send = process.send.bind(process)
+    process.send = (message, ...rest) => typeof message !== 'string' || send(message, ...rest)
+    const typescript = await import('tsx/esm/api')
+    typescript.register()
+    register('./resolve.js', import.meta.url)
+    // The process is to outlive every test: tap's own limit is for one file.
+    process.env.TAP_TIMEOUT = '0'
+    this.#tap = await import('./tap.js')
+  }
+
+  async dryRun ({ files }) {
+    const stryker = this.#stryker
+    const tests = []
+    for (const file of new Set(files.flatMap(testsFor))) {
+      stryker.currentTestId = undefined
+      for (const test of await this.#testsOf(file)) {
+        stryker.currentTestId = test.id
+        const begin = performance.now()
+        const problem = await this.#run(test, LONGEST)
+        tests.push({
+          id: test.id,
+          name: test.id,
+          fileName: resolve(file),
+          timeSpentMs: performance.now() - begin,
+          ...(problem === null ? { status: PASSED } : { status: FAILED, failureMessage: problem.message })
+        })
+      }
+    }
+    stryker.currentTestId = undefined
+    await writeFile(TIMES, JSON.stringify(Object.fromEntries(tests.map(({ id, timeSpentMs }) => [id, timeSpentMs]))))
+    return { status: 'complete', tests, mutantCoverage: coverageOf(stryker) }
+  }
+
+  async mutantRun ({ activeMutant, testFilter, hitLimit, mutantActivation, timeout }) {
+    const stryker = this.#stryker
+    Object.assign(stryker, { hitCount: hitLimit === undefined ? undefined : 0, hitLimit })
+    stryker.activeMutant = mutantActivation === 'static' ? activeMutant.id : undefined
+    let count = 0
+    for (const file of testsFor(activeMutant.fileName)) {
+      if (testFilter?.every((id) => !id.startsWith(`${file}: `))) continue
+      let tests
+      try {
+        // What a static mutant spoils, the first files tell: the others need not be loaded.
+        tests = await this.#testsOf(file)
+      } catch (error) {
+        return killed([], error, 0)
+      }
+      for (const test of tests) {
+        if (testFilter !== undefined && !testFilter.includes(test.id)) continue
+        count++
+        stryker.activeMutant = activeMutant.id
+        const problem = await this.#run(test, Math.min(timeout, LONGEST))
+        if (stryker.hitCount > hitLimit) return { status: 'timeout', reason: 'It went round and round' }
+        if (problem instanceof this.#tap.TimedOut) return { status: 'timeout', reason: test.id }
+        if (problem !== null) return killed([test.id], problem, count)
+      }
+      if (mutantActivation !== 'static') stryker.activeMutant = undefined
+    }
+    return { status: 'survived', nrOfTests: count }
+  }
+
+  async #testsOf (file) {
+    let tests = this.#tests.get(file)
+    if (tests === undefined) {
+      await import(pathToFileURL(file).href)
+      const times = new Map()
+      tests = this.#tap.collected.splice(0).map((test) => {
+        const name = `${file}: ${test.name}`
+        times.set(name, (times.get(name) ?? 0) + 1)
+        return { ...test, id: times.get(name) === 1 ? name : `${name} (${times.get(name)})` }
+      }).filter(({ id }) => !LEFT_OUT.some((name) => id.endsWith(name)))
+      if (existsSync(TIMES)) {
+        const times = JSON.parse(await readFile(TIMES, 'utf8'))
+        tests.sort((one, other) => times[one.id] - times[other.id])
+      }
+      this.#tests.set(file, tests)
+    }
+    return tests
+  }
+
+  async #run (test, milliseconds) {
+    const stray = new Promise((resolve) => { this.#stray = (reason) => { resolve(new Error(`Stray: ${reason?.message}`)) } })
+    return await Promise.race([this.#tap.run(test, milliseconds), stray])
+  }
+}
+
+// What is met both while modules are loaded and by tests is judged by those tests: no mutant of it takes a new process.
+function coverageOf ({ mutantCoverage }) {
+  if (mutantCoverage === undefined) return undefined
+  const { perTest } = mutantCoverage
+  const met = new Set(Object.values(perTest).flatMap((hits) => Object.keys(hits)))
+  return { perTest, static: Object.fromEntries(Object.entries(mutantCoverage.static).filter(([id]) => !met.has(id))) }
+}
+
+function killed (killedBy, { message }, nrOfTests) {
+  return { status: 'killed', killedBy, failureMessage: String(message), nrOfTests }
+}
+
+export const strykerPlugins = [{ kind: 'TestRunner', name: 'in-process', injectableClass: Runner }]
