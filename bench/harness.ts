@@ -1,100 +1,113 @@
 /** Runs functions against each other in one process: in short blocks, in random order, so that noise hits all alike. */
-import type { FastifyInstance } from 'fastify'
-import { cpus } from 'node:os'
+import { getHeapStatistics } from 'node:v8'
 
-/** Something to time: runs itself a number of times. */
+/** Something to measure: runs itself a number of times. */
 export interface Contender {
   readonly name: string
+  /** the name of the one that does the same by hand */
+  readonly yardstick?: string | undefined
+  /** asks once, and throws where the answer is not the expected one */
+  verify?(): Promise<void>
   run(times: number): Promise<void> | void
 }
 
-/** Nanoseconds a run, over all blocks. */
-export interface Timing {
+/** How much to run. */
+export interface Effort {
+  readonly blocks: number
+  readonly times: number
+}
+
+/** What each block took, by run: in the order of the rounds. */
+export interface Samples {
   readonly name: string
-  readonly median: number
+  readonly yardstick: string | undefined
+  readonly nanoseconds: readonly number[]
+  readonly bytes: readonly number[]
+}
+
+/** A median with its quartiles. */
+export interface Quartiles {
   readonly lower: number
+  readonly median: number
   readonly upper: number
 }
 
-/** Times contenders in blocks of some milliseconds each. */
-export async function race (contenders: readonly Contender[], blocks: number, timesInBlock: number): Promise<Timing[]> {
-  for (const contender of contenders) await contender.run(timesInBlock * 5)
-  const samples = new Map(contenders.map(({ name }) => [name, [] as number[]]))
+// Shorter than what another process is given in between: most blocks are then run through.
+const BLOCK = 400_000
+
+/** Runs contenders in blocks of less than half a millisecond, after they have been checked and warmed up. */
+export async function race (contenders: readonly Contender[], { blocks, times }: Effort): Promise<Samples[]> {
+  for (const contender of contenders) await contender.verify?.()
+  const rounds = new Map(contenders.map((contender) => [contender, { times, nanoseconds: [] as number[], bytes: [] as number[] }]))
+  // All in turn, so that none is compiled for what it alone would see.
+  for (let warm = 0; warm < 10; warm++) {
+    for (const contender of shuffled(contenders)) await measured(contender, times, rounds.get(contender)!)
+  }
+  for (const round of rounds.values()) {
+    round.times = Math.max(5, Math.min(times, Math.round(BLOCK / Math.min(...round.nanoseconds))))
+    round.nanoseconds.length = round.bytes.length = 0
+  }
   for (let block = 0; block < blocks; block++) {
     for (const contender of shuffled(contenders)) {
-      const start = process.hrtime.bigint()
-      await contender.run(timesInBlock)
-      samples.get(contender.name)!.push(Number(process.hrtime.bigint() - start) / timesInBlock)
+      const round = rounds.get(contender)!
+      await measured(contender, round.times, round)
     }
   }
-  return contenders.map(({ name }) => {
-    const sorted = samples.get(name)!.sort((one, other) => one - other)
-    return { name, median: quantile(sorted, 0.5), lower: quantile(sorted, 0.25), upper: quantile(sorted, 0.75) }
-  })
+  return [...rounds].map(([{ name, yardstick }, { nanoseconds, bytes }]) => ({ name, yardstick, nanoseconds, bytes }))
 }
 
-/** One route of an app, asked through Fastify's router with stand-ins for request and reply: no socket, no parser. */
-export function asked (name: string, app: FastifyInstance, url: string, headers: Readonly<Record<string, string>>, status: number): Contender {
-  const rawHeaders = ['host', 'localhost', ...Object.entries(headers).flat()]
-  const ask = (): Promise<void> | void => {
-    let wake: (() => void) | null = null
-    let isDone = false
-    const response = {
-      statusCode: 200,
-      headersSent: false,
-      writableEnded: false,
-      destroyed: false,
-      setHeader () {},
-      getHeader () {},
-      removeHeader () {},
-      hasHeader () { return false },
-      on () {},
-      once () {},
-      removeListener () {},
-      writeHead (code: number) { this.statusCode = code },
-      end () {
-        if (this.statusCode !== status) throw new Error(`${name}: ${this.statusCode} instead of ${status}`)
-        this.writableEnded = true
-        isDone = true
-        wake?.()
-      }
-    }
-    app.routing({
-      method: 'GET', url, headers: { host: 'localhost', ...headers }, rawHeaders, httpVersionMajor: 1, aborted: false, socket: { destroyed: false }, on () {}
-    } as never, response as never)
-    return isDone ? undefined : new Promise((resolve) => { wake = resolve })
+async function measured (contender: Contender, times: number, { nanoseconds, bytes }: { nanoseconds: number[], bytes: number[] }): Promise<void> {
+  const heap = getHeapStatistics().used_heap_size
+  const start = process.hrtime.bigint()
+  const running = contender.run(times)
+  if (running !== undefined) await running
+  const took = Number(process.hrtime.bigint() - start)
+  nanoseconds.push(took / times)
+  // Wrong where the garbage was collected in between: such blocks are few, and the median passes them over.
+  bytes.push((getHeapStatistics().used_heap_size - heap) / times)
+}
+
+/** The difference of two, block by block: what hits both is taken out. */
+export function differences (of: readonly number[], base: readonly number[]): number[] {
+  return of.map((value, round) => value - base[round]!)
+}
+
+export function quartiles (values: readonly number[]): Quartiles {
+  const sorted = [...values].sort((one, other) => one - other)
+  return { lower: quantile(sorted, 0.25), median: quantile(sorted, 0.5), upper: quantile(sorted, 0.75) }
+}
+
+export function median (values: readonly number[]): number {
+  return quartiles(values).median
+}
+
+/** The ratio of two medians, with the quartiles of what it is when rounds are drawn at random again and again. */
+export function ratio (of: readonly number[], by: readonly number[]): Quartiles {
+  const drawn: number[] = []
+  for (let draw = 0; draw < 200; draw++) {
+    const rounds = of.map(() => Math.floor(Math.random() * of.length))
+    drawn.push(median(rounds.map((round) => of[round]!)) / median(rounds.map((round) => by[round]!)))
   }
-  return {
-    name,
-    async run (times) {
-      for (let i = 0; i < times; i++) {
-        const waiting = ask()
-        if (waiting !== undefined) await waiting
-      }
-    }
-  }
+  const { lower, upper } = quartiles(drawn)
+  return { lower, median: median(of) / median(by), upper }
 }
 
-/** A table of timings, with what each adds to a base, against what the hand-written one adds. */
-export function table (title: string, timings: readonly Timing[], base: string, yardstick: string): string {
-  const of = (name: string): number => timings.find((timing) => timing.name === name)!.median
-  const own = of(yardstick) - of(base)
-  const rows = timings.map(({ name, median, lower, upper }) => {
-    const added = median - of(base)
-    return `| ${name} | ${median.toFixed(0)} | ${lower.toFixed(0)}–${upper.toFixed(0)} | ${added.toFixed(0)} | ${name === base ? '' : (added / own).toFixed(2)} |`
-  })
-  return [`### ${title}`, '', '| | median, ns | quartiles | added, ns | × hand-written |', '|---|--:|--:|--:|--:|', ...rows, ''].join('\n')
+/** A line through points by least squares, and the share of the variance that it explains. */
+export function line (points: ReadonlyArray<readonly [number, number]>): { slope: number, intercept: number, r2: number } {
+  const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length
+  const x = mean(points.map(([x]) => x))
+  const y = mean(points.map(([, y]) => y))
+  const sum = (of: (point: readonly [number, number]) => number): number => points.reduce((sum, point) => sum + of(point), 0)
+  const slope = sum((point) => (point[0] - x) * (point[1] - y)) / sum((point) => (point[0] - x) ** 2)
+  const intercept = y - slope * x
+  const left = sum((point) => (point[1] - intercept - slope * point[0]) ** 2)
+  return { slope, intercept, r2: 1 - left / sum((point) => (point[1] - y) ** 2) }
 }
 
-/** What the figures were made on. */
-export function machine (): string {
-  return `${cpus()[0]?.model ?? 'unknown processor'}, ${cpus().length} cores; Node.js ${process.version}`
+export function shuffled<T> (items: readonly T[]): T[] {
+  return items.map((item) => [Math.random(), item] as const).sort(([one], [other]) => one - other).map(([, item]) => item)
 }
 
 function quantile (sorted: readonly number[], q: number): number {
   return sorted[Math.floor((sorted.length - 1) * q)]!
-}
-
-function shuffled<T> (items: readonly T[]): T[] {
-  return items.map((item) => [Math.random(), item] as const).sort(([one], [other]) => one - other).map(([, item]) => item)
 }

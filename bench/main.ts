@@ -1,112 +1,152 @@
 /**
- * What a guard costs, against a hook that does the same check by hand, in the same style. Ratios within one run count;
- * single times do not, on a machine that others use too.
+ * What security costs: in relation to hooks by hand and to other packages. Ratios within one run count; single times do
+ * not, on a machine that others use too.
+ *
+ * npm run bench -- [--only guard,denials,peers,growth,startup,http] [--short] [--json file] [--markdown file] [--write-docs]
+ *                  [--http-seconds n] [--http-rounds n]
+ * npm run bench -- --check       compares with bench/ratios.json; --update writes it
  */
-import type { FastifyInstance, FastifyRequest } from 'fastify'
-import Fastify from 'fastify'
-import fastifySecurity, { anyOf, apiKeyHeader, apiKeyQuery, depends, httpBearer, oauth2PasswordBearer, optional, securityScopes, Unauthorized } from 'fastify-security'
-import { asked, machine, race, table } from './harness.js'
+import { fork } from 'node:child_process'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import type { Settings, Table } from './report.js'
+import { aims, machine, markdown, text } from './report.js'
+import { compile, remove } from './subject.js'
 
-const BLOCKS = Number(process.env['BLOCKS'] ?? 200)
-const TIMES = Number(process.env['TIMES'] ?? 400)
-
-interface Session { readonly user: { readonly name: string }, readonly scopes: readonly string[] }
-
-const sessions = new Map<string, Session>([['abc', { user: { name: 'johndoe' }, scopes: ['me', 'items'] }], ['def', { user: { name: 'alice' }, scopes: [] }]])
-
-const BEARER = /^Bearer +([A-Za-z0-9\-._~+/]+=*)$/i
-
-// The check that a careful programmer writes by hand: two header lines, the grammar, the look-up, the scope, the challenge.
-function byHand (request: FastifyRequest, reply: { code(status: number): unknown, header(name: string, value: string): unknown }): Session | Error {
-  const { rawHeaders } = request.raw
-  let lines = 0
-  for (let i = 0; i < rawHeaders.length; i += 2) if (rawHeaders[i]!.toLowerCase() === 'authorization') lines++
-  const token = lines > 1 ? undefined : BEARER.exec(request.headers.authorization ?? '')?.[1]
-  const session = token === undefined ? undefined : sessions.get(token)
-  if (session === undefined) return denied(reply, 401, token === undefined ? 'Bearer realm="api"' : 'Bearer realm="api", error="invalid_token"')
-  if (!session.scopes.includes('me')) return denied(reply, 403, 'Bearer realm="api", error="insufficient_scope", scope="me"')
-  return session
+/** The parts, with the jobs that each consists of. */
+const PARTS: Readonly<Record<string, readonly string[]>> = {
+  guard: ['all'],
+  denials: ['all'],
+  peers: ['bearer', 'basic', 'jwt', 'either'],
+  growth: ['all'],
+  startup: ['all'],
+  http: ['all']
 }
 
-function denied (reply: { code(status: number): unknown, header(name: string, value: string): unknown }, status: number, challenge: string): Error {
-  reply.code(status)
-  reply.header('www-authenticate', challenge)
-  reply.header('cache-control', 'no-store')
-  return Object.assign(new Error(status === 401 ? 'Not authenticated' : 'Insufficient scope'), { statusCode: status })
-}
+const RATIOS = new URL('ratios.json', import.meta.url)
+const DOCS = new URL('../docs/performance.md', import.meta.url)
 
-async function app (build: (app: FastifyInstance) => void): Promise<FastifyInstance> {
-  const app = Fastify()
-  await app.register(fastifySecurity, { swagger: false })
-  build(app)
-  await app.ready()
-  return app
-}
-
-const oauth2 = oauth2PasswordBearer({ tokenUrl: 'token' })
-const find = (token: string): Session => {
-  const session = sessions.get(token)
-  if (session === undefined) throw new Unauthorized('Unknown token')
-  return session
-}
-const session = depends({ token: oauth2 }, ({ token }) => find(token))
-const user = depends({ session, required: securityScopes }, ({ session, required }) => {
-  required.assertGranted(session.scopes)
-  return session
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string' },
+    short: { type: 'boolean', default: false },
+    json: { type: 'string' },
+    markdown: { type: 'string' },
+    'write-docs': { type: 'boolean', default: false },
+    'http-seconds': { type: 'string' },
+    'http-rounds': { type: 'string' },
+    check: { type: 'boolean', default: false },
+    update: { type: 'boolean', default: false }
+  }
 })
-const asyncSession = depends({ token: oauth2 }, async ({ token }) => find(token))
-const asyncUser = depends({ session: asyncSession, required: securityScopes }, ({ session, required }) => {
-  required.assertGranted(session.scopes)
-  return session
-})
-const tenant = depends({ session }, ({ session }) => session.user.name)
-const three = { user: user.scoped('me'), tenant, session }
-const last = anyOf(apiKeyHeader({ name: 'x-key' }), apiKeyQuery({ name: 'key' }), user.scoped('me'))
 
-const instance = await app((app) => {
-  const handler = async (): Promise<string> => 'ok'
-  app.get('/open', handler)
-  app.get('/hand', {
-    onRequest (request, reply, done) {
-      const session = byHand(request, reply)
-      done(session instanceof Error ? session : undefined)
-    }
-  }, handler)
-  app.get('/hand-async', {
-    async onRequest (request, reply) {
-      const session = await Promise.resolve(byHand(request, reply))
-      if (session instanceof Error) throw session
-    }
-  }, handler)
-  app.get('/scheme', { security: { token: httpBearer() } }, handler)
-  app.get('/user', { security: { user: user.scoped('me') } }, handler)
-  app.get('/user-async', { security: { user: asyncUser.scoped('me') } }, handler)
-  app.get('/three', { security: three }, handler)
-  app.get('/any', { security: { last } }, handler)
-  app.get('/optional', { security: { user: optional(user.scoped('me')) } }, handler)
-  app.register(async (around) => {
-    around.security.require({ user: user.scoped('me') })
-    around.get('/around', { security: { session } }, handler)
+type Ratios = Record<string, Record<string, number>>
+
+const isShort = values.short || values.check || values.update
+const settings: Settings = {
+  blocks: Number(process.env['BLOCKS'] ?? (isShort ? 150 : 500)),
+  times: Number(process.env['TIMES'] ?? 400),
+  isShort,
+  httpSeconds: Number(values['http-seconds'] ?? (isShort ? 1 : 3)),
+  httpRounds: Number(values['http-rounds'] ?? (isShort ? 2 : 9))
+}
+
+const directory = await compile()
+try {
+  if (values.check || values.update) await check()
+  else await measure()
+} finally {
+  await remove(directory)
+}
+
+async function measure (): Promise<void> {
+  const wanted = values.only?.split(',') ?? Object.keys(PARTS)
+  const unknown = wanted.filter((part) => PARTS[part] === undefined)
+  if (unknown.length > 0) throw new Error(`There is no part ${unknown.join(', ')}: ${Object.keys(PARTS).join(', ')}`)
+  print(machine())
+  print(`${settings.blocks} blocks of ${settings.times} requests\n`)
+  const results: Record<string, readonly Table[]> = {}
+  for (const part of wanted) {
+    results[part] = await tablesOf(part)
+    for (const table of results[part]) print(text(table))
+  }
+  print(text(aims(results)))
+  if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify({ machine: machine(), settings, results }, null, 2)}\n`)
+  if (values.markdown !== undefined) {
+    await writeFile(values.markdown, [machine(), '', ...[aims(results), ...Object.values(results).flat()].map(markdown)].join('\n'))
+  }
+  if (values['write-docs']) await writeDocs(results)
+}
+
+async function tablesOf (part: string): Promise<readonly Table[]> {
+  const tables: Table[] = []
+  for (const job of PARTS[part]!) tables.push(...await inProcess(part, job))
+  return tables
+}
+
+function inProcess (part: string, job: string): Promise<readonly Table[]> {
+  return new Promise((resolve, reject) => {
+    let tables: readonly Table[] | null = null
+    const child = fork(join(directory, 'bench', 'job.js'), [part, job, JSON.stringify(settings)], {
+      // Room for some blocks before the garbage is collected.
+      execArgv: ['--expose-gc', '--max-semi-space-size=64']
+    })
+    child.on('message', (message) => { tables = message as readonly Table[] })
+    child.on('exit', (code) => {
+      if (tables !== null && code === 0) resolve(tables)
+      else reject(new Error(`${part} ended with ${code}`))
+    })
   })
-})
+}
 
-const good = { authorization: 'Bearer abc' }
-const ours = (name: string, url: string, headers: Record<string, string> = good, status = 200): ReturnType<typeof asked> =>
-  asked(name, instance, url, headers, status)
+// Between markers in the page: <!-- guard --> … <!-- /guard -->
+async function writeDocs (results: Readonly<Record<string, readonly Table[]>>): Promise<void> {
+  let page = await readFile(DOCS, 'utf8')
+  const written = { machine: `${machine()}\n`, aims: markdown(aims(results)), ...Object.fromEntries(Object.entries(results).map(([part, tables]) => [part, tables.map(markdown).join('\n')])) }
+  for (const [name, content] of Object.entries(written)) {
+    const [before, rest] = page.split(`<!-- ${name} -->\n`)
+    const after = rest?.split(`<!-- /${name} -->`)[1]
+    if (before === undefined || after === undefined) throw new Error(`docs/performance.md has no place for ${name}`)
+    page = `${before}<!-- ${name} -->\n${content}<!-- /${name} -->${after}`
+  }
+  await writeFile(DOCS, page)
+}
 
-const print = (text: string): void => { process.stdout.write(`${text}\n`) }
+// On a machine that others use too, only gross loss is worth a red build: twice what was committed, and that twice.
+async function check (): Promise<void> {
+  const found = await ratios()
+  if (values.update) {
+    await writeFile(RATIOS, `${JSON.stringify(found, null, 2)}\n`)
+    return
+  }
+  const committed = JSON.parse(await readFile(RATIOS, 'utf8')) as Ratios
+  let lost = losses(committed, found)
+  if (lost.length > 0) {
+    print('Once more, as it may have been noise.\n')
+    lost = losses(committed, await ratios()).filter((loss) => lost.some(({ name }) => name === loss.name))
+  }
+  for (const { name, was, is } of lost) print(`${name}: ${is.toFixed(2)} × by hand, and was ${was.toFixed(2)}`)
+  if (lost.length > 0) process.exitCode = 1
+  else print('No ratio is twice what bench/ratios.json says.')
+}
 
-print(`${machine()}, ${BLOCKS} blocks of ${TIMES}\n`)
-print(table('Passing, synchronous', await race([
-  ours('unguarded', '/open'), ours('by hand', '/hand'), ours('a scheme alone', '/scheme'), ours('scheme, session, scopes', '/user'),
-  ours('three that share a session', '/three'), ours('any of three, the last', '/any'), ours('optional, with credentials', '/optional'),
-  ours('optional, without', '/optional', {}), ours('required around it', '/around')
-], BLOCKS, TIMES), 'unguarded', 'by hand'))
-print(table('Passing, asynchronous', await race([
-  ours('unguarded', '/open'), ours('by hand', '/hand-async'), ours('scheme, session, scopes', '/user-async')
-], BLOCKS, TIMES), 'unguarded', 'by hand'))
-print(table('Denied', await race([
-  ours('unguarded', '/open'), ours('401 by hand', '/hand', {}, 401), ours('401', '/user', {}, 401),
-  ours('401, refused', '/user', { authorization: 'Bearer xyz' }, 401), ours('403', '/user', { authorization: 'Bearer def' }, 403)
-], BLOCKS, TIMES), 'unguarded', '401 by hand'))
-await instance.close()
+async function ratios (): Promise<Ratios> {
+  const found: Ratios = {}
+  for (const part of ['guard', 'denials']) {
+    for (const table of await tablesOf(part)) {
+      print(text(table))
+      found[table.title] = Object.fromEntries(Object.entries(table.figures).map(([name, ratio]) => [name, Number(ratio.toFixed(2))]))
+    }
+  }
+  return found
+}
+
+function losses (committed: Ratios, found: Ratios): Array<{ name: string, was: number, is: number }> {
+  return Object.entries(committed).flatMap(([title, rows]) => Object.entries(rows).map(([row, was]) =>
+    ({ name: `${title}: ${row}`, was, is: found[title]?.[row] ?? Infinity }))).filter(({ was, is }) => is > 2 * was)
+}
+
+function print (text: string): void {
+  process.stdout.write(`${text}\n`)
+}

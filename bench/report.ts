@@ -1,0 +1,112 @@
+/** What a part of the benchmark hands over, and how it is written down. */
+import { readFileSync } from 'node:fs'
+import { cpus } from 'node:os'
+import type { Samples } from './harness.js'
+import { differences, quartiles, ratio } from './harness.js'
+
+/** One table. */
+export interface Table {
+  readonly title: string
+  readonly columns: readonly string[]
+  readonly rows: ReadonlyArray<readonly string[]>
+  /** below the table */
+  readonly remark?: string
+  /** by row: what is judged of it. In a comparison, what it adds in relation to the same by hand */
+  readonly figures: Readonly<Record<string, number>>
+}
+
+/** What is measured, and how much of it. */
+export interface Settings {
+  readonly blocks: number
+  readonly times: number
+  readonly isShort: boolean
+  readonly httpSeconds: number
+  readonly httpRounds: number
+}
+
+/** A part of the benchmark, in a process of its own. */
+export interface Part {
+  /** @param name which of its tables, where it has several that are made one by one */
+  run(settings: Settings, name: string): Promise<readonly Table[]>
+}
+
+/** A table of what contenders add to a base, in time and memory, and in relation to the same by hand. */
+export function comparison (title: string, samples: readonly Samples[], base: string): Table {
+  const known = (name: string): Samples => samples.find((sample) => sample.name === name)!
+  const added = (name: string, what: 'nanoseconds' | 'bytes'): number[] => differences(known(name)[what], known(base)[what])
+  const figures: Record<string, number> = {}
+  const rows = samples.map(({ name, yardstick, nanoseconds }) => {
+    const whole = quartiles(nanoseconds).median.toFixed(0)
+    if (name === base) return [name, whole, '', '', '', '']
+    const time = quartiles(added(name, 'nanoseconds'))
+    const bytes = quartiles(added(name, 'bytes')).median
+    const cells = [name, whole, `${time.median.toFixed(0)} (${time.lower.toFixed(0)}–${time.upper.toFixed(0)})`]
+    if (yardstick === undefined) return [...cells, '', bytes.toFixed(0), '']
+    const times = ratio(added(name, 'nanoseconds'), added(yardstick, 'nanoseconds'))
+    const memory = bytes / quartiles(added(yardstick, 'bytes')).median
+    figures[name] = times.median
+    return [...cells, `**${times.median.toFixed(2)}** (${times.lower.toFixed(2)}–${times.upper.toFixed(2)})`, bytes.toFixed(0), memory.toFixed(2)]
+  })
+  return { title, columns: ['', 'ns', 'added ns (quartiles)', '× by hand (quartiles)', 'added bytes', '× by hand'], rows, figures }
+}
+
+/** What is aimed at, and what came out: as far as it was measured. */
+export function aims (results: Readonly<Record<string, readonly Table[]>>): Table {
+  const rows: string[][] = []
+  const add = (part: string, what: string, aim: string, wanted: (row: string) => boolean, judge: (values: number[]) => [boolean, string]): void => {
+    const values = (results[part] ?? []).flatMap(({ figures }) => Object.entries(figures)).filter(([row]) => wanted(row)).map(([, value]) => value)
+    if (values.length === 0) return
+    const [isMet, found] = judge(values)
+    rows.push([what, aim, found, isMet ? 'met' : '**missed**'])
+  }
+  const atMost = (most: number, unit: string, digits: number) => (values: number[]): [boolean, string] => {
+    const worst = Math.max(...values)
+    return [worst <= most, `${Math.min(...values).toFixed(digits)}–${worst.toFixed(digits)}${unit}`]
+  }
+  const all = (): boolean => true
+  add('guard', 'what a guard adds to a request that passes', 'at most 1.5 × by hand', all, atMost(1.5, ' ×', 2))
+  add('denials', 'what a denial adds', 'at most 1.5 × by hand', all, atMost(1.5, ' ×', 2))
+  const peers = (results['peers'] ?? []).map(({ title, figures: { 'fastify-security': ours = 0, ...others } }) =>
+    ({ title, isFaster: Math.min(...Object.values(others)) < ours }))
+  if (peers.length > 0) {
+    const faster = peers.filter(({ isFaster }) => isFaster).map(({ title }) => title)
+    rows.push(['another package that makes the same check', 'not faster', faster.length === 0 ? 'none' : `faster: ${faster.join('; ')}`, faster.length === 0 ? 'met' : '**missed**'])
+  }
+  add('http', 'requests a second over HTTP', 'at least 98 % of by hand', all, (values) =>
+    [Math.min(...values) >= 98, values.map((value) => `${value.toFixed(1)} %`).join(', ')])
+  add('growth', 'each more dependency that is resolved, synchronous', 'at most 60 ns', all, atMost(60, ' ns', 0))
+  add('startup', '10,000 guarded routes, more than by hand: time', 'at most 1 s', (row) => row === 'milliseconds', atMost(1000, ' ms', 0))
+  add('startup', '10,000 guarded routes, more than by hand: memory', 'at most 40 MB', (row) => row === 'megabytes', atMost(40, ' MB', 0))
+  return { title: 'Aims', columns: ['', 'aim', 'measured', ''], rows, figures: {} }
+}
+
+/** A table in Markdown. */
+export function markdown ({ title, columns, rows, remark }: Table): string {
+  const row = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
+  return [
+    `**${title}**`, '',
+    row(columns), row(columns.map((_, column) => column === 0 ? '---' : '--:')), ...rows.map(row), '',
+    ...remark === undefined ? [] : [remark, '']
+  ].join('\n')
+}
+
+/** The same for a terminal. */
+export function text ({ title, columns, rows, remark }: Table): string {
+  const all = [columns, ...rows].map((cells) => cells.map((cell) => cell.replaceAll('**', '')))
+  const widths = columns.map((_, column) => Math.max(...all.map((cells) => cells[column]!.length)))
+  const written = all.map((cells) => cells.map((cell, column) =>
+    column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)).join('  '))
+  return [title, '', ...written.map((line) => `  ${line}`), '', ...remark === undefined ? [] : [`  ${remark}`, '']].join('\n')
+}
+
+/** What the figures were made on, and with. */
+export function machine (): string {
+  const versions = ['fastify', '@fastify/auth', '@fastify/bearer-auth', '@fastify/basic-auth', '@fastify/jwt', 'fastify-openapi-glue', 'hono',
+    '@hono/node-server', '@nestjs/core', '@nestjs/platform-fastify', 'autocannon'].map((name) => `${name} ${versionOf(name)}`)
+  return `${cpus()[0]?.model ?? 'unknown processor'}, ${cpus().length} cores; Node.js ${process.version}; ${versions.join(', ')}.`
+}
+
+function versionOf (name: string): string {
+  const { version } = JSON.parse(readFileSync(new URL(`../node_modules/${name}/package.json`, import.meta.url), 'utf8')) as { version: string }
+  return version
+}

@@ -1,0 +1,141 @@
+/**
+ * Requests and responses without a socket, in the shapes of Node's: what Fastify and its hooks read is there, and is had in the
+ * same way. A route is asked through Fastify's own router.
+ */
+import type { FastifyInstance } from 'fastify'
+import type { Contender } from './harness.js'
+
+/** What to ask, and what to be answered. */
+export interface Question {
+  readonly url: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly status: number
+  /** of a denial */
+  readonly challenge?: string | readonly string[]
+}
+
+// What an ordinary client sends besides.
+const USUAL = { host: 'localhost:3000', connection: 'keep-alive', 'user-agent': 'bench/1.0', accept: '*/*', 'accept-encoding': 'gzip' }
+
+const SOCKET = { destroyed: false, encrypted: false, remoteAddress: '127.0.0.1', on () {}, once () {}, removeListener () {} }
+
+class StandInRequest {
+  aborted = false
+  httpVersionMajor = 1
+  httpVersion = '1.1'
+  method = 'GET'
+  complete = true
+  destroyed = false
+  readonly socket = SOCKET
+  readonly #headers: Record<string, string>
+
+  constructor (readonly url: string, readonly rawHeaders: readonly string[], headers: Record<string, string>) {
+    this.#headers = headers
+  }
+
+  // A getter of the prototype, as Node's is.
+  get headers (): Record<string, string> {
+    return this.#headers
+  }
+
+  on (): void {}
+  once (): void {}
+  removeListener (): void {}
+}
+
+class StandInResponse {
+  statusCode = 200
+  headersSent = false
+  writableEnded = false
+  destroyed = false
+  sent: Record<string, unknown> | null = null
+  body: unknown = null
+
+  constructor (readonly ended: ((response: StandInResponse) => void) | null) {}
+
+  setHeader (): void {}
+  getHeader (): undefined {}
+  hasHeader (): boolean { return false }
+  removeHeader (): void {}
+  on (): void {}
+  once (): void {}
+  removeListener (): void {}
+
+  writeHead (status: number, headers: Record<string, unknown>): void {
+    this.statusCode = status
+    this.sent = headers
+    this.headersSent = true
+  }
+
+  end (body: unknown): void {
+    this.body = body
+    this.writableEnded = true
+    if (this.ended !== null) this.ended(this)
+  }
+}
+
+type Routing = (request: StandInRequest, response: StandInResponse) => void
+
+/** One route of an app, asked over and over. It has to answer at once, without a promise. */
+export function asked (name: string, app: FastifyInstance, question: Question, yardstick?: string): Contender {
+  const routing = app.routing as unknown as Routing
+  const { url, status } = question
+  const { rawHeaders, headers } = headersOf(question)
+  return {
+    name,
+    yardstick,
+    verify: () => verify(name, app, question),
+    run (times) {
+      for (let i = 0; i < times; i++) {
+        const response = new StandInResponse(null)
+        routing(new StandInRequest(url, rawHeaders, headers), response)
+        if (!response.writableEnded || response.statusCode !== status) throw wrong(name, response, question)
+      }
+    }
+  }
+}
+
+/** The same, for a route that answers later. Each request is waited for, be it necessary or not. */
+export function awaited (name: string, app: FastifyInstance, question: Question, yardstick?: string): Contender {
+  const routing = app.routing as unknown as Routing
+  const { url, status } = question
+  const { rawHeaders, headers } = headersOf(question)
+  return {
+    name,
+    yardstick,
+    verify: () => verify(name, app, question),
+    async run (times) {
+      for (let i = 0; i < times; i++) {
+        const response = await new Promise<StandInResponse>((resolve) => {
+          routing(new StandInRequest(url, rawHeaders, headers), new StandInResponse(resolve))
+        })
+        if (response.statusCode !== status) throw wrong(name, response, question)
+      }
+    }
+  }
+}
+
+async function verify (name: string, app: FastifyInstance, question: Question): Promise<void> {
+  const routing = app.routing as unknown as Routing
+  const { rawHeaders, headers } = headersOf(question)
+  const response = await new Promise<StandInResponse>((resolve) => {
+    routing(new StandInRequest(question.url, rawHeaders, headers), new StandInResponse(resolve))
+  })
+  if (response.statusCode !== question.status) throw wrong(name, response, question)
+  if (question.challenge === undefined) return
+  const { 'www-authenticate': challenge, 'cache-control': cache } = response.sent!
+  if (String(challenge) !== String(question.challenge) || cache !== 'no-store') {
+    throw new Error(`${name}: ${String(challenge)} and ${String(cache)} instead of ${String(question.challenge)} and no-store`)
+  }
+}
+
+function headersOf ({ headers }: Question): { rawHeaders: readonly string[], headers: Record<string, string> } {
+  const all = { ...USUAL, ...headers }
+  // Clients spell them so.
+  const rawHeaders = Object.entries(all).flatMap(([name, value]) => [name.replace(/(^|-)[a-z]/g, (letter) => letter.toUpperCase()), value])
+  return { rawHeaders, headers: all }
+}
+
+function wrong (name: string, { statusCode, writableEnded, body }: StandInResponse, { status }: Question): Error {
+  return new Error(writableEnded ? `${name}: ${statusCode} instead of ${status}: ${String(body)}` : `${name}: no answer at once`)
+}
