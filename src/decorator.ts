@@ -44,30 +44,57 @@ const constructors = {
 
 /** A route, and who may call it. */
 export interface RouteSecurity {
+  /** in capitals; a route of several methods is listed once for each */
   readonly method: string
+  /** with its prefix, as declared */
   readonly url: string
   /** as the document shows it; `false` for a public route, `undefined` where nothing was declared */
   readonly security: readonly SecurityRequirement[] | false | undefined
 }
 
-/** `app.security` */
+/** `app.security`: what follows, and each constructor of this package under its own name. */
 export interface SecurityDecorator extends Readonly<typeof constructors> {
   /**
    * Requires the same of every route that is registered after it in this context and below, before what the route itself
    * requires. Several calls are AND. `false` declares those routes public.
    *
-   * @throws the start-up errors of a wrong requirement
+   * @throws `FST_SECURITY_INVALID_REQUIREMENT` where it requires nothing, or something that is no dependency
+   * @throws `FST_SECURITY_UNCHECKED_SCOPES`, `FST_SECURITY_UNKNOWN_SCOPE` where scopes are put on what does not check or list them
+   * @throws `FST_SECURITY_SCHEME_CONFLICT` where another scheme has the name of one of its schemes
+   * @throws `FST_SECURITY_TOO_MANY_ALTERNATIVES` where it has more than 64 alternatives, written out
+   * @example
+   * await app.register(async (admin) => {
+   *   admin.security.require({ key: apiKey })
+   *   admin.get('/users', async (request) => apiKey.of(request))
+   * }, { prefix: '/admin' })
    */
   require(requirement: SecurityOption): void
-  /** Every route of the app, HEAD twins included, in the order of their registration. */
+  /**
+   * Every route of the app, HEAD twins included, in the order of their registration.
+   *
+   * @example
+   * app.addHook('onReady', async () => {
+   *   const open = app.security.routes().filter(({ security }) => security === undefined || security === false)
+   *   app.log.info({ open }, 'Routes that anybody may call')
+   * })
+   */
   routes(): RouteSecurity[]
-  /** The same as a table. */
+  /**
+   * The same as a table.
+   *
+   * @example
+   * app.addHook('onReady', async () => { app.log.info(app.security.print()) })
+   */
   print(): string
   /**
    * Puts something in place of a dependency, in any view, under this registration: a value, a function of the request, or
    * another dependency. The last one counts. Document and challenges stay as they are.
    *
    * @returns takes it back, when it is called or at the end of a `using` block
+   * @throws `FST_SECURITY_INVALID_OPTION` where the first is no dependency, or the replacement is `undefined`
+   * @example
+   * const undo = app.security.override(currentUser, { username: 'test' })
+   * undo()
    */
   override<T>(dependency: Dependency<T>, replacement: Dependency<NoInfer<T>>): UndoOverride
   override<T>(

@@ -48,14 +48,28 @@ export interface DependencyViews<out T> {
    *
    * @param scopes each a scope-token (RFC 6749 §3.3)
    * @throws `FST_SECURITY_INVALID_OPTION` where one is none
+   * @example
+   * const checked = depends({ user: currentUser, required: securityScopes }, ({ user, required }) => {
+   *   required.assertGranted(['items'])
+   *   return user
+   * })
+   * app.get('/items', { security: { user: checked.scoped('items') } }, async (request) => request.security.user)
    */
   scoped(...scopes: string[]): Dependency<T>
-  /** A view that is resolved anew at each place where it stands. What it needs is shared as usual. */
+  /**
+   * A view that is resolved anew at each place where it stands. What it needs is shared as usual, its value is not stored.
+   *
+   * @example
+   * const now = depends({}, () => Date.now())
+   * const later = depends({ first: now, second: now.uncached() }, ({ first, second }) => second - first)
+   */
   uncached(): Dependency<T>
   /**
    * Its value in this request: of a view, one that was resolved for at least its scopes.
    *
    * @throws `FST_SECURITY_NOT_RESOLVED` where there is none
+   * @example
+   * app.get('/me', { onRequest: currentUser }, async (request) => currentUser.of(request))
    */
   of(request: FastifyRequest<any, any, any, any, any, any, any>): T
 }
@@ -64,7 +78,12 @@ export interface DependencyViews<out T> {
 export interface Needs { readonly [name: string]: Dependency }
 
 /** {@link Needs}, and what the compiler says of a dependency without a name. */
-export type NamedDependencies = Needs | Mistake<'give the dependency a name: { user: dependency }'>
+export type NamedDependencies = Named | Mistake<'give the dependency a name: { user: dependency }'>
+
+/** {@link Needs}, and what the compiler says of a member that is no dependency. */
+interface Named {
+  readonly [name: string]: Dependency | Mistake<'a dependency is made by depends, or by calling a scheme'>
+}
 
 /** The values of {@link Needs}, under the same names. */
 export type Values<N> = { readonly [K in keyof N]: N[K] extends Dependency<infer T> ? T : never }
@@ -79,7 +98,9 @@ interface SomeValue { readonly toString: unknown, readonly then?: never }
 export interface Mistake<Message extends string> {
   // With these two it is the one that the compiler compares a function, or a promise, with.
   (...never: any[]): never
+  /** never: no promise is one either */
   readonly then: never
+  /** what to do, in the compiler's message */
   readonly mistake: Message
 }
 
@@ -94,12 +115,13 @@ export interface DependsOptions {
  *
  * @param needs dependencies, resolved one after the other in the order in which they are written
  * @param resolve gets their values under the same names. It throws to refuse; it never returns `undefined`
- * @throws `FST_SECURITY_INVALID_OPTION` where a need is no dependency
+ * @throws `FST_SECURITY_INVALID_OPTION` where a need is no dependency, or `options.hook` is no hook of a dependency
  * @example
+ * const oauth2 = oauth2PasswordBearer({ tokenUrl: 'token' })
  * const currentUser = depends({ token: oauth2 }, async ({ token }) => {
- *   const user = await users.findByToken(token)
- *   if (!user) throw new Unauthorized('Unknown token')
- *   return user
+ *   const session = await sessions.find(token)
+ *   if (!session) throw new Unauthorized('Unknown token')
+ *   return session.user
  * })
  */
 export function depends<
@@ -124,6 +146,9 @@ export function depends<
  * one that got furthest, with the challenges of all.
  *
  * @throws `FST_SECURITY_INVALID_OPTION` where an alternative is no dependency, or there is none
+ * @example
+ * const caller = anyOf(currentUser, apiKey)
+ * app.get('/items', { security: { caller } }, async (request) => request.security.caller)
  */
 export function anyOf<const D extends readonly [Dependency, ...Dependency[]]> (
   ...alternatives: D
@@ -141,6 +166,10 @@ export function anyOf<const D extends readonly [Dependency, ...Dependency[]]> (
  * refused are an error, and so is half of what is needed: never an anonymous visitor.
  *
  * @throws `FST_SECURITY_INVALID_OPTION` where it is no dependency
+ * @example
+ * app.get('/welcome', { security: { user: optional(currentUser) } }, async (request) => {
+ *   return `Welcome, ${request.security.user?.username ?? 'stranger'}`
+ * })
  */
 export function optional<T> (dependency: Dependency<T>): Dependency<T | null> {
   const view = viewOf(dependency)
@@ -151,11 +180,16 @@ export function optional<T> (dependency: Dependency<T>): Dependency<T | null> {
 /**
  * The scopes required of the dependency that needs this one.
  *
+ * @see RFC 6750 §3.1
  * @example
- * const user = depends({ session, required: securityScopes }, ({ session, required }) => {
+ * const oauth2 = oauth2PasswordBearer({ tokenUrl: 'token' })
+ * const user = depends({ token: oauth2, required: securityScopes }, async ({ token, required }) => {
+ *   const session = await sessions.find(token)
+ *   if (!session) throw new Unauthorized('Unknown token')
  *   required.assertGranted(session.scopes)
  *   return session.user
  * })
+ * app.get('/users/me', { security: { user: user.scoped('me') } }, async (request) => request.security.user)
  */
 export const securityScopes: Dependency<RequiredScopes> = dependencyOf({ kind: 'scopes', late: false })
 
@@ -171,7 +205,7 @@ export function viewOf (value: unknown): View | null {
  * @param refuse makes the error for what is wrong with it
  */
 export function needsOf (needs: unknown, refuse: (problem: string) => Error): readonly Need[] {
-  if (!isPlainObject(needs)) throw refuse(`it takes an object of dependencies, not ${describe(needs)}`)
+  if (!isPlainObject(needs)) throw refuse(`it takes an object of dependencies, not ${describe(needs)}${viewOf(needs) === null ? '' : ': give it a name, { token: dependency }'}`)
   // Whatever `Object.entries` passes over would be declared, and not resolved.
   if (Reflect.ownKeys(needs).length !== Object.keys(needs).length) throw refuse('a name is a string, and enumerable')
   return Object.entries(needs).map(([name, dependency]) => {
@@ -179,12 +213,17 @@ export function needsOf (needs: unknown, refuse: (problem: string) => Error): re
     if (name === '__proto__') throw refuse('a name cannot be __proto__')
     const view = viewOf(dependency)
     if (view === null) {
-      throw refuse(`"${name}" is ${describe(dependency)}, and no dependency${dependency === undefined
-        ? ' (a misspelt import, or two modules that import each other?)'
-        : ''}`)
+      throw refuse(`"${name}" is ${describe(dependency)}, and no dependency${mendOf(dependency)}`)
     }
     return { name, view }
   })
+}
+
+// What is usually meant by what is no dependency.
+function mendOf (value: unknown): string {
+  if (value === undefined) return ' (a misspelt import, or two modules that import each other?)'
+  if (typeof value === 'function') return ' (make one of it with depends, or call it if it is a constructor)'
+  return Array.isArray(value) ? ' (scopes are put on a dependency: user.scoped("me"))' : ''
 }
 
 /** Names a value for the one who wrote it, without showing it. */

@@ -27,7 +27,12 @@ const InsufficientScopeBase: ErrorClass<CauseOnly> = createError<CauseOnly>(
 const InvalidCredentialsRequestBase: ErrorClass<CauseOnly> = createError<CauseOnly>(
   'FST_SECURITY_INVALID_REQUEST', 'Ambiguous credentials', 400, Error, WITHOUT_STACK)
 
-/** 401: the request carries no credentials. The challenge comes without `error` (RFC 6750 §3.1). */
+/**
+ * 401, `FST_SECURITY_NOT_AUTHENTICATED`: the request carries no credentials. The challenge comes without `error` (RFC 6750 §3.1).
+ *
+ * @example
+ * throw new NotAuthenticated()
+ */
 export class NotAuthenticated extends NotAuthenticatedBase {
   /** @param message goes to the client: nothing in it may be secret, or come from the request */
   constructor (message = 'Not authenticated', options?: ErrorOptions) {
@@ -37,7 +42,7 @@ export class NotAuthenticated extends NotAuthenticatedBase {
 }
 
 /**
- * 401: credentials came, and are refused. For resolvers to throw, with a message of their own.
+ * 401, `FST_SECURITY_UNAUTHORIZED`: credentials came, and are refused. For resolvers to throw, with a message of their own.
  *
  * @example
  * throw new Unauthorized('Unknown token')
@@ -50,7 +55,12 @@ export class Unauthorized extends UnauthorizedBase {
   }
 }
 
-/** 403: authenticated, and scopes are missing (RFC 6750 §3.1). `required.assertGranted(…)` throws it. */
+/**
+ * 403, `FST_SECURITY_INSUFFICIENT_SCOPE`: authenticated, and scopes are missing (RFC 6750 §3.1). `required.assertGranted(…)` throws it.
+ *
+ * @example
+ * throw new InsufficientScope('Only for members', { scopes: ['member'] })
+ */
 export class InsufficientScope extends InsufficientScopeBase {
   readonly #scopes: readonly string[] | undefined
 
@@ -70,7 +80,12 @@ export class InsufficientScope extends InsufficientScopeBase {
   }
 }
 
-/** 400: credentials that came twice, so that any choice between them would be a guess (RFC 6750 §3.1). */
+/**
+ * 400, `FST_SECURITY_INVALID_REQUEST`: credentials that came twice, so that any choice between them would be a guess (RFC 6750 §3.1).
+ *
+ * @example
+ * throw new InvalidCredentialsRequest('Two signatures')
+ */
 export class InvalidCredentialsRequest extends InvalidCredentialsRequestBase {
   /** @param message goes to the client: nothing in it may be secret, or come from the request */
   constructor (message = 'Ambiguous credentials', options?: ErrorOptions) {
@@ -86,8 +101,8 @@ export type OAuth2ErrorCode =
 const OAuth2ErrorBase: ErrorClass<WithCause> = createError<WithCause>('FST_SECURITY_OAUTH2', '%s', 400, Error, WITHOUT_STACK)
 
 /**
- * 400, and 401 for `invalid_client`: what a token endpoint answers. On a route with the login form it is sent as RFC 6749
- * §5.2 says; elsewhere it is an ordinary error.
+ * 400, and 401 for `invalid_client`; `FST_SECURITY_OAUTH2`: what a token endpoint answers. On a route with the login form it is
+ * sent as RFC 6749 §5.2 says; elsewhere it is an ordinary error.
  *
  * @example
  * throw new OAuth2Error('invalid_grant', 'Incorrect username or password')

@@ -20,12 +20,17 @@ import { httpBasicCredentials } from './schemes/http-basic.js'
 
 /** What the login form resolves to. What is absent is `null`. */
 export interface OAuth2PasswordRequestForm {
+  /** `grant_type` */
   readonly grantType: 'password' | null
+  /** never empty */
   readonly username: string
+  /** never empty */
   readonly password: string
-  /** the scopes that the client asks for, as sent */
+  /** the scopes that the client asks for, as sent; none where it names none */
   readonly scopes: readonly string[]
+  /** from the body, or from HTTP Basic. RFC 6749 §2.3.1 */
   readonly clientId: string | null
+  /** from where the id comes; not verified */
   readonly clientSecret: string | null
 }
 
@@ -36,9 +41,13 @@ export interface OAuth2PasswordRequestFormOptions {
 }
 
 /**
- * The successful answer of a token endpoint, for `schema.response`.
+ * The successful answer of a token endpoint, for `schema.response`. `expires_in` is in seconds, an integer > 0.
  *
  * @see RFC 6749 §5.1
+ * @example
+ * app.post('/token', { schema: { response: { 200: OAuth2TokenResponse } } }, async () => {
+ *   return { access_token: 'secret', token_type: 'bearer', expires_in: 3600 }
+ * })
  */
 export const OAuth2TokenResponse = Type.Object({
   access_token: Type.String(),
@@ -55,12 +64,14 @@ type Form = Record<string, string | null>
  * resolved at `preHandler`. What is wrong with it is answered by RFC 6749 §5.2, and every answer of its route is
  * `Cache-Control: no-store`.
  *
- * @throws `FST_SECURITY_INVALID_OPTION`
+ * @throws `FST_SECURITY_INVALID_OPTION` where `strict` is neither true nor false
+ * @see RFC 6749 §4.3.2, §5.2
  * @example
  * app.post('/token', { security: { form: oauth2PasswordRequestForm() } }, async (request) => {
  *   const { username, password, scopes } = request.security.form
- *   if (!await isRight(username, password)) throw new OAuth2Error('invalid_grant', 'Incorrect username or password')
- *   return { access_token: await issue(username, scopes), token_type: 'bearer' }
+ *   const user = await authenticate(username, password)
+ *   if (!user) throw new OAuth2Error('invalid_grant', 'Incorrect username or password')
+ *   return { access_token: await issueToken(user, scopes), token_type: 'bearer' }
  * })
  */
 export function oauth2PasswordRequestForm (

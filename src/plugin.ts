@@ -65,8 +65,10 @@ async function fastifySecurity (fastify: FastifyInstance, options: FastifySecuri
 }
 
 /**
- * The security of FastAPI, for Fastify.
+ * The security of FastAPI, for Fastify. Registered once for a context and all below it, before the routes.
  *
+ * @throws `FST_SECURITY_INVALID_OPTION` where an option is wrong, or unknown; `FST_SECURITY_REGISTRATION` where the plugin is in
+ * force already, or comes too late. What the whole app shows to be wrong rejects `ready()`: docs/errors.md has every code
  * @example
  * await app.register(fastifySecurity)
  * app.get('/users/me', { security: { user: currentUser } }, async (request) => request.security.user)

@@ -39,9 +39,10 @@ export type SchemeValue<T, A extends boolean> = A extends true ? T : T | null
 
 /**
  * Makes a scheme: a dependency that reads credentials off the request, and knows how to write itself down.
- * Whether the credentials are any good is for the dependency that needs it.
+ * Whether the credentials are any good is for the dependency that needs it. A request without any is 401
+ * `FST_SECURITY_NOT_AUTHENTICATED`.
  *
- * @throws `FST_SECURITY_INVALID_OPTION`
+ * @throws `FST_SECURITY_INVALID_OPTION` where an option is missing, of another type, or outside its specification's grammar
  * @example
  * const signature = scheme({
  *   schemeName: 'Signature',

@@ -1,88 +1,20 @@
 /** The pages: what they show compiles, what they say to paste gives what they say, and what they list is all there is. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import Fastify from 'fastify'
 import t from 'tap'
-import ts from 'typescript'
 import * as fastifySecurity from '../src/index.js'
 import { Shell } from './fixtures/curl.js'
 import { addressOf, EXAMPLES, PARTS, runExample } from './fixtures/examples.js'
+import type { Block } from './fixtures/pages.js'
+import { blocksOf, PREAMBLE, problemsOf, textOf } from './fixtures/pages.js'
 
 // A whole program is compiled, and there may be few processors to share.
 t.setTimeout(180_000)
 
 const root = new URL('../', import.meta.url)
-const textOf = (path: string): string => readFileSync(new URL(path, root), 'utf8')
 
-const pages = ['README.md', ...readdirSync(new URL('docs/', root)).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)]
-
-interface Block {
-  readonly page: string
-  /** its line in the page */
-  readonly line: number
-  readonly language: string
-  readonly code: string
-  /** whether it is a fenced block right behind the one before */
-  readonly isBehind: boolean
-}
-
-function blocksOf (page: string): Block[] {
-  const text = textOf(page)
-  let end = -1
-  return [...text.matchAll(/^```(\w*)\n(.*?)^```\n/gms)].map(({ 0: whole, 1: language, 2: code, index }) => {
-    const isBehind = index === end
-    end = index + whole.length
-    return { page, line: text.slice(0, index).split('\n').length, language: language!, code: code!, isBehind }
-  })
-}
-
-// What fragments take for granted. What a block declares or imports itself goes before this.
-const PREAMBLE = `
-import type { FastifyInstance } from 'fastify'
-import type { Dependency } from 'fastify-security'
-import Fastify_ from 'fastify'
-import fastifySecurity_ from 'fastify-security'
-declare global {
-  interface User { readonly username: string }
-  const Fastify: typeof Fastify_
-  const fastifySecurity: typeof fastifySecurity_
-${Object.keys(fastifySecurity).filter((name) => name !== 'default' && name !== 'fastifySecurity')
-    .map((name) => `  const ${name}: typeof import('fastify-security').${name}`).join('\n')}
-  const app: FastifyInstance
-  const currentUser: Dependency<User>
-  const apiKey: Dependency<string>
-  const handler: () => Promise<string>
-  const sessions: { find(token: string): Promise<{ user: User, scopes: string[] } | undefined> }
-  const machines: { find(key: string): Promise<{ name: string } | undefined> }
-  const isReader: (credentials: { username: string, password: string }) => boolean
-  const authenticate: (username: string, password: string) => Promise<User | undefined>
-  const issueToken: (user: User, scopes: readonly string[]) => Promise<string>
-}
-`
-
-// What the compiler has to say of files that exist in memory only, by their names.
-function problemsOf (sources: Readonly<Record<string, string>>): Map<string, string[]> {
-  const configPath = fileURLToPath(new URL('tsconfig.json', root))
-  const { options } = ts.getParsedCommandLineOfConfigFile(configPath, { noEmit: true, noUnusedLocals: false }, {
-    ...ts.sys, onUnRecoverableConfigFileDiagnostic: () => {}
-  })!
-  const files = new Map(Object.entries(sources).map(([name, source]) => [fileURLToPath(new URL(name, root)), { name, source }]))
-  const host = ts.createCompilerHost(options)
-  const { fileExists, readFile } = host
-  host.fileExists = (path) => files.has(path) || fileExists(path)
-  host.readFile = (path) => files.get(path)?.source ?? readFile(path)
-  host.getSourceFile = (path, version) => {
-    const text = host.readFile(path)
-    return text === undefined ? undefined : ts.createSourceFile(path, text, version)
-  }
-  const program = ts.createProgram([...files.keys()], options, host)
-  return new Map([...files].map(([path, { name }]) => {
-    const file = program.getSourceFile(path)!
-    const found = [...program.getSyntacticDiagnostics(file), ...program.getSemanticDiagnostics(file)]
-    return [name, found.map(({ messageText, start }) =>
-      `line ${file.getLineAndCharacterOfPosition(start!).line + 1}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`)]
-  }))
-}
+const pages = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', ...readdirSync(new URL('docs/', root)).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)]
 
 t.test('every piece of TypeScript in the pages compiles', async (t) => {
   const blocks = pages.flatMap(blocksOf).filter(({ language }) => language === 'ts')
@@ -203,6 +135,13 @@ t.test('the page of the architecture shows the layers that lint keeps', async (t
   t.same(rows, layers)
   const modules = readdirSync(new URL('src/', root), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'))
   t.same(layers.flat().map((name) => `${name}.ts`).sort(), modules.map((name) => name.replaceAll('\\', '/')).sort())
+})
+
+t.test('every command that the pages name is a script of the package', async (t) => {
+  const { scripts } = JSON.parse(textOf('package.json')) as { scripts: Record<string, string> }
+  for (const page of pages) {
+    for (const [, name] of textOf(page).matchAll(/npm run ([\w:]+)/g)) t.ok(Object.hasOwn(scripts, name!), `${page}: npm run ${name}`)
+  }
 })
 
 t.test('links within the project lead somewhere', async (t) => {

@@ -125,10 +125,10 @@ const mistakes: ReadonlyArray<readonly [mistake: string, source: string, said: R
   NAMELESS],
   ['a function in place of a dependency', `
     app.get('/', { security: { user: async () => ({ id: 1 }) } }, async () => 1)`,
-  /property 'user' are incompatible\.\n +Type '\(\) => Promise<\{ id: number; \}>' is not assignable to type 'Dependency<unknown>'/],
+  /property 'user' are incompatible\.\n +Type '\(\) => Promise<\{ id: number; \}>' is not assignable to type 'Dependency<unknown> \| Mistake<"a dependency is made by depends, or by calling a scheme"> \| undefined'/],
   ['a constructor that is not called', `
     app.get('/', { security: { bearer: httpBearer } }, async () => 1)`,
-  /property 'bearer' are incompatible\.\n +Type '.* => Dependency<.*>' is not assignable to type 'Dependency<unknown>'/],
+  /property 'bearer' are incompatible\.\n +Type '.* => Dependency<.*>' is not assignable to type 'Dependency<unknown> \| Mistake<"a dependency is made by depends, or by calling a scheme"> \| undefined'/],
   ['a misspelt import', `
     app.get('/', { security: { user: fastifySecurity.curentUser } }, async () => 1)`,
   /Property 'curentUser' does not exist/],

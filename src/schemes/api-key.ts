@@ -24,9 +24,9 @@ export interface ApiKeyOptions<A extends boolean = boolean> extends SchemeCommon
 }
 
 /**
- * An API key in a header. A header that comes twice is 400.
+ * An API key in a header. Reads the value; an empty one is none. A header that comes on two lines is 400.
  *
- * @throws `FST_SECURITY_INVALID_OPTION`
+ * @throws `FST_SECURITY_INVALID_OPTION` where `name` is no header name (RFC 9110 §5.1), or a common option is wrong
  * @example
  * const key = apiKeyHeader({ name: 'x-api-key' })
  */
@@ -38,7 +38,9 @@ export function apiKeyHeader<A extends boolean = true> (options: ApiKeyOptions<A
 /**
  * An API key in the query. One that comes twice is 400. Its value is kept out of Fastify's log lines.
  *
- * @throws `FST_SECURITY_INVALID_OPTION`
+ * @throws `FST_SECURITY_INVALID_OPTION` where `name` is empty, or a common option is wrong
+ * @example
+ * const key = apiKeyQuery({ name: 'api_key' })
  */
 export function apiKeyQuery<A extends boolean = true> (options: ApiKeyOptions<A>): Dependency<SchemeValue<string, A>> {
   const name = nameOf(options, 'apiKeyQuery', (name) => name !== '')
@@ -49,7 +51,9 @@ export function apiKeyQuery<A extends boolean = true> (options: ApiKeyOptions<A>
 /**
  * An API key in a cookie. Two cookies of one name that differ are 400. Cookies are parsed by @fastify/cookie's parser.
  *
- * @throws `FST_SECURITY_INVALID_OPTION`
+ * @throws `FST_SECURITY_INVALID_OPTION` where `name` is no cookie name (RFC 6265 §4.1.1), or a common option is wrong
+ * @example
+ * const session = apiKeyCookie({ name: 'session' })
  */
 export function apiKeyCookie<A extends boolean = true> (options: ApiKeyOptions<A>): Dependency<SchemeValue<string, A>> {
   // cookie-name = token   RFC 6265 §4.1.1

@@ -43,7 +43,7 @@ const GRAMMARS: Readonly<Record<string, (credentials: string) => boolean>> = Obj
  * `Authorization` with one auth-scheme, by name. Its credentials are handed over as they stand: many auth-schemes are not of
  * the grammar of RFC 9110. Those of Basic, Bearer and Digest have to be of theirs.
  *
- * @throws `FST_SECURITY_INVALID_OPTION`
+ * @throws `FST_SECURITY_INVALID_OPTION` where `scheme` is no auth-scheme (RFC 9110 §11.1), or another option is wrong
  * @example
  * const dpop = http({ scheme: 'DPoP' })
  */
@@ -59,8 +59,14 @@ export function http<A extends boolean = true> (options: HttpOptions<A>): Depend
 /**
  * `Authorization: Bearer`. A token outside the token68 grammar is refused.
  *
- * @throws `FST_SECURITY_INVALID_OPTION`
+ * @throws `FST_SECURITY_INVALID_OPTION` where `bearerFormat` is no string, or a common option is wrong
  * @see RFC 6750 §2.1
+ * @example
+ * const machine = depends({ bearer: httpBearer() }, async ({ bearer }) => {
+ *   const found = await machines.find(bearer.credentials)
+ *   if (!found) throw new Unauthorized('Unknown key')
+ *   return found
+ * })
  */
 export function httpBearer<A extends boolean = true> (
   options?: HttpBearerOptions<A>
@@ -71,8 +77,10 @@ export function httpBearer<A extends boolean = true> (
 /**
  * `Authorization: Digest`, read and not verified: that takes a server-side nonce, and is for the dependency that needs it.
  *
- * @throws `FST_SECURITY_INVALID_OPTION`
+ * @throws `FST_SECURITY_INVALID_OPTION` where a common option is wrong
  * @see RFC 7616
+ * @example
+ * const digest = httpDigest({ realm: 'Reading room' })
  */
 export function httpDigest<A extends boolean = true> (
   options?: SchemeCommonOptions<A>

@@ -15,9 +15,13 @@ export type ScopeDescriptions = Readonly<Record<string, string>>
 
 /** An OAuth Flow Object. A relative address is relative to the prefix of the plugin's instance. */
 export interface OAuth2Flow {
+  /** Where the user agrees. RFC 6749 §3.1 */
   readonly authorizationUrl?: string
+  /** Where tokens are had. RFC 6749 §3.2 */
   readonly tokenUrl?: string
+  /** Where they are renewed, if elsewhere. RFC 6749 §6 */
   readonly refreshUrl?: string
+  /** Where there are any, no other scope can be required. Default: none, and those used are listed. */
   readonly scopes?: ScopeDescriptions
 }
 
@@ -27,12 +31,15 @@ export interface OAuth2Flows {
   readonly implicit?: OAuth2Flow & { readonly authorizationUrl: string }
   /** RFC 9700 §2.4 advises against it for new systems. */
   readonly password?: OAuth2Flow & { readonly tokenUrl: string }
+  /** For machines. RFC 6749 §4.4 */
   readonly clientCredentials?: OAuth2Flow & { readonly tokenUrl: string }
+  /** For users, in a browser. RFC 6749 §4.1 */
   readonly authorizationCode?: OAuth2Flow & { readonly authorizationUrl: string, readonly tokenUrl: string }
 }
 
 /** Options of {@link oauth2}. */
 export interface OAuth2Options<A extends boolean = boolean> extends SchemeCommonOptions<A> {
+  /** One flow at least. */
   readonly flows: OAuth2Flows
 }
 
@@ -40,12 +47,15 @@ export interface OAuth2Options<A extends boolean = boolean> extends SchemeCommon
 export interface OAuth2TokenOptions<A extends boolean = boolean> extends SchemeCommonOptions<A> {
   /** Where tokens are had. Relative to the prefix of the plugin's instance. */
   readonly tokenUrl: string
+  /** Where they are renewed, if elsewhere (RFC 6749 §6). Relative to the same. */
   readonly refreshUrl?: string
+  /** Where there are any, no other scope can be required. Default: none, and those used are listed. */
   readonly scopes?: ScopeDescriptions
 }
 
 /** Options of {@link oauth2AuthorizationCodeBearer}. */
 export interface OAuth2AuthorizationCodeOptions<A extends boolean = boolean> extends OAuth2TokenOptions<A> {
+  /** Where the user agrees (RFC 6749 §3.1). Relative to the same. */
   readonly authorizationUrl: string
 }
 
@@ -60,7 +70,14 @@ const REQUIRED: Readonly<Record<string, readonly string[]>> = {
 /**
  * OAuth 2 with any flows. Hands over the whole `Authorization` value, whatever its auth-scheme, unread.
  *
- * @throws `FST_SECURITY_INVALID_OPTION`
+ * @throws `FST_SECURITY_INVALID_OPTION` where a flow lacks an address, names none, or a common option is wrong
+ * @see RFC 6749
+ * @example
+ * const authorization = oauth2({
+ *   flows: {
+ *     clientCredentials: { tokenUrl: 'https://login.example.com/token', scopes: { items: 'Read the items' } }
+ *   }
+ * })
  */
 export function oauth2<A extends boolean = true> (options: OAuth2Options<A>): Dependency<SchemeValue<string, A>> {
   const common = commonOptions(options, 'oauth2', 'OAuth2')
@@ -75,7 +92,8 @@ export function oauth2<A extends boolean = true> (options: OAuth2Options<A>): De
 /**
  * OAuth 2 with the password flow: user name and password are exchanged for a token at `tokenUrl`. Reads a Bearer token.
  *
- * @throws `FST_SECURITY_INVALID_OPTION`
+ * @throws `FST_SECURITY_INVALID_OPTION` where `tokenUrl` is missing or no address, a scope is no scope-token, or a common option is wrong
+ * @see RFC 6749 §4.3, RFC 6750 §2.1
  * @example
  * const oauth2 = oauth2PasswordBearer({ tokenUrl: 'token', scopes: { me: 'Read your profile' } })
  */
@@ -88,7 +106,14 @@ export function oauth2PasswordBearer<A extends boolean = true> (
 /**
  * OAuth 2 with the authorization code flow. Reads a Bearer token.
  *
- * @throws `FST_SECURITY_INVALID_OPTION`
+ * @throws `FST_SECURITY_INVALID_OPTION` where `authorizationUrl` or `tokenUrl` is missing or no address, a scope is no scope-token, or a common option is wrong
+ * @see RFC 6749 §4.1, RFC 6750 §2.1
+ * @example
+ * const oauth2 = oauth2AuthorizationCodeBearer({
+ *   authorizationUrl: 'https://login.example.com/authorize',
+ *   tokenUrl: 'https://login.example.com/token',
+ *   scopes: { me: 'Read your profile' }
+ * })
  */
 export function oauth2AuthorizationCodeBearer<A extends boolean = true> (
   options: OAuth2AuthorizationCodeOptions<A>
@@ -99,7 +124,10 @@ export function oauth2AuthorizationCodeBearer<A extends boolean = true> (
 /**
  * OAuth 2 with the client credentials flow, for machines. Reads a Bearer token.
  *
- * @throws `FST_SECURITY_INVALID_OPTION`
+ * @throws `FST_SECURITY_INVALID_OPTION` where `tokenUrl` is missing or no address, a scope is no scope-token, or a common option is wrong
+ * @see RFC 6749 §4.4, RFC 6750 §2.1
+ * @example
+ * const machine = oauth2ClientCredentialsBearer({ tokenUrl: 'https://login.example.com/token' })
  */
 export function oauth2ClientCredentialsBearer<A extends boolean = true> (
   options: OAuth2TokenOptions<A>

@@ -17,7 +17,10 @@ export interface OpenIdConnectOptions<A extends boolean = boolean> extends Schem
 /**
  * OpenID Connect. Hands over the whole `Authorization` value, whatever its auth-scheme, unread.
  *
- * @throws `FST_SECURITY_INVALID_OPTION`
+ * @throws `FST_SECURITY_INVALID_OPTION` where `openIdConnectUrl` is missing or no address, or a common option is wrong
+ * @see OpenID Connect Discovery 1.0 §4
+ * @example
+ * const oidc = openIdConnect({ openIdConnectUrl: 'https://login.example.com/.well-known/openid-configuration' })
  */
 export function openIdConnect<A extends boolean = true> (options: OpenIdConnectOptions<A>): Dependency<SchemeValue<string, A>> {
   const common = commonOptions(options, 'openIdConnect', 'OpenIdConnect')
