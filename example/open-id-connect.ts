@@ -34,7 +34,7 @@ const session = depends({ authorization: openIdConnect({ openIdConnectUrl }) }, 
     return { username: payload.sub, scopes: payload.scope }
   } catch (error) {
     // Where the provider cannot be asked for its keys, the token may well be good: no 401 then.
-    if (error instanceof errors.JOSEError && /^ERR_(?:JW[TS]_|JWKS_NO_MATCHING_KEY|JOSE_ALG|JOSE_NOT)/.test(error.code)) {
+    if (error instanceof errors.JOSEError && /^ERR_(?:JW[TS]_|JWKS_(?:NO|MULTIPLE)_MATCHING_KEYS?|JOSE_ALG|JOSE_NOT)/.test(error.code)) {
       throw new Unauthorized('The token is not valid', { cause: error })
     }
     throw error

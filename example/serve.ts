@@ -1,5 +1,6 @@
 /** What all examples begin and end with: secrets from the environment, and a start that names those that it had to make up. */
 import type { FastifyInstance } from 'fastify'
+import { printSecurity } from './security-table.js'
 
 const madeUp: string[] = []
 
@@ -11,12 +12,14 @@ export function fromEnvironment (name: string, developmentDefault: string): stri
 }
 
 /**
- * Listens, on 127.0.0.1:3000 or on HOST and PORT of the environment, and says where.
+ * Listens, on 127.0.0.1:3000 or on HOST and PORT of the environment, and says where. With `--security` on the command line it
+ * prints who may call what, and does not listen.
  *
  * @param alsoMadeUp what else stands in the code for want of a database. It is named on the console with the defaults above, and
  * nothing of it gets into production
  */
 export async function serve (app: FastifyInstance, alsoMadeUp: readonly string[] = []): Promise<void> {
+  if (await printSecurity(app)) return
   const { HOST: host = '127.0.0.1', PORT: port = '3000', NODE_ENV: environment } = process.env
   const notes = [...alsoMadeUp, ...madeUp.splice(0)].map((note) => `- ${note}\n`).join('')
   if (environment === 'production' && notes !== '') throw new Error(`These are for development alone:\n${notes}`)

@@ -1,0 +1,54 @@
+/**
+ * Who may call what, printed instead of served. Written to be copied: it needs nothing but an app.
+ *
+ *     node app.js --security               a line for each route, for the terminal
+ *     node app.js --security --markdown    a table for a pull request, sorted, so that moving code changes nothing in it
+ */
+import type { FastifyInstance } from 'fastify'
+import type { RouteSecurity } from 'fastify-security'
+
+/**
+ * Prints the table, if the command line asks for it.
+ *
+ * @returns whether it did. The app is closed then, and is not to listen
+ */
+export async function printSecurity (app: FastifyInstance, flags: readonly string[] = process.argv): Promise<boolean> {
+  if (!flags.includes('--security')) return false
+  await app.ready()
+  process.stdout.write(flags.includes('--markdown') ? markdownOf(app.security.routes()) : app.security.print())
+  await app.close()
+  return true
+}
+
+/** The table as Markdown: a line for each address and what it takes, with all methods that take it. */
+export function markdownOf (routes: readonly RouteSecurity[]): string {
+  const lines = new Map<string, { url: string, methods: string[], who: string }>()
+  for (const { method, url, security } of routes) {
+    const who = worded(security)
+    const line = lines.get(`${url} ${who}`) ?? { url, methods: [], who }
+    lines.set(`${url} ${who}`, line)
+    // Several versions of a route, by constraints, are one to whoever reads who may call it.
+    if (!line.methods.includes(method)) line.methods.push(method)
+  }
+  const rows = [...lines]
+    .sort(([a], [b]) => a < b ? -1 : 1)
+    .map(([, { url, methods, who }]) => `| ${code(url)} | ${methods.sort().join(', ')} | ${who} |\n`)
+  return ['| route | methods | who may call it |\n', '|---|---|---|\n', ...rows].join('')
+}
+
+// What is open stands out: it is what a reviewer looks for.
+function worded (security: RouteSecurity['security']): string {
+  if (security === undefined) return '**nothing declared**'
+  if (security === false) return '**public**'
+  if (security.length === 0) return 'guarded, without a scheme'
+  return security.map((requirement) => {
+    const all = Object.entries(requirement)
+      .map(([name, scopes]) => scopes.length === 0 ? name : `${name} with ${scopes.map(code).join(', ')}`)
+    return all.length === 0 ? '**anybody**' : all.join(' and ')
+  }).join(', or ')
+}
+
+// A bar ends a cell, also in code.
+function code (text: string): string {
+  return `\`${text.replaceAll('|', '\\|')}\``
+}
