@@ -81,8 +81,8 @@ export class Challenges {
     let line = known.get(said)
     if (line === undefined) {
       line = { line: lineFor(written, params), key: challenge(written.toLowerCase(), { realm: params.realm }) }
-      // A resolver may demand scopes that it makes up.
-      if (known.size < MOST_KNOWN) known.set(said, line)
+      // A resolver may demand scopes that it makes up, from the request even: nothing of that is kept.
+      if (known.size < MOST_KNOWN && isDeclared(failure)) known.set(said, line)
     }
     return line
   }
@@ -116,6 +116,11 @@ function paramsFor (
   }
   // No error where no credentials came for this scheme   RFC 6750 §3.1
   return place.overridden || carriesCredentials(scheme, request) ? { realm, error: 'invalid_token' } : { realm }
+}
+
+// Whether the scopes that a failure names, if any, are those of the place.
+function isDeclared ({ error, place }: Failure): boolean {
+  return !(error instanceof InsufficientScope) || error.scopes === undefined || error.scopes === place.scopes
 }
 
 // One scope, as most often, is taken as it stands.

@@ -44,7 +44,10 @@ export interface ResolverDefinition {
  */
 export type RouteShape = (route: RouteOptions, where: string, realm: string) => FastifySchema
 
-/** All of several, as a route requires them. Its value is made of theirs where somebody asks for it. */
+/**
+ * All of several, as a route requires them: made by `readRequirement` alone, so that nobody else has hold of one. Its value is
+ * made of theirs where somebody asks for it.
+ */
 export interface AllOfDefinition {
   readonly kind: 'allOf'
   readonly late: boolean

@@ -68,7 +68,7 @@ export class InsufficientScope extends InsufficientScopeBase {
   constructor (message = 'Insufficient scope', options?: ErrorOptions & { scopes?: readonly string[] }) {
     super(...rest(options))
     this.message = String(message)
-    this.#scopes = options?.scopes
+    this.#scopes = options?.scopes === undefined ? undefined : listOf(options.scopes)
   }
 
   /**
@@ -76,7 +76,8 @@ export class InsufficientScope extends InsufficientScopeBase {
    * No field of its own: the challenge shows them, and a logger need not.
    */
   get scopes (): readonly string[] | undefined {
-    return this.#scopes
+    // What only looks like one of these, such as a Proxy, has no such field: to read it would throw.
+    return #scopes in this ? this.#scopes : undefined
   }
 }
 
@@ -165,6 +166,13 @@ export const RegistrationRefused: ErrorClass = createError<[string]>('FST_SECURI
 
 /** Start-up: what needs the whole app to be seen. One error, which lists every route. */
 export const StartRefused: ErrorClass = createError<[string]>('FST_SECURITY_START_REFUSED', '%s')
+
+// What is no array is what JavaScript's users may hand over: the challenge is written from it, where nobody may throw.
+function listOf (scopes: unknown): readonly string[] | undefined {
+  if (Array.isArray(scopes)) return scopes
+  if (typeof scopes === 'string') return scopes.split(' ')
+  return scopes instanceof Set ? [...scopes] : undefined
+}
 
 function rest (options: ErrorOptions | undefined): [ErrorOptions?] {
   return options?.cause === undefined ? [] : [{ cause: options.cause }]

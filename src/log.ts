@@ -79,7 +79,7 @@ function keepOutOfLines (log: PinoLogger, parameters: readonly string[]): void {
   const secret = new Set(parameters)
   const write = hooks.streamWrite ?? ((line: string) => line)
   // A logger's hooks may be those of all loggers: they are replaced, and not changed.
-  log[kHooks] = { ...hooks, [kSecret]: secret, streamWrite: (line) => maskedLine(write(line), secret) }
+  log[kHooks] = { ...hooks, [kSecret]: secret, streamWrite: (line) => write(maskedLine(line, secret)) }
 }
 
 // As maskedUrl does, within the strings of JSON: there a value ends at a quotation mark that is not escaped, too.
@@ -103,7 +103,8 @@ export function maskedUrl (url: string, parameters: readonly string[]): string {
 function replaced (text: string, parameters: Iterable<string>, { name, value }: Pairs): string {
   let done = ''
   let from = 0
-  // Both expressions remember where they are; where the first finds nothing more, it is back at the beginning.
+  // Both expressions remember where they are: also where the stack ran out in the middle of an earlier text.
+  name.lastIndex = 0
   for (let found = name.exec(text); found !== null; found = name.exec(text)) {
     if (!isSecret(found[1]!, parameters)) continue
     done += text.slice(from, name.lastIndex) + MASK

@@ -93,7 +93,7 @@ class Compiler {
     if (definition.kind === 'scopes') return this.#newSlot(null, requiredScopes(scopes))
 
     const replacement = site.originals.includes(definition) ? undefined : this.#context.replacementOf(definition)
-    const slot = view.cached ? this.#sharedSlot(definition, scopes, site.originals) : this.#ownSlot(site.owner, index)
+    const slot = isShared(view) ? this.#sharedSlot(definition, scopes, site.originals) : this.#ownSlot(site.owner, index)
     if (site.certain.has(slot)) return slot
 
     const here = { ...site, scopes }
@@ -234,6 +234,11 @@ class Compiler {
     return test(definition, seen !== originals) ||
       below.some((child) => this.#some(child.definition, seen, test, done))
   }
+}
+
+// What a route declares is its own: nobody else has hold of it, and its value is of slots of its own plan.
+function isShared ({ definition, cached }: View): boolean {
+  return cached && definition.kind !== 'allOf' && !(definition.kind === 'anyOf' && definition.isRequirement)
 }
 
 function place (view: View, site: Site): Place {

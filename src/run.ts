@@ -5,8 +5,8 @@ import { NotAuthenticated } from './errors.js'
 import { Failure, failed, failureOf, Rank } from './failure.js'
 import type { Frame, Outcome } from './frame.js'
 import { borrow, frameOf, MISSING, valuesOf, Waiting } from './frame.js'
-import type { Alternatives, FailureTarget } from './step.js'
-import { Op, Step } from './step.js'
+import type { Alternatives, FailureTarget, Step } from './step.js'
+import { Op } from './step.js'
 import { ignore, isThenable } from './thenable.js'
 
 /** Resolves what is left. A second run goes on where the first one had to leave something. */
@@ -72,7 +72,7 @@ export function hasLeft ({ raw }: FastifyRequest): boolean {
 }
 
 // No step to go on at: the run has stopped.
-const STOP = new Step(Op.enter, -1, null, null, -1, false, { slots: [], alternatives: null, index: 0 }, { schemes: [], scopes: [], overridden: false }, null)
+const STOP = Object.freeze({}) as Step
 
 // Takes one step after the other, until all is decided or something is asynchronous.
 function advance (frame: Frame, from: Step | null): Outcome {

@@ -8,7 +8,7 @@ import type { Definition, SchemeDefinition, View } from './definition.js'
 import type { HookRuntime } from './dependency.js'
 import { describe, viewOf } from './dependency.js'
 import type { Failure } from './failure.js'
-import { HookNotUsable, HookTooEarly, InvalidOption, NotAuthenticated, SchemeConflict, TooManyAlternatives } from './errors.js'
+import { HookNotUsable, HookTooEarly, InvalidOption, NotAuthenticated, ResolverFailed, SchemeConflict, TooManyAlternatives } from './errors.js'
 import { alternativesOf, MOST_ALTERNATIVES, schemeObject } from './openapi.js'
 import type { PlanContext, Replacement } from './plan.js'
 import { compile } from './plan.js'
@@ -155,7 +155,7 @@ export class Runtime implements PlanContext, HookRuntime {
       guard = this.guard([view])
       this.#hooks.set(view, guard)
     }
-    guard.all(request, reply, done)
+    guard.asHook(request, reply, done)
   }
 
   /** Puts something in place of a dependency. */
@@ -224,7 +224,7 @@ export class RouteGuard {
   /** What is left for after the body; `null` where nothing is. */
   readonly preHandler: HookFunction | null
   /** Resolves everything at once: for a dependency that is a hook by itself. */
-  readonly all: HookFunction
+  readonly asHook: HookFunction
   readonly schemes: readonly SchemeDefinition[]
   #plan: Plan | null = null
   #generation = 0
@@ -234,7 +234,7 @@ export class RouteGuard {
     const isLate = views.some(({ definition }) => definition.late)
     // Fastify binds them: frozen, so that nobody puts something else in the place of bind().
     this.onRequest = Object.freeze<HookFunction>((request, reply, done) => { this.#start(request, reply, done, isLate) })
-    this.all = (request, reply, done) => { this.#start(request, reply, done, false) }
+    this.asHook = (request, reply, done) => { this.#start(request, reply, done, false) }
     this.preHandler = isLate ? Object.freeze<HookFunction>((request, reply, done) => { this.#finish(request, reply, done) }) : null
     this.#compiled()
   }
@@ -274,8 +274,15 @@ export class RouteGuard {
       done()
       return
     }
-    this.runtime.challenges.putOnReply(failure, request, reply, this.schemes)
-    done(failure.error ?? new NotAuthenticated())
+    let error = failure.error ?? new NotAuthenticated()
+    try {
+      this.runtime.challenges.putOnReply(failure, request, reply, this.schemes)
+    } catch (cause) {
+      // Behind a promise nobody else would catch it, and the process would end.
+      reply.code(500)
+      error = new ResolverFailed('A refusal cannot be worded', { cause })
+    }
+    done(error)
   }
 
   #frameOf (request: FastifyRequest): Frame | null {

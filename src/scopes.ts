@@ -34,10 +34,12 @@ export function union (outer: readonly string[], inner: readonly string[]): read
 
 /** What `securityScopes` resolves to. */
 export function requiredScopes (scopes: readonly string[]): RequiredScopes {
+  // The error shows it, too: whoever changed it there would change what is required of the next request.
+  Object.freeze(scopes)
   const scopeStr = scopes.join(' ')
   const message = `Insufficient scope, required: ${scopeStr}`
   return Object.freeze({
-    scopes: Object.freeze([...scopes]),
+    scopes,
     scopeStr,
     assertGranted (granted: unknown) {
       if (!areGranted(scopes, granted)) {

@@ -1,8 +1,8 @@
 /**
  * Writes a plan as one function. Most requests meet a plan with nothing known and pass without anything asynchronous: for
  * them the steps are written out one after the other, as one would by hand. Whatever is out of the ordinary is handed to
- * `run.ts` at the step where it came up, and is decided there alone: what is written here can pass a request whose every
- * step gave an ordinary value, and can do nothing else.
+ * `run.ts` at the step where it came up, and is decided there: what is written here passes a request whose every step gave
+ * an ordinary value, goes on to the next alternative where credentials are absent, and can do nothing else.
  *
  * The text is compiled by the engine, as Fastify's router does with its own for each route. It holds numbers, and the names
  * of needs as JSON: no other word of anybody's.

@@ -3,6 +3,7 @@ import type { FastifyBaseLogger, FastifyInstance, FastifyServerOptions } from 'f
 import Fastify from 'fastify'
 import fc from 'fast-check'
 import type { Test } from 'tap'
+import pino from 'pino'
 import t from 'tap'
 import type { Dependency, FastifySecurityOptions } from '../src/index.js'
 import fastifySecurity, {
@@ -412,4 +413,31 @@ t.test('a URL is masked in one pass', async (t) => {
     const { user, system } = process.cpuUsage(start)
     t.ok(user + system < 2_000_000, `${url.slice(0, 12)}: ${Math.round((user + system) / 1000)} ms`)
   }
+})
+
+t.test("the app's own hook for a line gets it without the key, and may do with it what it likes", async (t) => {
+  const seen: string[] = []
+  const lines: string[] = []
+  const logger = pino({
+    level: 'trace',
+    hooks: {
+      streamWrite (line) {
+        seen.push(line)
+        return line.includes('dropped') ? undefined as unknown as string : Buffer.from(line).toString('hex')
+      }
+    }
+  }, { write: (line: string) => { lines.push(String(line)) } })
+  const app = Fastify({ loggerInstance: logger })
+  t.teardown(() => app.close())
+  await app.register(fastifySecurity, { swagger: false })
+  app.get('/', { security: { key } }, async (request) => {
+    request.log.info(`dropped ?api_key=${SECRET}`)
+    return 'in'
+  })
+  t.equal((await app.inject(`/?api_key=${SECRET}`)).statusCode, 200)
+  await app.inject(`/nowhere?api_key=${SECRET}`)
+  t.ok(seen.length > 4)
+  t.notOk(seen.join().includes(SECRET))
+  t.ok(seen.some((line) => line.includes('api_key=***')))
+  t.notOk(lines.some((line) => Buffer.from(line, 'hex').toString().includes(SECRET)))
 })

@@ -16,6 +16,8 @@ import { viewOf } from '../src/dependency.js'
 import {
   alternativesOf, basePath, listedScopes, MOST_ALTERNATIVES, requiresScopes, schemeObject, securityOf
 } from '../src/openapi.js'
+import { credentialsStart, isToken68 } from '../src/authorization.js'
+import { endOfName, octetsOf } from '../src/query-name.js'
 import { checkScopes, readRequirement } from '../src/requirement.js'
 import { absence, failureOf, isFailure, Rank } from '../src/failure.js'
 import { plainHeader, singleHeader } from '../src/scheme.js'
@@ -768,4 +770,43 @@ t.test('what was resolved early is not resolved again behind the body, whatever 
   }, async (request) => request.security)
   t.strictSame((await app.inject('/')).json(), { early: 'early', late: 'late' })
   t.strictSame(calls, ['early', 'first', 'late'])
+})
+
+t.test('a name in a query is found as it was sent, encoded or not', (t) => {
+  const key = octetsOf('kéy A')
+  t.equal(key, 'k\u00c3\u00a9y A')
+  const table: Array<[text: string, octets: string, anyCase: boolean, end: number]> = [
+    ['key=a', 'key', false, 3], ['key', 'key', false, 3], ['ke', 'key', false, -1], ['kez', 'key', false, -1], ['', '', false, 0], ['x', '', false, 0],
+    ['%6Bey', 'key', false, 5], ['%6bey', 'key', false, 5], ['k%65%79', 'key', false, 7], ['%4bey', 'key', false, -1], ['%4bey', 'key', true, 5], ['KEY', 'key', true, 3],
+    ['KEY', 'key', false, -1], ['ZA@[z', 'za@[z', true, 5], ['@[', '`{', true, -1], ['k+y', 'k y', false, 3], ['k%20y', 'k y', false, 5], ['k%2by', 'k+y', false, 5], ['k+y', 'k+y', false, -1],
+    ['a&b', 'a&b', false, -1], ['a=b', 'a=b', false, -1], ['a%26b', 'a&b', false, 5], ['a%3Db', 'a=b', false, 5], ['%', '%', false, 1], ['%6', '%6', false, 2], ['%6g', '%6g', false, 3],
+    ['%g6', '%g6', false, 3], ['%00', '\0', false, 3], ['%ff', '\u00ff', false, 3], ['%FF', '\u00ff', false, 3], ['%a0%af%9f%fa', '\u00a0\u00af\u009f\u00fa', false, 12], ['%/0', '%/0', false, 3], ['%:0', '%:0', false, 3],
+    ['%`0', '%`0', false, 3], ['%0G', '%0G', false, 3], ['%0@', '%0@', false, 3], ['%09', '\t', false, 3], ['k%C3%A9y+A', key, false, 10], ['k\u00c3\u00a9y+A', key, false, 6], ['kéy+A', key, false, -1]
+  ]
+  for (const [text, octets, anyCase, end] of table) {
+    t.equal(endOfName(text, 0, octets, anyCase), end, JSON.stringify([text, octets, anyCase]))
+    t.equal(endOfName(`?${text}`, 1, octets, anyCase), end === -1 ? -1 : end + 1)
+  }
+  t.end()
+})
+
+t.test('a token68 of any length is one, and nothing else is', (t) => {
+  for (let length = 0; length < 120; length++) {
+    for (const padding of ['', '=', '==', '===']) {
+      t.equal(isToken68('a'.repeat(length) + padding), length > 0)
+      for (const bad of [' ', ',', '\u0000', 'é', '\u0100', '\u0141', '@', '[', '`', '{', '=a']) {
+        t.notOk(isToken68('a'.repeat(length) + bad + padding))
+        t.notOk(isToken68(bad + 'a'.repeat(length) + padding))
+      }
+    }
+  }
+  t.end()
+})
+
+t.test('an auth-scheme is compared by the letters of ASCII alone', (t) => {
+  for (const [value, scheme, start] of [
+    ['Bearer a', 'bearer', 7], ['BEARER  a', 'bearer', 8], ['bearer a', 'bearer', 7], ['To\u212aen a', 'token', -1], ['@z a', '`z', -1], ['[a a', '{a', -1], ['{A a', '{a', 3], ['AZ a', 'az', 3], ['\u0061\u005a a', 'az', 3],
+    ['A@ a', 'a`', -1], ['a1-. a', 'a1-.', 5], ['a\u0011-. a', 'a1-.', -1], ['Bearer', 'bearer', -1], ['Bearer ', 'bearer', -1], ['Bearer\ta', 'bearer', -1]
+  ] as const) t.equal(credentialsStart(value, scheme), start, value)
+  t.end()
 })

@@ -4,7 +4,7 @@ import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import t from 'tap'
 import type { Dependency, FastifySecurityOptions, Needs } from '../src/index.js'
 import {
-  anyOf, apiKeyHeader, depends, httpBearer, oauth2, oauth2PasswordBearer, openIdConnect, optional, securityScopes,
+  anyOf, apiKeyHeader, depends, httpBearer, InsufficientScope, oauth2, oauth2PasswordBearer, openIdConnect, optional, securityScopes,
   Unauthorized
 } from '../src/index.js'
 import { noting, secured } from './fixtures/secured.js'
@@ -456,5 +456,68 @@ t.test('one session, and a check for each use of it', async (t) => {
       if (status === 200) t.equal(reply.body, token)
       t.strictSame(calls, token === undefined ? [] : ['session'])
     })
+  }
+})
+
+t.test('what an error shows of the required scopes cannot be changed for the next request', async (t) => {
+  const app = await secured(t)
+  const bearer = httpBearer()
+  const user = depends({ bearer, required: securityScopes }, ({ required }) => {
+    required.assertGranted([])
+    return 'in'
+  })
+  const outer = depends({ user: user.scoped('b') }, ({ user }) => user)
+  const failures: unknown[] = []
+  app.setErrorHandler((error, _request, reply) => {
+    const { scopes } = error as InsufficientScope
+    for (const change of [() => { (scopes as string[]).length = 0 }, () => (scopes as string[]).shift(), () => { (scopes as string[])[0] = 'x' }]) {
+      try {
+        change()
+      } catch (error) {
+        failures.push(error)
+      }
+    }
+    return reply.send(error)
+  })
+  app.get('/joined', { security: { outer: outer.scoped('a') } }, async () => 'in')
+  app.get('/one', { security: { user: user.scoped('a') } }, async () => 'in')
+  for (const [url, scope] of [['/joined', 'a b'], ['/one', 'a']]) {
+    for (let i = 0; i < 3; i++) {
+      const { statusCode, headers } = await app.inject({ url: url!, headers: { authorization: 'Bearer x' } })
+      t.strictSame([statusCode, headers['www-authenticate']], [403, `Bearer realm="api", error="insufficient_scope", scope="${scope}"`])
+    }
+  }
+  t.equal(failures.length, 18)
+})
+
+t.test('scopes that a resolver names in a way of its own are told, and never a rejection that nobody handles', async (t) => {
+  const bearer = httpBearer()
+  class Odd extends InsufficientScope {
+    override get scopes (): readonly string[] { throw new Error('no scopes') }
+  }
+  const named = (scopes: unknown) => new InsufficientScope('Not enough', { scopes: scopes as string[] })
+  const thrown: Record<string, [() => unknown, number, string | undefined]> = {
+    string: [() => named('a b'), 403, 'Bearer realm="api", error="insufficient_scope", scope="a b"'],
+    set: [() => named(new Set(['a', 'b'])), 403, 'Bearer realm="api", error="insufficient_scope", scope="a b"'],
+    number: [() => named(7), 403, 'Bearer realm="api", error="insufficient_scope"'],
+    none: [() => new InsufficientScope(), 403, 'Bearer realm="api", error="insufficient_scope"'],
+    proxy: [() => new Proxy(named(['a']), {}), 403, 'Bearer realm="api", error="insufficient_scope"'],
+    'made of one': [() => Object.create(named(['a'])), 403, 'Bearer realm="api", error="insufficient_scope"'],
+    odd: [() => new Odd(), 500, undefined]
+  }
+  const app = await secured(t)
+  const names = Object.keys(thrown)
+  for (const name of names) {
+    const [make] = thrown[name]!
+    app.get(`/sync/${name}`, { security: { it: depends({ bearer }, (): string => { throw make() }) } }, async () => 'in')
+    app.get(`/async/${name}`, { security: { it: depends({ bearer }, async (): Promise<string> => { throw make() }) } }, async () => 'in')
+  }
+  for (const name of names) {
+    const [, status, challenge] = thrown[name]!
+    for (const way of ['sync', 'async']) {
+      const { statusCode, headers, json } = await app.inject({ url: `/${way}/${name}`, headers: { authorization: 'Bearer x' } })
+      t.strictSame([statusCode, headers['www-authenticate']], [status, challenge], `${way}, ${name}`)
+      if (status === 500) t.match(json(), { code: 'FST_SECURITY_RESOLVER_FAILED' })
+    }
   }
 })

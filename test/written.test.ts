@@ -1,5 +1,6 @@
 /** Plans that are written as functions: what the text of one holds, who shares it, and that it decides nothing of its own. */
 import t from 'tap'
+import type { Dependency, SecurityOption } from '../src/index.js'
 import { anyOf, apiKeyHeader, apiKeyQuery, depends, httpBearer, NotAuthenticated, optional, securityScopes } from '../src/index.js'
 import { makersOf, secured, stepByStep } from './fixtures/secured.js'
 
@@ -40,6 +41,76 @@ t.test('requirements that are alike are written once, and each asks its own', as
   await app.ready()
   t.equal(makersOf(app).size, 1)
   for (let i = 0; i < 20; i++) t.equal((await app.inject({ url: `/${i}`, headers: asAnn })).body, `ann ${i}`)
+})
+
+t.test('requirements that are nearly alike are told apart', async (t) => {
+  const grants = { bearer: httpBearer() }
+  const user = depends({ ...grants, required: securityScopes }, ({ bearer, required }) => {
+    required.assertGranted(bearer.credentials.split('+'))
+    return required.scopes.join(' ')
+  })
+  let count = 0
+  const counted = depends({}, () => ++count)
+  const make = (name: string): Dependency<string> => depends(grants, ({ bearer }) => `${name} ${bearer.credentials}`)
+  const [one, two] = [make('same'), make('same, of another making')]
+  // By address: what is declared, and what a handler finds there with all that is sent.
+  const declared: Array<[SecurityOption, Record<string, unknown>]> = [
+    [{ a: one }, { a: 'same a+b' }],
+    [{ b: one }, { b: 'same a+b' }],
+    [{ a: two }, { a: 'same, of another making a+b' }],
+    [{ a: one, b: two }, { a: 'same a+b', b: 'same, of another making a+b' }],
+    [{ b: two, a: one }, { b: 'same, of another making a+b', a: 'same a+b' }],
+    [{ a: user.scoped('a') }, { a: 'a' }],
+    [{ a: user.scoped('b') }, { a: 'b' }],
+    [{ a: user.scoped('a', 'b') }, { a: 'a b' }],
+    [{ a: user.scoped('b', 'a') }, { a: 'b a' }],
+    [{ a: user.scoped('a'), b: user.scoped('b') }, { a: 'a', b: 'b' }],
+    [{ a: user.scoped('a]|[b') }, {}],
+    [{ a: user.scoped('a,b') }, {}],
+    [{ 'a],[b': one }, { 'a],[b': 'same a+b' }],
+    [[{ a: one }, { b: two }], { a: 'same a+b' }],
+    [[{ b: two }, { a: one }], { b: 'same, of another making a+b' }],
+    [[{ a: one }, { a: two }], { a: 'same a+b' }],
+    [[{ a: one }], { a: 'same a+b' }],
+    [[{ a: one }, {}], { a: 'same a+b' }],
+    [{ any: anyOf(one, two) }, { any: 'same a+b' }],
+    [{ any: anyOf(two, one) }, { any: 'same, of another making a+b' }],
+    [{ maybe: optional(one) }, { maybe: 'same a+b' }]
+  ]
+  for (const order of [declared, declared.toReversed()]) {
+    const app = await secured(t)
+    for (const [index, [security]] of order.entries()) app.get(`/${index}`, { security }, async (request) => request.security)
+    app.get('/cached', { security: { a: counted, b: counted } }, async (request) => request.security)
+    app.get('/uncached', { security: { a: counted.uncached(), b: counted.uncached() } }, async (request) => request.security)
+    app.register(async (around) => {
+      around.security.require({ a: one })
+      around.get('/around', { security: { b: two } }, async (request) => request.security)
+      around.get('/around-only', async (request) => request.security)
+      around.get('/again', { security: { a: one } }, async (request) => request.security)
+    })
+    await app.ready()
+    for (const [index, [, found]] of order.entries()) {
+      const answer = await app.inject({ url: `/${index}`, headers: { authorization: 'Bearer a+b' } })
+      if (Object.keys(found).length === 0) t.equal(answer.statusCode, 403)
+      else t.strictSame(answer.json(), found)
+      const without = await app.inject(`/${index}`)
+      const isOptional = JSON.stringify(found).includes('maybe') || (Array.isArray(order[index]![0]) && (order[index]![0] as unknown[]).some((one) => Object.keys(one as object).length === 0))
+      t.equal(without.statusCode, isOptional ? 200 : 401, `without credentials: ${JSON.stringify(found)}`)
+    }
+    const cached = (await app.inject('/cached')).json() as { a: number, b: number }
+    t.equal(cached.a, cached.b)
+    const uncached = (await app.inject('/uncached')).json() as { a: number, b: number }
+    t.equal(uncached.a + 1, uncached.b)
+    const headers = { authorization: 'Bearer x' }
+    t.same((await app.inject({ url: '/around', headers })).json(), { b: 'same, of another making x' })
+    t.same((await app.inject({ url: '/around-only', headers })).json(), {})
+    t.same((await app.inject({ url: '/again', headers })).json(), { a: 'same x' })
+  }
+  // The scopes of one route are used by no other: what is alike shares what was found of it.
+  const shared = await secured(t)
+  for (const url of ['/1', '/2', '/3']) shared.get(url, { security: [{ a: user.scoped('a') }, {}] }, async () => 'in')
+  await shared.ready()
+  t.equal(makersOf(shared).size, 1)
 })
 
 t.test('a plan that waits for the parsed request is run step by step', async (t) => {
