@@ -81,14 +81,12 @@ export class Challenges {
     let line = known.get(said)
     if (line === undefined) {
       line = { line: lineFor(written, params), key: challenge(written.toLowerCase(), { realm: params.realm }) }
-      // A resolver may demand scopes that it makes up, from the request even: nothing of that is kept.
-      if (known.size < MOST_KNOWN && isDeclared(failure)) known.set(said, line)
+      // A resolver may demand scopes that it makes up, from the request even: nothing of that is kept, and there is no end of it.
+      if (isDeclared(failure)) known.set(said, line)
     }
     return line
   }
 }
-
-const MOST_KNOWN = 32
 
 // A dependency that is a hook by itself may stand on a route that requires more.
 function schemesOf ({ routeOptions: { config } }: FastifyRequest): readonly SchemeDefinition[] | undefined {

@@ -780,13 +780,14 @@ t.test('a name in a query is found as it was sent, encoded or not', (t) => {
     ['%6Bey', 'key', false, 5], ['%6bey', 'key', false, 5], ['k%65%79', 'key', false, 7], ['%4bey', 'key', false, -1], ['%4bey', 'key', true, 5], ['KEY', 'key', true, 3],
     ['KEY', 'key', false, -1], ['ZA@[z', 'za@[z', true, 5], ['@[', '`{', true, -1], ['k+y', 'k y', false, 3], ['k%20y', 'k y', false, 5], ['k%2by', 'k+y', false, 5], ['k+y', 'k+y', false, -1],
     ['a&b', 'a&b', false, -1], ['a=b', 'a=b', false, -1], ['a%26b', 'a&b', false, 5], ['a%3Db', 'a=b', false, 5], ['%', '%', false, 1], ['%6', '%6', false, 2], ['%6g', '%6g', false, 3],
-    ['%g6', '%g6', false, 3], ['%00', '\0', false, 3], ['%ff', '\u00ff', false, 3], ['%FF', '\u00ff', false, 3], ['%a0%af%9f%fa', '\u00a0\u00af\u009f\u00fa', false, 12], ['%/0', '%/0', false, 3], ['%:0', '%:0', false, 3],
+    ['%g6', '%g6', false, 3], ['%00', '\0', false, 3], ['%ff', '\u00ff', false, 3], ['%FF', '\u00ff', false, 3], ['%a0%af%9f%fa', '\u00a0\u00af\u009f\u00fa', false, 12], ['%/0', '%/0', false, 3], ['%.0', '%.0', false, 3], ['%0.', '%0.', false, 3], ['x6b', 'k', false, -1], ['%:0', '%:0', false, 3],
     ['%`0', '%`0', false, 3], ['%0G', '%0G', false, 3], ['%0@', '%0@', false, 3], ['%09', '\t', false, 3], ['k%C3%A9y+A', key, false, 10], ['k\u00c3\u00a9y+A', key, false, 6], ['kéy+A', key, false, -1]
   ]
   for (const [text, octets, anyCase, end] of table) {
     t.equal(endOfName(text, 0, octets, anyCase), end, JSON.stringify([text, octets, anyCase]))
     t.equal(endOfName(`?${text}`, 1, octets, anyCase), end === -1 ? -1 : end + 1)
   }
+  t.equal(endOfName('KEY', 0, 'key'), -1)
   t.end()
 })
 
