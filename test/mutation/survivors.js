@@ -38,6 +38,7 @@ const REASONS = [
   ['challenges.ts', 'line === undefined', undefined, 'What is worded once is worded again: only slower.'],
   ['challenges.ts', 'const said = ', undefined, 'A key of its own making.'],
   ['challenges.ts', 'written.toLowerCase()', undefined, 'A key that is compared with keys of its own making: either case will do.'],
+  ['challenges.ts', 'isDeclared(failure)', undefined, 'How much is remembered is seen by nobody: only time and memory tell.'],
   ['challenges.ts', 'error.scopes === undefined || error.scopes === place.scopes', undefined, 'How much is remembered is seen by nobody: only time and memory tell.'],
   ['challenges.ts', 'scopes.length === 1 && isScopeToken', undefined, 'A short cut: a list of one is joined to that one.'],
   ['challenges.ts', 'Symbol.for(', undefined, 'The name of a symbol: only a second copy of the package would miss it, and the tests of two copies are not part of these runs.'],
