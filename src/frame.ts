@@ -35,7 +35,7 @@ export class Frame {
     readonly request: FastifyRequest
   ) {
     this.values = plan.initial.slice()
-    this.previous = (request as Framed)[kFrame] ?? null
+    this.previous = frameOf(request)
     ;(request as Framed)[kFrame] = this
   }
 }

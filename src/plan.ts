@@ -79,9 +79,7 @@ class Compiler {
     const steps = this.#steps
     for (const [index, step] of steps.entries()) step.following = steps[index + 1] ?? null
     for (const link of this.#links) link()
-    // With nothing known, nothing is gone past.
-    const start = steps.find(({ op }) => op !== Op.enter) ?? null
-    const plan: Plan = { first: steps[0] ?? null, start, initial: this.#initial, keys: this.#keys, roots: slots, written: null }
+    const plan: Plan = { first: steps[0] ?? null, initial: this.#initial, keys: this.#keys, roots: slots, written: null }
     plan.written = write(plan, this.#context.makers)
     return plan
   }

@@ -10,11 +10,11 @@ import { Op } from './step.js'
 import { ignore, isThenable } from './thenable.js'
 
 /** Resolves what is left. A second run goes on where the first one had to leave something. */
-export function run (frame: Frame, early: boolean, isSecond = false): Outcome {
-  const { plan, request, previous } = frame
+export function run (frame: Frame, early: boolean): Outcome {
+  const { plan, request, previous, early: isSecond } = frame
   frame.early = early
-  if (previous === null && !isSecond) return plan.written === null ? advance(frame, plan.start) : plan.written(frame)
-  borrow(frame, frameOf(request))
+  if (previous !== null || isSecond) borrow(frame, frameOf(request))
+  else if (plan.written !== null) return plan.written(frame)
   return advance(frame, plan.first)
 }
 
@@ -196,7 +196,8 @@ function credentials (value: unknown, { place, absent }: Step): unknown {
   return isCredential(value) ? value : absent
 }
 
-function isCredential (value: unknown): boolean {
+/** Whether what a scheme read is something. */
+export function isCredential (value: unknown): boolean {
   return value !== undefined && value !== null && value !== ''
 }
 

@@ -143,7 +143,7 @@ export class Runtime implements PlanContext, HookRuntime {
    *
    * @param own which of the views is the route's own; below zero where none is
    */
-  guard (views: readonly View[], own = -1): RouteGuard {
+  guard (views: readonly View[], own: number): RouteGuard {
     return inserted(this.#guards, `${own}${this.#signature(views)}`, () => new RouteGuard(this, views, own))
   }
 
@@ -152,7 +152,8 @@ export class Runtime implements PlanContext, HookRuntime {
     let guard = this.#hooks.get(view)
     if (guard === undefined) {
       this.#checkHook(view)
-      guard = this.guard([view])
+      // Not shared: what is made for a view is gone with it.
+      guard = new RouteGuard(this, [view], -1)
       this.#hooks.set(view, guard)
     }
     guard.asHook(request, reply, done)
@@ -254,12 +255,12 @@ export class RouteGuard {
   #finish (request: FastifyRequest, reply: FastifyReply, done: Done): void {
     const frame = this.#frameOf(request)
     if (frame === null) this.#start(request, reply, done, false)
-    else this.#run(frame, request, reply, done, false, true)
+    else this.#run(frame, request, reply, done, false)
   }
 
-  #run (frame: Frame, request: FastifyRequest, reply: FastifyReply, done: Done, early: boolean, isSecond = false): void {
+  #run (frame: Frame, request: FastifyRequest, reply: FastifyReply, done: Done, early: boolean): void {
     if (hasLeft(request)) return
-    const outcome = run(frame, early, isSecond)
+    const outcome = run(frame, early)
     if (outcome === null) {
       done()
     } else if (outcome instanceof Waiting) {

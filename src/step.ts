@@ -99,14 +99,12 @@ export class Step {
 /** A compiled tree. */
 export interface Plan {
   readonly first: Step | null
-  /** where a frame without any value begins */
-  readonly start: Step | null
   /** what stands in the slots of a frame at first: `undefined`, and values that are known beforehand */
   readonly initial: readonly unknown[]
   /** by slot: what a value is shared under, or `null` for one that belongs to its place */
   readonly keys: readonly (CacheKey | null)[]
   /** by root: the slot of its value */
   readonly roots: readonly number[]
-  /** the steps from `start` on, as one function; `null` where they are taken one by one */
+  /** the steps, as one function; `null` where they are taken one by one */
   written: ((frame: Frame) => Outcome) | null
 }

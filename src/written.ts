@@ -8,7 +8,7 @@
  * of needs as JSON: no other word of anybody's.
  */
 import type { Frame, Outcome } from './frame.js'
-import { gave, isOrdinary, isOrdinaryCredential, threw } from './run.js'
+import { gave, isCredential, isOrdinary, isOrdinaryCredential, threw } from './run.js'
 import type { Alternatives, Plan, Step } from './step.js'
 import { Op } from './step.js'
 
@@ -49,7 +49,8 @@ function isDistinct (slots: readonly number[]): boolean {
 
 function makerOf (text: string): Maker {
   // eslint-disable-next-line no-new-func -- what the text holds is said above
-  return new Function('gave', 'threw', 'isOrdinary', 'isOrdinaryCredential', text)(gave, threw, isOrdinary, isOrdinaryCredential) as Maker
+  return new Function('gave', 'threw', 'isCredential', 'isOrdinary', 'isOrdinaryCredential', text)(
+    gave, threw, isCredential, isOrdinary, isOrdinaryCredential) as Maker
 }
 
 class Writer {
@@ -106,9 +107,9 @@ ${this.#lines.map((line) => `      ${line}`).join('\n')}
     this.#lines.push(`at = s${index}; x = c${index}(request)`)
     if (alternatives !== null && alternative < alternatives.slots.length - 1) {
       const filled = [slot, ...slots].map((slot) => `values[${slot}] = `).join('')
-      this.#lines.push(`if (x === undefined || x === null || x === '') { ${filled}s${index}.absent; break one${alternatives.slot}_${alternative} }`)
+      this.#lines.push(`if (!isCredential(x)) { ${filled}s${index}.absent; break one${alternatives.slot}_${alternative} }`)
     }
-    this.#lines.push("if ((typeof x !== 'string' || x === '') && !isOrdinaryCredential(x)) break odd")
+    this.#lines.push('if (!isOrdinaryCredential(x)) break odd')
     this.#fill(slot, 'x')
   }
 

@@ -10,11 +10,11 @@ import { expectTypeOf } from 'expect-type'
 import type { FastifyInstance, FastifyRequest, FastifyServerOptions } from 'fastify'
 import Fastify from 'fastify'
 import t from 'tap'
-import WebSocket from 'ws'
 import type { FastifySecurityOptions, HttpCredentials } from '../src/index.js'
 import fastifySecurity, { apiKeyHeader, depends, httpBearer, Unauthorized } from '../src/index.js'
 import { noting, secured } from './fixtures/secured.js'
 import { portOf } from './fixtures/socket.js'
+import { upgrade } from './fixtures/web-socket.js'
 
 const token = httpBearer()
 const key = apiKeyHeader({ name: 'x-key' })
@@ -672,26 +672,6 @@ async function exchange (app: FastifyInstance, bytes: string): Promise<string> {
     const socket = connect(port, '127.0.0.1', () => { socket.write(bytes) })
     socket.on('data', (chunk) => { received += String(chunk) })
     socket.on('close', () => { resolve(received) })
-    socket.on('error', reject)
-  })
-}
-
-/** The first message of a WebSocket, or what the upgrade was refused with. */
-async function upgrade (
-  address: string, headers: Record<string, string> = {}
-): Promise<string | { statusCode: number | undefined, challenge: string | undefined }> {
-  return new Promise((resolve, reject) => {
-    const socket = new WebSocket(address, { headers })
-    socket.on('message', (data) => {
-      socket.close()
-      resolve(String(data))
-    })
-    socket.on('unexpected-response', (_request, response) => {
-      response.resume()
-      socket.on('error', () => {})
-      socket.terminate()
-      resolve({ statusCode: response.statusCode, challenge: response.headers['www-authenticate'] })
-    })
     socket.on('error', reject)
   })
 }

@@ -54,14 +54,12 @@ const REASONS = [
   ['runtime.ts', 'isOptional: definition.absent', undefined, 'The other way round it tells the two apart as well.'],
   ['challenges.ts', 'function isDeclared', undefined, 'How much is remembered is seen by nobody: only time and memory tell.'],
   ['plan.ts', 'const NOWHERE', undefined, 'The place of a step that calls nothing, and fails with the place of what it waits for.'],
-  ['plan.ts', 'op !== Op.enter', undefined, 'A short cut: with nothing known, nothing is gone past.'],
   ['plan.ts', 'this.#steps.at(-1) === enter', undefined, 'A short cut: such a step goes past nothing.'],
   ['plan.ts', 'new Step(Op.', undefined, 'A source, or lateness, that no step of this kind is asked for.'],
   ['plan.ts', 'new Step(op,', undefined, 'A source that no step of this kind is asked for.'],
   ['requirement.ts', 'NOBODY : undefined, true)', undefined, 'A requirement that is not known as one is written for itself, and its value is shared with nobody: only slower.'],
-  ['run.ts', 'isSecond = false', undefined, 'A short cut: where all is unknown, both ways do the same.'],
-  ['run.ts', 'previous === null && !isSecond', undefined, 'A short cut: where all is unknown, both ways do the same.'],
-  ['run.ts', 'plan.written === null', undefined, 'Step by step gives the same: only slower.'],
+  ['run.ts', 'previous !== null || isSecond', undefined, 'A short cut: where all is unknown, both ways do the same.'],
+  ['run.ts', 'plan.written !== null', undefined, 'Step by step gives the same: only slower.'],
   ['run.ts', 'isThenable(value)', undefined, 'What is not taken for ordinary is decided by the steps, in the same way: only slower.'],
   ['run.ts', 'isOrdinary', undefined, 'What is not taken for ordinary is decided by the steps, in the same way: only slower.'],
   ['runtime.ts', 'definition.kind === \'allOf\'', undefined, 'What is not known to be alike is written for itself: only slower.'],
@@ -73,8 +71,8 @@ const REASONS = [
   ['written.ts', 'op !== Op.pass', undefined, 'More plans are run step by step, which gives the same: only slower.'],
   ['written.ts', 'op === Op.enter', undefined, 'What is left out twice is resolved twice in the text, too: the steps of it are told apart by the line above.'],
   ['written.ts', 'value === undefined ? [] : [`v$', undefined, 'A value that is known beforehand to be undefined.'],
+  ['written.ts', 'isCredential(x)', undefined, 'Absent credentials are decided by the steps, in the same way: only slower.'],
   ['written.ts', 'alternatives !== null && alternative <', undefined, 'Absent credentials are decided by the steps, in the same way: only slower.'],
-  ['written.ts', 'x === undefined ||', undefined, 'Absent credentials are decided by the steps, in the same way: only slower.'],
   ['runtime.ts', 'scopes === null ? \'\'', undefined, 'A key that no list of scopes has, as before.']
 ]
 
