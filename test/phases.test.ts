@@ -487,3 +487,18 @@ t.test('what is left for after the body is enough by itself, where the part befo
   t.equal((await app.inject({ url: '/other', headers: withToken })).body, 'other')
   t.strictSame(calls, ['user'])
 })
+
+t.test('what a hook resolved between the two runs of a guard is not resolved again', async (t) => {
+  const calls: string[] = []
+  const app = await secured(t)
+  const session = noting(calls, 'session')
+  const owner = noting(calls, 'owner', { session }, () => 'owner', { hook: 'preHandler' })
+  const refused = noting(calls, 'refused', {}, () => { throw new Unauthorized('Refused') }, { hook: 'preHandler' })
+  app.addHook('preHandler', owner)
+  app.get('/', { security: { owner } }, async (request) => request.security.owner)
+  app.get('/either', { security: [{ refused }, { owner }] }, async (request) => request.security)
+  t.equal((await app.inject('/')).body, 'owner')
+  t.strictSame(calls.splice(0), ['session', 'owner'])
+  t.same((await app.inject('/either')).json(), { owner: 'owner' })
+  t.strictSame(calls, ['session', 'owner', 'refused'])
+})

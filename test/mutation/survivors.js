@@ -58,7 +58,7 @@ const REASONS = [
   ['plan.ts', 'new Step(Op.', undefined, 'A source, or lateness, that no step of this kind is asked for.'],
   ['plan.ts', 'new Step(op,', undefined, 'A source that no step of this kind is asked for.'],
   ['requirement.ts', 'NOBODY : undefined, true)', undefined, 'A requirement that is not known as one is written for itself, and its value is shared with nobody: only slower.'],
-  ['run.ts', 'previous !== null || isSecond', undefined, 'A short cut: where all is unknown, both ways do the same.'],
+  ['run.ts', 'previous !== null || isSecond', 'true', 'A short cut: where all is unknown, both ways do the same.'],
   ['run.ts', 'plan.written !== null', undefined, 'Step by step gives the same: only slower.'],
   ['run.ts', 'isThenable(value)', undefined, 'What is not taken for ordinary is decided by the steps, in the same way: only slower.'],
   ['run.ts', 'isOrdinary', undefined, 'What is not taken for ordinary is decided by the steps, in the same way: only slower.'],
