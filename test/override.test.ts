@@ -500,6 +500,29 @@ t.test('in the middle of a request', async (t) => {
     t.strictSame(calls, ['needed', 'instead', 'above'])
   })
 
+  t.test('one that comes between two runs of a guard gives no value under the name of another', async (t) => {
+    const calls: string[] = []
+    const app = await secured(t)
+    const [first, secret, last] = ['first', 'secret', 'last'].map((name) => noting(calls, name)) as [Dependency<string>, Dependency<string>, Dependency<string>]
+    let undo: (() => void) | undefined
+    const trigger = depends({}, () => {
+      undo ??= app.security.override(first, noting(calls, 'instead', { secret, last }))
+      return 'trigger'
+    })
+    // A plugin that puts the guard there once more.
+    app.addHook('onRoute', (route) => {
+      const hooks = [route.onRequest ?? []].flat()
+      route.onRequest = [...hooks, ...hooks]
+    })
+    app.get('/', { security: { secret, first, trigger, last } }, async (request) => request.security)
+    app.get('/either', { security: [{ secret, first, trigger, last }, { last }] }, async (request) => request.security)
+    for (const url of ['/', '/either']) {
+      t.same((await app.inject(url)).json(), { secret: 'secret', first: 'first', trigger: 'trigger', last: 'last' })
+      undo!()
+      undo = undefined
+    }
+  })
+
   t.test('one that is taken back between two guards leaves no handler without a value that it declared', async (t) => {
     const calls: string[] = []
     const app = await secured(t)

@@ -49,7 +49,6 @@ const REASONS = [
   ['frame.ts', 'frame === borrower', undefined, 'A short cut: the slot of the borrower is empty, which is why it asks.'],
   ['frame.ts', 'slot >= 0', undefined, 'The slot −1 of an array is undefined as well.'],
   ['frame.ts', 'Symbol.for(', undefined, 'The name of a symbol: only a second copy of the package would miss it, and the tests of two copies are not part of these runs.'],
-  ['plan.ts', 'return cached && definition.kind', undefined, 'Seen only where a route was copied with its hooks, and an override came between its two guards.'],
   ['query-name.ts', 'encoded === -1 && (code', undefined, 'What is encoded begins with "%", which is neither of the two.'],
   ['runtime.ts', 'isOptional: definition.absent', undefined, 'The other way round it tells the two apart as well.'],
   ['challenges.ts', 'function isDeclared', undefined, 'How much is remembered is seen by nobody: only time and memory tell.'],
