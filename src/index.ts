@@ -18,25 +18,25 @@ export type {
 } from './schemes/oauth2.js'
 export { openIdConnect } from './schemes/open-id-connect.js'
 export type { OpenIdConnectOptions } from './schemes/open-id-connect.js'
-export { scheme } from './scheme.js'
-export type { SchemeCommonOptions, SchemeOptions } from './scheme.js'
+export { scheme } from './schemes/scheme.js'
+export type { SchemeCommonOptions, SchemeOptions } from './schemes/scheme.js'
 
 // the login form
-export { oauth2PasswordRequestForm, OAuth2TokenResponse } from './password-form.js'
-export type { OAuth2PasswordRequestForm, OAuth2PasswordRequestFormOptions } from './password-form.js'
+export { oauth2PasswordRequestForm, OAuth2TokenResponse } from './token-endpoint/password-form.js'
+export type { OAuth2PasswordRequestForm, OAuth2PasswordRequestFormOptions } from './token-endpoint/password-form.js'
 
 // dependencies
-export { anyOf, depends, optional, securityScopes } from './dependency.js'
-export type { ChallengeParams, SecuritySchemeObject } from './definition.js'
-export type { Dependency, DependencyHook, DependencyViews, DependsOptions, Hook, Mistake, NamedDependencies, Needs, ResolverResult, Values } from './dependency.js'
-export type { RequiredScopes } from './scopes.js'
+export { anyOf, depends, optional, securityScopes } from './dependency/dependency.js'
+export type { ChallengeParams, SecuritySchemeObject } from './dependency/definition.js'
+export type { Dependency, DependencyHook, DependencyViews, DependsOptions, Hook, Mistake, NamedDependencies, Needs, ResolverResult, Values } from './dependency/dependency.js'
+export type { RequiredScopes } from './dependency/scopes.js'
 
 // requirements
-export type { SecurityOption, SecurityValues } from './requirement.js'
-export type { SecurityHandler, SecurityIsInferredFromTheRoute, WithSecurity } from './types.js'
-export type { RouteSecurity, SecurityDecorator } from './decorator.js'
-export type { SecurityRequirement } from './openapi.js'
-export type { UndoOverride } from './runtime.js'
+export type { SecurityOption, SecurityValues } from './requirement/requirement.js'
+export type { SecurityHandler, SecurityIsInferredFromTheRoute, WithSecurity } from './fastify.js'
+export type { RouteSecurity, SecurityDecorator } from './app-security.js'
+export type { SecurityRequirement } from './requirement/alternatives.js'
+export type { UndoOverride } from './guard/registration.js'
 
 // errors
 export { InsufficientScope, InvalidCredentialsRequest, NotAuthenticated, OAuth2Error, Unauthorized } from './errors.js'

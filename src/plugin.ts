@@ -7,21 +7,22 @@ import type { FastifyCookieOptions } from '@fastify/cookie'
 import fastifyCookie from '@fastify/cookie'
 import type { FastifyInstance, FastifyPluginAsync, FastifyRequest, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
-import type { SecurityDecorator } from './decorator.js'
-import { decoratorOf } from './decorator.js'
-import { describe, kRuntime } from './dependency.js'
-import { Documents } from './document.js'
+import type { SecurityDecorator } from './app-security.js'
+import { decoratorOf } from './app-security.js'
+import { describe, kRuntime } from './dependency/dependency.js'
+import { Documents } from './openapi/document.js'
 import { HandWrittenSecurity, RegistrationRefused } from './errors.js'
-import { keepPacketsOutOfLog } from './log.js'
-import type { SecurityOption } from './requirement.js'
-import { readRequirement } from './requirement.js'
-import { armRoute, judgeLate, kDocs } from './route.js'
-import { kFrame } from './frame.js'
-import type { RuntimeOptions } from './runtime.js'
-import { Runtime, securityValues } from './runtime.js'
-import { checkRealm, refusalOf } from './scheme.js'
-import type { Armourer } from './watch.js'
-import { answersPreflights, closeUndeclared, isPreflight, isWatched, kArm, rootOf, securityRefusal, watchOf } from './watch.js'
+import { keepPacketsOutOfLog } from './guard/log.js'
+import type { SecurityOption } from './requirement/requirement.js'
+import { readRequirement } from './requirement/requirement.js'
+import { armRoute, judgeLate, kDocs } from './guard/route.js'
+import { kFrame } from './plan/frame.js'
+import type { RuntimeOptions } from './guard/registration.js'
+import { Registration } from './guard/registration.js'
+import { securityValues } from './guard/route-guard.js'
+import { checkRealm, refusalOf } from './schemes/scheme.js'
+import type { Armourer } from './guard/watch.js'
+import { answersPreflights, closeUndeclared, isPreflight, isWatched, kArm, rootOf, securityRefusal, watchOf } from './guard/watch.js'
 
 /** Options of the plugin. */
 export interface FastifySecurityOptions {
@@ -43,7 +44,7 @@ export interface FastifySecurityOptions {
 }
 
 async function fastifySecurity (fastify: FastifyInstance, options: FastifySecurityOptions): Promise<void> {
-  const runtime = new Runtime(runtimeOptions(options, fastify.prefix))
+  const runtime = new Registration(runtimeOptions(options, fastify.prefix))
   if (kRuntime in fastify) {
     throw new RegistrationRefused('fastify-security is registered here already: once for a context and all below it is enough')
   }
@@ -104,7 +105,7 @@ function runtimeOptions (options: FastifySecurityOptions, prefix: string): Runti
   }
 }
 
-function decorate (fastify: FastifyInstance, runtime: Runtime, documents: Documents): void {
+function decorate (fastify: FastifyInstance, runtime: Registration, documents: Documents): void {
   const armourer: Armourer = {
     arm (record) {
       documents.attach(record.instance)
@@ -158,7 +159,7 @@ async function loadCookieParser (): Promise<void> {
 }
 
 async function registerSwagger (
-  fastify: FastifyInstance, options: FastifyDynamicSwaggerOptions, runtime: Runtime
+  fastify: FastifyInstance, options: FastifyDynamicSwaggerOptions, runtime: Registration
 ): Promise<void> {
   const openapi = { openapi: runtime.options.openapiVersion, info: { title: 'API', version: '1.0.0' }, ...options.openapi }
   runtime.options.openapiVersion = openapi.openapi
@@ -169,7 +170,7 @@ async function registerSwagger (
 }
 
 async function registerSwaggerUi (
-  fastify: FastifyInstance, runtime: Runtime, given: FastifySwaggerUiOptions & { readonly security?: SecurityOption }
+  fastify: FastifyInstance, runtime: Registration, given: FastifySwaggerUiOptions & { readonly security?: SecurityOption }
 ): Promise<void> {
   const { security, ...options } = given
   const requirement = Object.hasOwn(given, 'security') ? readRequirement(security, 'swaggerUi.security') : null

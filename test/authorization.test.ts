@@ -2,9 +2,10 @@
 import fc from 'fast-check'
 import t from 'tap'
 import {
-  authParams, challenge, isFieldValue, isQuotable, isScopeToken, isToken, isToken68, isWellFormed,
+  authParams, challenge, isFieldValue, isQuotable, isToken, isToken68, isWellFormed,
   quotedString
-} from '../src/authorization.js'
+} from '../src/schemes/authorization.js'
+import { isScopeToken } from '../src/dependency/scopes.js'
 import { credentialsOf } from './fixtures/credentials.js'
 
 const ASCII = Array.from({ length: 128 }, (_, code) => String.fromCharCode(code))

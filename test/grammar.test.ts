@@ -8,9 +8,10 @@ import Fastify from 'fastify'
 import assert from 'node:assert/strict'
 import t from 'tap'
 import {
-  authParams, challenge, isFieldValue, isQuotable, isScopeToken, isToken, isToken68, isWellFormed,
+  authParams, challenge, isFieldValue, isQuotable, isToken, isToken68, isWellFormed,
   quotedString
-} from '../src/authorization.js'
+} from '../src/schemes/authorization.js'
+import { isScopeToken } from '../src/dependency/scopes.js'
 import type { Dependency } from '../src/index.js'
 import fastifySecurity, {
   apiKeyCookie, apiKeyHeader, apiKeyQuery, depends, http, httpBasic, httpBearer, httpDigest, InsufficientScope,

@@ -10,12 +10,13 @@ import { join, relative } from 'node:path'
 import type { checkSync as CheckSync } from 'recheck'
 import t from 'tap'
 import ts from 'typescript'
-import { authParams, challenge, isFieldValue, isQuotable, isScopeToken, isToken, isToken68, isWellFormed } from '../src/authorization.js'
+import { isScopeToken } from '../src/dependency/scopes.js'
+import { authParams, challenge, isFieldValue, isQuotable, isToken, isToken68, isWellFormed } from '../src/schemes/authorization.js'
 import fastifySecurity, {
   apiKeyCookie, apiKeyHeader, apiKeyQuery, depends, http, httpBasic, httpBearer, httpDigest, oauth2, OAuth2Error,
   oauth2PasswordBearer, oauth2PasswordRequestForm, securityScopes
 } from '../src/index.js'
-import { maskedUrl } from '../src/log.js'
+import { maskedUrl } from '../src/guard/log.js'
 import { credentialsOf } from './fixtures/credentials.js'
 
 // --- Regular expressions ----------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import fastifySecurity, {
   anyOf, apiKeyCookie, apiKeyHeader, apiKeyQuery, depends, http, httpBasic, httpBearer, httpDigest, InsufficientScope,
   InvalidCredentialsRequest, oauth2, openIdConnect, optional, Unauthorized
 } from '../src/index.js'
-import { maskedUrl } from '../src/log.js'
+import { maskedUrl } from '../src/guard/log.js'
 import type { LogLines } from './fixtures/log-lines.js'
 import { logLines } from './fixtures/log-lines.js'
 import { sendRaw } from './fixtures/socket.js'

@@ -11,19 +11,18 @@ import {
   oauth2PasswordBearer, openIdConnect, optional, scheme, securityScopes, Unauthorized
 } from '../src/index.js'
 import { everythingElse, noting, secured } from './fixtures/secured.js'
-import type { SchemeDefinition, View } from '../src/definition.js'
-import { viewOf } from '../src/dependency.js'
-import {
-  alternativesOf, basePath, listedScopes, MOST_ALTERNATIVES, requiresScopes, schemeObject, securityOf
-} from '../src/openapi.js'
-import { credentialsStart, isToken68 } from '../src/authorization.js'
-import { endOfName, octetsOf } from '../src/query-name.js'
-import { checkScopes, readRequirement } from '../src/requirement.js'
-import { absence, failureOf, isFailure, Rank } from '../src/failure.js'
-import { plainHeader, singleHeader } from '../src/scheme.js'
-import { requiredScopes, union } from '../src/scopes.js'
-import { children, definitionsBelow, schemesBelow } from '../src/tree.js'
-import { ignore, isThenable } from '../src/thenable.js'
+import type { SchemeDefinition, View } from '../src/dependency/definition.js'
+import { viewOf } from '../src/dependency/dependency.js'
+import { alternativesOf, listedScopes, MOST_ALTERNATIVES, requiresScopes } from '../src/requirement/alternatives.js'
+import { basePath, schemeObject, securityOf } from '../src/openapi/openapi.js'
+import { credentialsStart, isToken68 } from '../src/schemes/authorization.js'
+import { endOfName, octetsOf } from '../src/schemes/query-name.js'
+import { checkScopes, readRequirement } from '../src/requirement/requirement.js'
+import { absence, failureOf, isFailure, Rank } from '../src/plan/failure.js'
+import { plainHeader, singleHeader } from '../src/schemes/scheme.js'
+import { requiredScopes, union } from '../src/dependency/scopes.js'
+import { children, definitionsBelow, schemesBelow } from '../src/dependency/traversal.js'
+import { ignore, isThenable } from '../src/plan/thenable.js'
 
 const view = (dependency: Dependency): View => viewOf(dependency)!
 const definition = (dependency: Dependency): SchemeDefinition => view(dependency).definition as SchemeDefinition

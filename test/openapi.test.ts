@@ -9,7 +9,7 @@ import fastifySecurity, {
   oauth2AuthorizationCodeBearer, oauth2ClientCredentialsBearer, oauth2PasswordBearer, openIdConnect, optional, scheme,
   securityScopes
 } from '../src/index.js'
-import { basePath } from '../src/openapi.js'
+import { basePath } from '../src/openapi/openapi.js'
 import type { OpenAPIDocument, Operation, Requirement } from './fixtures/openapi-document.js'
 import { documentOf, problemsOf } from './fixtures/openapi-document.js'
 

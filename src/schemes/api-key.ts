@@ -6,13 +6,13 @@
 import fastifyCookie from '@fastify/cookie'
 import type { FastifyCookie } from '@fastify/cookie'
 import type { FastifyRequest } from 'fastify'
-import { isToken } from '../authorization.js'
-import type { Dependency } from '../dependency.js'
-import { describe } from '../dependency.js'
+import { isToken } from './authorization.js'
+import type { Dependency } from '../dependency/dependency.js'
+import { describe } from '../dependency/dependency.js'
 import { InvalidCredentialsRequest, Unauthorized } from '../errors.js'
-import { endOfName, octetsOf } from '../query-name.js'
-import type { SchemeCommonOptions, SchemeValue } from '../scheme.js'
-import { commonOptions, refusalOf, scheme, plainHeader } from '../scheme.js'
+import { endOfName, octetsOf } from './query-name.js'
+import type { SchemeCommonOptions, SchemeValue } from './scheme.js'
+import { commonOptions, refusalOf, scheme, plainHeader } from './scheme.js'
 
 // Exported, and missing from the type of the plugin.
 const { parse } = fastifyCookie as unknown as Pick<FastifyCookie, 'parse'>

@@ -6,10 +6,10 @@
  */
 import type { FastifyRequest } from 'fastify'
 import { isUtf8 } from 'node:buffer'
-import type { Dependency } from '../dependency.js'
+import type { Dependency } from '../dependency/dependency.js'
 import { Unauthorized } from '../errors.js'
-import type { SchemeCommonOptions, SchemeValue } from '../scheme.js'
-import { commonOptions, scheme } from '../scheme.js'
+import type { SchemeCommonOptions, SchemeValue } from './scheme.js'
+import { commonOptions, scheme } from './scheme.js'
 import { readAuthorization } from './http.js'
 
 /** What {@link httpBasic} resolves to. Either may be empty: the grammar allows it. */

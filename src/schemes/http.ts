@@ -5,12 +5,12 @@
  * @see RFC 9110 §11, RFC 6750 §2.1, RFC 7616
  */
 import type { FastifyRequest } from 'fastify'
-import { credentialsStart, isFieldValue, isToken, isToken68, isWellFormed } from '../authorization.js'
-import type { Dependency } from '../dependency.js'
-import { describe } from '../dependency.js'
+import { credentialsStart, isFieldValue, isToken, isToken68, isWellFormed } from './authorization.js'
+import type { Dependency } from '../dependency/dependency.js'
+import { describe } from '../dependency/dependency.js'
 import { Unauthorized } from '../errors.js'
-import type { SchemeCommonOptions, SchemeValue } from '../scheme.js'
-import { commonOptions, refusalOf, scheme, singleHeader } from '../scheme.js'
+import type { SchemeCommonOptions, SchemeValue } from './scheme.js'
+import { commonOptions, refusalOf, scheme, singleHeader } from './scheme.js'
 
 /** What an HTTP scheme resolves to. */
 export interface HttpCredentials {

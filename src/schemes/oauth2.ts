@@ -3,11 +3,12 @@
  *
  * @see RFC 6749, RFC 6750, OpenAPI 3.1 OAuth Flows Object
  */
-import { isScopeToken, isToken68 } from '../authorization.js'
-import type { Dependency } from '../dependency.js'
-import { describe, isPlainObject } from '../dependency.js'
-import type { SchemeCommonOptions, SchemeValue } from '../scheme.js'
-import { commonOptions, refusalOf, scheme, plainHeader } from '../scheme.js'
+import { isScopeToken } from '../dependency/scopes.js'
+import { isToken68 } from './authorization.js'
+import type { Dependency } from '../dependency/dependency.js'
+import { describe, isPlainObject } from '../dependency/dependency.js'
+import type { SchemeCommonOptions, SchemeValue } from './scheme.js'
+import { commonOptions, refusalOf, scheme, plainHeader } from './scheme.js'
 import { readAuthorization } from './http.js'
 
 /** Scopes and what they are for: shown in the *Authorize* dialog. Names are scope-tokens (RFC 6749 §3.3). */

@@ -3,9 +3,9 @@
  *
  * @see OpenID Connect Discovery 1.0
  */
-import type { Dependency } from '../dependency.js'
-import type { SchemeCommonOptions, SchemeValue } from '../scheme.js'
-import { commonOptions, refusalOf, scheme, plainHeader } from '../scheme.js'
+import type { Dependency } from '../dependency/dependency.js'
+import type { SchemeCommonOptions, SchemeValue } from './scheme.js'
+import { commonOptions, refusalOf, scheme, plainHeader } from './scheme.js'
 import { checkAddress } from './oauth2.js'
 
 /** Options of {@link openIdConnect}. */

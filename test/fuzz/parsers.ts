@@ -5,16 +5,16 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import fc from 'fast-check'
 import Fastify from 'fastify'
 import { strict as assert } from 'node:assert'
-import * as authorization from '../../src/authorization.js'
-import { viewOf } from '../../src/dependency.js'
-import type { ResolverDefinition, SchemeDefinition } from '../../src/definition.js'
-import { parseForm } from '../../src/form-body.js'
+import * as authorization from '../../src/schemes/authorization.js'
+import { viewOf } from '../../src/dependency/dependency.js'
+import type { ResolverDefinition, SchemeDefinition } from '../../src/dependency/definition.js'
+import { parseForm } from '../../src/token-endpoint/form-body.js'
 import type { OAuth2Error } from '../../src/index.js'
 import fastifySecurity, {
   InvalidCredentialsRequest, NotAuthenticated, oauth2PasswordRequestForm, Unauthorized
 } from '../../src/index.js'
-import { maskedUrl } from '../../src/log.js'
-import { requiredScopes, union } from '../../src/scopes.js'
+import { maskedUrl } from '../../src/guard/log.js'
+import { isScopeToken, requiredScopes, union } from '../../src/dependency/scopes.js'
 import { credentialsOf } from '../fixtures/credentials.js'
 import { expectedForm } from './form.js'
 import * as grammar from './grammar.js'
@@ -80,7 +80,7 @@ function sameGrammar (value: string): void {
   assert.equal(authorization.isToken(value), grammar.isToken(value), 'isToken')
   assert.equal(authorization.isToken68(value), grammar.isToken68(value), 'isToken68')
   assert.equal(authorization.isQuotable(value), grammar.isQuotable(value), 'isQuotable')
-  assert.equal(authorization.isScopeToken(value), grammar.isScopeToken(value), 'isScopeToken')
+  assert.equal(isScopeToken(value), grammar.isScopeToken(value), 'isScopeToken')
   assert.equal(authorization.isFieldValue(value), grammar.isFieldValue(value), 'isFieldValue')
   for (const scheme of ['bearer', 'basic', 'digest', 'dpop']) {
     assert.deepEqual(credentialsOf(value, scheme), grammar.credentialsOf(value, scheme), `credentialsOf ${scheme}`)

@@ -16,12 +16,12 @@ export default {
   coverageAnalysis: 'perTest',
   mutate: [
     // What is read, and how it is declared.
-    'src/authorization.ts', 'src/query-name.ts', 'src/scheme.ts', 'src/schemes/*.ts', 'src/scopes.ts', 'src/requirement.ts', 'src/openapi.ts', 'src/tree.ts', 'src/thenable.ts',
+    'src/schemes/authorization.ts', 'src/schemes/*.ts', 'src/dependency/scopes.ts', 'src/requirement/*.ts', 'src/openapi/openapi.ts', 'src/dependency/traversal.ts', 'src/plan/thenable.ts',
     // What decides, and how it is worded.
-    'src/plan.ts', 'src/run.ts', 'src/frame.ts', 'src/written.ts', 'src/failure.ts', 'src/challenges.ts',
+    'src/plan/compile.ts', 'src/plan/run.ts', 'src/plan/frame.ts', 'src/plan/written.ts', 'src/plan/failure.ts', 'src/guard/challenges.ts',
     // What is shared by requirements that are alike; what stands in, and the keys of the cache.
-    linesOf('src/runtime.ts', '#signature (views', '#enter (views'),
-    linesOf('src/runtime.ts', 'override (dependency', '#checkNames ('), linesOf('src/runtime.ts', 'function replacementOf')
+    linesOf('src/guard/registration.ts', '#signature (views', '#enter (views'),
+    linesOf('src/guard/registration.ts', 'override (dependency', '#checkNames ('), linesOf('src/guard/registration.ts', 'function replacementOf')
   ],
   // What the copy is made of that is worked on.
   ignorePatterns: ['/*', '!/src', '!/test', '!/package.json', '!/tsconfig.json'],

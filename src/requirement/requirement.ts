@@ -2,14 +2,14 @@
  * Reads what a route, or `require`, declares: an object is all of, an array is any of, `false` is public. What is no
  * requirement is refused here, with a message that names the place and the mend.
  */
-import type { Definition, View } from './definition.js'
-import type { NamedDependencies, Needs, Values } from './dependency.js'
-import { allOf, firstOf, plainView } from './definition.js'
-import { describe, isPlainObject, needsOf, viewOf } from './dependency.js'
-import { InvalidRequirement, UncheckedScopes, UnknownScope } from './errors.js'
-import { listedScopes } from './openapi.js'
-import { union } from './scopes.js'
-import { children } from './tree.js'
+import type { Definition, View } from '../dependency/definition.js'
+import type { NamedDependencies, Needs, Values } from '../dependency/dependency.js'
+import { allOf, firstOf, plainView } from '../dependency/definition.js'
+import { describe, isPlainObject, needsOf, viewOf } from '../dependency/dependency.js'
+import { InvalidRequirement, UncheckedScopes, UnknownScope } from '../errors.js'
+import { listedScopes } from '../requirement/alternatives.js'
+import { union } from '../dependency/scopes.js'
+import { children } from '../dependency/traversal.js'
 
 /** What a route may say of itself: all of an object, any of an array, or `false`, public. */
 // The mutable array is for the compiler's messages alone: with it they are about the alternative that is wrong.

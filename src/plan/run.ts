@@ -1,7 +1,7 @@
 /** Runs a plan for one request. It decides who passes; how a refusal is worded is for the one who asked. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { ResolverDefinition, SchemeDefinition } from './definition.js'
-import { NotAuthenticated } from './errors.js'
+import type { ResolverDefinition, SchemeDefinition } from '../dependency/definition.js'
+import { NotAuthenticated } from '../errors.js'
 import { Failure, failed, failureOf, Rank } from './failure.js'
 import type { Frame, Outcome } from './frame.js'
 import { borrow, frameOf, MISSING, valuesOf, Waiting } from './frame.js'

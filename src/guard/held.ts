@@ -2,8 +2,8 @@
  * Holds the hooks of a route: what guards it stays among them, whatever another plugin assigns, and what was changed shows.
  */
 import type { RouteOptions } from 'fastify'
-import { viewOf } from './dependency.js'
-import type { HookFunction } from './runtime.js'
+import { viewOf } from '../dependency/dependency.js'
+import type { HookFunction } from './route-guard.js'
 import type { RouteRecord } from './watch.js'
 
 /** Where a route's options keep its record. */

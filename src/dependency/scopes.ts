@@ -3,7 +3,7 @@
  *
  * @see RFC 6749 §3.3, RFC 6750 §3.1
  */
-import { InsufficientScope } from './errors.js'
+import { InsufficientScope } from '../errors.js'
 
 /** The scopes that are required at one place. */
 export interface RequiredScopes {
@@ -23,6 +23,14 @@ export interface RequiredScopes {
    * })
    */
   assertGranted(granted: readonly string[] | ReadonlySet<string> | string | null | undefined): void
+}
+
+// scope-token = 1*( %x21 / %x23-5B / %x5D-7E )   RFC 6749 §3.3
+const SCOPE_TOKEN = /^[\x21\x23-\x5b\x5d-\x7e]+$/
+
+/** Whether it is one scope. RFC 6749 §3.3 */
+export function isScopeToken (text: string): boolean {
+  return SCOPE_TOKEN.test(text)
 }
 
 /** Scopes one after the other, each once. */

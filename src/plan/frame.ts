@@ -1,7 +1,7 @@
 /** What a request has resolved so far: the per-request cache. */
 import type { FastifyRequest } from 'fastify'
-import type { View } from './definition.js'
-import { NotResolved, ResolverFailed } from './errors.js'
+import type { View } from '../dependency/definition.js'
+import { NotResolved, ResolverFailed } from '../errors.js'
 import type { Failure } from './failure.js'
 import { isFailure } from './failure.js'
 import type { CacheKey, Plan, Step } from './step.js'

@@ -1,6 +1,6 @@
 /** What a plan is made of: the steps of a flattened tree, and where they go on at. */
 import type { FastifyRequest } from 'fastify'
-import type { Definition, SchemeDefinition } from './definition.js'
+import type { Definition, SchemeDefinition } from '../dependency/definition.js'
 import type { Failure } from './failure.js'
 import type { Frame, Outcome } from './frame.js'
 

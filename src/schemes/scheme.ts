@@ -1,10 +1,10 @@
 /** What every scheme shares: the function that all of them are made with, and the checks of its options. */
 import type { FastifyRequest } from 'fastify'
 import { isFieldValue, isQuotable, isToken } from './authorization.js'
-import type { ChallengeParams, SecuritySchemeObject } from './definition.js'
-import type { Dependency } from './dependency.js'
-import { dependencyOf, describe, isPlainObject, optional } from './dependency.js'
-import { InvalidCredentialsRequest, InvalidOption, Unauthorized } from './errors.js'
+import type { ChallengeParams, SecuritySchemeObject } from '../dependency/definition.js'
+import type { Dependency } from '../dependency/dependency.js'
+import { dependencyOf, describe, isPlainObject, optional } from '../dependency/dependency.js'
+import { InvalidCredentialsRequest, InvalidOption, Unauthorized } from '../errors.js'
 
 /** What every scheme takes. */
 export interface SchemeCommonOptions<A extends boolean = boolean> {

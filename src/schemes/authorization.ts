@@ -15,9 +15,6 @@ const EQUALS = 0x3d
 // qdtext and quoted-pair hold HTAB, SP and VCHAR. obs-text is for recipients alone: a realm is sent as ASCII.   RFC 9110 §5.6.4
 const QUOTABLE = /^[\t\x20-\x7e]*$/
 
-// scope-token = 1*( %x21 / %x23-5B / %x5D-7E )   RFC 6749 §3.3
-const SCOPE_TOKEN = /^[\x21\x23-\x5b\x5d-\x7e]+$/
-
 // field-value = *( field-vchar [ 1*( SP / HTAB / field-vchar ) field-vchar ] ), field-vchar = VCHAR / obs-text   RFC 9110 §5.5
 const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 
@@ -48,11 +45,6 @@ function isShortToken68 (text: string): boolean {
 /** Whether it can be sent as a quoted-string, in ASCII. RFC 9110 §5.6.4 */
 export function isQuotable (text: string): boolean {
   return QUOTABLE.test(text)
-}
-
-/** Whether it is one scope. RFC 6749 §3.3 */
-export function isScopeToken (text: string): boolean {
-  return SCOPE_TOKEN.test(text)
 }
 
 /** Whether it can stand in a header without ending it. RFC 9110 §5.5 */

@@ -1,7 +1,7 @@
 /** Why a request does not pass: what was thrown, as an answer. */
 import {
   InsufficientScope, InvalidCredentialsRequest, NotAuthenticated, ResolverFailed, Unauthorized
-} from './errors.js'
+} from '../errors.js'
 import type { Place } from './step.js'
 
 /** How far a request got before it failed. Only a failure with a rank leads on to another alternative. */

@@ -1,10 +1,10 @@
 /**
- * Writes a requirement down as OpenAPI does. Pure: from the tree that guards a route to the text that describes it.
+ * The alternatives of a requirement: which schemes, with which scopes, each alternative takes. Pure.
  *
  * @see OpenAPI 3.0 and 3.1, Security Requirement Object
  */
-import type { Definition, SchemeDefinition, View } from './definition.js'
-import { union } from './scopes.js'
+import type { Definition, SchemeDefinition, View } from '../dependency/definition.js'
+import { union } from '../dependency/scopes.js'
 
 /** A Security Requirement Object: every scheme in it, by name, with its scopes. */
 export type SecurityRequirement = Readonly<Record<string, readonly string[]>>
@@ -12,7 +12,7 @@ export type SecurityRequirement = Readonly<Record<string, readonly string[]>>
 /** The most alternatives that one requirement may have when it is written out. */
 export const MOST_ALTERNATIVES = 64
 
-type Alternative = ReadonlyMap<SchemeDefinition, readonly string[]>
+export type Alternative = ReadonlyMap<SchemeDefinition, readonly string[]>
 
 const ANYBODY: Alternative = new Map()
 
@@ -24,19 +24,6 @@ const ANYBODY: Alternative = new Map()
  */
 export function alternativesOf (views: readonly View[], tooMany: () => Error): readonly Alternative[] {
   return allOf(views, [], { tooMany, known: new Map() })
-}
-
-/**
- * The `security` of an operation.
- *
- * @param version of the document, such as `3.1.0`
- * @returns `undefined` where no alternative takes a scheme: such a guard adds nothing to the document
- */
-export function securityOf (alternatives: readonly Alternative[], version: string): SecurityRequirement[] | undefined {
-  if (alternatives.every((alternative) => alternative.size === 0)) return undefined
-  const written = alternatives.map((alternative) =>
-    requirementOf(alternative, (scheme, scopes) => mayListScopes(scheme, version) ? scopes : []))
-  return distinct(written, requirementKey)
 }
 
 /** Whether any alternative requires a scope of anything. */
@@ -51,73 +38,10 @@ export function listedScopes ({ openapi }: SchemeDefinition): ReadonlySet<string
   return listed.size === 0 ? null : listed
 }
 
-/**
- * A Security Scheme Object as it stands in the document: relative addresses resolved, and with the scopes that are used
- * where an OAuth 2 scheme lists none.
- *
- * @param base the path that relative addresses are relative to: see {@link basePath}
- */
-export function schemeObject (
-  { openapi }: SchemeDefinition, base: string, used: Iterable<string> = []
-): Record<string, unknown> {
-  const written: Record<string, unknown> = { ...openapi }
-  if (typeof written['openIdConnectUrl'] === 'string') {
-    written['openIdConnectUrl'] = resolved(written['openIdConnectUrl'], base)
-  }
-  if (openapi.type !== 'oauth2') return written
-  const scopes = Object.fromEntries([...used].map((scope) => [scope, '']))
-  const listsNone = flowsOf(openapi).every(([, flow]) => Object.keys(flow.scopes ?? {}).length === 0)
-  written['flows'] = Object.fromEntries(flowsOf(openapi).map(([name, flow]) => [name, {
-    ...Object.fromEntries(Object.entries(flow).map(([key, value]) => [
-      key, key.endsWith('Url') && typeof value === 'string' ? resolved(value, base) : value
-    ])),
-    scopes: listsNone ? scopes : { ...flow.scopes }
-  }]))
-  return written
-}
+export interface Flow { readonly scopes?: Readonly<Record<string, string>>, readonly [key: string]: unknown }
 
-/**
- * The path under which clients see the instance on which the plugin is registered: its prefix, behind the path of the
- * document's first server, where that is not in the prefix already. @fastify/swagger takes such a path for a part of the
- * prefix; any other is one that a proxy takes off.
- *
- * @param servers of the document
- * @example
- * basePath('/api/v1', [])                                      // /api/v1
- * basePath('/api/v1', [{ url: '/api/v1' }])                    // /api/v1
- * basePath('/v1', [{ url: 'https://example.com/shop' }])       // /shop/v1
- */
-export function basePath (prefix: string, servers: readonly ServerObject[] = []): string {
-  const [server] = servers
-  const own = prefix.replace(/\/$/, '')
-  if (server === undefined) return own
-  const address = server.url.replace(/\{([^{}]*)\}/g, (_, name: string) => server.variables?.[name]?.default ?? '')
-  const path = new URL(address, 'http://relative.invalid/').pathname.replace(/\/$/, '')
-  return `${own}/`.startsWith(`${path}/`) ? own : `${path}${own}`
-}
-
-/** A Server Object, as far as it concerns us. */
-export interface ServerObject {
-  readonly url: string
-  readonly variables?: Readonly<Record<string, { readonly default?: string }>>
-}
-
-interface Flow { readonly scopes?: Readonly<Record<string, string>>, readonly [key: string]: unknown }
-
-function flowsOf ({ flows }: SchemeDefinition['openapi']): Array<[string, Flow]> {
+export function flowsOf ({ flows }: SchemeDefinition['openapi']): Array<[string, Flow]> {
   return Object.entries((flows ?? {}) as Record<string, Flow>)
-}
-
-// Resolved as a browser would from any page below the base. What names its own origin stays as it is.
-function resolved (address: string, base: string): string {
-  const origin = 'http://relative.invalid'
-  const url = new URL(address, `${origin}${base}/`)
-  return url.origin === origin ? url.href.slice(origin.length) : address
-}
-
-// OpenAPI 3.0 §4.8.30: for other types the array MUST be empty. 3.1 lets it name roles.
-function mayListScopes ({ openapi: { type } }: SchemeDefinition, version: string): boolean {
-  return type === 'oauth2' || type === 'openIdConnect' || !version.startsWith('3.0')
 }
 
 // One walk through a tree. It may reach one dependency in very many ways: each is written out once for each list of scopes.
@@ -168,7 +92,7 @@ function bounded (alternatives: readonly Alternative[], { tooMany }: Walk): read
 }
 
 // Two equal schemes of one name are one entry, with the scopes of both.
-function requirementOf (
+export function requirementOf (
   alternative: Alternative, scopesOf: (scheme: SchemeDefinition, scopes: readonly string[]) => readonly string[]
 ): SecurityRequirement {
   const written = new Map<string, readonly string[]>()
@@ -178,14 +102,14 @@ function requirementOf (
   return Object.fromEntries([...written].map(([name, scopes]) => [name, [...scopes]]))
 }
 
-function requirementKey (requirement: SecurityRequirement): string {
+export function requirementKey (requirement: SecurityRequirement): string {
   return JSON.stringify(Object.entries(requirement)
     .map(([name, scopes]) => [name, [...scopes].sort()] as const)
     .sort(([one], [other]) => one < other ? -1 : 1))
 }
 
 // Each once, the first of equal ones.
-function distinct<T> (items: readonly T[], keyOf: (item: T) => string): T[] {
+export function distinct<T> (items: readonly T[], keyOf: (item: T) => string): T[] {
   const seen = new Set<string>()
   return items.filter((item) => {
     const key = keyOf(item)

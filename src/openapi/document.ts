@@ -8,14 +8,14 @@
  */
 import type { FastifyInstance, FastifySchema, RouteOptions } from 'fastify'
 import { isDeepStrictEqual } from 'node:util'
-import { HandWrittenSecurity, RegistrationRefused, SchemeConflict } from './errors.js'
+import { HandWrittenSecurity, RegistrationRefused, SchemeConflict } from '../errors.js'
 import { acceptedByZod } from './json-schema.js'
 import type { ServerObject } from './openapi.js'
 import { basePath, schemeObject } from './openapi.js'
-import type { RouteState } from './route.js'
-import type { Runtime } from './runtime.js'
-import type { RouteRecord, Watch } from './watch.js'
-import { kInternal, watchOf } from './watch.js'
+import type { RouteState } from '../guard/route.js'
+import type { Registration } from '../guard/registration.js'
+import type { RouteRecord, Watch } from '../guard/watch.js'
+import { kInternal, watchOf } from '../guard/watch.js'
 
 /** The object that @fastify/swagger builds, as far as it concerns us. */
 export interface OpenAPIObject {
@@ -29,12 +29,12 @@ interface Swagger { (): unknown }
 
 /** The document of one runtime. */
 export class Documents {
-  readonly #runtime: Runtime
+  readonly #runtime: Registration
   readonly #known = new WeakSet<Swagger>()
   /** whether the document is only to be looked at, and not yet to be built */
   #isLooking = false
 
-  constructor (runtime: Runtime) {
+  constructor (runtime: Registration) {
     this.#runtime = runtime
   }
 

@@ -3,13 +3,13 @@
  * a dependency is a value that a plan is made of.
  */
 import type { FastifyRequest } from 'fastify'
-import { isScopeToken } from './authorization.js'
 import type { Definition, Need, ResolverDefinition, View } from './definition.js'
 import { firstOf, plainView, resolver } from './definition.js'
-import { HookNotUsable, InvalidOption } from './errors.js'
-import { valueOf } from './frame.js'
+import { HookNotUsable, InvalidOption } from '../errors.js'
+// eslint-disable-next-line no-restricted-imports -- moves to dependency/ next
+import { valueOf } from '../plan/frame.js'
 import type { RequiredScopes } from './scopes.js'
-import { union } from './scopes.js'
+import { isScopeToken, union } from './scopes.js'
 
 // Things are known by a registered symbol, and not by their class: an ESM and a CommonJS copy of this package may both
 // be loaded, and a dependency made by the one has to be one to the other.

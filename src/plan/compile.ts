@@ -3,13 +3,13 @@
  * worked out here, at start-up. Pure: it knows no request, no server and no particular scheme.
  */
 import type { FastifyRequest } from 'fastify'
-import type { AllOfDefinition, Definition, Need, ResolverDefinition, SchemeDefinition, View } from './definition.js'
-import { resolver } from './definition.js'
+import type { AllOfDefinition, Definition, Need, ResolverDefinition, SchemeDefinition, View } from '../dependency/definition.js'
+import { resolver } from '../dependency/definition.js'
 import { absence } from './failure.js'
-import { requiredScopes, union } from './scopes.js'
+import { requiredScopes, union } from '../dependency/scopes.js'
 import type { Alternatives, CacheKey, FailureTarget, Place, Plan } from './step.js'
 import { Input, Op, Step } from './step.js'
-import { children, schemesBelow } from './tree.js'
+import { children, schemesBelow } from '../dependency/traversal.js'
 import type { Makers } from './written.js'
 import { write } from './written.js'
 

@@ -8,7 +8,7 @@ import fastifyFormbody from '@fastify/formbody'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { AsyncResource } from 'node:async_hooks'
 import { isUtf8 } from 'node:buffer'
-import { OAuth2Error } from './errors.js'
+import { OAuth2Error } from '../errors.js'
 
 /** The media type of a form. */
 export const FORM = 'application/x-www-form-urlencoded'

@@ -1,16 +1,16 @@
 /** `app.security`: what the plugin puts on an instance. Each context has its own, so that `require` knows where it stands. */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { View } from './definition.js'
-import type { Dependency } from './dependency.js'
-import { anyOf, depends, optional, securityScopes } from './dependency.js'
-import type { SecurityRequirement } from './openapi.js'
-import type { SecurityOption } from './requirement.js'
-import { readRequirement } from './requirement.js'
-import { oauth2PasswordRequestForm } from './password-form.js'
-import type { RouteState } from './route.js'
-import { kRequired } from './route.js'
-import type { Runtime, UndoOverride } from './runtime.js'
-import { scheme } from './scheme.js'
+import type { View } from './dependency/definition.js'
+import type { Dependency } from './dependency/dependency.js'
+import { anyOf, depends, optional, securityScopes } from './dependency/dependency.js'
+import type { SecurityRequirement } from './requirement/alternatives.js'
+import type { SecurityOption } from './requirement/requirement.js'
+import { readRequirement } from './requirement/requirement.js'
+import { oauth2PasswordRequestForm } from './token-endpoint/password-form.js'
+import type { RouteState } from './guard/route.js'
+import { kRequired } from './guard/route.js'
+import type { Registration, UndoOverride } from './guard/registration.js'
+import { scheme } from './schemes/scheme.js'
 import { apiKeyCookie, apiKeyHeader, apiKeyQuery } from './schemes/api-key.js'
 import { httpBasic } from './schemes/http-basic.js'
 import { http, httpBearer, httpDigest } from './schemes/http.js'
@@ -18,8 +18,8 @@ import {
   oauth2, oauth2AuthorizationCodeBearer, oauth2ClientCredentialsBearer, oauth2PasswordBearer
 } from './schemes/oauth2.js'
 import { openIdConnect } from './schemes/open-id-connect.js'
-import type { RouteRecord } from './watch.js'
-import { isPreflight, watchOf } from './watch.js'
+import type { RouteRecord } from './guard/watch.js'
+import { isPreflight, watchOf } from './guard/watch.js'
 
 const constructors = {
   anyOf,
@@ -106,7 +106,7 @@ export interface SecurityDecorator extends Readonly<typeof constructors> {
 const kDecorator = Symbol('fastify-security.decorator')
 
 /** The decorator of an instance. */
-export function decoratorOf (instance: FastifyInstance, runtime: Runtime): SecurityDecorator {
+export function decoratorOf (instance: FastifyInstance, runtime: Registration): SecurityDecorator {
   const holder = instance as { [kDecorator]?: SecurityDecorator }
   if (!Object.hasOwn(holder, kDecorator)) {
     Object.defineProperty(holder, kDecorator, { value: Object.freeze(makeDecorator(instance, runtime)) })
@@ -114,7 +114,7 @@ export function decoratorOf (instance: FastifyInstance, runtime: Runtime): Secur
   return holder[kDecorator]!
 }
 
-function makeDecorator (instance: FastifyInstance, runtime: Runtime): SecurityDecorator {
+function makeDecorator (instance: FastifyInstance, runtime: Registration): SecurityDecorator {
   return {
     ...constructors,
     require (requirement) {

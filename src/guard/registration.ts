@@ -4,25 +4,20 @@
 import type { FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { isDeepStrictEqual } from 'node:util'
 import { Challenges } from './challenges.js'
-import type { Definition, SchemeDefinition, View } from './definition.js'
-import type { HookRuntime } from './dependency.js'
-import { describe, viewOf } from './dependency.js'
-import type { Failure } from './failure.js'
-import { HookNotUsable, HookTooEarly, InvalidOption, NotAuthenticated, ResolverFailed, SchemeConflict, TooManyAlternatives } from './errors.js'
-import { alternativesOf, MOST_ALTERNATIVES, schemeObject } from './openapi.js'
-import type { PlanContext, Replacement } from './plan.js'
-import { compile } from './plan.js'
-import { checkScopes, NOBODY } from './requirement.js'
-import { Frame, frameOf, resolvedIn, Waiting } from './frame.js'
-import { hasLeft, run, wait } from './run.js'
-import type { CacheKey, Plan } from './step.js'
-import { schemesBelow } from './tree.js'
-import type { Makers } from './written.js'
-
-/** A hook of Fastify's, in its callback form: a request is guarded without one promise where nothing is asynchronous. */
-export type HookFunction = (request: FastifyRequest, reply: FastifyReply, done: Done) => void
-
-type Done = (error?: Error) => void
+import type { GuardContext } from './route-guard.js'
+import { RouteGuard } from './route-guard.js'
+import type { Definition, SchemeDefinition, View } from '../dependency/definition.js'
+import type { HookRuntime } from '../dependency/dependency.js'
+import { describe, viewOf } from '../dependency/dependency.js'
+import { HookNotUsable, HookTooEarly, InvalidOption, SchemeConflict, TooManyAlternatives } from '../errors.js'
+import { alternativesOf, MOST_ALTERNATIVES } from '../requirement/alternatives.js'
+// eslint-disable-next-line no-restricted-imports -- moves to requirement/ next
+import { schemeObject } from '../openapi/openapi.js'
+import type { Replacement } from '../plan/compile.js'
+import { checkScopes } from '../requirement/requirement.js'
+import type { CacheKey } from '../plan/step.js'
+import { schemesBelow } from '../dependency/traversal.js'
+import type { Makers } from '../plan/written.js'
 
 /** The options that a runtime goes by. */
 export interface RuntimeOptions {
@@ -50,7 +45,7 @@ interface KeyWithOriginals extends CacheKey { readonly originals: readonly Defin
 
 interface Override { readonly definition: Definition, readonly replacement: Replacement }
 
-export class Runtime implements PlanContext, HookRuntime {
+export class Registration implements GuardContext, HookRuntime {
   /** by name */
   readonly schemes = new Map<string, DocumentedScheme>()
   /** plans, written as functions */
@@ -217,89 +212,6 @@ export class Runtime implements PlanContext, HookRuntime {
     const { prefix } = this.options
     return isDeepStrictEqual(schemeObject(one, prefix), schemeObject(other, prefix))
   }
-}
-
-/** Guards a route with all that is required of it. */
-export class RouteGuard {
-  readonly onRequest: HookFunction
-  /** What is left for after the body; `null` where nothing is. */
-  readonly preHandler: HookFunction | null
-  /** Resolves everything at once: for a dependency that is a hook by itself. */
-  readonly asHook: HookFunction
-  readonly schemes: readonly SchemeDefinition[]
-  #plan: Plan | null = null
-  #generation = 0
-
-  constructor (readonly runtime: Runtime, readonly views: readonly View[], readonly own: number) {
-    this.schemes = schemesBelow(...views)
-    const isLate = views.some(({ definition }) => definition.late)
-    // Fastify binds them: frozen, so that nobody puts something else in the place of bind().
-    this.onRequest = Object.freeze<HookFunction>((request, reply, done) => { this.#start(request, reply, done, isLate) })
-    this.asHook = (request, reply, done) => { this.#start(request, reply, done, false) }
-    this.preHandler = isLate ? Object.freeze<HookFunction>((request, reply, done) => { this.#finish(request, reply, done) }) : null
-    this.#compiled()
-  }
-
-  #compiled (): Plan {
-    if (this.#plan === null || this.#generation !== this.runtime.generation) {
-      this.#generation = this.runtime.generation
-      this.#plan = compile(this.views, this.runtime)
-    }
-    return this.#plan
-  }
-
-  #start (request: FastifyRequest, reply: FastifyReply, done: Done, early: boolean): void {
-    this.#run(new Frame(this.#compiled(), this, request), request, reply, done, early)
-  }
-
-  #finish (request: FastifyRequest, reply: FastifyReply, done: Done): void {
-    const frame = this.#frameOf(request)
-    if (frame === null) this.#start(request, reply, done, false)
-    else this.#run(frame, request, reply, done, false)
-  }
-
-  #run (frame: Frame, request: FastifyRequest, reply: FastifyReply, done: Done, early: boolean): void {
-    if (hasLeft(request)) return
-    const outcome = run(frame, early)
-    if (outcome === null) {
-      done()
-    } else if (outcome instanceof Waiting) {
-      wait(frame, outcome, reply, (failure) => { this.#tell(failure, request, reply, done) })
-    } else {
-      this.#tell(outcome, request, reply, done)
-    }
-  }
-
-  #tell (failure: Failure | null, request: FastifyRequest, reply: FastifyReply, done: Done): void {
-    if (failure === null) {
-      done()
-      return
-    }
-    let error = failure.error ?? new NotAuthenticated()
-    try {
-      this.runtime.challenges.putOnReply(failure, request, reply, this.schemes)
-    } catch (cause) {
-      // Behind a promise nobody else would catch it, and the process would end.
-      reply.code(500)
-      error = new ResolverFailed('A refusal cannot be worded', { cause })
-    }
-    done(error)
-  }
-
-  #frameOf (request: FastifyRequest): Frame | null {
-    let frame = frameOf(request)
-    while (frame !== null && frame.owner !== this) frame = frame.previous
-    return frame
-  }
-}
-
-/** What `request.security` is: the values of the route's own requirement. */
-export function securityValues (request: FastifyRequest): unknown {
-  for (let frame = frameOf(request); frame !== null; frame = frame.previous) {
-    const { own } = frame.owner as RouteGuard
-    if (own >= 0) return resolvedIn(frame, frame.plan.roots[own]!) ?? NOBODY
-  }
-  return NOBODY
 }
 
 function replacementOf ({ definition }: View, replacement: unknown): Replacement {

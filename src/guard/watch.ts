@@ -10,10 +10,10 @@
  */
 import diagnostics from 'node:diagnostics_channel'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
-import { RegistrationRefused, RouteNotGuarded, StartRefused } from './errors.js'
+import { RegistrationRefused, RouteNotGuarded, StartRefused } from '../errors.js'
 import type { GuardedHook, HookDependency } from './held.js'
 import { hold, hookDependenciesOf, install, isHeld, kRecord, sameHooks } from './held.js'
-import type { HookFunction } from './runtime.js'
+import type { HookFunction } from './route-guard.js'
 
 /** Where an instance keeps its watch. */
 export const kWatch = Symbol.for('fastify-security.watch')

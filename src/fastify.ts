@@ -7,7 +7,7 @@ import type {
 import type { ResolveFastifyReplyReturnType } from 'fastify/types/type-provider.js'
 // By the package's own name, and as ESM: a program that meets the CommonJS declarations too has one type for `app.security`.
 import type { SecurityDecorator } from 'fastify-security' with { 'resolution-mode': 'import' }
-import type { SecurityOption, SecurityValues } from './requirement.js'
+import type { SecurityOption, SecurityValues } from './requirement/requirement.js'
 
 /**
  * What `request.security` is where the compiler does not see the route's `security`: in hooks, in handlers that are

@@ -3,8 +3,8 @@
  * key. The user's own serializer goes on to write the line; what it wrote is gone over.
  */
 import type { FastifyInstance, RouteOptions } from 'fastify'
-import type { SchemeDefinition } from './definition.js'
-import { endOfName, octetsOf } from './query-name.js'
+import type { SchemeDefinition } from '../dependency/definition.js'
+import { endOfName, octetsOf } from '../schemes/query-name.js'
 
 type Serializer = (value: any) => unknown
 

@@ -4,16 +4,19 @@
  */
 import type { FastifyInstance, FastifySchema } from 'fastify'
 import { kSchemes } from './challenges.js'
-import type { RouteShape, View } from './definition.js'
-import { viewOf } from './dependency.js'
-import { HandWrittenSecurity, HookTooEarly, InvalidRequirement } from './errors.js'
+import type { RouteShape, View } from '../dependency/definition.js'
+import { viewOf } from '../dependency/dependency.js'
+import { HandWrittenSecurity, HookTooEarly, InvalidRequirement } from '../errors.js'
 import { install } from './held.js'
 import { keepOutOfLog } from './log.js'
-import type { SecurityRequirement } from './openapi.js'
-import { requiresScopes, securityOf } from './openapi.js'
-import { readRequirement } from './requirement.js'
-import type { RouteGuard, Runtime } from './runtime.js'
-import { definitionsBelow, schemesBelow } from './tree.js'
+import type { SecurityRequirement } from '../requirement/alternatives.js'
+import { requiresScopes } from '../requirement/alternatives.js'
+// eslint-disable-next-line no-restricted-imports -- moves to openapi/ next
+import { securityOf } from '../openapi/openapi.js'
+import { readRequirement } from '../requirement/requirement.js'
+import type { Registration } from './registration.js'
+import type { RouteGuard } from './route-guard.js'
+import { definitionsBelow, schemesBelow } from '../dependency/traversal.js'
 import type { RouteRecord } from './watch.js'
 import { isPreflight, nameOf, securityRefusal, watchOf } from './watch.js'
 
@@ -25,7 +28,7 @@ export const kDocs = Symbol.for('fastify-security.docs')
 
 /** What is declared of a route. */
 export interface RouteState {
-  readonly runtime: Runtime
+  readonly runtime: Registration
   /** declared so, and not only left open */
   readonly isPublic: boolean
   readonly isDeclared: boolean
@@ -43,7 +46,7 @@ export interface RouteState {
 }
 
 /** Guards a route with what is declared of it. */
-export function armRoute (runtime: Runtime, record: RouteRecord): void {
+export function armRoute (runtime: Registration, record: RouteRecord): void {
   const { options, instance } = record
   const name = `Route ${nameOf(record)}`
   const { own, around } = requirementsOf(record, name)
@@ -67,7 +70,7 @@ export function armRoute (runtime: Runtime, record: RouteRecord): void {
 }
 
 function stateOf (
-  runtime: Runtime, record: RouteRecord, declared: readonly View[], shown: readonly FastifySchema[], name: string
+  runtime: Registration, record: RouteRecord, declared: readonly View[], shown: readonly FastifySchema[], name: string
 ): RouteState {
   const alternatives = declared.length === 0 ? [] : runtime.declare(declared, name)
   const securityFor = (version: string): SecurityRequirement[] | undefined => securityOf(alternatives, version)
@@ -147,7 +150,7 @@ function hookViews ({ hooks }: RouteRecord, name: string): View[] {
   })
 }
 
-function checkByHand ({ options: { onHandWrittenSecurity } }: Runtime, record: RouteRecord, name: string): void {
+function checkByHand ({ options: { onHandWrittenSecurity } }: Registration, record: RouteRecord, name: string): void {
   if (onHandWrittenSecurity === 'error' && isByHand(record)) {
     throw new HandWrittenSecurity(`${name}: schema.security is written by hand: a lock in the document that nothing enforces. Declare the route's ` +
       "security instead, or register the plugin with onHandWrittenSecurity: 'allow' while you move")
@@ -161,7 +164,7 @@ function isByHand ({ options: { schema }, instance }: RouteRecord): boolean {
 }
 
 /** Judges a route of which nothing is declared, and which is older than the plugin. */
-export function judgeLate (runtime: Runtime, record: RouteRecord): string | null {
+export function judgeLate (runtime: Registration, record: RouteRecord): string | null {
   if (runtime.options.onHandWrittenSecurity === 'error' && isByHand(record)) return 'its schema.security is written by hand: a lock in the document that nothing enforces'
   return runtime.judgeUndeclared(record.options)
 }

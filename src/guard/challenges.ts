@@ -5,13 +5,14 @@
  * @see RFC 9110 §11.6.1, RFC 6750 §3
  */
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { challenge, isFieldValue, isScopeToken, isToken } from './authorization.js'
-import type { ChallengeParams, SchemeDefinition } from './definition.js'
-import { InsufficientScope, InvalidCredentialsRequest } from './errors.js'
-import type { Failure } from './failure.js'
-import { Rank } from './failure.js'
-import { carriesCredentials } from './run.js'
-import { ignore, isThenable } from './thenable.js'
+import { isScopeToken } from '../dependency/scopes.js'
+import { challenge, isFieldValue, isToken } from '../schemes/authorization.js'
+import type { ChallengeParams, SchemeDefinition } from '../dependency/definition.js'
+import { InsufficientScope, InvalidCredentialsRequest } from '../errors.js'
+import type { Failure } from '../plan/failure.js'
+import { Rank } from '../plan/failure.js'
+import { carriesCredentials } from '../plan/run.js'
+import { ignore, isThenable } from '../plan/thenable.js'
 
 /** Where a route's `config` says which schemes its requirement has. */
 export const kSchemes = Symbol.for('fastify-security.schemes')
