@@ -24,6 +24,12 @@ const UnauthorizedBase: ErrorClass<CauseOnly> = createError<CauseOnly>(
   'FST_SECURITY_UNAUTHORIZED', 'Unauthorized', 401, Error, WITHOUT_STACK)
 const InsufficientScopeBase: ErrorClass<CauseOnly> = createError<CauseOnly>(
   'FST_SECURITY_INSUFFICIENT_SCOPE', 'Insufficient scope', 403, Error, WITHOUT_STACK)
+const ForbiddenBase: ErrorClass<CauseOnly> = createError<CauseOnly>(
+  'FST_SECURITY_FORBIDDEN', 'Forbidden', 403, Error, WITHOUT_STACK)
+const CrossOriginRequestBase: ErrorClass<CauseOnly> = createError<CauseOnly>(
+  'FST_SECURITY_CROSS_ORIGIN', 'Cross-origin request', 403, Error, WITHOUT_STACK)
+const ServiceUnavailableBase: ErrorClass<CauseOnly> = createError<CauseOnly>(
+  'FST_SECURITY_UNAVAILABLE', 'Service unavailable', 503, Error, WITHOUT_STACK)
 const InvalidCredentialsRequestBase: ErrorClass<CauseOnly> = createError<CauseOnly>(
   'FST_SECURITY_INVALID_REQUEST', 'Ambiguous credentials', 400, Error, WITHOUT_STACK)
 
@@ -48,10 +54,69 @@ export class NotAuthenticated extends NotAuthenticatedBase {
  * throw new Unauthorized('Unknown token')
  */
 export class Unauthorized extends UnauthorizedBase {
+  readonly #challenge: ChallengeParameters | undefined
+
   /** @param message goes to the client: nothing in it may be secret, or come from the request */
-  constructor (message = 'Unauthorized', options?: ErrorOptions) {
+  constructor (message = 'Unauthorized', options?: ErrorOptions & { readonly challenge?: ChallengeParameters }) {
     super(...rest(options))
     this.message = String(message)
+    this.#challenge = options?.challenge
+  }
+
+  /** Parameters for the challenge of the auth-scheme under which the credentials came. */
+  get challenge (): ChallengeParameters | undefined {
+    return #challenge in this ? this.#challenge : undefined
+  }
+}
+
+/** Parameters of a challenge, by name. `error` replaces `invalid_token`; `realm` is not one of them. */
+export interface ChallengeParameters { readonly error?: string, readonly [parameter: string]: string | undefined }
+
+/**
+ * 403, `FST_SECURITY_FORBIDDEN`: authenticated, and not allowed for another reason than scopes: role, owner, tenant. For resolvers and
+ * handlers to throw. It has no challenge.
+ *
+ * @example
+ * throw new Forbidden('Only the owner can delete an item')
+ */
+export class Forbidden extends ForbiddenBase {
+  /** @param message goes to the client: nothing in it may be secret, or come from the request */
+  constructor (message = 'Forbidden', options?: ErrorOptions) {
+    super(...rest(options))
+    this.message = String(message)
+  }
+}
+
+/** 403, `FST_SECURITY_CROSS_ORIGIN`: a cookie in a request from another origin. */
+export class CrossOriginRequest extends CrossOriginRequestBase {
+  constructor (
+    message = 'This cookie does not count in a request from another origin. List trusted origins in csrf.trustedOrigins',
+    options?: ErrorOptions
+  ) {
+    super(...rest(options))
+    this.message = String(message)
+  }
+}
+
+/**
+ * 503, `FST_SECURITY_UNAVAILABLE`: a service that the check depends on cannot be reached. It has no challenge.
+ *
+ * @example
+ * throw new ServiceUnavailable('The session store cannot be reached', { retryAfter: 5 })
+ */
+export class ServiceUnavailable extends ServiceUnavailableBase {
+  readonly #retryAfter: number | undefined
+
+  /** @param options.retryAfter seconds until the client may try again: the header `Retry-After` */
+  constructor (message = 'Service unavailable', options?: ErrorOptions & { readonly retryAfter?: number }) {
+    super(...rest(options))
+    this.message = String(message)
+    this.#retryAfter = options?.retryAfter
+  }
+
+  /** Seconds for the header `Retry-After`. */
+  get retryAfter (): number | undefined {
+    return #retryAfter in this ? this.#retryAfter : undefined
   }
 }
 

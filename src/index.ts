@@ -39,5 +39,7 @@ export type { SecurityRequirement } from './requirement/alternatives.js'
 export type { UndoOverride } from './guard/registration.js'
 
 // errors
-export { InsufficientScope, InvalidCredentialsRequest, NotAuthenticated, OAuth2Error, Unauthorized } from './errors.js'
-export type { OAuth2ErrorCode } from './errors.js'
+export {
+  CrossOriginRequest, Forbidden, InsufficientScope, InvalidCredentialsRequest, NotAuthenticated, OAuth2Error, ServiceUnavailable, Unauthorized
+} from './errors.js'
+export type { ChallengeParameters, OAuth2ErrorCode } from './errors.js'

@@ -9,14 +9,14 @@ import type { FastifyInstance, FastifyPluginAsync, FastifyRequest, RouteOptions 
 import fp from 'fastify-plugin'
 import type { SecurityDecorator } from './app-security.js'
 import { decoratorOf } from './app-security.js'
-import { describe, kRuntime } from './dependency/dependency.js'
+import { describe } from './dependency/dependency.js'
+import { kFrame, kRegistration } from './symbols.js'
 import { Documents } from './openapi/document.js'
 import { HandWrittenSecurity, RegistrationRefused } from './errors.js'
 import { keepPacketsOutOfLog } from './guard/log.js'
 import type { SecurityOption } from './requirement/requirement.js'
 import { readRequirement } from './requirement/requirement.js'
 import { armRoute, judgeLate, kDocs } from './guard/route.js'
-import { kFrame } from './plan/frame.js'
 import type { RuntimeOptions } from './guard/registration.js'
 import { Registration } from './guard/registration.js'
 import { securityValues } from './guard/route-guard.js'
@@ -45,7 +45,7 @@ export interface FastifySecurityOptions {
 
 async function fastifySecurity (fastify: FastifyInstance, options: FastifySecurityOptions): Promise<void> {
   const runtime = new Registration(runtimeOptions(options, fastify.prefix))
-  if (kRuntime in fastify) {
+  if (kRegistration in fastify) {
     throw new RegistrationRefused('fastify-security is registered here already: once for a context and all below it is enough')
   }
   checkAge(fastify)
@@ -114,7 +114,7 @@ function decorate (fastify: FastifyInstance, runtime: Registration, documents: D
     judgeUndeclared: (record) => isPreflight(record) ? null : judgeLate(runtime, record)
   }
   // Fastify's types take strings alone; its code takes any key.
-  fastify.decorate(kRuntime as unknown as string, runtime)
+  fastify.decorate(kRegistration as unknown as string, runtime)
   fastify.decorate(kArm as unknown as string, armourer)
   fastify.decorate('security', {
     getter (this: FastifyInstance): SecurityDecorator { return decoratorOf(this, runtime) }

@@ -1,5 +1,6 @@
 /** What a dependency consists of: the values that plans, documents and requirements are worked out from. Pure. */
 import type { FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
+import type { Extension } from '../extension.js'
 
 /** A Security Scheme Object of OpenAPI 3.0 or 3.1. */
 export type SecuritySchemeObject = Readonly<Record<string, unknown>> & { readonly type: string }
@@ -23,6 +24,9 @@ export interface SchemeDefinition {
   readonly read: (request: FastifyRequest) => unknown
   readonly challenge: string | ((params: ChallengeParams) => string)
   readonly realm: string | undefined
+  /** whether `read` verifies what it reads */
+  readonly verified?: boolean
+  readonly extension?: Extension
 }
 
 /** A dependency that is worked out from others. */
@@ -31,6 +35,9 @@ export interface ResolverDefinition {
   readonly late: boolean
   readonly needs: readonly Need[]
   readonly resolve: (values: never, request: FastifyRequest) => unknown
+  /** whether `null` is a value */
+  readonly nullable?: boolean
+  readonly extension?: Extension
   /** what it needs the routes to have on which it stands */
   readonly shape?: RouteShape
 }
@@ -79,6 +86,10 @@ export interface View {
   readonly definition: Definition
   readonly scopes: readonly string[]
   readonly cached: boolean
+  /** declared as not verified on purpose: `scheme.unverified()` */
+  readonly unverified?: boolean
+  /** scopes required from outside do not reach `securityScopes` below it */
+  readonly isolated?: boolean
 }
 
 /** A view under the name by which its value is had. */

@@ -10,13 +10,7 @@ import { HookNotUsable, InvalidOption } from '../errors.js'
 import { valueOf } from '../plan/frame.js'
 import type { RequiredScopes } from './scopes.js'
 import { isScopeToken, union } from './scopes.js'
-
-// Things are known by a registered symbol, and not by their class: an ESM and a CommonJS copy of this package may both
-// be loaded, and a dependency made by the one has to be one to the other.
-export const kView = Symbol.for('fastify-security.view')
-
-/** Where the server keeps what guards it: a dependency that runs as a hook asks there. */
-export const kRuntime = Symbol.for('fastify-security.runtime')
+import { kRegistration, kView } from '../symbols.js'
 
 /** The two hooks in which a dependency can be resolved. */
 export type Hook = 'onRequest' | 'preHandler'
@@ -246,12 +240,13 @@ export function dependencyOf<T> (definition: Definition): Dependency<T> {
   return dependencyOfView(plainView(definition))
 }
 
-function dependencyOfView<T> (view: View): Dependency<T> {
+/** The function that stands for a view. */
+export function dependencyOfView<T> (view: View): Dependency<T> {
   function securityDependency (request: any, reply: any, done: (error?: Error) => void): void {
     if (typeof done !== 'function') {
       throw new HookNotUsable('A dependency can be an onRequest, preValidation or preHandler hook, and no other')
     }
-    const runtime: HookRuntime | undefined = request.server[kRuntime]
+    const runtime: HookRuntime | undefined = request.server[kRegistration]
     if (runtime === undefined) {
       throw new HookNotUsable('A dependency was used as a hook where fastify-security is not registered: register it first')
     }

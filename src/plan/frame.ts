@@ -1,6 +1,7 @@
 /** What a request has resolved so far: the per-request cache. */
 import type { FastifyRequest } from 'fastify'
 import type { View } from '../dependency/definition.js'
+import { kFrame } from '../symbols.js'
 import { NotResolved, ResolverFailed } from '../errors.js'
 import type { Failure } from './failure.js'
 import { isFailure } from './failure.js'
@@ -14,9 +15,6 @@ export class Waiting {
 
 /** How a run ended: everything is resolved, something failed, or something asynchronous has to be waited for. */
 export type Outcome = null | Failure | Waiting
-
-/** Where a request keeps its latest frame, which knows the one before. */
-export const kFrame = Symbol.for('fastify-security.frame')
 
 /** What one plan resolved to in one request. `undefined` in a slot: not resolved. */
 export class Frame {

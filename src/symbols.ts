@@ -1,0 +1,13 @@
+/**
+ * Every symbol of the package. They are registered symbols: an ESM and a CommonJS copy of the package may be loaded side by
+ * side, and recognise each other's values by them.
+ */
+
+/** On a dependency: its view. */
+export const kView = Symbol.for('fastify-security.view')
+
+/** On an instance: the registration of the plugin that is in force there. */
+export const kRegistration = Symbol.for('fastify-security.registration')
+
+/** On a request: its latest frame, which knows the one before. */
+export const kFrame = Symbol.for('fastify-security.frame')
