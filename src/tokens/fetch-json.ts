@@ -54,8 +54,10 @@ export async function withDeadline<T> (
   if (signal.aborted) throw new Aborted()
   const controller = new AbortController()
   const ended = new Promise<never>((_resolve, reject) => {
-    const onAbort = (): void => { reject(controller.signal.reason as Error) }
-    controller.signal.addEventListener('abort', onAbort, { once: true })
+    controller.signal.addEventListener('abort', () => {
+      const reason: Error = controller.signal.reason
+      reject(reason)
+    }, { once: true })
   })
   const onClose = (): void => { controller.abort(new Aborted()) }
   signal.addEventListener('abort', onClose, { once: true })
