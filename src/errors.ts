@@ -229,8 +229,33 @@ export const TooManyAlternatives: ErrorClass = createError<[string]>('FST_SECURI
 /** Start-up: the plugin is registered where it is already in force, or too late. */
 export const RegistrationRefused: ErrorClass = createError<[string]>('FST_SECURITY_REGISTRATION', '%s')
 
-/** Start-up: what needs the whole app to be seen. One error, which lists every route. */
-export const StartRefused: ErrorClass = createError<[string]>('FST_SECURITY_START_REFUSED', '%s')
+/** Start-up: `require` was called when the app was becoming ready, or later. */
+export const TooLate: ErrorClass = createError<[string]>('FST_SECURITY_TOO_LATE', '%s')
+
+/** `routes()` or `print()` was called before the app's first `onReady` hook. */
+export const NotReady: ErrorClass = createError<[string]>('FST_SECURITY_NOT_READY', '%s')
+
+const StartRefusedBase: ErrorClass = createError<[string]>('FST_SECURITY_START_REFUSED', '%s')
+
+/** Why an app does not start. */
+export interface StartProblem {
+  /** `FST_SECURITY_START_REFUSED` if no other code fits */
+  readonly code: string
+  /** `GET /users`; `null` where the problem is not about a route */
+  readonly route: string | null
+  readonly message: string
+}
+
+/** Start-up, `FST_SECURITY_START_REFUSED`: rejects `ready()`, and lists every problem. */
+export class StartRefused extends StartRefusedBase {
+  /** every problem, in the order of the routes */
+  readonly problems: readonly StartProblem[]
+
+  constructor (problems: readonly StartProblem[]) {
+    super('The app does not start:\n' + problems.map(({ route, message }) => `- ${route === null ? '' : `${route}: `}${message}`).join('\n'))
+    this.problems = problems
+  }
+}
 
 // What is no array is what JavaScript's users may hand over: the challenge is written from it, where nobody may throw.
 function listOf (scopes: unknown): readonly string[] | undefined {

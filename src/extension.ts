@@ -67,6 +67,12 @@ export interface RegistrationContext {
   state<T>(key: object, make: (registration: RegistrationContext) => T): T
 }
 
+/**
+ * A dependency that can be overridden and cannot guard: the types show it neither as a function nor as a {@link Dependency}, so that a
+ * requirement, a combinator or a hook with it does not compile. The well-known symbol is the same in every copy of the package.
+ */
+export interface Overridable { readonly [Symbol.toStringTag]: 'Issuer' | 'Issuers' }
+
 /** The same dependency, with an extension. */
 export function extend<T> (dependency: Dependency<T>, extension: Extension): Dependency<T> {
   const view = viewOf(dependency)!

@@ -1,7 +1,9 @@
 /** The door: everything that is public, and nothing else. */
 export { default } from './plugin.js'
 export { default as fastifySecurity } from './plugin.js'
-export type { FastifySecurityOptions } from './plugin.js'
+export type { FastifySecurityOptions, ResourceOptions } from './options.js'
+export { requestSerializer } from './guard/log.js'
+export type { RequestSerializer } from './guard/log.js'
 
 // schemes
 export { apiKeyCookie, apiKeyHeader, apiKeyQuery } from './schemes/api-key.js'
@@ -34,9 +36,10 @@ export type { RequiredScopes } from './dependency/scopes.js'
 // requirements
 export type { SecurityOption, SecurityValues } from './requirement/requirement.js'
 export type { SecurityHandler, SecurityIsInferredFromTheRoute, WithSecurity } from './fastify.js'
-export type { RouteSecurity, SecurityDecorator } from './app-security.js'
+export type { SecurityDecorator } from './app-security.js'
+export type { RouteSecurity } from './route-table.js'
 export type { SecurityRequirement } from './requirement/alternatives.js'
-export type { UndoOverride } from './guard/registration.js'
+export type { UndoOverride } from './plan/overrides.js'
 
 // errors
 export {

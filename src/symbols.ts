@@ -11,3 +11,15 @@ export const kRegistration = Symbol.for('fastify-security.registration')
 
 /** On a request: its latest frame, which knows the one before. */
 export const kFrame = Symbol.for('fastify-security.frame')
+
+/** On a root instance: the registry of its routes. */
+export const kRegistry = Symbol.for('fastify-security.registry')
+
+/** In a route's `config`: its record. */
+export const kRecord = Symbol.for('fastify-security.record')
+
+/** On the diagnostics channel: which version subscribed for this process. */
+export const kSubscribed = Symbol.for('fastify-security.subscribed')
+
+/** On a document function: it completes the document. */
+export const kCompleted = Symbol.for('fastify-security.completed')

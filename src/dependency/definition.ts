@@ -1,5 +1,5 @@
 /** What a dependency consists of: the values that plans, documents and requirements are worked out from. Pure. */
-import type { FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
+import type { FastifyRequest, RouteOptions } from 'fastify'
 import type { Extension } from '../extension.js'
 
 /** A Security Scheme Object of OpenAPI 3.0 or 3.1. */
@@ -47,9 +47,15 @@ export interface ResolverDefinition {
  *
  * @param where names the route in a message
  * @param realm the plugin's
- * @returns what the document is to show besides the route's own schema
+ * @returns what the document shows beside the route's own schema
  */
-export type RouteShape = (route: RouteOptions, where: string, realm: string) => FastifySchema
+export type RouteShape = (route: RouteOptions, where: string, realm: string) => OperationFragment
+
+/** Members of an Operation Object of OpenAPI. */
+export interface OperationFragment {
+  readonly requestBody?: unknown
+  readonly responses?: Readonly<Record<string, unknown>>
+}
 
 /**
  * All of several, as a route requires them: made by `readRequirement` alone, so that nobody else has hold of one. Its value is

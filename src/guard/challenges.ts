@@ -9,13 +9,11 @@ import { isScopeToken } from '../dependency/scopes.js'
 import { challenge, isFieldValue, isToken } from '../schemes/authorization.js'
 import type { ChallengeParams, SchemeDefinition } from '../dependency/definition.js'
 import { InsufficientScope, InvalidCredentialsRequest } from '../errors.js'
+import { kRecord } from '../symbols.js'
 import type { Failure } from '../plan/failure.js'
 import { Rank } from '../plan/failure.js'
 import { carriesCredentials } from '../plan/run.js'
 import { ignore, isThenable } from '../plan/thenable.js'
-
-/** Where a route's `config` says which schemes its requirement has. */
-export const kSchemes = Symbol.for('fastify-security.schemes')
 
 interface Line {
   readonly line: string
@@ -30,6 +28,8 @@ export class Challenges {
 
   /** @param realm of schemes that have none of their own */
   constructor (readonly realm: string) {}
+
+  resourceMetadata: string | null = null
 
   /**
    * Puts a failure on the reply.
@@ -91,7 +91,7 @@ export class Challenges {
 
 // A dependency that is a hook by itself may stand on a route that requires more.
 function schemesOf ({ routeOptions: { config } }: FastifyRequest): readonly SchemeDefinition[] | undefined {
-  return (config as { [kSchemes]?: readonly SchemeDefinition[] })[kSchemes]
+  return (config as { [kRecord]?: { decision: { schemes: readonly SchemeDefinition[] } | null } })[kRecord]?.decision?.schemes
 }
 
 // A 401 must come with a challenge, whoever threw it   RFC 9110 §15.5.2

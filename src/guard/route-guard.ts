@@ -18,8 +18,8 @@ export type HookFunction = (request: FastifyRequest, reply: FastifyReply, done: 
 type Done = (error?: Error) => void
 
 /** What a guard asks of the registration that it belongs to. */
-export interface GuardContext extends PlanContext {
-  readonly generation: number
+export interface GuardContext {
+  readonly overrides: PlanContext & { readonly generation: number }
   readonly challenges: Challenges
 }
 
@@ -44,10 +44,17 @@ export class RouteGuard {
     this.#compiled()
   }
 
+  hasPassed (request: FastifyRequest): boolean {
+    const frame = this.#frameOf(request)
+    return frame !== null && frame.passed
+  }
+
+  answerError (_error: Error, _request: FastifyRequest, _reply: FastifyReply): void {}
+
   #compiled (): Plan {
-    if (this.#plan === null || this.#generation !== this.runtime.generation) {
-      this.#generation = this.runtime.generation
-      this.#plan = compile(this.views, this.runtime)
+    if (this.#plan === null || this.#generation !== this.runtime.overrides.generation) {
+      this.#generation = this.runtime.overrides.generation
+      this.#plan = compile(this.views, this.runtime.overrides)
     }
     return this.#plan
   }
@@ -66,9 +73,13 @@ export class RouteGuard {
     if (hasLeft(request)) return
     const outcome = run(frame, early)
     if (outcome === null) {
+      if (!early || this.preHandler === null) frame.passed = true
       done()
     } else if (outcome instanceof Waiting) {
-      wait(frame, outcome, reply, (failure) => { this.#tell(failure, request, reply, done) })
+      wait(frame, outcome, reply, (failure) => {
+        if (failure === null && (!early || this.preHandler === null)) frame.passed = true
+        this.#tell(failure, request, reply, done)
+      })
     } else {
       this.#tell(outcome, request, reply, done)
     }
@@ -101,7 +112,7 @@ export class RouteGuard {
 export function securityValues (request: FastifyRequest): unknown {
   for (let frame = frameOf(request); frame !== null; frame = frame.previous) {
     const { own } = frame.owner as RouteGuard
-    if (own >= 0) return resolvedIn(frame, frame.plan.roots[own]!) ?? NOBODY
+    if (own >= 0 && frame.passed) return resolvedIn(frame, frame.plan.roots[own]!) ?? NOBODY
   }
   return NOBODY
 }

@@ -23,6 +23,7 @@ export class Frame {
   readonly previous: Frame | null
   /** whether what needs the parsed request is left for later */
   early = false
+  passed = false
   /** why a run stopped before its end */
   stopped: Failure | Waiting | null = null
 

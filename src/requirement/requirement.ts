@@ -7,7 +7,7 @@ import type { NamedDependencies, Needs, Values } from '../dependency/dependency.
 import { allOf, firstOf, plainView } from '../dependency/definition.js'
 import { describe, isPlainObject, needsOf, viewOf } from '../dependency/dependency.js'
 import { InvalidRequirement, UncheckedScopes, UnknownScope } from '../errors.js'
-import { listedScopes } from '../requirement/alternatives.js'
+import { listedScopes } from './security-schemes.js'
 import { union } from '../dependency/scopes.js'
 import { children } from '../dependency/traversal.js'
 

@@ -82,7 +82,10 @@ export function oauth2PasswordRequestForm (
   const { strict = false } = options
   if (typeof strict !== 'boolean') throw refusalOf('oauth2PasswordRequestForm')('strict is neither true nor false')
   const resolve = (_: never, request: FastifyRequest): OAuth2PasswordRequestForm => readForm(request, strict)
-  const shape: RouteShape = (route, where, realm) => shapeRoute(route, where, realm, strict)
+  const shape: RouteShape = (route, where, realm) => {
+    shapeRoute(route, where, realm, strict)
+    return {}
+  }
   return dependencyOf({ ...resolver([], resolve, true), shape })
 }
 

@@ -1,9 +1,13 @@
 /** Public exports of `fastify-security/tokens`. */
 
 // issuers
+export { issuer } from './issuer.js'
+export { issuers } from './issuers.js'
 export { localIssuer } from './local-issuer.js'
 export type { LocalClaims, LocalIssuer, LocalIssuerOptions, SignOptions } from './local-issuer.js'
 export type { Issuer, Issuers } from './issuer-dependency.js'
+export type { IssuersOptions, IsTrusted } from './issuers.js'
+export type { IssuerOptions } from './remote-options.js'
 export type { Key, PrivateKey } from './keys.js'
 export type { Algorithm } from './algorithms.js'
 

@@ -21,12 +21,18 @@ export function isAllowedAddress (address: unknown, allowInsecureRequests: boole
 /** What is wrong with the identifier of an issuer, as the rest of a sentence whose subject is the identifier; `null` where it is good. */
 export function problemOfIdentifier (identifier: unknown): string | null {
   if (typeof identifier !== 'string' || !URL.canParse(identifier)) return 'must be a URL'
-  // URL ignores such characters; a comparison of texts does not.
-  if (/[\s\x00-\x1f\\]/.test(identifier)) return 'must be a URL without white space and backslashes'
+  // URL ignores or replaces other characters; a comparison of texts does not.
+  if (!/^[\x21-\x5b\x5d-\x7e]+$/.test(identifier)) return 'must be a URL in ASCII without white space and backslashes'
   if (/[?#]/.test(identifier)) return 'must be a URL without query and fragment'
-  const { protocol, username, password } = new URL(identifier)
+  const { protocol } = new URL(identifier)
   if (protocol !== 'https:' && protocol !== 'http:') return 'must be a URL with https'
-  return username === '' && password === '' ? null : 'must be a URL without a user name'
+  return hasUser(identifier) ? 'must be a URL without a user name' : null
+}
+
+function hasUser (address: unknown): boolean {
+  if (typeof address !== 'string' || !URL.canParse(address)) return false
+  const { username, password } = new URL(address)
+  return username !== '' || password !== ''
 }
 
 /**
@@ -36,7 +42,9 @@ export function problemOfIdentifier (identifier: unknown): string | null {
  */
 export function checkIdentifier (where: string, identifier: unknown): asserts identifier is string {
   const problem = problemOfIdentifier(identifier)
-  if (problem !== null) throw new InvalidOption(`${where}: the issuer ${problem}, got ${describe(identifier)}`)
+  if (problem === null) return
+  // A user name comes with a password.
+  throw new InvalidOption(`${where}: the issuer ${problem}${hasUser(identifier) ? '' : `, got ${describe(identifier)}`}`)
 }
 
 /**
@@ -45,6 +53,7 @@ export function checkIdentifier (where: string, identifier: unknown): asserts id
  * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION
  */
 export function checkAddress (name: string, address: unknown, allowInsecureRequests: boolean): void {
+  if (hasUser(address)) throw new InvalidOption(`${name} must be a URL without a user name`)
   if (isAllowedAddress(address, allowInsecureRequests)) return
   throw new InvalidOption(`${name} must be a URL with https, got ${describe(address)}. Use allowInsecureRequests: true for http in a private network`)
 }

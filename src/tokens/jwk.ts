@@ -31,10 +31,8 @@ export function keyOfJwk (jwk: Readonly<Record<string, unknown>>): KeyObject | s
   const { kty } = jwk
   const members = typeof kty === 'string' && Object.hasOwn(MEMBERS, kty) ? MEMBERS[kty]! : undefined
   if (members === undefined) return 'must have a kty of RSA, EC, OKP or oct'
-  for (const member of members) {
-    const value = jwk[member]
-    if (typeof value !== 'string' || (member !== 'crv' && !BASE64URL.test(value))) return `must have a valid member "${member}"`
-  }
+  const missing = members.find((member) => !isMember(member, jwk[member]))
+  if (missing !== undefined) return `must have a valid member "${missing}"`
   if (kty === 'OKP' && jwk['crv'] === 'Ed25519' && !isEd25519Point(Buffer.from(jwk['x'] as string, 'base64url'))) {
     return 'must be a point on its curve'
   }
@@ -56,6 +54,10 @@ export function keyOfJwk (jwk: Readonly<Record<string, unknown>>): KeyObject | s
 export function thumbprintOf (key: KeyObject): string {
   const jwk = key.export({ format: 'jwk' })
   return createHash('sha256').update(JSON.stringify(pick(jwk, MEMBERS[jwk.kty!]!))).digest('base64url')
+}
+
+function isMember (name: string, value: unknown): boolean {
+  return typeof value === 'string' && (name === 'crv' || BASE64URL.test(value))
 }
 
 function pick (jwk: Readonly<Record<string, unknown>>, members: readonly string[]): JsonWebKey {

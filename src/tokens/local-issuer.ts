@@ -156,4 +156,3 @@ async function sign ({ signer }: LocalKeys, claims: string, typ: string): Promis
     .setProtectedHeader({ alg: signer.algorithm, kid: signer.kid, typ })
     .sign(signer.key)
 }
-

@@ -3,7 +3,7 @@ import type { JsonWebKey } from 'node:crypto'
 import { createHmac, createPublicKey, createSecretKey, generateKeyPairSync, randomBytes } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
 import type { Algorithm } from './algorithms.js'
-import { familyOf, isSymmetric, problemOfKey, secretLengthOf } from './algorithms.js'
+import { familyOf, isSameAlgorithm, isSymmetric, problemOfKey, secretLengthOf } from './algorithms.js'
 import { InvalidOption } from './errors.js'
 import type { SetKey } from './key-set.js'
 import { KeySet, setKey } from './key-set.js'
@@ -50,13 +50,16 @@ function readSigner (options: LocalIssuerOptions): ImportedKey {
   const hasKey = Object.hasOwn(options, 'key')
   if (hasSecret && hasKey) throw new InvalidOption('localIssuer: secret and key must not be given together. Leave one out')
   if (hasSecret) return readSecret(secret, algorithm ?? 'HS256')
-  if (!hasKey) return { key: makeKey(algorithm ?? 'ES256'), kid: undefined, algorithm: algorithm ?? 'ES256' }
+  if (hasKey) return readKey(key, algorithm)
+  const chosen = algorithm ?? 'ES256'
+  return { key: makeKey(chosen), kid: undefined, algorithm: chosen }
+}
+
+function readKey (key: unknown, algorithm: Algorithm | undefined): ImportedKey {
   if (algorithm !== undefined && isSymmetric(algorithm)) throw new InvalidOption(`localIssuer: ${algorithm} signs with a secret. Give the option secret`)
   const imported = importPrivateKey('localIssuer: key', key, algorithm)
-  if (algorithm !== undefined && imported.algorithm !== algorithm) {
-    throw new InvalidOption(`localIssuer: algorithm must be that of the key, ${imported.algorithm}, got ${algorithm}. Leave it out`)
-  }
-  return imported
+  if (algorithm === undefined || isSameAlgorithm(imported.algorithm, algorithm)) return { ...imported, algorithm: algorithm ?? imported.algorithm }
+  throw new InvalidOption(`localIssuer: algorithm must be that of the key, ${imported.algorithm}, got ${algorithm}. Leave it out`)
 }
 
 function readSecret (secret: unknown, algorithm: Algorithm): ImportedKey {
@@ -103,4 +106,3 @@ function makeKey (algorithm: Algorithm): KeyObject {
     case 'EC': return generateKeyPairSync('ec', { namedCurve: `P-${algorithm === 'ES512' ? '521' : algorithm.slice(2)}` }).privateKey
   }
 }
-

@@ -27,12 +27,13 @@ export function checkNumber (name: string, value: unknown, limits: { readonly ab
   if (value === undefined) return
   const { above = -Infinity, from = -Infinity, to = Infinity } = limits
   if (typeof value === 'number' && Number.isFinite(value) && value > above && value >= from && value <= to) return
-  const rules = [
-    ...above === -Infinity ? [] : [`above ${above}`],
-    ...from === -Infinity ? [] : [`of at least ${from}`],
-    ...to === Infinity ? [] : [`of at most ${to}`]
-  ]
-  throw new InvalidOption(`${name} must be a finite number${rules.length === 0 ? '' : ` ${rules.join(' and ')}`}, got ${describe(value)}`)
+  throw new InvalidOption(`${name} must be a finite number${wordsOf(limits)}, got ${describe(value)}`)
+}
+
+function wordsOf (limits: { readonly above?: number, readonly from?: number, readonly to?: number }): string {
+  const words = { above: 'above', from: 'of at least', to: 'of at most' }
+  const rules = Object.entries(limits).map(([name, limit]) => `${words[name as keyof typeof words]} ${limit}`)
+  return rules.length === 0 ? '' : ` ${rules.join(' and ')}`
 }
 
 /**
