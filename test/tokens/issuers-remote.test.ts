@@ -153,12 +153,22 @@ t.test('tokens K9: an answer that is not a key set is an outage, and the old key
   const trickling = (_: unknown, response: ServerResponse): void => { response.writeHead(200).write('{"keys":[') }
   const silent = (): void => {}
   const answers = {
-    HTML: json('<html></html>'), null: json('null'), '[]': json('[]'), '{}': json({}), 'keys: {}': json({ keys: {} }),
-    '101 keys': json({ keys: Array(101).fill(good.jwk) }), 204: json('', 204), 201: json({ keys: [good.jwk] }, 201), 500: json({ keys: [good.jwk] }, 500),
+    HTML: json('<html></html>'),
+    null: json('null'),
+    '[]': json('[]'),
+    '{}': json({}),
+    'keys: {}': json({ keys: {} }),
+    '101 keys': json({ keys: Array(101).fill(good.jwk) }),
+    204: json('', 204),
+    201: json({ keys: [good.jwk] }, 201),
+    500: json({ keys: [good.jwk] }, 500),
     301: (_: unknown, response: ServerResponse) => { response.writeHead(301, { location: '/elsewhere' }).end() },
     'not UTF-8': (_: unknown, response: ServerResponse) => { response.end(Buffer.from('{"keys":[],"a":"\xff"}', 'latin1')) },
     reset: (_: unknown, response: ServerResponse) => { response.destroy() },
-    '1 MB': json(JSON.stringify({ keys: [good.jwk], padding: 'x'.repeat(1024 * 1024) })), endless, trickling, silent
+    '1 MB': json(JSON.stringify({ keys: [good.jwk], padding: 'x'.repeat(1024 * 1024) })),
+    endless,
+    trickling,
+    silent
   }
   idp.answers.set('/elsewhere', json({ keys: [good.jwk] }))
   const outcomes = []
@@ -250,7 +260,7 @@ t.test('tokens K20: start in the background warns, start: require refuses, start
   t.equal(await background.ask(token), '503 30')
   t.equal(idp.hits.length, 1, 'the attempt at the start counts')
   const required = await tokenApp(t, bearer(issuer(idp.url, { start: 'require' })))
-  await t.rejects(required.app.ready(), { code: 'FST_SECURITY_START_REFUSED' })
+  await t.rejects(async () => { await required.app.ready() }, { code: 'FST_SECURITY_START_REFUSED' })
   const lazy = await tokenApp(t, bearer(issuer(idp.url, { start: 'lazy' })))
   const before = idp.hits.length
   await lazy.app.ready()
@@ -340,7 +350,7 @@ t.test('tokens K25, A10: an app that closes aborts its fetch; the next app fetch
   const token = await tokenOf(good, { alg: 'ES256', kid: 'good' }, idp.url)
   const first = await tokenApp(t, bearer(trusted))
   const isAborted = new Promise<void>((resolve) => {
-    idp.answers.set(CONFIGURATION, (_, response) => { response.on('close', resolve); void first.app.close() })
+    idp.answers.set(CONFIGURATION, (_, response) => { response.on('close', resolve); first.app.close().catch(() => {}) })
   })
   t.match(await first.ask(token), /^503/)
   await isAborted
