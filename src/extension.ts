@@ -3,9 +3,10 @@
  * Whatever an application could use as well belongs in the public API instead.
  */
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
-import type { Definition } from './dependency/definition.js'
+import type { Definition, SecuritySchemeObject } from './dependency/definition.js'
 import type { Dependency } from './dependency/dependency.js'
 import { dependencyOfView, viewOf } from './dependency/dependency.js'
+import { schemesBelow } from './dependency/traversal.js'
 import { kRegistration } from './symbols.js'
 
 /** What the core knows of a dependency that is not made by `depends` or `scheme` alone. */
@@ -81,6 +82,12 @@ export function extend<T> (dependency: Dependency<T>, extension: Extension): Dep
 /** The extension of a dependency, in any view; `undefined` where it has none or is not a dependency. */
 export function extensionOf (dependency: unknown): Extension | undefined {
   return (viewOf(dependency)?.definition as { readonly extension?: Extension } | undefined)?.extension
+}
+
+/** The Security Scheme Objects of the schemes below a dependency, itself included; `null` where the value is not a dependency. */
+export function schemesOf (dependency: unknown): readonly SecuritySchemeObject[] | null {
+  const view = viewOf(dependency)
+  return view === null ? null : schemesBelow(view).map(({ openapi }) => openapi)
 }
 
 /**
