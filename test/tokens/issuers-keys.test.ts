@@ -8,7 +8,7 @@ import { issuer } from '../../src/tokens/issuer.js'
 import { thumbprintOf } from '../../src/tokens/jwk.js'
 import { readKeys } from '../../src/tokens/key-set.js'
 import type { IssuerOptions } from '../../src/tokens/remote-options.js'
-import { bearer, ecPair, edPair, rsaPair, tokenApp, tokenOf } from '../fixtures/issuer-server.js'
+import { AUDIENCE, bearer, ecPair, edPair, rsaPair, tokenApp, tokenOf } from '../fixtures/issuer-server.js'
 import type { Pair } from '../fixtures/issuer-server.js'
 
 const URL = 'https://idp.example.com'
@@ -34,7 +34,7 @@ t.test('tokens T2: HS256 made with the public key is rejected', async (t) => {
   const secrets = [JSON.stringify(rsa.jwk), rsa.jwk.n as string]
   const outcomes = []
   for (const secret of secrets) {
-    const signed = [{ alg: 'HS256', kid: 'a' }, { iss: URL }].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.')
+    const signed = [{ alg: 'HS256', kid: 'a' }, { iss: URL, aud: AUDIENCE, exp: 1e10 }].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.')
     outcomes.push(await ask(`${signed}.${createHmac('sha256', secret).update(signed).digest('base64url')}`))
   }
   t.strictSame(outcomes, ['401 algorithm', '401 algorithm'])
