@@ -55,7 +55,7 @@ export class Attempts {
   unavailable (cause?: unknown): ServiceUnavailable {
     const retryAfter = Math.max(1, Math.ceil(this.options.cooldown - secondsSince(this.#endedAt)))
     return new ServiceUnavailable('The token cannot be verified at the moment', {
-      retryAfter: Number.isFinite(retryAfter) ? retryAfter : 1, ...cause === undefined ? {} : { cause }
+      retryAfter, ...cause === undefined ? {} : { cause }
     })
   }
 

@@ -1,4 +1,5 @@
 /** The issuer of this process: what it signs, what it refuses, and how its keys are rotated. */
+import type { webcrypto } from 'node:crypto'
 import { createPublicKey, createSecretKey, generateKeyPairSync } from 'node:crypto'
 import Fastify from 'fastify'
 import { createLocalJWKSet, decodeProtectedHeader, jwtVerify } from 'jose'
@@ -90,7 +91,7 @@ t.test('after a rotation the old key still verifies and no longer signs', async 
 t.test('tokens K13: options of a local issuer that are refused', async (t) => {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const small = generateKeyPairSync('rsa', { modulusLength: 1024 })
-  const sealed = await crypto.subtle.generateKey({ name: 'Ed25519' } as any, false, ['sign', 'verify']) as CryptoKeyPair
+  const sealed = await crypto.subtle.generateKey({ name: 'Ed25519' } as any, false, ['sign', 'verify']) as webcrypto.CryptoKeyPair
   const refused: Array<[string, unknown]> = [
     ['31 bytes', { secret: 'x'.repeat(31) }], ['HS512 with 32', { secret: 'x'.repeat(32), algorithm: 'HS512' }], ['empty', { secret: '' }],
     ['not set', { secret: undefined }], ['no key', { key: undefined }], ['both', { secret: SECRET, key: privateKey }],
