@@ -10,7 +10,7 @@ import { all, answersTo, AUDIENCE, bearerFor, countedIssuer, goodClaims, ISSUER,
 
 const key = signingKey()
 
-async function oneIssuer (t: Parameters<typeof jwtApp>[0], options: object = {}) {
+async function oneIssuer (t: Parameters<typeof jwtApp>[0], options: Record<string, unknown> = {}) {
   const counted = countedIssuer([key.jwk])
   return { counted, ...await jwtApp(t, bearerFor(counted.issuer, options)) }
 }

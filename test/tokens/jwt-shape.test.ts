@@ -10,7 +10,7 @@ import { all, answersTo, base64url, bearerFor, countedIssuer, goodClaims, ISSUER
 const key = signingKey()
 
 // An app with one issuer that has one ES256 key, or the keys given.
-async function oneIssuer (t: Parameters<typeof jwtApp>[0], options: object = {}, keys: readonly unknown[] = [key.jwk]) {
+async function oneIssuer (t: Parameters<typeof jwtApp>[0], options: Record<string, unknown> = {}, keys: readonly unknown[] = [key.jwk]) {
   const counted = countedIssuer(keys)
   return { counted, ...await jwtApp(t, bearerFor(counted.issuer, options)) }
 }
