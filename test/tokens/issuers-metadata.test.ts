@@ -16,7 +16,7 @@ const endpointOf = (trusted: Issuer | Issuers, url: string): Dependency =>
   depends({ issuer: trusted as unknown as Dependency<IssuerHandle> }, async ({ issuer }, request) =>
     ({ ...await (await issuer.find(url, request))!.metadata() }))
 
-t.test('metadata is fetched once for all who wait, serves while the issuer is down, and is renewed after maxAge', async (t) => {
+t.test('metadata is fetched once for all requests that wait, serves while the issuer is down, and is renewed after maxAge', async (t) => {
   const clock = movableClock(t)
   const idp = await issuerServer(t)
   const { ask, warnings } = await tokenApp(t, endpointOf(issuer(idp.url, { start: 'lazy', jwksUri: `${idp.url}/jwks` }), idp.url))
