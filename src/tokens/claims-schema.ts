@@ -5,7 +5,7 @@ import { Value } from '@sinclair/typebox/value'
 import type { JwtClaims } from './access-token.js'
 import { InvalidOption, rejected } from './errors.js'
 import { describe, isObject } from './options.js'
-import type { StandardResult, StandardSchemaV1 } from './standard-schema.js'
+import type { StandardSchemaV1 } from './standard-schema.js'
 
 /** What is made of the option `claims`. */
 export interface ClaimsCheck {
@@ -52,13 +52,14 @@ function kindOf (schema: unknown): string {
 
 function checkStandard (where: string, schema: StandardSchemaV1, claims: JwtClaims): unknown {
   const result: unknown = guarded(where, () => schema['~standard'].validate(claims))
-  if (!isObject(result)) throw new TypeError(`${where}: the schema of claims must return a result, got ${describe(result)}`)
-  if (typeof result['then'] === 'function') {
+  // The issues of ArkType are an array that is a result itself.
+  if (typeof result !== 'object' || result === null) throw new TypeError(`${where}: the schema of claims must return a result, got ${describe(result)}`)
+  if ('then' in result) {
     Promise.resolve(result).catch(() => {})
     throw new TypeError(`${where}: the schema of claims must be synchronous. Move asynchronous checks to a dependency`)
   }
-  if (result['issues'] !== undefined) throw mismatch()
-  const { value } = result as StandardResult<unknown> & { value: unknown }
+  const { issues, value } = result as { readonly issues?: unknown, readonly value?: unknown }
+  if (issues !== undefined) throw mismatch()
   return value === claims ? claims : deepFreeze(value)
 }
 
