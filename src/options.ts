@@ -123,8 +123,7 @@ export function readOptions (options: FastifySecurityOptions, prefix: string): R
     mayBeUndeclared: typeof onUndeclaredRoute === 'function' ? (route) => (onUndeclaredRoute(route) as unknown) === true : () => onUndeclaredRoute === 'allow',
     onUnverifiedScheme,
     onUncheckedScopes,
-    onHandWrittenSecurity,
-    openapiVersion: '3.1.0'
+    onHandWrittenSecurity
   }
 }
 

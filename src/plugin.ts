@@ -43,7 +43,8 @@ async function fastifySecurity (fastify: FastifyInstance, options: FastifySecuri
   }
   const registry = registryOf(fastify)
   checkAge(registry)
-  const registration = new Registration(registry, fastify, makesDocument ? { ...checked, openapiVersion: versionOf(swagger) } : checked)
+  const registration = new Registration(registry, fastify, checked)
+  registration.openapiVersion = versionOf(swagger)
   decorate(fastify, registration)
   if (makesDocument) await registerSwagger(fastify, swagger || {}, checked.onHandWrittenSecurity)
   registration.documents = new Documents({
@@ -51,6 +52,7 @@ async function fastifySecurity (fastify: FastifyInstance, options: FastifySecuri
     prefix: checked.prefix,
     allowsHandWritten: checked.onHandWrittenSecurity === 'allow',
     decorators: ['swagger', ...checked.documents],
+    onVersion: (version) => { registration.openapiVersion = version },
     isKnown: knownDocument(fastify, makesDocument ? swagger || {} : null)
   })
   registration.documents.attach(fastify)

@@ -39,8 +39,6 @@ export interface RegistrationOptions {
   readonly onUnverifiedScheme: 'error' | 'warn' | 'allow'
   readonly onUncheckedScopes: 'error' | 'allow'
   readonly onHandWrittenSecurity: 'error' | 'allow'
-  /** version of the document that `routes()` speaks of */
-  readonly openapiVersion: string
 }
 
 /** What the documents of the registration are told. */
@@ -70,6 +68,8 @@ export class Registration implements RouteOwner, HookRuntime, RegistrationContex
   docs: DocsRoutes | null = null
   /** completes the documents; `null` until the plugin has registered its own */
   documents: DocumentCompleter | null = null
+  /** the OpenAPI version of the document: it decides whether `security` lists the scopes of every scheme */
+  openapiVersion = '3.1.0'
   /** the records of its routes, once the app is ready */
   records: readonly RouteRecord[] = []
 
@@ -115,9 +115,9 @@ export class Registration implements RouteOwner, HookRuntime, RegistrationContex
     }
   }
 
-  decide (records: readonly RouteRecord[]): readonly Problem[] {
-    this.records = records
-    return [...decideRoutes(this, records), ...this.documents?.decide() ?? []]
+  decide (records: readonly RouteRecord[], existing: ReadonlySet<RouteRecord>): readonly Problem[] {
+    this.records = records.filter((record) => existing.has(record))
+    return [...decideRoutes(this, records, existing), ...this.documents?.decide() ?? []]
   }
 
   becomeReady (): Promise<readonly Problem[]> {

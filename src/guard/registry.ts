@@ -10,7 +10,7 @@ import diagnostics from 'node:diagnostics_channel'
 import type { FastifyInstance } from 'fastify'
 import { RouteNotGuarded, StartRefused } from '../errors.js'
 import { kRecord, kRegistration, kRegistry, kSubscribed } from '../symbols.js'
-import type { Handler, Problem, RouteOwner, RouteRecord } from './route-record.js'
+import type { Decision, Handler, Problem, RouteOwner, RouteRecord } from './route-record.js'
 import { hookDependencies, isRequest, methodsOf, routeName, urlsOf } from './route-record.js'
 
 /** All that is known of one app. */
@@ -63,12 +63,18 @@ export function existingRecords ({ records, root }: Registry): readonly RouteRec
     const constraints = record.options.constraints ?? {}
     // Of two records with one address Fastify threw for the second.
     const keys = urlsOf(record).flatMap((url) => methodsOf(record.options).map((method) => ({ url, method })))
-      .filter(({ url, method }) => root.hasRoute({ url, method, constraints }))
+      .filter(({ url, method }) => spellings(url).some((url) => root.hasRoute({ url, method, constraints })))
       .map(({ url, method }) => `${method} ${url} ${JSON.stringify(constraints, textOf)}`)
     if (keys.length === 0 || keys.some((key) => seen.has(key))) return false
     for (const key of keys) seen.add(key)
     return true
   })
+}
+
+// `hasRoute` does not apply the options of the router that rewrite an address at registration.
+function spellings (url: string): readonly string[] {
+  const single = url.replace(/\/+/g, '/')
+  return [url, single, single.replace(/(.)\/$/, '$1'), ...url === '*' ? ['/*'] : []]
 }
 
 function textOf (_key: string, value: unknown): unknown {
@@ -145,7 +151,8 @@ function wrap (registry: Registry, record: RouteRecord, handler: Handler): Handl
   function securityHandler (this: unknown, first: any, second: any): unknown {
     if (registry.state === 'refused') throw new RouteNotGuarded()
     const { decision } = record
-    if (decision === null || (decision.guard === null && decision.hookGuards.length === 0)) return handler.call(this, first, second)
+    if (decision === null ? record.registration === null || registry.state !== 'open' : isUnguarded(decision)) return handler.call(this, first, second)
+    if (decision === null) throw new RouteNotGuarded()
     const request = isRequest(first) ? first : second
     if (registry.state !== 'open') throw new RouteNotGuarded()
     for (const guard of decision.hookGuards) {
@@ -166,17 +173,24 @@ function wrap (registry: Registry, record: RouteRecord, handler: Handler): Handl
   return securityHandler
 }
 
+function isUnguarded ({ guard, hookGuards }: Decision): boolean {
+  return guard === null && hookGuards.length === 0
+}
+
 async function decide (registry: Registry): Promise<void> {
   registry.state = 'deciding'
-  const records = existingRecords(registry)
-  const problems = [...registry.problems, ...unknownRoutes(registry, records)]
-  const owners = new Map<RouteOwner, RouteRecord[]>()
-  for (const record of records) {
+  const existing = existingRecords(registry)
+  const problems = [...registry.problems, ...unknownRoutes(registry, existing)]
+  const owned = new Map<RouteOwner | undefined, RouteRecord[]>()
+  // A record whose route does not exist is decided as well: the list of existing routes is for messages alone.
+  for (const record of registry.records) {
     const owner = (record.instance as Registered)[kRegistration]
-    if (owner !== undefined) owners.set(owner, [...owners.get(owner) ?? [], record])
-    else if (isGuardWanted(record)) problems.push(notInForce(record))
+    const records = owned.get(owner)
+    if (records === undefined) owned.set(owner, [record])
+    else records.push(record)
   }
-  for (const owner of registry.owners) problems.push(...owner.decide(owners.get(owner) ?? []))
+  problems.push(...existing.filter((record) => (record.instance as Registered)[kRegistration] === undefined && isGuardWanted(record)).map(notInForce))
+  for (const owner of registry.owners) problems.push(...owner.decide(owned.get(owner) ?? [], new Set(existing)))
   if (problems.length > 0) refuseStart(registry, problems)
   for (const owner of registry.owners) problems.push(...await owner.becomeReady())
   if (problems.length > 0) refuseStart(registry, problems)

@@ -71,7 +71,8 @@ export class RouteIndex {
     if (marked === undefined) return this.#byOperation.get(`${method} ${path}`) ?? []
     const alike = operationKeys(marked, this.#servers).filter((key) => key.startsWith(`${method} `))
       .flatMap((key) => this.#byOperation.get(key) ?? [])
-    return [...new Set([marked, ...alike])]
+    // In the order of their registration, also where the marked one came last.
+    return alike.includes(marked) ? [...new Set(alike)] : [marked, ...new Set(alike)]
   }
 }
 

@@ -22,6 +22,8 @@ export interface DocumentOptions extends CompletionOptions {
   readonly registry: Registry
   /** decorators of documents */
   readonly decorators: readonly string[]
+  /** told the version of a document of the user, when the app becomes ready */
+  readonly onVersion: (version: string) => void
   /** whether nothing in a document can contradict the routes: the plugin registered it, without schemes or transforms of the user */
   readonly isKnown: (swagger: unknown) => boolean
 }
@@ -85,16 +87,16 @@ export class Documents {
     if (this.#options.isKnown(original)) return
     // Added now, this hook runs after the one with which @fastify/swagger makes the document ready.
     owner.addHook('onReady', (done) => {
-      checkDocument(registry, swagger)
+      checkDocument(registry, swagger, this.#options.onVersion)
       done()
     })
   }
 }
 
 // A mistake in a document shows when the app becomes ready, not when a client opens the page.
-function checkDocument (registry: Registry, swagger: Swagger): void {
+function checkDocument (registry: Registry, swagger: Swagger, onVersion: (version: string) => void): void {
   try {
-    swagger()
+    onVersion((swagger() as OpenAPIDocument).openapi ?? '3.0.0')
   } catch (error) {
     if (!(error instanceof SchemeConflict || error instanceof RegistrationRefused || error instanceof HandWrittenSecurity)) return
     refuseStart(registry, [{ code: error.code, route: null, message: error.message }])
