@@ -101,7 +101,7 @@ export function defaultAlgorithmOf (key: KeyObject): Algorithm | undefined {
 }
 
 /**
- * What is wrong with a key for an algorithm, as the rest of a sentence whose subject is the key.
+ * Describes why a key does not fit an algorithm, as the rest of a sentence whose subject is the key.
  *
  * @returns `null` where the key fits
  * @see {@link https://www.rfc-editor.org/rfc/rfc7518#section-3 RFC 7518 §3}

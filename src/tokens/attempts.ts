@@ -1,5 +1,5 @@
 /**
- * Attempts to fetch one thing: shared by all who wait, and at most one per cooldown, whether the last one succeeded or failed.
+ * Attempts to fetch one thing: all requests that wait share one, and there is at most one per cooldown, whether the last one succeeded or failed.
  * Ages go by a clock that does not jump.
  */
 import { ServiceUnavailable } from '../index.js'

@@ -6,7 +6,7 @@ import { extend, registrationOf } from '../extension.js'
 import type { IssuerData, IssuerHandle } from './issuer-handle.js'
 
 /**
- * Who issues tokens: made by `issuer` or `localIssuer`. Opaque: it is given to a bearer, such as `jwtBearer({ issuer })`, and can be
+ * An issuer of tokens, made by `issuer` or `localIssuer`. Opaque: it is given to a bearer, such as `jwtBearer({ issuer })`, and can be
  * overridden, `app.security.override(auth0, localIssuer(url))`. It does not guard a route.
  */
 export interface Issuer {
@@ -20,7 +20,7 @@ export interface Issuers {
   readonly [Symbol.toStringTag]: 'Issuers'
 }
 
-/** What a kind of issuer consists of. */
+/** The parts of an issuer. */
 export interface IssuerParts<H extends IssuerHandle> {
   readonly kind: 'issuer' | 'issuers' | 'localIssuer'
   readonly data: IssuerData

@@ -51,7 +51,7 @@ export interface TrustedIssuer {
   readonly allowInsecureRequests: boolean
 }
 
-/** What an issuer is known for before there is a request: the `data` of its extension. */
+/** Facts about an issuer that are known before there is a request: the `data` of its extension. */
 export interface IssuerData {
   /** `null` for `issuers(…)` */
   readonly identifier: string | null
@@ -65,7 +65,7 @@ export interface IssuerData {
 const KINDS = ['issuer', 'issuers', 'localIssuer']
 
 /**
- * Reads what an issuer is known for, of any copy of the package.
+ * Reads the facts about an issuer, of any copy of the package.
  *
  * @returns `undefined` where the value is not an issuer
  */

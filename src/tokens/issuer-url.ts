@@ -18,7 +18,7 @@ export function isAllowedAddress (address: unknown, allowInsecureRequests: boole
   return protocol === 'https:' || (protocol === 'http:' && (allowInsecureRequests || isLoopback(hostname)))
 }
 
-/** What is wrong with the identifier of an issuer, as the rest of a sentence whose subject is the identifier; `null` where it is good. */
+/** Describes what an identifier of an issuer must be, as the rest of a sentence whose subject is the identifier; `null` where it is good. */
 export function problemOfIdentifier (identifier: unknown): string | null {
   if (typeof identifier !== 'string' || !URL.canParse(identifier)) return 'must be a URL'
   // URL ignores or replaces other characters; a comparison of texts does not.

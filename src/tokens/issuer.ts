@@ -43,7 +43,7 @@ export function issuer (url: string, options: IssuerOptions = {}): Issuer {
       reportOptions(url, config, app)
       if (start === 'lazy') return
       const started = trusted.start()
-      // What cannot be fetched is in the log, and is fetched again with the first token.
+      // The failure is in the log; a token causes the next attempt.
       if (start === 'background') started.catch(() => {})
       else await started.catch(() => { app.refuse(unreachable(url)) })
     }

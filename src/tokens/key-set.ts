@@ -20,7 +20,7 @@ export interface SetKey extends VerificationKey {
 export interface SkippedKey { readonly position: number, readonly kid: string | undefined, readonly problem: string }
 
 /**
- * What a token's `kid` and algorithm lead to: the key; `'unknown'`, so that new keys may help; `'algorithm'`: the key is for another
+ * The result of looking for a token's `kid` and algorithm: the key; `'unknown'`, so that new keys may help; `'algorithm'`: the key is for another
  * one; `'ambiguous'`: two keys fit.
  */
 export type Selection = VerificationKey | 'unknown' | 'algorithm' | 'ambiguous'

@@ -1,4 +1,4 @@
-/** The discovery document of one issuer in one registration: fetched once for all who need it, and renewed. */
+/** The discovery document of one issuer in one registration: fetched once for all requests that need it, and renewed. */
 import type { RegistrationContext } from '../extension.js'
 import { Attempts, secondsSince } from './attempts.js'
 import type { Metadata } from './discovery.js'
@@ -46,7 +46,7 @@ export class RemoteMetadata {
   }
 
   /**
-   * Fetches the document, whatever its age.
+   * Fetches the document, also where the one in stock is young.
    *
    * @throws {NoAnswer}
    */
