@@ -7,7 +7,9 @@ export type { RequestSerializer } from './guard/log.js'
 
 // schemes
 export { apiKeyCookie, apiKeyHeader, apiKeyQuery } from './schemes/api-key.js'
-export type { ApiKeyOptions } from './schemes/api-key.js'
+export type { ApiKeyCookieOptions, ApiKeyOptions } from './schemes/api-key.js'
+export { isCrossOrigin } from './schemes/cross-origin.js'
+export type { CsrfOption, RequestOrigin, TrustedOrigins } from './schemes/cross-origin.js'
 export { httpBasic } from './schemes/http-basic.js'
 export type { BasicCredentials } from './schemes/http-basic.js'
 export { http, httpBearer, httpDigest } from './schemes/http.js'
@@ -21,7 +23,7 @@ export type {
 export { openIdConnect } from './schemes/open-id-connect.js'
 export type { OpenIdConnectOptions } from './schemes/open-id-connect.js'
 export { scheme } from './schemes/scheme.js'
-export type { SchemeCommonOptions, SchemeOptions } from './schemes/scheme.js'
+export type { SchemeCommonOptions, SchemeDependency, SchemeOptions, SchemeViews } from './schemes/scheme.js'
 
 // the login form
 export { oauth2PasswordRequestForm, OAuth2TokenResponse } from './token-endpoint/password-form.js'

@@ -20,7 +20,8 @@ import type { FastifySecurityOptions } from './options.js'
 import { readOptions } from './options.js'
 import type { SecurityOption } from './requirement/requirement.js'
 import { readRequirement } from './requirement/requirement.js'
-import { kFrame, kRegistration } from './symbols.js'
+import { registerCookieParser } from './schemes/cookie.js'
+import { kFrame, kParseCookie, kRegistration } from './symbols.js'
 
 async function fastifySecurity (fastify: FastifyInstance, options: FastifySecurityOptions & { readonly prefix?: string }): Promise<void> {
   const checked = readOptions(options, fastify.prefix)
@@ -29,6 +30,7 @@ async function fastifySecurity (fastify: FastifyInstance, options: FastifySecuri
   checkAge(registry)
   const registration = new Registration(registry, fastify, checked)
   decorate(fastify, registration)
+  fastify.decorate(kParseCookie as unknown as string, await registerCookieParser(fastify))
   if (makesDocument) await registerSwagger(fastify, options.swagger || {}, registration)
   registration.documents = new Documents({
     registry,
