@@ -7,7 +7,9 @@ export type { RequestSerializer } from './guard/log.js'
 
 // schemes
 export { apiKeyCookie, apiKeyHeader, apiKeyQuery } from './schemes/api-key.js'
-export type { ApiKeyOptions } from './schemes/api-key.js'
+export type { ApiKeyCookieOptions, ApiKeyOptions } from './schemes/api-key.js'
+export { isCrossOrigin } from './schemes/cross-origin.js'
+export type { CsrfOption, RequestOrigin, TrustedOrigins } from './schemes/cross-origin.js'
 export { httpBasic } from './schemes/http-basic.js'
 export type { BasicCredentials } from './schemes/http-basic.js'
 export { http, httpBearer, httpDigest } from './schemes/http.js'
@@ -21,7 +23,7 @@ export type {
 export { openIdConnect } from './schemes/open-id-connect.js'
 export type { OpenIdConnectOptions } from './schemes/open-id-connect.js'
 export { scheme } from './schemes/scheme.js'
-export type { SchemeCommonOptions, SchemeOptions } from './schemes/scheme.js'
+export type { SchemeCommonOptions, SchemeDependency, SchemeOptions, SchemeViews } from './schemes/scheme.js'
 
 // the login form
 export { oauth2PasswordRequestForm, OAuth2TokenResponse } from './token-endpoint/password-form.js'
@@ -35,7 +37,7 @@ export type { RequiredScopes } from './dependency/scopes.js'
 
 // requirements
 export type { SecurityOption, SecurityValues } from './requirement/requirement.js'
-export type { SecurityHandler, SecurityIsInferredFromTheRoute, WithSecurity } from './fastify.js'
+export type { SecurityHandler, SecurityIsInferredFromTheRoute, SecurityRequest } from './fastify.js'
 export type { SecurityDecorator } from './app-security.js'
 export type { RouteSecurity } from './route-table.js'
 export type { SecurityRequirement } from './requirement/alternatives.js'

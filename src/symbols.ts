@@ -23,3 +23,6 @@ export const kSubscribed = Symbol.for('fastify-security.subscribed')
 
 /** On a document function: it completes the document. */
 export const kCompleted = Symbol.for('fastify-security.completed')
+
+/** On an instance: the cookie parser for contexts in which the app has not registered @fastify/cookie. */
+export const kParseCookie = Symbol.for('fastify-security.parse-cookie')

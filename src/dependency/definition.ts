@@ -13,6 +13,8 @@ export interface ChallengeParams {
   readonly error?: 'invalid_request' | 'invalid_token' | 'insufficient_scope'
   /** the scopes required, by single spaces; with `insufficient_scope` */
   readonly scope?: string
+  /** further parameters, of an error such as `new Unauthorized(message, { challenge: { … } })` */
+  readonly params?: Readonly<Record<string, string>>
 }
 
 /** A dependency that reads credentials off the request. */

@@ -240,8 +240,12 @@ export function dependencyOf<T> (definition: Definition): Dependency<T> {
   return dependencyOfView(plainView(definition))
 }
 
-/** The function that stands for a view. */
-export function dependencyOfView<T> (view: View): Dependency<T> {
+/**
+ * The function that stands for a view.
+ *
+ * @param methods what it has beside the methods of every dependency
+ */
+export function dependencyOfView<T> (view: View, methods: PropertyDescriptorMap = {}): Dependency<T> {
   function securityDependency (request: any, reply: any, done: (error?: Error) => void): void {
     if (typeof done !== 'function') {
       throw new HookNotUsable('A dependency can be an onRequest, preValidation or preHandler hook, and no other')
@@ -266,6 +270,7 @@ export function dependencyOfView<T> (view: View): Dependency<T> {
       }
     },
     uncached: { value: () => dependencyOfView({ ...view, cached: false }) },
-    of: { value: (request: FastifyRequest) => valueOf(request, view) }
+    of: { value: (request: FastifyRequest) => valueOf(request, view) },
+    ...methods
   })) as unknown as Dependency<T>
 }
