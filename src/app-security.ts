@@ -5,6 +5,7 @@ import { anyOf, depends, optional, securityScopes } from './dependency/dependenc
 import type { SecurityOption } from './requirement/requirement.js'
 import { oauth2PasswordRequestForm } from './token-endpoint/password-form.js'
 import type { Registration } from './guard/registration.js'
+import type { Overridable } from './extension.js'
 import type { UndoOverride } from './plan/overrides.js'
 import type { RouteSecurity } from './route-table.js'
 import { listRoutes, printRoutes } from './route-table.js'
@@ -82,6 +83,7 @@ export interface SecurityDecorator extends Readonly<typeof constructors> {
    * const undo = app.security.override(currentUser, { username: 'test' })
    * undo()
    */
+  override(issuer: Overridable, replacement: Overridable): UndoOverride
   override<T>(dependency: Dependency<T>, replacement: Dependency<NoInfer<T>>): UndoOverride
   override<T>(
     dependency: Dependency<T>, replacement: (request: FastifyRequest) => NoInfer<T> | PromiseLike<NoInfer<T>>

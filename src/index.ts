@@ -37,7 +37,7 @@ export type { RequiredScopes } from './dependency/scopes.js'
 
 // requirements
 export type { SecurityOption, SecurityValues } from './requirement/requirement.js'
-export type { SecurityHandler, SecurityIsInferredFromTheRoute, WithSecurity } from './fastify.js'
+export type { SecurityHandler, SecurityIsInferredFromTheRoute, SecurityRequest } from './fastify.js'
 export type { SecurityDecorator } from './app-security.js'
 export type { RouteSecurity } from './route-table.js'
 export type { SecurityRequirement } from './requirement/alternatives.js'

@@ -11,6 +11,7 @@ import type { CsrfPolicy } from '../schemes/cross-origin.js'
 import { Challenges } from './challenges.js'
 import { ContextRequirements, isWithin } from './context-requirements.js'
 import { decideRoutes } from './decide.js'
+import { checkExtensions } from '../requirement/extensions.js'
 import { becomeReady } from './extensions.js'
 import { GuardCache } from './guard-cache.js'
 import { addGuard, addPreHandler } from './guard-hooks.js'
@@ -147,6 +148,7 @@ export class Registration implements RouteOwner, HookRuntime, RegistrationContex
   // Fastify has no public list of the functions given to `addHook`: a mistake is refused at the first request.
   #checkHook (view: View): void {
     try {
+      checkExtensions([view], 'A dependency used as a hook')
       checkScopes(view, 'A dependency used as a hook', this.options.onUncheckedScopes === 'allow')
     } catch (cause) {
       throw new HookNotUsable('A dependency cannot be used as a hook in this way', { cause: cause as Error })
