@@ -49,7 +49,14 @@ const QUERY_NAME = /^[A-Za-z0-9._~-]+$/
  * })
  */
 export function apiKeyHeader<A extends boolean = true> (options: ApiKeyOptions<A>): SchemeDependency<SchemeValue<string, A>> {
-  return apiKey(options, API_KEY_HEADER, { place: 'header', isName: isToken, read: plainHeader })
+  return apiKey(options, API_KEY_HEADER, {
+    place: 'header',
+    isName: isToken,
+    reader (name) {
+      const key = name.toLowerCase()
+      return (request) => plainHeader(request, key, name)
+    }
+  })
 }
 
 /**
@@ -66,7 +73,11 @@ export function apiKeyHeader<A extends boolean = true> (options: ApiKeyOptions<A
  * })
  */
 export function apiKeyQuery<A extends boolean = true> (options: ApiKeyOptions<A>): SchemeDependency<SchemeValue<string, A>> {
-  return apiKey(options, API_KEY_QUERY, { place: 'query', isName: (name) => QUERY_NAME.test(name), read: readQuery })
+  return apiKey(options, API_KEY_QUERY, {
+    place: 'query',
+    isName: (name) => QUERY_NAME.test(name),
+    reader: (name) => (request) => readQuery(request, name)
+  })
 }
 
 /**
@@ -87,23 +98,26 @@ export function apiKeyCookie<A extends boolean = true> (
 ): SchemeDependency<SchemeValue<string, A>> {
   const csrf = (options as ApiKeyCookieOptions | undefined)?.csrf
   const policy = csrf === undefined ? undefined : parseCsrfOption(csrf, refusalOf(API_KEY_COOKIE.name))
-  const read = (request: FastifyRequest, name: string): string | undefined => {
-    const value = readCookie(request, name)
-    if (value !== undefined) checkOrigin(request, policy)
-    return value
-  }
-  // cookie-name = token   RFC 6265 §4.1.1
-  return apiKey(options, API_KEY_COOKIE, { place: 'cookie', isName: isToken, read })
+  return apiKey(options, API_KEY_COOKIE, {
+    place: 'cookie',
+    // cookie-name = token   RFC 6265 §4.1.1
+    isName: isToken,
+    reader: (name) => (request) => {
+      const value = readCookie(request, name)
+      if (value !== undefined) checkOrigin(request, policy)
+      return value
+    }
+  })
 }
 
 interface Place {
   readonly place: 'header' | 'query' | 'cookie'
   readonly isName: (name: string) => boolean
-  readonly read: (request: FastifyRequest, name: string) => string | undefined
+  readonly reader: (name: string) => (request: FastifyRequest) => string | undefined
 }
 
 function apiKey<A extends boolean = true> (
-  options: ApiKeyOptions<A>, constructor: Constructor, { place, isName, read }: Place
+  options: ApiKeyOptions<A>, constructor: Constructor, { place, isName, reader }: Place
 ): SchemeDependency<SchemeValue<string, A>> {
   const common = commonOptions(options, constructor)
   const name: unknown = options.name
@@ -114,7 +128,7 @@ function apiKey<A extends boolean = true> (
   return scheme<string>({
     ...common,
     openapi: { type: 'apiKey', in: place, name },
-    read: (request) => read(request, name),
+    read: reader(name),
     challenge: 'APIKey'
   }) as SchemeDependency<SchemeValue<string, A>>
 }

@@ -26,17 +26,17 @@ export function ownHeader (request: RequestHead, name: string): unknown {
 /**
  * Returns the value of a header that the client may send once only.
  *
- * @param name as the message spells it; compared without case
+ * @param name in lower case
+ * @param spelling of the name in the error
  * @returns `undefined` where the header is absent or empty
  * @throws {InvalidCredentialsRequest} where the client sent it twice
  */
-export function singleHeader (request: RequestHead, name: string): string | undefined {
-  const key = name.toLowerCase()
-  const value = ownHeader(request, key)
+export function singleHeader (request: RequestHead, name: string, spelling: string): string | undefined {
+  const value = ownHeader(request, name)
   if (value === undefined) return undefined
   // Node.js silently keeps the first of two Authorization lines, and joins other lines: only the raw lines tell.   RFC 9110 §5.3
-  if (typeof value !== 'string' || countLines(request.raw.rawHeaders, key) > 1) {
-    throw new InvalidCredentialsRequest(`The header ${name} must be sent once`)
+  if (typeof value !== 'string' || countLines(request.raw.rawHeaders, name) > 1) {
+    throw new InvalidCredentialsRequest(`The header ${spelling} must be sent once`)
   }
   return value === '' || (value.charCodeAt(0) <= 0x20 && value.trim() === '') ? undefined : value
 }
@@ -46,8 +46,8 @@ export function singleHeader (request: RequestHead, name: string): string | unde
  *
  * @throws {Unauthorized} where the value has control characters, which `inject` can send
  */
-export function plainHeader (request: RequestHead, name: string): string | undefined {
-  const value = singleHeader(request, name)
+export function plainHeader (request: RequestHead, name: string, spelling: string): string | undefined {
+  const value = singleHeader(request, name, spelling)
   if (value !== undefined && !isFieldValue(value)) throw new Unauthorized('Malformed credentials')
   return value
 }

@@ -117,7 +117,7 @@ export function httpDigest<A extends boolean = true> (
  * @throws {Unauthorized} where the credentials do not follow the grammar
  */
 export function readAuthorization (request: RequestHead, wanted: string, isCredentials: IsCredentials): string | undefined {
-  const value = singleHeader(request, 'Authorization')
+  const value = singleHeader(request, 'authorization', 'Authorization')
   if (value === undefined) return undefined
   const start = credentialsStart(value, wanted)
   if (start === -1) return undefined

@@ -109,7 +109,7 @@ export function oauth2<A extends boolean = true> (options: OAuth2Options<A>): Sc
   return scheme<string>({
     ...common,
     openapi: { type: 'oauth2', flows: flowsOf(options.flows, refusalOf(OAUTH2.name)) },
-    read: (request) => plainHeader(request, 'Authorization'),
+    read: (request) => plainHeader(request, 'authorization', 'Authorization'),
     challenge: 'Bearer'
   }) as SchemeDependency<SchemeValue<string, A>>
 }

@@ -40,7 +40,7 @@ export function openIdConnect<A extends boolean = true> (
   return scheme<string>({
     ...common,
     openapi: { type: 'openIdConnect', openIdConnectUrl },
-    read: (request) => plainHeader(request, 'Authorization'),
+    read: (request) => plainHeader(request, 'authorization', 'Authorization'),
     challenge: 'Bearer'
   }) as SchemeDependency<SchemeValue<string, A>>
 }
