@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Dependency } from './dependency/dependency.js'
 import { anyOf, depends, optional, securityScopes } from './dependency/dependency.js'
 import type { SecurityOption } from './requirement/requirement.js'
-import { oauth2PasswordRequestForm } from './token-endpoint/password-form.js'
+import { oauth2PasswordRequestForm, oauth2TokenRequestForm } from './token-endpoint/request-form.js'
 import type { Registration } from './guard/registration.js'
 import type { Overridable } from './extension.js'
 import type { UndoOverride } from './plan/overrides.js'
@@ -33,6 +33,7 @@ const constructors = {
   oauth2ClientCredentialsBearer,
   oauth2PasswordBearer,
   oauth2PasswordRequestForm,
+  oauth2TokenRequestForm,
   openIdConnect,
   optional,
   scheme,

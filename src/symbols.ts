@@ -26,3 +26,6 @@ export const kCompleted = Symbol.for('fastify-security.completed')
 
 /** On an instance: the cookie parser for contexts in which the app has not registered @fastify/cookie. */
 export const kParseCookie = Symbol.for('fastify-security.parse-cookie')
+
+/** On a request: the fields of the form that its route read. */
+export const kForm = Symbol.for('fastify-security.form')
