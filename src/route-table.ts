@@ -40,11 +40,11 @@ export function printRoutes (registration: Registration): string {
   return cells.map(([method, url, security]) => `${method.padEnd(widths[0]!)}  ${url.padEnd(widths[1]!)}  ${security}\n`).join('')
 }
 
-function rowsOf ({ registry, options }: Registration): Row[] {
+function rowsOf ({ registry, openapiVersion }: Registration): Row[] {
   return ready(registry).flatMap((record) => {
     const { decision, options: { constraints } } = record
     const guarded = decision !== null && (decision.guard !== null || decision.hookGuards.length > 0)
-    const security = securityOfRecord(record, options.openapiVersion)
+    const security = securityOfRecord(record, openapiVersion)
     return urlsOf(record).flatMap((url) => methodsOf(record.options).map((method) => ({
       method, url, ...constraints === undefined || Object.keys(constraints).length === 0 ? {} : { constraints }, guarded, security, record
     })))
@@ -75,6 +75,6 @@ function textOf ({ security, guarded }: RouteSecurity): string {
   if (security === undefined) return guarded ? '(guarded, without a scheme)' : '(nothing declared)'
   return security.map((requirement) => {
     const all = Object.entries(requirement).map(([name, scopes]) => scopes.length === 0 ? name : `${name}[${scopes.join(' ')}]`)
-    return all.length === 0 ? '(anonymous)' : all.join(' + ')
+    return all.length === 0 ? '(anybody)' : all.join(' + ')
   }).join(' | ')
 }

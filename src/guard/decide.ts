@@ -24,11 +24,14 @@ const PUBLIC: Decision = {
 }
 
 /** Decides about every route, and names the problems for which the app does not start. */
-export function decideRoutes (registration: Registration, records: readonly RouteRecord[]): readonly Problem[] {
+export function decideRoutes (
+  registration: Registration, records: readonly RouteRecord[], existing: ReadonlySet<RouteRecord>
+): readonly Problem[] {
   const problems: Problem[] = []
   const seen = new Set<string>()
   for (const record of records) {
     for (const problem of decideRoute(registration, record)) {
+      if (!existing.has(record)) continue
       // A HEAD twin has the problems of its GET.
       const key = `${record.url} ${problem.code} ${problem.message}`
       if (record.twinOf !== null && seen.has(key)) continue
@@ -40,8 +43,8 @@ export function decideRoutes (registration: Registration, records: readonly Rout
     const problem = unusedRequirement(requirement)
     if (problem !== null) problems.push(problem)
   }
-  if (problems.length === 0) problems.push(...unverifiedRoutes(registration, records))
-  if (problems.length === 0) warnAtReady(registration, records)
+  if (problems.length === 0) problems.push(...unverifiedRoutes(registration, registration.records))
+  if (problems.length === 0) warnAtReady(registration, registration.records)
   return problems
 }
 

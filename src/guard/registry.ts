@@ -8,10 +8,11 @@
  */
 import diagnostics from 'node:diagnostics_channel'
 import type { FastifyInstance } from 'fastify'
-import { RouteNotGuarded, StartRefused } from '../errors.js'
+import { StartRefused } from '../errors.js'
 import { kRecord, kRegistration, kRegistry, kSubscribed } from '../symbols.js'
+import { checked } from './last-check.js'
 import type { Handler, Problem, RouteOwner, RouteRecord } from './route-record.js'
-import { hookDependencies, isRequest, methodsOf, routeName, urlsOf } from './route-record.js'
+import { hookDependencies, methodsOf, routeName, urlsOf } from './route-record.js'
 
 /** All that is known of one app. */
 export interface Registry {
@@ -63,12 +64,18 @@ export function existingRecords ({ records, root }: Registry): readonly RouteRec
     const constraints = record.options.constraints ?? {}
     // Of two records with one address Fastify threw for the second.
     const keys = urlsOf(record).flatMap((url) => methodsOf(record.options).map((method) => ({ url, method })))
-      .filter(({ url, method }) => root.hasRoute({ url, method, constraints }))
+      .filter(({ url, method }) => spellings(url).some((url) => root.hasRoute({ url, method, constraints })))
       .map(({ url, method }) => `${method} ${url} ${JSON.stringify(constraints, textOf)}`)
     if (keys.length === 0 || keys.some((key) => seen.has(key))) return false
     for (const key of keys) seen.add(key)
     return true
   })
+}
+
+// `hasRoute` does not apply the options of the router that rewrite an address at registration.
+function spellings (url: string): readonly string[] {
+  const single = url.replace(/\/+/g, '/')
+  return [url, single, single.replace(/(.)\/$/, '$1'), ...url === '*' ? ['/*'] : []]
 }
 
 function textOf (_key: string, value: unknown): unknown {
@@ -116,9 +123,9 @@ function addRecord (registry: Registry, instance: FastifyInstance, options: Rout
     defaulted: null,
     decision: null
   }
-  options.handler = wrap(registry, record, handler) as typeof options.handler
+  options.handler = checked(registry, record, handler) as typeof options.handler
   if (typeof options.wsHandler === 'function') {
-    options.wsHandler = wrap(registry, record, handlers.get(options.wsHandler) ?? options.wsHandler)
+    options.wsHandler = checked(registry, record, handlers.get(options.wsHandler) ?? options.wsHandler)
   }
   options.config = { ...options.config, [kRecord]: record } as NonNullable<typeof options.config>
   record.registration?.addRoute(record)
@@ -140,43 +147,20 @@ function findTwin ({ records }: Registry, options: RouteRecord['options'], handl
     urlsOf(record).includes(options.url) && methodsOf(record.options).includes('GET')) ?? null
 }
 
-// The last check: whatever other plugins did to the hooks, the handler runs only where the guard has passed.
-function wrap (registry: Registry, record: RouteRecord, handler: Handler): Handler {
-  function securityHandler (this: unknown, first: any, second: any): unknown {
-    if (registry.state === 'refused') throw new RouteNotGuarded()
-    const { decision } = record
-    if (decision === null || (decision.guard === null && decision.hookGuards.length === 0)) return handler.call(this, first, second)
-    const request = isRequest(first) ? first : second
-    if (registry.state !== 'open') throw new RouteNotGuarded()
-    for (const guard of decision.hookGuards) {
-      if (!guard.hasPassed(request)) throw new RouteNotGuarded()
-    }
-    const { guard } = decision
-    if (guard === null || guard.hasPassed(request)) return handler.call(this, first, second)
-    // Another plugin's onRoute hook set a `security` that needs the parsed request: no preHandler hook was added in time.
-    if (guard.preHandler === null || record.guardHooks.preHandler !== undefined || request === second) throw new RouteNotGuarded()
-    return new Promise((resolve, reject) => {
-      guard.preHandler!(first, second, (error) => {
-        if (error !== undefined || !guard.hasPassed(first)) reject(error ?? new RouteNotGuarded())
-        else resolve(handler.call(this, first, second))
-      })
-    })
-  }
-  registry.handlers.set(securityHandler, handler)
-  return securityHandler
-}
-
 async function decide (registry: Registry): Promise<void> {
   registry.state = 'deciding'
-  const records = existingRecords(registry)
-  const problems = [...registry.problems, ...unknownRoutes(registry, records)]
-  const owners = new Map<RouteOwner, RouteRecord[]>()
-  for (const record of records) {
+  const existing = existingRecords(registry)
+  const problems = [...registry.problems, ...unknownRoutes(registry, existing)]
+  const owned = new Map<RouteOwner | undefined, RouteRecord[]>()
+  // A record whose route does not exist is decided as well: the list of existing routes is for messages alone.
+  for (const record of registry.records) {
     const owner = (record.instance as Registered)[kRegistration]
-    if (owner !== undefined) owners.set(owner, [...owners.get(owner) ?? [], record])
-    else if (isGuardWanted(record)) problems.push(notInForce(record))
+    const records = owned.get(owner)
+    if (records === undefined) owned.set(owner, [record])
+    else records.push(record)
   }
-  for (const owner of registry.owners) problems.push(...owner.decide(owners.get(owner) ?? []))
+  problems.push(...existing.filter((record) => (record.instance as Registered)[kRegistration] === undefined && isGuardWanted(record)).map(notInForce))
+  for (const owner of registry.owners) problems.push(...owner.decide(owned.get(owner) ?? [], new Set(existing)))
   if (problems.length > 0) refuseStart(registry, problems)
   for (const owner of registry.owners) problems.push(...await owner.becomeReady())
   if (problems.length > 0) refuseStart(registry, problems)

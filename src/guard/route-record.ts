@@ -64,7 +64,7 @@ export interface RouteOwner {
   /** Checks a route that is being registered, and puts the guard among its hooks. */
   addRoute(record: RouteRecord): void
   /** Decides about its routes, and about those that are older than it. */
-  decide(records: readonly RouteRecord[]): readonly Problem[]
+  decide(records: readonly RouteRecord[], existing: ReadonlySet<RouteRecord>): readonly Problem[]
   /** Runs what waits for the app to become ready. */
   becomeReady(): Promise<readonly Problem[]>
 }

@@ -22,6 +22,8 @@ export interface DocumentOptions extends CompletionOptions {
   readonly registry: Registry
   /** decorators of documents */
   readonly decorators: readonly string[]
+  /** told the version of a document of the user, when the app becomes ready */
+  readonly onVersion: (version: string) => void
   /** whether nothing in a document can contradict the routes: the plugin registered it, without schemes or transforms of the user */
   readonly isKnown: (swagger: unknown) => boolean
 }
@@ -49,9 +51,9 @@ export class Documents {
     const { registry } = this.#options
     const records = existingRecords(registry)
     for (const instance of new Set([registry.root, ...records.map(({ instance }) => instance)])) this.attach(instance)
-    for (const [index, { options }] of records.entries()) {
-      // Fastify has compiled the serialisers: the document sees the mark, and replies do not.
-      options.schema = { ...options.schema, [MARK]: index } as FastifySchema
+    for (const [index, record] of records.entries()) {
+      // Fastify has compiled the serialisers: the document sees the change, and replies do not.
+      record.options.schema = { ...shownSchema(record), [MARK]: index } as FastifySchema
     }
     return [...this.#originals].flatMap((original) => this.#compareStatic(original, records))
   }
@@ -85,16 +87,24 @@ export class Documents {
     if (this.#options.isKnown(original)) return
     // Added now, this hook runs after the one with which @fastify/swagger makes the document ready.
     owner.addHook('onReady', (done) => {
-      checkDocument(registry, swagger)
+      checkDocument(registry, swagger, this.#options.onVersion)
       done()
     })
   }
 }
 
+// Compilers and transforms of the app may not know the schemas that a login form brings.
+function shownSchema ({ options: { schema }, fragments }: RouteRecord): FastifySchema | undefined {
+  const hidden = [...fragments.values()].flatMap(({ hiddenResponses = [] }) => hiddenResponses)
+  if (hidden.length === 0) return schema
+  const responses = Object.entries(schema?.response ?? {}).filter(([status]) => !hidden.includes(status))
+  return { ...schema, response: Object.fromEntries(responses) }
+}
+
 // A mistake in a document shows when the app becomes ready, not when a client opens the page.
-function checkDocument (registry: Registry, swagger: Swagger): void {
+function checkDocument (registry: Registry, swagger: Swagger, onVersion: (version: string) => void): void {
   try {
-    swagger()
+    onVersion((swagger() as OpenAPIDocument).openapi ?? '3.0.0')
   } catch (error) {
     if (!(error instanceof SchemeConflict || error instanceof RegistrationRefused || error instanceof HandWrittenSecurity)) return
     refuseStart(registry, [{ code: error.code, route: null, message: error.message }])
