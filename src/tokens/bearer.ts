@@ -111,6 +111,18 @@ export function readIssuers (where: string, option: unknown): readonly Dependenc
   return issuers as readonly Dependency[]
 }
 
+/**
+ * Reads the option `audience`.
+ *
+ * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION
+ */
+export function readAudiences (where: string, audience: unknown): readonly string[] {
+  const audiences: readonly unknown[] = Array.isArray(audience) ? audience : [audience]
+  if (audiences.length > 0 && audiences.every((name) => typeof name === 'string' && name !== '')) return Object.freeze([...audiences]) as readonly string[]
+  throw new InvalidOption(`${where}: audience must be a name of this API, or a list of such names, got ${describe(audience)}. ` +
+    'Name what the issuer puts into the claim aud of tokens for this API')
+}
+
 function verifiedDependency (parts: BearerParts, rawClaims: WeakMap<object, JwtClaims>): Dependency<AccessToken<unknown>> {
   const { binding, issuers, verify } = parts
   const readToken = tokenReader(parts.kind, parts.scheme)

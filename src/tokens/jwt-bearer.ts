@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import type { Dependency, HttpCredentials } from '../index.js'
 import type { AccessToken } from './access-token.js'
 import type { Algorithm } from './algorithms.js'
-import { bearerDependency, readIssuers } from './bearer.js'
+import { bearerDependency, readAudiences, readIssuers } from './bearer.js'
 import { bindingOf } from './binding.js'
 import { claimsCheck } from './claims-schema.js'
 import { sharedBearerScheme } from './credentials.js'
@@ -103,16 +103,4 @@ export function jwtBearer<S extends ClaimsSchema | undefined = undefined> (
     clockTolerance,
     audiences: audienceClaim === 'aud' ? audiences : undefined
   })
-}
-
-/**
- * Reads the option `audience`.
- *
- * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION
- */
-export function readAudiences (where: string, audience: unknown): readonly string[] {
-  const audiences: readonly unknown[] = Array.isArray(audience) ? audience : [audience]
-  if (audiences.length > 0 && audiences.every((name) => typeof name === 'string' && name !== '')) return Object.freeze([...audiences]) as readonly string[]
-  throw new InvalidOption(`${where}: audience must be a name of this API, or a list of such names, got ${describe(audience)}. ` +
-    'Name what the issuer puts into the claim aud of tokens for this API')
 }

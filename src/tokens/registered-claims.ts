@@ -39,8 +39,6 @@ export class RegisteredClaims {
   readonly jti: unknown
   readonly clientId: unknown
   readonly azp: unknown
-  /** whether the token says that it is bound to its sender */
-  readonly isBound: boolean
 
   constructor (claims: JwtClaims) {
     this.iss = own(claims, 'iss')
@@ -52,7 +50,6 @@ export class RegisteredClaims {
     this.jti = own(claims, 'jti')
     this.clientId = own(claims, 'client_id')
     this.azp = own(claims, 'azp')
-    this.isBound = Object.hasOwn(claims, 'cnf')
   }
 }
 

@@ -122,6 +122,8 @@ expectTypeOf(app.security.routes()).toEqualTypeOf<RouteSecurity[]>()
 expectTypeOf<RouteSecurity>().toEqualTypeOf<{
   readonly method: string
   readonly url: string
+  readonly constraints?: Readonly<Record<string, unknown>>
+  readonly guarded: boolean
   readonly security: readonly SecurityRequirement[] | false | undefined
 }>()
 expectTypeOf(app.security.print()).toEqualTypeOf<string>()
