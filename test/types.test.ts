@@ -127,7 +127,7 @@ const mistakes: ReadonlyArray<readonly [mistake: string, source: string, said: R
   /property 'user' are incompatible\.\n +Type '\(\) => Promise<\{ id: number; \}>' is not assignable to type 'Dependency<unknown> \| Mistake<"a dependency is made by depends, or by calling a scheme"> \| undefined'/],
   ['a constructor that is not called', `
     app.get('/', { security: { bearer: httpBearer } }, async () => 1)`,
-  /property 'bearer' are incompatible\.\n +Type '.* => Dependency<.*>' is not assignable to type 'Dependency<unknown> \| Mistake<"a dependency is made by depends, or by calling a scheme"> \| undefined'/],
+  /property 'bearer' are incompatible\.\n +Type '.* => SchemeDependency<.*>' is not assignable to type 'Dependency<unknown> \| Mistake<"a dependency is made by depends, or by calling a scheme"> \| undefined'/],
   ['a misspelt import', `
     app.get('/', { security: { user: fastifySecurity.curentUser } }, async () => 1)`,
   /Property 'curentUser' does not exist/],
@@ -157,7 +157,7 @@ const mistakes: ReadonlyArray<readonly [mistake: string, source: string, said: R
   NO_VALUE],
   ['a misspelt need', `
     depends({ token }, ({ tokn }) => tokn)`,
-  /Property 'tokn' does not exist on type 'Values<\{ readonly token: Dependency<string>; \}>'/],
+  /Property 'tokn' does not exist on type 'Values<\{ readonly token: SchemeDependency<string>; \}>'/],
   ['a misspelt option of a scheme', `
     apiKeyHeader({ name: 'x-key', schemName: 'Key' })`,
   /'schemName' does not exist in type .* Did you mean to write 'schemeName'\?/],
@@ -220,7 +220,7 @@ t.test('what a project makes of the package', async (t) => {
   })
   await t.test('can be written down as declarations', async (t) => {
     t.same(said('constants.ts'), [])
-    t.match(declarationsOf('constants.ts'), /bearer: Dependency<import\("fastify-security"\)\.HttpCredentials>;/)
+    t.match(declarationsOf('constants.ts'), /bearer: import\("fastify-security"\)\.SchemeDependency<import\("fastify-security"\)\.HttpCredentials>;/)
   })
 })
 
