@@ -80,7 +80,8 @@ interface Named {
 }
 
 /** The values of {@link Needs}, under the same names. */
-export type Values<N> = { readonly [K in keyof N]: N[K] extends Dependency<infer T> ? T : never }
+// Without `infer`, whose type parameters are never identical: two copies of the package in one program agree on `app.security`.
+export type Values<N> = { readonly [K in keyof N]: ReturnType<(Dependency & N[K])['of']> }
 
 /** What a resolver may give, and in `Message` what the compiler says where it may give `undefined`. */
 export type ResolverResult<Message extends string> = SomeValue | null | PromiseLike<SomeValue | null> | Mistake<Message>
@@ -146,7 +147,7 @@ export function depends<
  */
 export function anyOf<const D extends readonly [Dependency, ...Dependency[]]> (
   ...alternatives: D
-): Dependency<{ [K in keyof D]: D[K] extends Dependency<infer T> ? T : never }[number]> {
+): Dependency<ReturnType<D[number]['of']>> {
   if (alternatives.length === 0) throw new InvalidOption('anyOf: it needs one dependency at least')
   return dependencyOf(firstOf(alternatives.map((alternative, index) => {
     const view = viewOf(alternative)
