@@ -65,7 +65,13 @@ export interface DependencyViews<out T> {
    * @example
    * app.get('/me', { onRequest: currentUser }, async (request) => currentUser.of(request))
    */
-  of(request: FastifyRequest<any, any, any, any, any, any, any>): T
+  of(request: RequestLike): T
+}
+
+/** A request: Fastify's, of any version, or an object that inherits from it. */
+export interface RequestLike {
+  /** Node's request */
+  readonly raw: { readonly headers: object }
 }
 
 /** Dependencies by the names of their values. */
