@@ -5,7 +5,7 @@ import { anyOf, depends, optional, securityScopes } from './dependency/dependenc
 import type { SecurityOption } from './requirement/requirement.js'
 import { oauth2PasswordRequestForm } from './token-endpoint/password-form.js'
 import type { Registration } from './guard/registration.js'
-import type { UndoOverride } from './plan/overrides.js'
+import type { OverrideOptions, UndoOverride } from './plan/overrides.js'
 import type { RouteSecurity } from './route-table.js'
 import { listRoutes, printRoutes } from './route-table.js'
 import { scheme } from './schemes/scheme.js'
@@ -73,20 +73,21 @@ export interface SecurityDecorator extends Readonly<typeof constructors> {
    */
   print(): string
   /**
-   * Puts something in place of a dependency, in any view, under this registration: a value, a function of the request, or
-   * another dependency. The last one counts. Document and challenges stay as they are.
+   * Replaces a dependency, in any view of it, in this registration: by a value, a function of the request, or another dependency. For
+   * tests. The last override counts. Document and challenges stay as they are.
    *
-   * @returns takes it back, when it is called or at the end of a `using` block
-   * @throws `FST_SECURITY_INVALID_OPTION` where the first is no dependency, or the replacement is `undefined`
+   * @param options `{ scopes }`: the scopes that the replacement has. A place that requires others answers 403
+   * @returns undoes it, when it is called or at the end of a `using` block
+   * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION` if the first argument is not a dependency, or the replacement is not a value
    * @example
-   * const undo = app.security.override(currentUser, { username: 'test' })
+   * const undo = app.security.override(currentUser, { username: 'test' }, { scopes: ['items'] })
    * undo()
    */
-  override<T>(dependency: Dependency<T>, replacement: Dependency<NoInfer<T>>): UndoOverride
+  override<T>(dependency: Dependency<T>, replacement: Dependency<NoInfer<T>>, options?: OverrideOptions): UndoOverride
   override<T>(
-    dependency: Dependency<T>, replacement: (request: FastifyRequest) => NoInfer<T> | PromiseLike<NoInfer<T>>
+    dependency: Dependency<T>, replacement: (request: FastifyRequest) => NoInfer<T> | PromiseLike<NoInfer<T>>, options?: OverrideOptions
   ): UndoOverride
-  override<T>(dependency: Dependency<T>, replacement: NoInfer<T>): UndoOverride
+  override<T>(dependency: Dependency<T>, replacement: NoInfer<T>, options?: OverrideOptions): UndoOverride
 }
 
 const kDecorator = Symbol('fastify-security.decorator')

@@ -30,7 +30,7 @@ export type { OAuth2PasswordRequestForm, OAuth2PasswordRequestFormOptions } from
 // dependencies
 export { anyOf, depends, optional, securityScopes } from './dependency/dependency.js'
 export type { ChallengeParams, SecuritySchemeObject } from './dependency/definition.js'
-export type { Dependency, DependencyHook, DependencyViews, DependsOptions, Hook, Mistake, NamedDependencies, Needs, ResolverResult, Values } from './dependency/dependency.js'
+export type { Dependency, DependencyHook, DependencyViews, DependsOptions, Hook, Mistake, NamedDependencies, Needs, RequestLike, ResolverResult, Values } from './dependency/dependency.js'
 export type { RequiredScopes } from './dependency/scopes.js'
 
 // requirements
@@ -39,10 +39,13 @@ export type { SecurityHandler, SecurityIsInferredFromTheRoute, SecurityRequest }
 export type { SecurityDecorator } from './app-security.js'
 export type { RouteSecurity } from './route-table.js'
 export type { SecurityRequirement } from './requirement/alternatives.js'
-export type { UndoOverride } from './plan/overrides.js'
+export type { OverrideOptions, UndoOverride } from './plan/overrides.js'
 
 // errors
 export {
   CrossOriginRequest, Forbidden, InsufficientScope, InvalidCredentialsRequest, NotAuthenticated, OAuth2Error, ServiceUnavailable, Unauthorized
 } from './errors.js'
 export type { ChallengeParameters, OAuth2ErrorCode } from './errors.js'
+
+// decisions
+export type { Decision } from './guard/decisions.js'

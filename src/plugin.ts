@@ -14,13 +14,14 @@ import { countRoutes, registryOf } from './guard/registry.js'
 import { checkViews } from './guard/requirement-checks.js'
 import { addMetadataRoute } from './guard/resource-metadata.js'
 import { securityValues } from './guard/route-guard.js'
+import type { RouteRecord } from './guard/route-record.js'
 import { answersPreflights } from './guard/special-routes.js'
 import { Documents } from './openapi/documents.js'
 import type { FastifySecurityOptions } from './options.js'
 import { readOptions } from './options.js'
 import type { SecurityOption } from './requirement/requirement.js'
 import { readRequirement } from './requirement/requirement.js'
-import { kFrame, kRegistration } from './symbols.js'
+import { kFrame, kRecord, kRegistration } from './symbols.js'
 
 async function fastifySecurity (fastify: FastifyInstance, options: FastifySecurityOptions & { readonly prefix?: string }): Promise<void> {
   const checked = readOptions(options, fastify.prefix)
@@ -82,8 +83,12 @@ function decorate (fastify: FastifyInstance, registration: Registration): void {
   })
   fastify.decorateRequest(kFrame as unknown as string, null)
   fastify.decorateRequest('security', {
-    getter (this: FastifyRequest) { return securityValues(this) as Record<never, never> }
+    getter (this: FastifyRequest) { return securityValues(this, isDeclaredPublic(this)) as Record<never, never> }
   })
+}
+
+function isDeclaredPublic ({ routeOptions: { config } }: FastifyRequest): boolean {
+  return (config as { [kRecord]?: RouteRecord } | undefined)?.[kRecord]?.decision?.isPublic === true
 }
 
 // An app that is older than this module announced its routes to no one.

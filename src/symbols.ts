@@ -23,3 +23,12 @@ export const kSubscribed = Symbol.for('fastify-security.subscribed')
 
 /** On a document function: it completes the document. */
 export const kCompleted = Symbol.for('fastify-security.completed')
+
+/** In the options of an `InsufficientScope`: its scopes are those of the place, not of the application's own choice. */
+export const kDeclaredScopes = Symbol.for('fastify-security.declaredScopes')
+
+/** On an `InsufficientScope`: the scopes that the application named, for the challenge. */
+export const kOwnScopes = Symbol.for('fastify-security.ownScopes')
+
+/** On a reply: `send` was called. */
+export const kSendCalled = Symbol.for('fastify-security.sendCalled')
