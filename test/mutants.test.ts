@@ -2,12 +2,11 @@
  * The parts by themselves, at the places where a small change of the code would be seen nowhere else, or late: what the tests
  * of mutations ask first.
  */
-import type { FastifyRequest } from 'fastify'
 import t from 'tap'
 import type { Dependency, OAuth2Flows } from '../src/index.js'
 import {
-  anyOf, apiKeyCookie, apiKeyHeader, apiKeyQuery, depends, http, httpBasic, httpBearer, httpDigest, InsufficientScope,
-  InvalidCredentialsRequest, NotAuthenticated, oauth2, oauth2AuthorizationCodeBearer, oauth2ClientCredentialsBearer,
+  anyOf, apiKeyHeader, apiKeyQuery, depends, http, httpBasic, httpBearer, InsufficientScope,
+  InvalidCredentialsRequest, NotAuthenticated, oauth2,
   oauth2PasswordBearer, openIdConnect, optional, scheme, securityScopes, Unauthorized
 } from '../src/index.js'
 import { everythingElse, noting, secured } from './fixtures/secured.js'

@@ -16,7 +16,7 @@ import { dependencyOf, viewOf } from './view.js'
  */
 export function anyOf<const D extends readonly [Dependency, ...Dependency[]]> (
   ...alternatives: D
-): Dependency<{ [K in keyof D]: D[K] extends Dependency<infer T> ? T : never }[number]> {
+): Dependency<ReturnType<D[number]['of']>> {
   if (alternatives.length === 0) throw new InvalidOption('anyOf: at least one dependency must be given. Write anyOf(a, b)')
   return dependencyOf(firstOf(alternatives.map((alternative, index) => {
     const view = viewOf(alternative)

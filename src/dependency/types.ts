@@ -81,7 +81,8 @@ interface Named {
 }
 
 /** The values of {@link Needs}, under the same names. */
-export type Values<N> = { readonly [K in keyof N]: N[K] extends Dependency<infer T> ? T : never }
+// Without `infer`, whose type parameters are never identical: two copies of the package in one program agree on `app.security`.
+export type Values<N> = { readonly [K in keyof N]: ReturnType<(Dependency & N[K])['of']> }
 
 /** A type that no value has. The compiler names it, and with it the fix. */
 export interface Mistake<Message extends string> {

@@ -18,8 +18,9 @@ const DEFAULT_MAX_HEADERS_COUNT = 1000
  */
 export function ownHeader (request: RequestHead, name: string): unknown {
   checkTruncation(request)
-  const { headers } = request
-  // A polluted Object.prototype never provides a credential.
+  const { headers, raw: { rawHeaders } } = request
+  // A polluted Object.prototype never provides a credential. Node.js joins the lines of a request to the inherited value.
+  if (name in Object.prototype) return joinLines(rawHeaders, name)
   return Object.hasOwn(headers, name) ? headers[name] : undefined
 }
 
@@ -68,6 +69,11 @@ function maxEntries ({ raw, server }: RequestHead): number {
   const httpServer = socket?.server ?? server?.server as { readonly maxHeadersCount?: unknown } | undefined
   const count = httpServer?.maxHeadersCount
   return (typeof count === 'number' ? count : DEFAULT_MAX_HEADERS_COUNT) << 1
+}
+
+function joinLines (rawHeaders: readonly string[] = [], name: string): string | undefined {
+  const values = rawHeaders.filter((_, index) => index % 2 === 1 && rawHeaders[index - 1]!.toLowerCase() === name)
+  return values.length === 0 ? undefined : values.join(name === 'cookie' ? '; ' : ', ')
 }
 
 // A request that another injector made may have no raw lines.

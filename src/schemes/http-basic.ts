@@ -54,7 +54,7 @@ export function httpBasic<A extends boolean = true> (
  */
 export function httpBasicCredentials (request: RequestHead): BasicCredentials | undefined {
   const found = readAuthorization(request, 'basic', isBase64)
-  return found === undefined ? undefined : userPass(found)
+  return found === undefined ? undefined : userPass(found.credentials)
 }
 
 // Groups of four characters, with padding, and unused bits of zero. Node's decoder skips other characters.   RFC 4648 §3.3, §3.5, §4

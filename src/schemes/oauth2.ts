@@ -186,7 +186,7 @@ function bearer<A extends boolean = true> (
   return scheme<string>({
     ...common,
     openapi: { type: 'oauth2', flows: { [flow]: flowOf(flow, own, refusalOf(constructor.name)) } },
-    read: (request) => readAuthorization(request, 'bearer', isToken68),
+    read: (request) => readAuthorization(request, 'bearer', isToken68)?.credentials,
     challenge: 'Bearer'
   }) as SchemeDependency<SchemeValue<string, A>>
 }

@@ -146,23 +146,18 @@ t.test('a name in a query is found in every spelling, percent-encoded or not', (
   t.end()
 })
 
-t.test('a token68 may have any length, and has no other characters', (t) => {
-  for (let length = 0; length < 120; length++) {
-    for (const padding of ['', '=', '==', '===']) {
-      t.equal(isToken68('a'.repeat(length) + padding), length > 0)
-      for (const bad of [' ', ',', '\u0000', 'é', '\u0100', '\u0141', '@', '[', '`', '{', '=a']) {
-        t.notOk(isToken68('a'.repeat(length) + bad + padding))
-        t.notOk(isToken68(bad + 'a'.repeat(length) + padding))
-      }
-    }
-  }
-  t.end()
+const BAD = [' ', ',', '\u0000', 'é', '\u0100', '\u0141', '@', '[', '`', '{', '=a']
+
+t.test('a token68 may have any length, and has no other characters', async (t) => {
+  const lengths = [...Array(120).keys()]
+  const tokens = lengths.flatMap((length) => ['', '=', '==', '==='].map((padding) => 'a'.repeat(length) + padding))
+  t.strictSame(tokens.filter(isToken68), tokens.filter((token) => token.startsWith('a')))
+  t.strictSame(tokens.flatMap((token) => BAD.flatMap((bad) => [bad + token, token.replace(/(=*)$/, (padding) => bad + padding)])).filter(isToken68), [])
 })
 
-t.test('an auth-scheme is compared without case in ASCII alone', (t) => {
+t.test('an auth-scheme is compared without case in ASCII alone', async (t) => {
   for (const [value, scheme, start] of [
     ['Bearer a', 'bearer', 7], ['BEARER  a', 'bearer', 8], ['bearer a', 'bearer', 7], ['To\u212aen a', 'token', -1], ['@z a', '`z', -1], ['[a a', '{a', -1], ['{A a', '{a', 3], ['AZ a', 'az', 3], ['\u0061\u005a a', 'az', 3],
     ['A@ a', 'a`', -1], ['a1-. a', 'a1-.', 5], ['a\u0011-. a', 'a1-.', -1], ['Bearer', 'bearer', -1], ['Bearer ', 'bearer', -1], ['Bearer\ta', 'bearer', -1]
   ] as const) t.equal(credentialsStart(value, scheme), start, value)
-  t.end()
 })
