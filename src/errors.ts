@@ -158,7 +158,7 @@ export class InsufficientScope extends InsufficientScopeBase {
 
   /** @internal The scopes that the application named; `undefined` if the challenge lists those that the route requires. */
   get [kOwnScopes] (): readonly string[] | undefined {
-    return #scopes in this && !this.#isDeclared ? this.#scopes : undefined
+    return #isDeclared in this && this.#isDeclared ? undefined : this.scopes
   }
 }
 

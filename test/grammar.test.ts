@@ -501,11 +501,11 @@ t.test('every challenge that can be sent is one challenge by its ABNF, with the 
     for (const [index, { dependency }] of schemes.entries()) {
       app.get(`/${index}`, {
         security: {
-          checked: depends({ sent: dependency, required: securityScopes }, ({ required }, { headers }): null => {
+          checked: depends({ sent: dependency, required: securityScopes }, ({ required }, { headers }): true => {
             const ending = ended[headers['x-ending'] as string]
             if (ending !== undefined) throw ending(scopes)
             required.assertGranted('')
-            return null
+            return true
           }).scoped(...scopes)
         }
       }, async () => null)

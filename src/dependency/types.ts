@@ -110,7 +110,7 @@ export type ResolverResult<Message extends string, Null extends null = never> =
 type Value = SomeValue | true | ReplyLike
 
 /** The results that the options of `depends` allow. */
-export type ResultFor<O> = O extends { readonly nullable: true }
+export type ResultFor<O> = [O] extends [{ readonly nullable: true }]
   ? ResolverResult<'a resolver must not return undefined or false: throw Unauthorized or Forbidden, or return a value', null>
   : ResolverResult<'a resolver must not return undefined, null or false: throw Unauthorized or Forbidden, return a value or true (when async: true as const), or set { nullable: true }'>
 

@@ -35,7 +35,7 @@ depends({ bearer: httpBearer(), key: apiKeyHeader({ name: 'x-key', autoError: fa
 expectTypeOf(depends({ basic: httpBasic() }, ({ basic }) => basic)).toEqualTypeOf<Dependency<BasicCredentials>>()
 expectTypeOf(depends({ basic: httpBasic() }, async ({ basic }) => basic.username)).toEqualTypeOf<Dependency<string>>()
 expectTypeOf(depends({ user: currentUser.scoped('me') }, ({ user }) => user)).toEqualTypeOf<Dependency<User>>()
-expectTypeOf(depends({ user: optional(currentUser) }, ({ user }) => user)).toEqualTypeOf<Dependency<User | null>>()
+expectTypeOf(depends({ user: optional(currentUser) }, ({ user }) => user, { nullable: true })).toEqualTypeOf<Dependency<User | null>>()
 expectTypeOf<Values<{ user: typeof currentUser, key: Dependency<string> }>>().toEqualTypeOf<{
   readonly user: User, readonly key: string
 }>()
@@ -78,12 +78,38 @@ depends({ token: serviceKey }, async ({ token }) => { if (users.has(token)) retu
 // @ts-expect-error what is not known may be undefined
 depends({}, (): unknown => 1)
 
-// null and true are values
-expectTypeOf(depends({}, () => null)).toEqualTypeOf<Dependency<null>>()
-expectTypeOf(depends({}, async () => null)).toEqualTypeOf<Dependency<null>>()
-expectTypeOf(depends({}, () => true)).toEqualTypeOf<Dependency<boolean>>()
-expectTypeOf(depends({}, async () => true)).toEqualTypeOf<Dependency<boolean>>()
-expectTypeOf(depends({}, (): User | null => null)).toEqualTypeOf<Dependency<User | null>>()
+// true is a value, null is one of a nullable dependency, and false is none
+expectTypeOf(depends({}, () => true)).toEqualTypeOf<Dependency<true>>()
+expectTypeOf(depends({}, async () => true as const)).toEqualTypeOf<Dependency<true>>()
+expectTypeOf(depends({}, () => null, { nullable: true })).toEqualTypeOf<Dependency<null>>()
+expectTypeOf(depends({}, async (): Promise<User | null> => null, { nullable: true })).toEqualTypeOf<Dependency<User | null>>()
+// @ts-expect-error null is not a value
+depends({}, (): User | null => null)
+// @ts-expect-error the same, later
+depends({}, async (): Promise<User | null> => null)
+// @ts-expect-error a check that is written as a condition
+depends({ token: serviceKey }, ({ token }) => token === 'known')
+// @ts-expect-error the same, later
+depends({ token: serviceKey }, async ({ token }) => token === 'known')
+// @ts-expect-error false
+depends({}, () => false)
+// @ts-expect-error nullable allows null alone
+depends({}, () => undefined, { nullable: true })
+// @ts-expect-error an unknown option
+depends({}, () => 1, { hooks: 'preHandler' })
+
+// a resolver that sends the reply returns it: the value leaves it out
+expectTypeOf(depends({}, (_values, request, reply) => request.ip === '' ? reply.redirect('/login') : { id: 1 })).toEqualTypeOf<Dependency<{ id: number }>>()
+expectTypeOf(depends({}, async (_values, request, reply) => {
+  if (request.ip === '') return reply.redirect('/login')
+  return { id: 1 }
+})).toEqualTypeOf<Dependency<{ id: number }>>()
+
+// of and peek
+expectTypeOf(currentUser.of({ raw: { headers: {} } })).toEqualTypeOf<User>()
+expectTypeOf(currentUser.peek({ raw: { headers: {} } })).toEqualTypeOf<User | undefined>()
+// @ts-expect-error an object without a raw request
+currentUser.peek({})
 
 // any is not looked into, and never needs no value
 expectTypeOf(depends({}, () => JSON.parse(''))).toEqualTypeOf<Dependency<any>>()
@@ -147,7 +173,7 @@ depends({ required: securityScopes }, ({ required }) => {
   required.assertGranted([1])
   // @ts-expect-error what was granted is said
   required.assertGranted()
-  return null
+  return true
 })
 
 // views are of the same type
