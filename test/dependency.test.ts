@@ -174,6 +174,7 @@ t.test('sync and async resolvers', async (t) => {
         done(error as Error)
       }
     }, async () => 'in')
+    await app.ready()
     t.equal((await app.inject('/')).statusCode, 401)
   })
 

@@ -189,14 +189,14 @@ t.test('a requirement that is none is refused with a message that names the plac
     [[{ bearer }, undefined], `here, alternative 2 is undefined: ${LEFT_OUT}`],
     // eslint-disable-next-line no-sparse-arrays
     [[{ bearer }, , { bearer }], `here, alternative 2 is undefined: ${LEFT_OUT}`],
-    [[{}, { bearer }, 'x'], 'here, alternative 2: it takes an object of dependencies, not the string "x"'],
-    [true, 'here: it takes an object of dependencies, not a boolean'],
-    [[[]], 'here, alternative 1: it takes an object of dependencies, not an array'],
-    [{ user: 5 }, 'here: "user" is a number, and no dependency'],
-    [{ user: {} }, 'here: "user" is an object, and no dependency'],
-    [{ user: undefined }, 'here: "user" is undefined, and no dependency (a misspelt import, or two modules that import each other?)'],
-    [{ bearer, [Symbol.iterator]: bearer }, 'here: a name is a string, and enumerable'],
-    [JSON.parse('{ "__proto__": 1 }'), 'here: a name cannot be __proto__']
+    [[{}, { bearer }, 'x'], 'here, alternative 2: the dependencies must be an object, got the string "x". Write { name: dependency }'],
+    [true, 'here: the dependencies must be an object, got a boolean. Write { name: dependency }'],
+    [[[]], 'here, alternative 1: the dependencies must be an object, got an array. Write { name: dependency }'],
+    [{ user: 5 }, 'here: "user" must be a dependency, got a number. Make it with depends(), or by calling a scheme'],
+    [{ user: {} }, 'here: "user" must be a dependency, got an object. Make it with depends(), or by calling a scheme'],
+    [{ user: undefined }, 'here: "user" must be a dependency, got undefined. Check for a misspelled or circular import'],
+    [{ bearer, [Symbol.iterator]: bearer }, 'here: the name of a dependency must be a string, and enumerable'],
+    [JSON.parse('{ "__proto__": 1 }'), 'here: the name of a dependency must not be __proto__. Rename it']
   ]
   for (const [option, message] of vectors) {
     t.throws(() => readRequirement(option, 'here'), { code: 'FST_SECURITY_INVALID_REQUIREMENT', message }, message)

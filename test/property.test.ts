@@ -350,7 +350,7 @@ function declare (app: FastifyInstance, tree: Tree, built: Built): void {
         ...(security === undefined ? {} : { security }),
         onRequest: route.onRequest.map(built.dependencyOf),
         preHandler: route.preHandler.map(built.dependencyOf)
-      }, async (request) => request.security)
+      }, async (request) => security === undefined ? {} : request.security)
     })
   })
 }

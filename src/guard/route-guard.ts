@@ -147,7 +147,8 @@ export class RouteGuard implements FrameOwner {
 
   // A dependency that is a hook may stand on a route that requires more.
   #schemesOf (request: FastifyRequest): readonly SchemeDefinition[] {
-    return decisionOf(request)?.schemes ?? this.schemes
+    const schemes = decisionOf(request)?.schemes ?? []
+    return schemes.length > 0 ? schemes : this.schemes
   }
 
   #scopesOf (request: FastifyRequest): ScopeLists {
