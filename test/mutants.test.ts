@@ -508,10 +508,10 @@ t.test('a value is had by its dependency: the one for the fewest scopes, and the
   app.get('/scopes', { security: { one: user.scoped('a') } }, async (request) => user.scoped('b').of(request))
   t.strictSame((await app.inject('/')).json(), ['a b', 'a b', 'b c', 'c d b', true])
   t.match((await app.inject('/none')).json(), {
-    statusCode: 500, code: 'FST_SECURITY_NOT_RESOLVED', message: 'This request has not resolved the dependency: require it on the route, or around it'
+    statusCode: 500, code: 'FST_SECURITY_NOT_RESOLVED', message: /^This request has not resolved the dependency\. Require it/
   })
   t.match((await app.inject('/scopes')).json(), {
-    statusCode: 500, message: 'This request has not resolved the dependency for these scopes: require it on the route, or around it'
+    statusCode: 500, message: /^This request has not resolved the dependency with these scopes\. Require it/
   })
 })
 
@@ -533,10 +533,13 @@ t.test('what is no value lets nobody in, and what is one does', async (t) => {
   const reading = (value: unknown, index: number): Dependency =>
     scheme({ schemeName: `Own${index}`, openapi: { type: 'apiKey', in: 'header', name: 'x' }, read: () => value, challenge: 'Own' })
   const RESOLVER_FAILED = 'FST_SECURITY_RESOLVER_FAILED'
+  const rejected = Promise.reject(new Error('no'))
+  rejected.catch(() => {})
   const vectors: Array<[Dependency, status: number, message?: string]> = [
     ...[undefined, null, ''].map((value, index): [Dependency, number, string] => [reading(value, index), 401, 'Not authenticated']),
-    ...[0, false, ' ', NaN, {}].map((value, index): [Dependency, number] => [reading(value, 10 + index), 200]),
-    [reading(Promise.reject(new Error('no')), 20), 500, 'A dependency could not be resolved'],
+    ...[0, ' ', NaN, {}].map((value, index): [Dependency, number] => [reading(value, 10 + index), 200]),
+    [reading(false, 19), 500, 'A dependency could not be resolved'],
+    [reading(rejected, 20), 500, 'A dependency could not be resolved'],
     [reading(Promise.resolve('abc'), 21), 500, 'A dependency could not be resolved'],
     [depends({}, (() => undefined) as unknown as () => true), 500,
       'A dependency could not be resolved'],

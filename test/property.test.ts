@@ -345,6 +345,8 @@ function declare (app: FastifyInstance, tree: Tree, built: Built): void {
   tree.routes.forEach((route, index) => {
     app.register(async (context) => {
       for (const ref of route.around) context.security.require(built.require(ref))
+      // A requirement that all its routes lift would be refused.
+      if (route.around.length > 0) context.get(`/${index}/other`, async () => 'other')
       const security = built.option(route.own)
       context.get(`/${index}`, {
         ...(security === undefined ? {} : { security }),
