@@ -3,10 +3,10 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Dependency } from './dependency/dependency.js'
 import { anyOf, depends, optional, securityScopes } from './dependency/dependency.js'
 import type { SecurityOption } from './requirement/requirement.js'
-import { oauth2PasswordRequestForm } from './token-endpoint/password-form.js'
+import { oauth2PasswordRequestForm, oauth2TokenRequestForm } from './token-endpoint/request-form.js'
 import type { Registration } from './guard/registration.js'
 import type { Overridable } from './extension.js'
-import type { UndoOverride } from './plan/overrides.js'
+import type { OverrideOptions, UndoOverride } from './plan/overrides.js'
 import type { RouteSecurity } from './route-table.js'
 import { listRoutes, printRoutes } from './route-table.js'
 import { scheme } from './schemes/scheme.js'
@@ -33,6 +33,7 @@ const constructors = {
   oauth2ClientCredentialsBearer,
   oauth2PasswordBearer,
   oauth2PasswordRequestForm,
+  oauth2TokenRequestForm,
   openIdConnect,
   optional,
   scheme,
@@ -74,21 +75,22 @@ export interface SecurityDecorator extends Readonly<typeof constructors> {
    */
   print(): string
   /**
-   * Puts something in place of a dependency, in any view, under this registration: a value, a function of the request, or
-   * another dependency. The last one counts. Document and challenges stay as they are.
+   * Replaces a dependency, in any view of it, in this registration: by a value, a function of the request, or another dependency. For
+   * tests. The last override counts. Document and challenges stay as they are.
    *
-   * @returns takes it back, when it is called or at the end of a `using` block
-   * @throws `FST_SECURITY_INVALID_OPTION` where the first is no dependency, or the replacement is `undefined`
+   * @param options `{ scopes }`: the scopes that the replacement has. A place that requires others answers 403
+   * @returns undoes it, when it is called or at the end of a `using` block
+   * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION` if the first argument is not a dependency, or the replacement is not a value
    * @example
-   * const undo = app.security.override(currentUser, { username: 'test' })
+   * const undo = app.security.override(currentUser, { username: 'test' }, { scopes: ['items'] })
    * undo()
    */
-  override(issuer: Overridable, replacement: Overridable): UndoOverride
-  override<T>(dependency: Dependency<T>, replacement: Dependency<NoInfer<T>>): UndoOverride
+  override(issuer: Overridable, replacement: Overridable, options?: OverrideOptions): UndoOverride
+  override<T>(dependency: Dependency<T>, replacement: Dependency<NoInfer<T>>, options?: OverrideOptions): UndoOverride
   override<T>(
-    dependency: Dependency<T>, replacement: (request: FastifyRequest) => NoInfer<T> | PromiseLike<NoInfer<T>>
+    dependency: Dependency<T>, replacement: (request: FastifyRequest) => NoInfer<T> | PromiseLike<NoInfer<T>>, options?: OverrideOptions
   ): UndoOverride
-  override<T>(dependency: Dependency<T>, replacement: NoInfer<T>): UndoOverride
+  override<T>(dependency: Dependency<T>, replacement: NoInfer<T>, options?: OverrideOptions): UndoOverride
 }
 
 const kDecorator = Symbol('fastify-security.decorator')

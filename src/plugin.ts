@@ -14,6 +14,7 @@ import { countRoutes, registryOf } from './guard/registry.js'
 import { checkViews } from './guard/requirement-checks.js'
 import { addMetadataRoute } from './guard/resource-metadata.js'
 import { securityValues } from './guard/route-guard.js'
+import type { RouteRecord } from './guard/route-record.js'
 import { answersPreflights } from './guard/special-routes.js'
 import { Documents } from './openapi/documents.js'
 import type { FastifySecurityOptions } from './options.js'
@@ -21,7 +22,7 @@ import { readOptions } from './options.js'
 import type { SecurityOption } from './requirement/requirement.js'
 import { readRequirement } from './requirement/requirement.js'
 import { registerCookieParser } from './schemes/cookie.js'
-import { kFrame, kParseCookie, kRegistration } from './symbols.js'
+import { kFrame, kParseCookie, kRecord, kRegistration } from './symbols.js'
 
 async function fastifySecurity (fastify: FastifyInstance, options: FastifySecurityOptions & { readonly prefix?: string }): Promise<void> {
   const checked = readOptions(options, fastify.prefix)
@@ -89,8 +90,12 @@ function decorate (fastify: FastifyInstance, registration: Registration): void {
   })
   fastify.decorateRequest(kFrame as unknown as string, null)
   fastify.decorateRequest('security', {
-    getter (this: FastifyRequest) { return securityValues(this) as Record<never, never> }
+    getter (this: FastifyRequest) { return securityValues(this, isDeclaredPublic(this)) as Record<never, never> }
   })
+}
+
+function isDeclaredPublic ({ routeOptions: { config } }: FastifyRequest): boolean {
+  return (config as { [kRecord]?: RouteRecord } | undefined)?.[kRecord]?.decision?.isPublic === true
 }
 
 // An app that is older than this module did not announce its routes.

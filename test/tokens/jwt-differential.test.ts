@@ -108,3 +108,23 @@ t.test('rows C3, C6, C7 and T18: what is rejected here alone', async (t) => {
   tokens.push(tokenOf(keys[0]!, `${JSON.stringify(good).slice(0, -1)},"__proto__":{}}`, { typ: 'at+jwt' }))
   for (const token of tokens) t.strictSame([await isAccepted(token), (await ask(token)).slice(0, 3)], [true, '401'])
 })
+
+t.test('no token, however odd, is answered with anything but 200 or 401', async (t) => {
+  const { issuer } = countedIssuer(keys.map(({ jwk }) => jwk))
+  const { ask } = await jwtApp(t, bearerFor(issuer))
+  const names = fc.constantFrom('iss', 'aud', 'exp', 'iat', 'nbf', 'sub', 'jti', 'client_id', 'azp', 'scope', 'scp', 'cnf', 'typ', 'token_use', 'nonce', 'events', '__proto__', 'constructor', 'hasOwnProperty')
+  const members = fc.dictionary(names, fc.jsonValue(), { maxKeys: 4 })
+  const headers = fc.dictionary(fc.constantFrom('alg', 'kid', 'typ', 'crit', 'b64', 'jwk', 'zip', 'cty', '__proto__'), fc.jsonValue(), { maxKeys: 3 })
+  const text = fc.string({ unit: fc.constantFrom('.', 'A', '_', '-', 'e', '0', '=', '+', '/', '~', 'é', ' ', '\u0000'), maxLength: 60 })
+  const answers = new Set<string>()
+  await fc.assert(fc.asyncProperty(members, headers, fc.constantFrom(...keys), fc.option(damage), text, async (members, headers, key, change, text) => {
+    const good = { iss: ISSUER, aud: AUDIENCE, exp: seconds() + 300 }
+    const token = damaged(tokenOf(key, JSON.stringify({ ...good, ...members }), headers), change)
+    for (const sent of [token, text, `${token.slice(0, 40)}${text}`]) {
+      const answer = await ask(sent)
+      answers.add(answer.slice(0, 3))
+      if (!/^(200|401)/.test(answer)) throw new Error(answer)
+    }
+  }), { numRuns: 400 })
+  t.strictSame([...answers].sort(), ['200', '401'])
+})
