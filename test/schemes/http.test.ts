@@ -261,7 +261,7 @@ t.test('http reads the declared auth-scheme, and no other', async (t) => {
     ['DPoP a b', token('DPoP', 'a b')],
     ['DPoP "', token('DPoP', '"')],
     ['DPoP é', token('DPoP', 'é')],
-    ['DPoP a\r\nb: c', refused(challenge)]
+    ['DPoP a\r\nb: c', refused('DPoP realm="api", error="invalid_token"')]
   ]
   for (const [authorization, answer] of rows) t.strictSame(await ask(app, authorization), expected(answer), authorization)
 })
