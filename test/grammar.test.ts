@@ -511,7 +511,7 @@ t.test('every challenge that can be sent is one challenge by its ABNF, with the 
       }, async () => null)
     }
     for (const [index, { authScheme, credentials }] of schemes.entries()) {
-      const answers: Array<[status: number, request: InjectOptions, error?: string, scope?: string]> = [
+      const answers: Array<[status: number, request: InjectOptions, error?: string | undefined, scope?: string]> = [
         [401, {}, undefined, scopes.join(' ')],
         [401, { ...credentials, headers: { ...credentials.headers, 'x-ending': 'unauthorized' } }, 'invalid_token'],
         [403, credentials, 'insufficient_scope', scopes.join(' ')],

@@ -144,7 +144,7 @@ t.test('two Authorization lines are 400, with any values', async (t) => {
     [openIdConnect({ openIdConnectUrl: '/openid' }), invalidRequest],
     [httpBasic(), 'Basic realm="api", charset="UTF-8"'],
     [httpDigest(), 'Digest realm="api"'],
-    [http({ scheme: 'DPoP' }), 'DPoP realm="api"']
+    [http({ scheme: 'DPoP' }), 'DPoP realm="api", error="invalid_request"']
   ]
   const pairs = [
     ['Bearer abc', 'Bearer abc'], ['Bearer abc', 'Bearer def'], ['Bearer abc', 'Basic Og=='], ['Basic Og==', 'Bearer abc'],
@@ -186,8 +186,8 @@ t.test('a Bearer challenge has the error that RFC 6750 §3.1 defines', async (t)
   })
   const app = await guardedApp(user.scoped('b', 'a'), { realm: 'example' })
   const rows: Array<[authorization: string | undefined, answer: Expected]> = [
-    [undefined, absent('Bearer realm="example"')],
-    ['Basic Og==', absent('Bearer realm="example"')],
+    [undefined, absent('Bearer realm="example", scope="b a"')],
+    ['Basic Og==', absent('Bearer realm="example", scope="b a"')],
     ['Bearer a b', refused('Bearer realm="example", error="invalid_token"')],
     ['Bearer other', { ...refused('Bearer realm="example", error="invalid_token"'), message: 'Unknown token' }],
     ['Bearer twice', { ...ambiguous('Bearer realm="example", error="invalid_request"'), message: 'Ambiguous credentials' }],
@@ -261,7 +261,7 @@ t.test('http reads the declared auth-scheme, and no other', async (t) => {
     ['DPoP a b', token('DPoP', 'a b')],
     ['DPoP "', token('DPoP', '"')],
     ['DPoP é', token('DPoP', 'é')],
-    ['DPoP a\r\nb: c', refused(challenge)]
+    ['DPoP a\r\nb: c', refused('DPoP realm="api", error="invalid_token"')]
   ]
   for (const [authorization, answer] of rows) t.strictSame(await ask(app, authorization), expected(answer), authorization)
 })

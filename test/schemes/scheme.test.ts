@@ -401,7 +401,7 @@ t.test('a function that writes the challenge gets realm, error and scope', async
   })
   const app = await guardedApp(user.scoped('a', 'b'), { realm: 'here' })
   const rows: Array<[header: string, status: number, params: ChallengeParams]> = [
-    ['', 401, { realm: 'here' }],
+    ['', 401, { realm: 'here', scope: 'a b' }],
     ['refused', 401, { realm: 'here', error: 'invalid_token' }],
     ['twice', 400, { realm: 'here', error: 'invalid_request' }],
     ['abc', 403, { realm: 'here', error: 'insufficient_scope', scope: 'a b' }]
