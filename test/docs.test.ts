@@ -9,7 +9,7 @@ import { addressOf, EXAMPLES, PARTS, runExample } from './fixtures/examples.js'
 import type { Block } from './fixtures/pages.js'
 import { blocksOf, PREAMBLE, problemsOf, textOf } from './fixtures/pages.js'
 
-// A whole program is compiled, and there may be few processors to share.
+// The compiler checks a program, and other tests may share the processor.
 t.setTimeout(180_000)
 
 const root = new URL('../', import.meta.url)

@@ -707,7 +707,7 @@ t.test('what is refused', async (t) => {
     t.throws(() => app.security.override(currentUser, undefined as never), { code: 'FST_SECURITY_INVALID_OPTION', message: /undefined/ })
     for (const wrong of [undefined, null, {}, 'user', () => true, httpBearer]) {
       t.throws(() => app.security.override(wrong as never, { name: 'test' } as never), {
-        code: 'FST_SECURITY_INVALID_OPTION', message: /no dependency/
+        code: 'FST_SECURITY_INVALID_OPTION', message: /must be a dependency/
       })
     }
     t.equal(await nameIn(app, withToken), 'session abc', 'nothing was put in')
@@ -734,8 +734,8 @@ t.test('what is refused', async (t) => {
     app.security.override(counter, async () => ({ counts: 1 }))
     // @ts-expect-error another dependency
     app.security.override(counter, httpBearer())
-    // @ts-expect-error nothing
-    app.security.override(counter, null)
+    // @ts-expect-error null is not a value of it
+    t.throws(() => app.security.override(counter, null), { code: 'FST_SECURITY_INVALID_OPTION' })
     app.security.override(optional(counter), null)
     app.security.override(counter, (request) => ({ count: request.url.length }))
     app.security.override(counter, async () => ({ count: 1 }))

@@ -28,7 +28,7 @@ const currentUser = depends({ token }, async ({ token }) => {
 `
 
 const NAMELESS = /is missing the following properties from type 'Mistake<"give the dependency a name: { user: dependency }">'/
-const NO_VALUE = /not assignable to type 'ResolverResult<"a resolver must not return undefined: throw Unauthorized, or return null or true">'/
+const NO_VALUE = /not assignable to type 'ResolverResult<"a resolver must not return undefined, null or false: throw Unauthorized or Forbidden, return a value or true/
 const NOT_SEEN = /Property 'user' does not exist on type 'SecurityIsInferredFromTheRoute'\.$/
 
 const mistakes: ReadonlyArray<readonly [mistake: string, source: string, said: RegExp]> = [
@@ -86,6 +86,15 @@ const mistakes: ReadonlyArray<readonly [mistake: string, source: string, said: R
   ['an awaited look-up that may find nothing', `
     depends({ token }, async ({ token }) => await users.find(token))`,
   NO_VALUE],
+  ['a look-up that may give null', `
+    depends({ token }, async ({ token }): Promise<User | null> => null)`,
+  NO_VALUE],
+  ['a condition', `
+    depends({ token }, ({ token }) => token === 'secret')`,
+  NO_VALUE],
+  ['a condition in an async resolver', `
+    depends({ token }, async ({ token }) => token === 'secret')`,
+  NO_VALUE],
   ['a misspelt need', `
     depends({ token }, ({ tokn }) => tokn)`,
   /Property 'tokn' does not exist on type 'Values<\{ readonly token: Dependency<string>; \}>'/],
@@ -100,7 +109,7 @@ const mistakes: ReadonlyArray<readonly [mistake: string, source: string, said: R
   /Property 'tokenUrl' is missing/],
   ['an override of another type', `
     app.security.override(currentUser, { id: '1', name: 'test' })`,
-  /replacement: NoInfer<User>\): UndoOverride', gave the following error\.\n +Type 'string' is not assignable to type 'number'/],
+  /Overload 3 of 3.*\n +Type 'string' is not assignable to type 'number'\.$/],
   ['an override by a function of another type', `
     app.security.override(currentUser, (request) => request.url)`,
   /Type 'string' is not assignable to type 'NoInfer<User> \| PromiseLike<NoInfer<User>>'/],

@@ -63,7 +63,10 @@ app.security.require(undefined)
 expectTypeOf(app.security.override(currentUser, { id: 1, name: 'test' })).toEqualTypeOf<UndoOverride>()
 app.security.override(serviceKey, 'key')
 app.security.override(optional(currentUser), null)
+app.security.override(depends({}, () => true), true)
+// @ts-expect-error it is true
 app.security.override(depends({}, () => true), false)
+app.security.override(currentUser, { id: 1, name: 'test' }, { scopes: ['items'] })
 app.security.override(depends({}, () => 'one'), 'another')
 app.security.override(currentUser.scoped('me').uncached(), { id: 1, name: 'test' })
 // @ts-expect-error a user has an id
