@@ -269,7 +269,7 @@ t.test('a trusted origin is a serialized one', async (t) => {
     'https://app.example.com/', 'https://app.example.com/path', 'https://app.example.com?x', 'https://app.example.com#x', '*', 'https://*.example.com',
     'null', '', 'app.example.com', '//app.example.com', 'localhost:3000', 'https://', 'https://app.example.com:443', 'http://app.example.com:80',
     'HTTPS://app.example.com', 'https://App.example.com', 'https://user@app.example.com', ' https://app.example.com', 'https://app.example.com\n',
-    'https://münchen.example', 'file:///', 'data:text/html,x', 'https://[', null, undefined, 1, ['https://app.example.com'], /example/
+    'https://münchen.example', 'file:///', 'file://', 'data:text/html,x', 'https://[', null, undefined, 1, ['https://app.example.com'], /example/
   ]
   t.strictSame(rejected.filter((origin) => !isRefused({ trustedOrigins: [origin] })), [])
   const noPolicies = [null, true, 'https://app.example.com', ['https://app.example.com'], { trustedOrigin: ['https://a.example'] }, { trustedOrigins: 'https://a.example' }, 1]
