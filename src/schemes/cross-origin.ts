@@ -38,7 +38,7 @@ const NO_ORIGINS: ReadonlySet<string> = new Set()
 const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'QUERY'])
 
 /**
- * Tells whether a browser sent this request for a page of another origin, whatever the method of the request. Login and
+ * Tells whether a browser sent this request for a page of another origin, with any method. Login and
  * logout forms that set or clear a cookie check it.
  *
  * @param options.trustedOrigins serialized origins whose requests pass. Those of the plugin's option `csrf` by default

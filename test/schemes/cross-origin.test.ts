@@ -14,7 +14,7 @@ const METHODS: HTTPMethods[] = ['GET', 'HEAD', 'OPTIONS', 'TRACE', 'POST', 'PUT'
 
 type Headers = Record<string, string>
 
-/** Answers with the value of a dependency, whatever the method. */
+/** Answers every method with the value of a dependency. */
 async function guarded (t: { teardown(cleanUp: () => unknown): void }, value: Dependency, server = {}): Promise<FastifyInstance> {
   const app = Fastify(server)
   t.teardown(() => app.close())
@@ -111,7 +111,7 @@ t.test('a cookie counts in requests of the same origin, of a trusted one and of 
   t.strictSame(found, RULES.map(([headers, isForeign]) => [headers, isForeign ? CROSS_ORIGIN : 200]))
 })
 
-t.test('isCrossOrigin has the same rules, whatever the method', async (t) => {
+t.test('isCrossOrigin has the same rules for every method', async (t) => {
   const app = Fastify()
   app.addHttpMethod('QUERY')
   app.route({ method: METHODS, url: '/', exposeHeadRoute: false, handler: async (request) => isCrossOrigin(request, { trustedOrigins }) })

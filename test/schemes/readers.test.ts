@@ -131,7 +131,7 @@ t.test('a scheme with its required options alone has the name that FastAPI gives
     [openIdConnect({ openIdConnectUrl: 'o' }), 'OpenIdConnect', 'Bearer', { type: 'openIdConnect', openIdConnectUrl: 'o' }]
   ]
   for (const [dependency, ...expected] of vectors) t.strictSame(shape(dependency), expected)
-  // What is no address is not looked at.
+  // A URL that is not valid is not resolved.
   const flows = { password: { tokenUrl: 't', 'x-note': 5, 'x-empty': '', scopes: {} } }
   t.strictSame(definition(oauth2({ flows })).openapi, { type: 'oauth2', flows })
 })
