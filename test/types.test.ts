@@ -28,7 +28,7 @@ const currentUser = depends({ token }, async ({ token }) => {
 `
 
 const NAMELESS = /is missing the following properties from type 'Mistake<"give the dependency a name: { user: dependency }">'/
-const NO_VALUE = /not assignable to type 'ResolverResult<"a resolver must not return undefined, null or false: throw Unauthorized or Forbidden, return a value or true/
+const NO_VALUE = /Mistake<"a resolver must not return undefined, null or false: throw Unauthorized or Forbidden, return a value or true, or set \{ nullable: true \}">/
 const NOT_SEEN = /Property 'user' does not exist on type 'SecurityIsInferredFromTheRoute'\.$/
 
 const mistakes: ReadonlyArray<readonly [mistake: string, source: string, said: RegExp]> = [
@@ -161,7 +161,7 @@ t.test('the compiler points at the fix of a mistake', async (t) => {
 })
 
 // A wrong return type, of a handler with and without a parameter, in each form of a route.
-const wrong = ["async () => ({ title: 1 })", "async (request) => { request.log.info('x'); return { title: 1 } }"]
+const wrong = ['async () => ({ title: 1 })', "async (request) => { request.log.info('x'); return { title: 1 } }"]
 const wrongRoutes = wrong.flatMap((handler) => [
   `app.get('/', { schema }, ${handler})`,
   `app.route({ method: 'GET', url: '/', schema, handler: ${handler} })`,
