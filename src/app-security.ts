@@ -3,8 +3,9 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Dependency } from './dependency/dependency.js'
 import { anyOf, depends, optional, securityScopes } from './dependency/dependency.js'
 import type { SecurityOption } from './requirement/requirement.js'
-import { oauth2PasswordRequestForm } from './token-endpoint/password-form.js'
+import { oauth2PasswordRequestForm, oauth2TokenRequestForm } from './token-endpoint/request-form.js'
 import type { Registration } from './guard/registration.js'
+import type { Overridable } from './extension.js'
 import type { OverrideOptions, UndoOverride } from './plan/overrides.js'
 import type { RouteSecurity } from './route-table.js'
 import { listRoutes, printRoutes } from './route-table.js'
@@ -32,6 +33,7 @@ const constructors = {
   oauth2ClientCredentialsBearer,
   oauth2PasswordBearer,
   oauth2PasswordRequestForm,
+  oauth2TokenRequestForm,
   openIdConnect,
   optional,
   scheme,
@@ -83,6 +85,7 @@ export interface SecurityDecorator extends Readonly<typeof constructors> {
    * const undo = app.security.override(currentUser, { username: 'test' }, { scopes: ['items'] })
    * undo()
    */
+  override(issuer: Overridable, replacement: Overridable, options?: OverrideOptions): UndoOverride
   override<T>(dependency: Dependency<T>, replacement: Dependency<NoInfer<T>>, options?: OverrideOptions): UndoOverride
   override<T>(
     dependency: Dependency<T>, replacement: (request: FastifyRequest) => NoInfer<T> | PromiseLike<NoInfer<T>>, options?: OverrideOptions

@@ -3,13 +3,20 @@
  * Whatever an application could use as well belongs in the public API instead.
  */
 import type { FastifyRequest } from 'fastify'
-import type { Definition } from './dependency/definition.js'
+import type { Definition, SecuritySchemeObject } from './dependency/definition.js'
 import type { Dependency } from './dependency/dependency.js'
 import { dependencyOfView, viewOf } from './dependency/dependency.js'
 import type { Extension, RegistrationContext } from './dependency/extension.js'
+import { schemesBelow } from './dependency/traversal.js'
 import { kRegistration } from './symbols.js'
 
 export type { Extension, ReadyApp, RegistrationContext, ResourceFacts } from './dependency/extension.js'
+
+/**
+ * A dependency that can be overridden and cannot guard: the types show it neither as a function nor as a {@link Dependency}, so that a
+ * requirement, a combinator or a hook with it does not compile. The well-known symbol is the same in every copy of the package.
+ */
+export interface Overridable { readonly [Symbol.toStringTag]: 'Issuer' | 'Issuers' }
 
 /** The same dependency, with an extension. */
 export function extend<T> (dependency: Dependency<T>, extension: Extension): Dependency<T> {
@@ -20,6 +27,12 @@ export function extend<T> (dependency: Dependency<T>, extension: Extension): Dep
 /** The extension of a dependency, in any view; `undefined` where it has none or is not a dependency. */
 export function extensionOf (dependency: unknown): Extension | undefined {
   return (viewOf(dependency)?.definition as { readonly extension?: Extension } | undefined)?.extension
+}
+
+/** The Security Scheme Objects of the schemes below a dependency, itself included; `null` where the value is not a dependency. */
+export function schemesOf (dependency: unknown): readonly SecuritySchemeObject[] | null {
+  const view = viewOf(dependency)
+  return view === null ? null : schemesBelow(view).map(({ openapi }) => openapi)
 }
 
 /**

@@ -145,11 +145,11 @@ Object literal may only specify known properties, but 'securty' does not exist i
     source: 'app.get(\'/\', { security: { bearer: httpBearer } }, async () => \'in\')',
     compiler: {
       at: 'security',
-      says: `Type '{ bearer: <A extends boolean = true>(options?: HttpBearerOptions<A>) => Dependency<SchemeValue<HttpCredentials, A>>; }' is not assignable to type 'SecurityOption | undefined'.
+      says: `Type '{ bearer: <A extends boolean = true>(options?: HttpBearerOptions<A>) => SchemeDependency<SchemeValue<HttpCredentials, A>>; }' is not assignable to type 'SecurityOption | undefined'.
   Types of property 'bearer' are incompatible.
-    Type '<A extends boolean = true>(options?: HttpBearerOptions<A> | undefined) => Dependency<SchemeValue<HttpCredentials, A>>' is not assignable to type 'Dependency<unknown> | Mistake<"a dependency is made by depends, or by calling a scheme"> | undefined'.
-      Type '<A extends boolean = true>(options?: HttpBearerOptions<A> | undefined) => Dependency<SchemeValue<HttpCredentials, A>>' is not assignable to type 'Dependency<unknown>'.
-        Type '<A extends boolean = true>(options?: HttpBearerOptions<A> | undefined) => Dependency<SchemeValue<HttpCredentials, A>>' is not assignable to type 'DependencyViews<unknown>'.`
+    Type '<A extends boolean = true>(options?: HttpBearerOptions<A> | undefined) => SchemeDependency<SchemeValue<HttpCredentials, A>>' is not assignable to type 'Dependency<unknown> | Mistake<"a dependency is made by depends, or by calling a scheme"> | undefined'.
+      Type '<A extends boolean = true>(options?: HttpBearerOptions<A> | undefined) => SchemeDependency<SchemeValue<HttpCredentials, A>>' is not assignable to type 'Dependency<unknown>'.
+        Type '<A extends boolean = true>(options?: HttpBearerOptions<A> | undefined) => SchemeDependency<SchemeValue<HttpCredentials, A>>' is not assignable to type 'DependencyViews<unknown>'.`
     },
     node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security: "bearer" is a function, and no dependency (make one of it with depends, or call it if it is a constructor)'
   },
@@ -214,8 +214,8 @@ Object literal may only specify known properties, but 'securty' does not exist i
     source: 'depends(oauth2, () => true)',
     compiler: {
       at: 'oauth2',
-      says: `Argument of type 'Dependency<string>' is not assignable to parameter of type 'NamedDependencies'.
-  Type 'DependencyHook & DependencyViews<string>' is missing the following properties from type 'Mistake<"give the dependency a name: { user: dependency }">': then, mistake`
+      says: `Argument of type 'SchemeDependency<string>' is not assignable to parameter of type 'NamedDependencies'.
+  Type 'DependencyHook & DependencyViews<string> & SchemeViews<string>' is missing the following properties from type 'Mistake<"give the dependency a name: { user: dependency }">': then, mistake`
     },
     node: 'FST_SECURITY_INVALID_OPTION: depends: it takes an object of dependencies, not a dependency: give it a name, { token: dependency }'
   },
@@ -257,9 +257,9 @@ Object literal may only specify known properties, but 'securty' does not exist i
     source: 'anyOf([currentUser, key])',
     compiler: {
       at: '[currentUser, key]',
-      says: `Argument of type '(Dependency<string> | Dependency<User>)[]' is not assignable to parameter of type 'Dependency'.
-  Type '(Dependency<string> | Dependency<User>)[]' is not assignable to type 'DependencyHook'.
-    Type '(Dependency<string> | Dependency<User>)[]' provides no match for the signature '(this: any, request: any, reply: any, done: (error?: Error | undefined) => void): void'.`
+      says: `Argument of type '(SchemeDependency<string> | Dependency<User>)[]' is not assignable to parameter of type 'Dependency'.
+  Type '(SchemeDependency<string> | Dependency<User>)[]' is not assignable to type 'DependencyHook'.
+    Type '(SchemeDependency<string> | Dependency<User>)[]' provides no match for the signature '(this: any, request: any, reply: any, done: (error?: Error | undefined) => void): void'.`
     },
     node: 'FST_SECURITY_INVALID_OPTION: anyOf: alternative 1 is an array, and no dependency'
   },
@@ -301,7 +301,7 @@ app.get('/', { security: { user } }, async () => 'in')`,
 app.get('/', { security: { user } }, async () => 'in')`,
     compiler: {
       at: '({ token }) => { if (token === \'\') throw new Unauthorized() }',
-      says: `Argument of type '({ token }: Values<{ readonly token: Dependency<string>; }>) => void' is not assignable to parameter of type 'Resolver<{ readonly token: Dependency<string>; }, (true & Promise<true>) | (ReplyLike & Promise<true>) | (PromiseLike<Value> & Promise<...>) | (Mistake<...> & Promise<...>)>'.
+      says: `Argument of type '({ token }: Values<{ readonly token: SchemeDependency<string>; }>) => void' is not assignable to parameter of type 'Resolver<{ readonly token: SchemeDependency<string>; }, (true & Promise<true>) | (ReplyLike & Promise<true>) | (PromiseLike<Value> & Promise<...>) | (Mistake<...> & Promise<...>)>'.
   Type 'void' is not assignable to type '(true & Promise<true>) | (ReplyLike & Promise<true>) | (PromiseLike<Value> & Promise<true>) | (Mistake<"a resolver must not return undefined, null or false: throw Unauthorized or Forbidden, return a value or true, or set { nullable: true }"> & Promise<...>)'.`
     },
     node: 'GET / → 500 FST_SECURITY_RESOLVER_FAILED: A resolver returned undefined: it has to throw, or to return a value (true or null where it only checks)'
@@ -331,8 +331,7 @@ app.get('/', { security: { visitor } }, async () => 'in')`,
 app.get('/', { security: { user: currentUser } }, async (request) => request.security.user)`,
     compiler: {
       at: 'id',
-      says: `Object literal may only specify known properties, and 'id' does not exist in type 'Dependency<NoInfer<User>>'.
-Object literal may only specify known properties, and 'id' does not exist in type '(request: FastifyRequest<…>) => NoInfer<User> | PromiseLike<...>'.
+      says: `  The last overload gave the following error.
 Type 'string' is not assignable to type 'number'.`
     },
     node: 'GET / → 200 {"id":"1","name":"test"}'
@@ -343,13 +342,8 @@ Type 'string' is not assignable to type 'number'.`
 app.get('/', { security: { user: currentUser } }, async (request) => request.security.user)`,
     compiler: {
       at: 'key',
-      says: `Argument of type 'Dependency<string>' is not assignable to parameter of type 'Dependency<NoInfer<User>>'.
-  Type 'Dependency<string>' is not assignable to type 'DependencyViews<NoInfer<User>>'.
-    The types returned by 'of(...)' are incompatible between these types.
-      Type 'string' is not assignable to type 'User'.
-Argument of type 'Dependency<string>' is not assignable to parameter of type '(request: FastifyRequest<…>) => NoInfer<User> | PromiseLike<...>'.
-  Target signature provides too few arguments. Expected 3 or more, but got 1.
-Argument of type 'Dependency<string>' is not assignable to parameter of type 'User'.`
+      says: `  The last overload gave the following error.
+Argument of type 'SchemeDependency<string>' is not assignable to parameter of type 'User'.`
     },
     node: 'GET / → 200 k'
   },
@@ -358,9 +352,8 @@ Argument of type 'Dependency<string>' is not assignable to parameter of type 'Us
     source: `app.security.override(currentUser, (request) => request.url)
 app.get('/', { security: { user: currentUser } }, async (request) => request.security.user)`,
     compiler: {
-      at: 'override',
-      says: `Type 'string' is not assignable to type 'void'.
-Type 'string' is not assignable to type 'NoInfer<User> | PromiseLike<NoInfer<User>>'.
+      at: '(request) => request.url',
+      says: `  The last overload gave the following error.
 Argument of type '(request: FastifyRequest<…>) => string' is not assignable to parameter of type 'User'.`
     },
     node: 'GET / → 200 /'
@@ -370,9 +363,7 @@ Argument of type '(request: FastifyRequest<…>) => string' is not assignable to
     source: 'app.security.override(currentUser, undefined)',
     compiler: {
       at: 'undefined',
-      says: `Argument of type 'undefined' is not assignable to parameter of type 'Dependency<NoInfer<User>>'.
-  Type 'undefined' is not assignable to type 'DependencyHook'.
-Argument of type 'undefined' is not assignable to parameter of type '(request: FastifyRequest<…>) => NoInfer<User> | PromiseLike<...>'.
+      says: `  The last overload gave the following error.
 Argument of type 'undefined' is not assignable to parameter of type 'User'.`
     },
     node: 'FST_SECURITY_INVALID_OPTION: override: undefined is no value'

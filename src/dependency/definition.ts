@@ -1,5 +1,5 @@
 /** What a dependency consists of: plans, documents and requirements are computed from these values. */
-import type { FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import type { Extension } from './extension.js'
 
 /** A Security Scheme Object of OpenAPI 3.0 or 3.1. */
@@ -48,15 +48,23 @@ export interface ResolverDefinition {
  * Puts on a route what a dependency needs there, and throws where it cannot.
  *
  * @param where names the route in a message
- * @param realm the plugin's
  * @returns what the document shows beside the route's own schema
  */
-export type RouteShape = (route: RouteOptions, where: string, realm: string) => OperationFragment
+export type RouteShape = (route: RouteOptions, where: string, app: ShapeContext) => OperationFragment
+
+/** Where a route is shaped. */
+export interface ShapeContext {
+  readonly instance: FastifyInstance
+  /** the plugin's */
+  readonly realm: string
+}
 
 /** Members of an Operation Object of OpenAPI. */
 export interface OperationFragment {
   readonly requestBody?: unknown
   readonly responses?: Readonly<Record<string, unknown>>
+  /** statuses whose schema @fastify/swagger must not see: `responses` has them */
+  readonly hiddenResponses?: readonly string[]
 }
 
 /** All of several, as a requirement: `readRequirement` makes it. Its value is made when a handler reads it. */

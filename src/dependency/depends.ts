@@ -39,7 +39,7 @@ export function depends<const N extends NamedDependencies, R extends ResultFor<O
   if (typeof resolve !== 'function') {
     throw refuse(`the resolver must be a function, got ${describe(resolve)}. Pass it second: depends({ token }, ({ token }) => …)`)
   }
-  const given: unknown = options ?? {}
+  const given: unknown = options === undefined ? {} : options
   checkOptionNames(given, ['hook', 'nullable'], refuse)
   const { hook = 'onRequest', nullable = false } = given
   if (hook !== 'onRequest' && hook !== 'preHandler') throw refuse(`hook must be "onRequest" or "preHandler", got ${describe(hook)}`)

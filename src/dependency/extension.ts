@@ -59,4 +59,3 @@ export interface RegistrationContext {
   /** State of this registration, made when it is first asked for. */
   state<T>(key: object, make: (registration: RegistrationContext) => T): T
 }
-

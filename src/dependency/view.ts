@@ -29,8 +29,12 @@ export function dependencyOf<T> (definition: Definition): Dependency<T> {
   return dependencyOfView(plainView(definition))
 }
 
-/** Makes the function that stands for a view. */
-export function dependencyOfView<T> (view: View): Dependency<T> {
+/**
+ * Makes the function that stands for a view.
+ *
+ * @param methods of a scheme, beside those of every dependency
+ */
+export function dependencyOfView<T> (view: View, methods: PropertyDescriptorMap = {}): Dependency<T> {
   function securityDependency (request: any, reply: any, done: (error?: Error) => void): void {
     runHook(view, request, reply, done)
   }
@@ -39,7 +43,10 @@ export function dependencyOfView<T> (view: View): Dependency<T> {
     scoped: { value: (...scopes: unknown[]) => dependencyOfView({ ...view, scopes: addScopes(view.scopes, scopes) }) },
     uncached: { value: () => dependencyOfView({ ...view, cached: false }) },
     of: { value: (request: RequestLike) => valueOf(request, view) },
-    peek: { value: (request: RequestLike) => peekAt(request, view) }
+    peek: { value: (request: RequestLike) => peekAt(request, view) },
+    // A bound dependency would guard without being recognised. It does not use `this`.
+    bind: { value: () => securityDependency },
+    ...methods
   })) as unknown as Dependency<T>
 }
 

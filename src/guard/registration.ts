@@ -11,6 +11,7 @@ import type { CsrfPolicy } from '../schemes/cross-origin.js'
 import { Challenges } from './challenges.js'
 import { ContextRequirements, isWithin } from './context-requirements.js'
 import { decideRoutes } from './decide.js'
+import { checkExtensions } from '../requirement/extensions.js'
 import { becomeReady } from './extensions.js'
 import { GuardCache } from './guard-cache.js'
 import { addGuard, addPreHandler } from './guard-hooks.js'
@@ -18,7 +19,7 @@ import type { RequestSerializer } from './log.js'
 import type { Registry } from './registry.js'
 import { checkDeclaration, checkViews } from './requirement-checks.js'
 import type { Resource } from './resource-metadata.js'
-import { metadataOf } from './resource-metadata.js'
+import { isMetadataRequest, metadataOf } from './resource-metadata.js'
 import type { RouteGuard } from './route-guard.js'
 import type { Problem, RouteOwner, RouteRecord } from './route-record.js'
 import { SchemeNames } from './scheme-names.js'
@@ -130,7 +131,9 @@ export class Registration implements RouteOwner, HookRuntime, RegistrationContex
 
   /** Resolves a dependency that runs as a hook. */
   runHook (view: View, request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void {
-    this.hookGuard(view).asHook(request, reply, done)
+    // The metadata of the resource is public: clients read it before they have a token.
+    if (this.options.resource !== null && isMetadataRequest(request)) done()
+    else this.hookGuard(view).asHook(request, reply, done)
   }
 
   /** The guard of a dependency that runs as a hook. */
@@ -147,6 +150,7 @@ export class Registration implements RouteOwner, HookRuntime, RegistrationContex
   // Fastify has no public list of the functions given to `addHook`: a mistake is refused at the first request.
   #checkHook (view: View): void {
     try {
+      checkExtensions([view], 'A dependency used as a hook')
       checkScopes(view, 'A dependency used as a hook', this.options.onUncheckedScopes === 'allow')
     } catch (cause) {
       throw new HookNotUsable('A dependency cannot be used as a hook in this way', { cause: cause as Error })

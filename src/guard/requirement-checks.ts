@@ -36,7 +36,7 @@ export function checkDeclaration (registration: Registration, record: RouteRecor
   checkViews(registration, views, where)
   for (const definition of definitionsBelow(...views)) {
     if (definition.kind !== 'resolver' || definition.shape === undefined) continue
-    record.fragments.set(definition, definition.shape(record.options, where, registration.options.realm))
+    record.fragments.set(definition, definition.shape(record.options, where, { instance: record.instance, realm: registration.options.realm }))
   }
 }
 

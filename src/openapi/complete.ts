@@ -1,6 +1,6 @@
 /** Completes a document: the security of each operation, its responses, and the schemes that the operations use. */
 import { isDeepStrictEqual } from 'node:util'
-import type { SchemeDefinition } from '../dependency/definition.js'
+import type { OperationFragment, SchemeDefinition } from '../dependency/definition.js'
 import { HandWrittenSecurity, RegistrationRefused, SchemeConflict } from '../errors.js'
 import type { Decision, RouteRecord } from '../guard/route-record.js'
 import type { Alternative, SecurityRequirement } from '../requirement/alternatives.js'
@@ -61,21 +61,23 @@ function completeOperation ({ operation, path, method }: FoundOperation, routes:
   const decided = routes.flatMap(({ decision }) => decision ?? [])
   const { version, used, options } = completion
   const security = operationSecurity(decided, version)
-  const written = operation.security
-  if (!options.allowsHandWritten && written !== undefined && written.length > 0 && routes.length > 0) {
-    throw new HandWrittenSecurity(`The document has a security of its own for ${method} ${path}: a lock that nothing enforces. Declare it on the route`)
-  }
+  if (!options.allowsHandWritten && routes.length > 0) checkWritten(operation, `${method} ${path}`)
   if (decided.some(({ isDeclared }) => isDeclared)) delete operation.security
   if (security !== undefined) operation.security = security
   for (const { alternatives } of decided) useSchemes(alternatives, used)
   if (security !== undefined && security.length > 0) dropParameters(operation, decided)
-  for (const { fragments } of decided) {
-    for (const { requestBody, responses } of fragments) {
-      if (requestBody !== undefined) operation.requestBody = copyOf(requestBody)
-      if (responses !== undefined) operation.responses = { ...copyOf(responses) as object, ...operation.responses }
-    }
-  }
-  addResponses(operation, decided, { method, version })
+  for (const { fragments } of decided) fragments.forEach((fragment) => { addFragment(operation, fragment) })
+  addResponses(operation, decided, method)
+}
+
+function addFragment (operation: Operation, { requestBody, responses }: OperationFragment): void {
+  if (requestBody !== undefined) operation.requestBody = copyOf(requestBody)
+  if (responses !== undefined) operation.responses = { ...copyOf(responses) as object, ...operation.responses }
+}
+
+function checkWritten ({ security = [] }: Operation, name: string): void {
+  if (security.length === 0) return
+  throw new HandWrittenSecurity(`The document has a security of its own for ${name}: a lock that nothing enforces. Declare it on the route`)
 }
 
 /**

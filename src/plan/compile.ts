@@ -139,7 +139,13 @@ class Compiler {
     this.#steps.push(new Step(definition.kind === 'allOf'
       ? { op: Op.all, slot, inputs, target: site.target, place, isLate: definition.late }
       : {
-          op: Op.resolve, slot, inputs, target: site.target, place, isLate: definition.late, call: definition.resolve,
+          op: Op.resolve,
+          slot,
+          inputs,
+          target: site.target,
+          place,
+          isLate: definition.late,
+          call: definition.resolve,
           isNullable: definition.nullable === true
         }))
     this.#jump(enter)

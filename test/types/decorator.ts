@@ -8,7 +8,7 @@ import fastifySecurity, {
   openIdConnect, optional, scheme, securityScopes
 } from '../../src/index.js'
 import type {
-  Dependency, FastifySecurityOptions, HttpCredentials, RouteSecurity, SecurityDecorator, SecurityRequirement, UndoOverride
+  FastifySecurityOptions, HttpCredentials, RouteSecurity, SchemeDependency, SecurityDecorator, SecurityRequirement, UndoOverride
 } from '../../src/index.js'
 import type { User } from './subjects.js'
 import { currentUser, serviceKey, tenant } from './subjects.js'
@@ -36,7 +36,7 @@ expectTypeOf(app.security.openIdConnect).toEqualTypeOf(openIdConnect)
 expectTypeOf(app.security.optional).toEqualTypeOf(optional)
 expectTypeOf(app.security.scheme).toEqualTypeOf(scheme)
 expectTypeOf(app.security.securityScopes).toEqualTypeOf(securityScopes)
-expectTypeOf(app.security.httpBearer({ autoError: false })).toEqualTypeOf<Dependency<HttpCredentials | null>>()
+expectTypeOf(app.security.httpBearer({ autoError: false })).toEqualTypeOf<SchemeDependency<HttpCredentials | null>>()
 
 // require takes the shapes of the option
 expectTypeOf(app.security.require).returns.toEqualTypeOf<void>()
