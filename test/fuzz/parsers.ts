@@ -9,7 +9,7 @@ import { strict as assert } from 'node:assert'
 import * as authorization from '../../src/schemes/authorization.js'
 import { viewOf } from '../../src/dependency/dependency.js'
 import type { ResolverDefinition, SchemeDefinition } from '../../src/dependency/definition.js'
-import { parseForm } from '../../src/token-endpoint/form-body.js'
+import { readForm } from '../../src/token-endpoint/read-body.js'
 import type { OAuth2Error } from '../../src/index.js'
 import {
   InvalidCredentialsRequest, NotAuthenticated, oauth2PasswordRequestForm, Unauthorized
@@ -227,7 +227,7 @@ function formOf (request: FastifyRequest, resolve: ResolverDefinition['resolve']
   }
   let failure: unknown = 'the body was not read'
   const reply = { header () {} } as unknown as FastifyReply
-  parseForm(request, reply, payload as unknown as NodeJS.ReadableStream, (error) => { failure = error ?? null })
+  readForm(request, reply, payload as unknown as NodeJS.ReadableStream, (error) => { failure = error ?? null })
   try {
     if (failure !== null) throw failure
     return resolve({} as never, request)
