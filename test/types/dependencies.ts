@@ -146,6 +146,9 @@ function ownedBy<T extends { ownerId: number }> (load: (id: string) => Promise<T
     return thing
   }, { hook: 'preHandler' })
 }
+export function given<T extends object> (value: () => T): Dependency<T> { return depends({}, async () => value()) }
+// @ts-expect-error a T may be undefined
+export function unknown<T> (value: () => T): Dependency<T> { return depends({}, async () => value()) }
 expectTypeOf(ownedBy(async () => ({ ownerId: 1, size: 2 }))).toEqualTypeOf<Dependency<{ ownerId: number, size: number }>>()
 
 // the hook
