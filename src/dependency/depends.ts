@@ -32,7 +32,7 @@ export interface DependsOptions {
  */
 // R is any, and not its constraint, where the compiler did not come to infer it: it then points at the option that is wrong.
 export function depends<const N extends NamedDependencies, R extends ResultFor<O> = any, const O extends DependsOptions = {}> (
-  needs: N, resolve: Resolver<N, Expected<R, O>>, options?: O & DependsOptions
+  needs: N, resolve: Resolver<N, Expected<R>>, options?: O & DependsOptions
 ): Dependency<ResolvedValue<R>> {
   const refuse = (problem: string): Error => new InvalidOption(`depends: ${problem}`)
   const members = needsOf(needs, refuse)

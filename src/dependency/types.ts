@@ -108,14 +108,14 @@ export type ResolverResult<Message extends string, Null extends null = never> =
   Value | Null | PromiseLike<Value | Null> | Mistake<Message>
 
 /** The results that the options of `depends` allow. */
-export type ResultFor<O> = O extends { readonly nullable: true }
+export type ResultFor<O> = [O] extends [{ readonly nullable: true }]
   ? ResolverResult<'a resolver must not return undefined or false: throw Unauthorized or Forbidden, or return a value', null>
   : ResolverResult<'a resolver must not return undefined, null or false: throw Unauthorized or Forbidden, return a value or true, or set { nullable: true }'>
 
 /** The result `R` of a resolver, as the compiler expects it while it infers `R`. */
 // Until R is known this is a promise of `true`: TypeScript infers `true`, and not boolean, from `return true` in an async resolver.
-// It stays one if R was refused and is its own constraint. Any other R is as it is.
-export type Expected<R, O> = R & (ResultFor<O> extends R ? Promise<true> : any)
+// It stays one if R was refused, and is its own constraint, which has a Mistake in it. Any other R is as it is.
+export type Expected<R> = R & ([Extract<R, Mistake<string>>] extends [never] ? any : Promise<true>)
 
 type Value = SomeValue | true | ReplyLike
 

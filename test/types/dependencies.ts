@@ -157,6 +157,11 @@ depends({}, () => true, {})
 // @ts-expect-error a dependency is resolved in onRequest or preHandler
 depends({}, () => true, { hook: 'preValidation' })
 
+// the empty object is a value
+expectTypeOf(depends({}, () => ({}))).toEqualTypeOf<Dependency<{}>>()
+expectTypeOf(depends({}, async () => ({}))).toEqualTypeOf<Dependency<{}>>()
+expectTypeOf(depends({}, (): object => ({}))).toEqualTypeOf<Dependency<object>>()
+
 // alternatives
 expectTypeOf(anyOf(currentUser, serviceKey)).toEqualTypeOf<Dependency<User | string>>()
 expectTypeOf(anyOf(currentUser)).toEqualTypeOf<Dependency<User>>()
