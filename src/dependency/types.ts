@@ -115,7 +115,10 @@ export type ResultFor<O> = [O] extends [{ readonly nullable: true }]
 /** The result `R` of a resolver, as the compiler expects it while it infers `R`. */
 // Until R is known this is a promise of `true`: TypeScript infers `true`, and not boolean, from `return true` in an async resolver.
 // It stays one if R was refused, and is its own constraint, which has a Mistake in it. Any other R is as it is.
-export type Expected<R> = R & ([Extract<R, Mistake<string>>] extends [never] ? any : Promise<true>)
+export type Expected<R> = R & ([HasMistake<R>] extends [never] ? any : Promise<true>)
+
+// Not Extract: of two copies of the package, the types that it makes are not identical.
+type HasMistake<R> = R extends Mistake<string> ? true : never
 
 type Value = SomeValue | true | ReplyLike
 
