@@ -1,8 +1,13 @@
 /** `app.security`: what the plugin puts on an instance. Each context has its own, so that `require` knows where it stands. */
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest, FastifySecurityForms } from 'fastify'
 import type { Dependency } from './dependency/dependency.js'
 import { anyOf, depends, optional, securityScopes } from './dependency/dependency.js'
 import type { SecurityOption } from './requirement/requirement.js'
+import type { ExtraFields } from './token-endpoint/form-fields.js'
+import type { OAuth2Grant } from './token-endpoint/grants.js'
+import type {
+  OAuth2PasswordRequestForm, OAuth2PasswordRequestFormOptions, OAuth2TokenRequestForm, OAuth2TokenRequestFormOptions, WithFields
+} from './token-endpoint/request-form.js'
 import { oauth2PasswordRequestForm, oauth2TokenRequestForm } from './token-endpoint/request-form.js'
 import type { Registration } from './guard/registration.js'
 import type { Overridable } from './extension.js'
@@ -40,8 +45,24 @@ const constructors = {
   securityScopes
 }
 
+declare module 'fastify' {
+  /** The constructors of `app.security` that read forms. */
+  // TypeBox's types are not the same in its two dialects. In a program that has both dialects of this package, these methods merge
+  // into overloads, and `app.security` has one type.
+  interface FastifySecurityForms {
+    /** Makes a dependency that reads the login form of the password flow. */
+    oauth2PasswordRequestForm<const F extends ExtraFields = Record<never, never>>(
+      options?: OAuth2PasswordRequestFormOptions<F>
+    ): Dependency<WithFields<OAuth2PasswordRequestForm, F>>
+    /** Makes a dependency that reads the form of a token endpoint with several grants. */
+    oauth2TokenRequestForm<
+      const G extends readonly [OAuth2Grant, ...OAuth2Grant[]], const F extends ExtraFields = Record<never, never>
+    >(options: OAuth2TokenRequestFormOptions<G, F>): Dependency<OAuth2TokenRequestForm<G[number], F>>
+  }
+}
+
 /** `app.security`: each constructor of this package under its own name, and what concerns the routes of the app. */
-export interface SecurityDecorator {
+export interface SecurityDecorator extends FastifySecurityForms {
   /** Makes a dependency of the first of several that the request satisfies. */
   readonly anyOf: typeof anyOf
   /** Makes a scheme that reads an API key from a cookie. */
@@ -68,10 +89,6 @@ export interface SecurityDecorator {
   readonly oauth2ClientCredentialsBearer: typeof oauth2ClientCredentialsBearer
   /** Makes an OAuth 2 scheme with the password flow. It reads a bearer token. */
   readonly oauth2PasswordBearer: typeof oauth2PasswordBearer
-  /** Makes a dependency that reads the login form of the password flow. */
-  readonly oauth2PasswordRequestForm: typeof oauth2PasswordRequestForm
-  /** Makes a dependency that reads the form of a token endpoint with several grants. */
-  readonly oauth2TokenRequestForm: typeof oauth2TokenRequestForm
   /** Makes an OpenID Connect scheme. It reads the whole `Authorization` header. */
   readonly openIdConnect: typeof openIdConnect
   /** Makes a dependency that is `null` where the request carries no credentials for it. */
