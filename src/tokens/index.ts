@@ -20,6 +20,10 @@ export type { ScopesOption } from './granted-scopes.js'
 export type { ClaimsOf, ClaimsSchema, StandardResult, StandardSchemaV1 } from './standard-schema.js'
 export type { HttpCredentials } from '../index.js'
 
+// stores of used proofs
+export { memoryStore, redisStore } from './stores.js'
+export type { MemoryStoreOptions, OnceStore, RedisStoreOptions } from './stores.js'
+
 // errors
 export { TokenRejected } from './errors.js'
 export type { RejectionReason } from './errors.js'
