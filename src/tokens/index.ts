@@ -25,5 +25,5 @@ export { memoryStore, redisStore } from './stores.js'
 export type { MemoryStoreOptions, OnceStore, RedisStoreOptions } from './stores.js'
 
 // errors
-export { TokenRejected } from './errors.js'
+export { DpopProofRejected, StepUpRequired, TokenRejected } from './errors.js'
 export type { RejectionReason } from './errors.js'
