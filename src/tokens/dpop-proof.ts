@@ -7,7 +7,7 @@ import type { KeyObject } from 'node:crypto'
 import { hash } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
 import type { Algorithm } from './algorithms.js'
-import { isSameAlgorithm, problemOfKey, verifySignature } from './algorithms.js'
+import { isAlgorithm, isSameAlgorithm, problemOfKey, verifySignature } from './algorithms.js'
 import type { DpopRules } from './dpop-options.js'
 import { proofRejected } from './errors.js'
 import { isPrivateJwk, keyOfJwk, thumbprintOf } from './jwk.js'
@@ -76,8 +76,10 @@ function parse (text: string): ReturnType<typeof parseParts> {
 function readHeader (header: Readonly<Record<string, unknown>>, algorithms: readonly Algorithm[]): Pick<DpopProof, 'algorithm' | 'key' | 'thumbprint'> {
   if (!isProofType(header)) throw refused('The type of the proof must be dpop+jwt')
   if (Object.hasOwn(header, 'crit') || Object.hasOwn(header, 'b64')) throw refused('The header must not have crit or b64')
-  const algorithm = algorithms.find((allowed) => allowed === own(header, 'alg'))
-  if (algorithm === undefined) throw refused('The algorithm of the proof must be an allowed one')
+  const algorithm = own(header, 'alg')
+  if (!isAlgorithm(algorithm) || !algorithms.some((allowed) => isSameAlgorithm(allowed, algorithm))) {
+    throw refused('The algorithm of the proof must be an allowed one')
+  }
   const key = readKey(own(header, 'jwk'), algorithm)
   return { algorithm, key, thumbprint: thumbprintOf(key) }
 }

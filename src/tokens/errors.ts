@@ -35,7 +35,7 @@ const STEP_UP = 'FST_SECURITY_STEP_UP'
  */
 export class DpopProofRejected extends Unauthorized {
   /** Whether a value is such an error, of any copy of the package. */
-  static [Symbol.hasInstance] (value: unknown): boolean {
+  static override [Symbol.hasInstance] (value: unknown): boolean {
     return hasCode(value, DPOP_PROOF)
   }
 
@@ -57,7 +57,7 @@ export function proofRejected (reason: 'proof' | 'nonce' | 'replay', message: st
  */
 export class StepUpRequired extends Unauthorized {
   /** Whether a value is such an error, of any copy of the package. */
-  static [Symbol.hasInstance] (value: unknown): boolean {
+  static override [Symbol.hasInstance] (value: unknown): boolean {
     return hasCode(value, STEP_UP)
   }
 

@@ -20,7 +20,8 @@ export type { ScopesOption } from './granted-scopes.js'
 export type { ClaimsOf, ClaimsSchema, StandardResult, StandardSchemaV1 } from './standard-schema.js'
 export type { HttpCredentials } from '../index.js'
 
-// stores of used proofs
+// sender-constrained tokens
+export type { DpopOptions } from './dpop-options.js'
 export { memoryStore, redisStore } from './stores.js'
 export type { MemoryStoreOptions, OnceStore, RedisStoreOptions } from './stores.js'
 
