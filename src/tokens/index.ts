@@ -20,6 +20,10 @@ export type { ScopesOption } from './granted-scopes.js'
 export type { ClaimsOf, ClaimsSchema, StandardResult, StandardSchemaV1 } from './standard-schema.js'
 export type { HttpCredentials } from '../index.js'
 
+// step-up authentication
+export { stepUp } from './step-up.js'
+export type { StepUpOptions } from './step-up.js'
+
 // sender-constrained tokens
 export type { DpopOptions } from './dpop-options.js'
 export { memoryStore, redisStore } from './stores.js'
