@@ -74,11 +74,12 @@ export function bearerDependency<C> (parts: BearerParts): Dependency<AccessToken
     return token as Dependency<AccessToken<C>>
   }
   const partOf = (): Dependency => token
-  const unburned = extend(checked, { kind: `${parts.kind}.unburned`, partOf })
   const burned = extend(depends({ credentials: parts.binding.credentials }, ({ credentials }, request) => burn(credentials, request)),
     { kind: `${parts.kind}.burned`, partOf })
-  const token: Dependency<AccessToken<unknown>> = extend(
-    depends({ unburned, burned }, ({ unburned }) => unburned), extensionFor(parts, { ...common, unburned, burned }))
+  const data: BearerData = { ...common, get unburned () { return unburned }, burned }
+  // stepUp needs this part without the whole: it says everything about the bearer.
+  const unburned: Dependency<AccessToken<unknown>> = extend(checked, { ...extensionFor(parts, data), partOf })
+  const token: Dependency<AccessToken<unknown>> = extend(depends({ unburned, burned }, ({ unburned }) => unburned), { kind: parts.kind, data })
   return token as Dependency<AccessToken<C>>
 }
 

@@ -56,12 +56,14 @@ export function stepUp<T extends AccessToken<unknown>> (token: Dependency<T>, op
     checkDemand(source, token, demand)
     return token
   })
+  // An override of this dependency replaces its parts as well: another stepUp may need them.
+  const part = { kind: 'stepUp.part', partOf: (): Dependency => whole }
   // The demand is checked before the scopes: these reach the second need alone.
-  const unburned = depends({ strong, token: source.unburned }, ({ token }) => token)
-  const { burned } = source
-  const result = burned === null ? unburned : depends({ unburned, burned }, ({ unburned }) => unburned)
-  const extended = extend(result, { kind: 'stepUp', data: { ...source, unburned } satisfies Source })
-  return scopedLike(token, extended) as Dependency<T>
+  const unburned = extend(depends({ strong, token: source.unburned }, ({ token }) => token), part)
+  const burned = source.burned === null ? null : extend(depends({ burned: source.burned }, () => true as const), part)
+  const result = burned === null ? depends({ unburned }, ({ unburned }) => unburned) : depends({ unburned, burned }, ({ unburned }) => unburned)
+  const whole: Dependency = extend(result, { kind: 'stepUp', data: { ...source, unburned, burned } satisfies Source })
+  return scopedLike(token, whole) as Dependency<T>
 }
 
 // `null` where a value is not the dependency of a token.
