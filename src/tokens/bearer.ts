@@ -34,6 +34,8 @@ export interface BearerParts {
   /** the option `scheme`, or what stands for it */
   readonly scheme: Dependency
   readonly issuers: readonly Dependency[]
+  /** an issuer that is not a dependency */
+  readonly identifier?: string | undefined
   readonly binding: Binding
   readonly schema: ClaimsCheck | null
   readonly scopes: ScopesReader
@@ -166,7 +168,7 @@ function extensionFor (parts: BearerParts, data: BearerData): Extension {
   const { kind, schema, binding, audiences } = parts
   const resource: ResourceFacts = {
     ...binding.resource,
-    issuers: parts.issuers.map((issuer) => issuerDataOf(issuer)!.identifier).filter((identifier) => identifier !== null),
+    issuers: [...parts.issuers.map((issuer) => issuerDataOf(issuer)!.identifier), parts.identifier ?? null].filter((identifier) => identifier !== null),
     header: readsAuthorization(binding.credentials),
     ...(audiences === undefined ? {} : { audiences })
   }

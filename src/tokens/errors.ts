@@ -7,6 +7,10 @@ import { Unauthorized } from '../index.js'
 export const InvalidOption: FastifyErrorConstructor<{ code: string, statusCode?: number }, [string]> =
   createError<[string]>('FST_SECURITY_INVALID_OPTION', '%s', 500, TypeError as ErrorConstructor)
 
+/** 500: the introspection endpoint rejects this app as its client. The cause is for the log. */
+export const IntrospectionFailed: FastifyErrorConstructor<{ code: string, statusCode?: number }, [ErrorOptions?]> =
+  createError<[ErrorOptions?]>('FST_SECURITY_INTROSPECTION', 'The token cannot be checked', 500)
+
 /** Why a token is rejected. */
 export type RejectionReason = 'malformed' | 'algorithm' | 'type' | 'issuer' | 'audience' | 'expired' | 'not-yet' | 'key' | 'signature' |
   'claims' | 'binding' | 'inactive' | 'proof' | 'nonce' | 'replay' | 'step-up'

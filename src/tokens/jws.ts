@@ -94,12 +94,17 @@ function parseObject (octets: Buffer): Record<string, unknown> {
     throw rejected('malformed', 'Header and claims must be JSON in UTF-8')
   }
   if (!isObject(value)) throw rejected('malformed', 'Header and claims must be JSON objects')
-  freezeJson(value, 1)
+  freezeJson(value)
   return value
 }
 
-// A member "__proto__" is an ordinary member here, and changes a prototype in code that copies members one by one.
-function freezeJson (value: object, level: number): void {
+/**
+ * Freezes JSON at every level.
+ *
+ * @throws {Unauthorized} where it is too deep, or has a member "__proto__": an ordinary member here, which changes a prototype in code that
+ * copies members one by one
+ */
+export function freezeJson (value: object, level = 1): void {
   if (level > MAX_LEVELS) throw rejected('malformed', `Header and claims must have at most ${MAX_LEVELS} levels`)
   if (Object.hasOwn(value, '__proto__')) throw rejected('malformed', 'Header and claims must not have a member "__proto__"')
   for (const member of Object.values(value)) {

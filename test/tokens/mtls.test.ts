@@ -50,7 +50,7 @@ t.test('tokens B2: another certificate, none, and what is not a certificate do n
 t.test('tokens B2: a certificate is read synchronously, and an error of the application is its own', async (t) => {
   t.equal(await (await appWith(t, Promise.resolve(der))).ask(await bound()), '500')
   for (const mtls of [async () => { throw new Error('late') }, () => { throw new Error('no proxy') }]) {
-    const { ask } = await jwtApp(t, jwtBearer({ issuer: local, audience: AUDIENCE, mtls: mtls as () => string }))
+    const { ask } = await jwtApp(t, jwtBearer({ issuer: local, audience: AUDIENCE, mtls: mtls as unknown as () => string }))
     t.equal(await ask(await bound()), '500')
   }
 })
