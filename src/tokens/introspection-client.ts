@@ -3,6 +3,7 @@
  *
  * @see {@link https://www.rfc-editor.org/rfc/rfc7662#section-2.1 RFC 7662 §2.1}
  */
+import type { webcrypto } from 'node:crypto'
 import type { ClientAuth } from 'oauth4webapi'
 import { InvalidOption, IntrospectionFailed } from './errors.js'
 import type { ImportedKey, PrivateKey } from './keys.js'
@@ -28,8 +29,8 @@ export type IntrospectionClient = {
 export interface Client {
   /** `null` for a bearer token */
   readonly id: string | null
-  /** Makes the request, without sending it. */
-  readonly prepare: (question: Question) => Promise<Prepared>
+  /** Makes the request, and sends it with a function. */
+  readonly ask: (question: Question, send: Send) => Promise<Response>
 }
 
 /** What is asked. */
@@ -41,11 +42,8 @@ export interface Question {
   readonly signed: boolean
 }
 
-/** A request that asks. */
-export interface Prepared {
-  readonly headers: Readonly<Record<string, string>>
-  readonly body: URLSearchParams
-}
+/** Sends a request to the endpoint: by POST, as it is. */
+export type Send = (request: { readonly headers: Readonly<Record<string, string>>, readonly body: URLSearchParams }) => Promise<Response>
 
 /**
  * Reads the option `client`.
@@ -63,19 +61,15 @@ export function readClient (where: string, client: unknown): Client {
   const [id, authentication] = readAuthentication(name, client, library)
   return {
     id,
-    async prepare ({ issuer, endpoint, token, signed }) {
+    async ask ({ issuer, endpoint, token, signed }, send) {
       const { allowInsecureRequests, customFetch, introspectionRequest } = await library
-      let prepared: Prepared | undefined
-      await introspectionRequest({ issuer, introspection_endpoint: endpoint }, { client_id: id ?? 'bearer' }, await authentication(), token, {
+      return await introspectionRequest({ issuer, introspection_endpoint: endpoint }, { client_id: id ?? 'bearer' }, await authentication(), token, {
         requestJwtResponse: signed,
-        // The address is checked where the request is sent.
+        // Where the request is sent, its address is checked.
         [allowInsecureRequests]: true,
-        [customFetch]: async (_, { headers, body }) => {
-          prepared = { headers, body: body as URLSearchParams }
-          return new Response()
-        }
+        [customFetch]: async (_: string, { headers, body }: { readonly headers: Record<string, string>, readonly body: unknown }) =>
+          await send({ headers, body: body as URLSearchParams })
       })
-      return prepared!
     }
   }
 }
@@ -119,7 +113,7 @@ function keyAuthentication (name: string, key: unknown, library: Library): Authe
 
 async function assertionOf ({ key, kid, algorithm }: ImportedKey, library: Library): Promise<ClientAuth> {
   const { importJWK } = await import('jose')
-  const imported = await importJWK(key.export({ format: 'jwk' }), algorithm) as CryptoKey
+  const imported = await importJWK(key.export({ format: 'jwk' }), algorithm) as webcrypto.CryptoKey
   const { PrivateKeyJwt } = await library
   return PrivateKeyJwt(kid === undefined ? imported : { key: imported, kid })
 }
