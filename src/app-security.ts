@@ -1,15 +1,14 @@
 /** `app.security`: what the plugin puts on an instance. Each context has its own, so that `require` knows where it stands. */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { View } from './dependency/definition.js'
 import type { Dependency } from './dependency/dependency.js'
 import { anyOf, depends, optional, securityScopes } from './dependency/dependency.js'
-import type { SecurityRequirement } from './requirement/alternatives.js'
 import type { SecurityOption } from './requirement/requirement.js'
-import { readRequirement } from './requirement/requirement.js'
-import { oauth2PasswordRequestForm } from './token-endpoint/password-form.js'
-import type { RouteState } from './guard/route.js'
-import { kRequired } from './guard/route.js'
-import type { Registration, UndoOverride } from './guard/registration.js'
+import { oauth2PasswordRequestForm, oauth2TokenRequestForm } from './token-endpoint/request-form.js'
+import type { Registration } from './guard/registration.js'
+import type { Overridable } from './extension.js'
+import type { OverrideOptions, UndoOverride } from './plan/overrides.js'
+import type { RouteSecurity } from './route-table.js'
+import { listRoutes, printRoutes } from './route-table.js'
 import { scheme } from './schemes/scheme.js'
 import { apiKeyCookie, apiKeyHeader, apiKeyQuery } from './schemes/api-key.js'
 import { httpBasic } from './schemes/http-basic.js'
@@ -18,8 +17,6 @@ import {
   oauth2, oauth2AuthorizationCodeBearer, oauth2ClientCredentialsBearer, oauth2PasswordBearer
 } from './schemes/oauth2.js'
 import { openIdConnect } from './schemes/open-id-connect.js'
-import type { RouteRecord } from './guard/watch.js'
-import { isPreflight, watchOf } from './guard/watch.js'
 
 const constructors = {
   anyOf,
@@ -36,20 +33,11 @@ const constructors = {
   oauth2ClientCredentialsBearer,
   oauth2PasswordBearer,
   oauth2PasswordRequestForm,
+  oauth2TokenRequestForm,
   openIdConnect,
   optional,
   scheme,
   securityScopes
-}
-
-/** A route, and who may call it. */
-export interface RouteSecurity {
-  /** in capitals; a route of several methods is listed once for each */
-  readonly method: string
-  /** with its prefix, as declared */
-  readonly url: string
-  /** as the document shows it; `false` for a public route, `undefined` where nothing was declared */
-  readonly security: readonly SecurityRequirement[] | false | undefined
 }
 
 /** `app.security`: what follows, and each constructor of this package under its own name. */
@@ -87,76 +75,41 @@ export interface SecurityDecorator extends Readonly<typeof constructors> {
    */
   print(): string
   /**
-   * Puts something in place of a dependency, in any view, under this registration: a value, a function of the request, or
-   * another dependency. The last one counts. Document and challenges stay as they are.
+   * Replaces a dependency, in any view of it, in this registration: by a value, a function of the request, or another dependency. For
+   * tests. The last override counts. Document and challenges stay as they are.
    *
-   * @returns takes it back, when it is called or at the end of a `using` block
-   * @throws `FST_SECURITY_INVALID_OPTION` where the first is no dependency, or the replacement is `undefined`
+   * @param options `{ scopes }`: the scopes that the replacement has. A place that requires others answers 403
+   * @returns undoes it, when it is called or at the end of a `using` block
+   * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION` if the first argument is not a dependency, or the replacement is not a value
    * @example
-   * const undo = app.security.override(currentUser, { username: 'test' })
+   * const undo = app.security.override(currentUser, { username: 'test' }, { scopes: ['items'] })
    * undo()
    */
-  override<T>(dependency: Dependency<T>, replacement: Dependency<NoInfer<T>>): UndoOverride
+  override(issuer: Overridable, replacement: Overridable, options?: OverrideOptions): UndoOverride
+  override<T>(dependency: Dependency<T>, replacement: Dependency<NoInfer<T>>, options?: OverrideOptions): UndoOverride
   override<T>(
-    dependency: Dependency<T>, replacement: (request: FastifyRequest) => NoInfer<T> | PromiseLike<NoInfer<T>>
+    dependency: Dependency<T>, replacement: (request: FastifyRequest) => NoInfer<T> | PromiseLike<NoInfer<T>>, options?: OverrideOptions
   ): UndoOverride
-  override<T>(dependency: Dependency<T>, replacement: NoInfer<T>): UndoOverride
+  override<T>(dependency: Dependency<T>, replacement: NoInfer<T>, options?: OverrideOptions): UndoOverride
 }
 
 const kDecorator = Symbol('fastify-security.decorator')
 
 /** The decorator of an instance. */
-export function decoratorOf (instance: FastifyInstance, runtime: Registration): SecurityDecorator {
+export function decoratorOf (instance: FastifyInstance, registration: Registration): SecurityDecorator {
   const holder = instance as { [kDecorator]?: SecurityDecorator }
   if (!Object.hasOwn(holder, kDecorator)) {
-    Object.defineProperty(holder, kDecorator, { value: Object.freeze(makeDecorator(instance, runtime)) })
+    Object.defineProperty(holder, kDecorator, { value: Object.freeze(makeDecorator(instance, registration)) })
   }
   return holder[kDecorator]!
 }
 
-function makeDecorator (instance: FastifyInstance, runtime: Registration): SecurityDecorator {
+function makeDecorator (instance: FastifyInstance, registration: Registration): SecurityDecorator {
   return {
     ...constructors,
-    require (requirement) {
-      const where = `app.security.require${instance.prefix === '' ? '' : ` (under ${instance.prefix})`}`
-      const view = readRequirement(requirement, where)
-      if (view !== null) runtime.check([view], where)
-      const holder = instance as { [kRequired]?: Array<View | null> }
-      if (!Object.hasOwn(holder, kRequired)) Object.defineProperty(holder, kRequired, { value: [] })
-      holder[kRequired]!.push(view)
-    },
-    routes: () => watchOf(instance).records.flatMap(rowsOf),
-    print: () => tableOf(watchOf(instance).records.flatMap(rowsOf)),
-    override: (dependency: unknown, replacement: unknown) => runtime.override(dependency, replacement)
+    require: (requirement) => { registration.require(instance, requirement) },
+    routes: () => listRoutes(registration),
+    print: () => printRoutes(registration),
+    override: (dependency: unknown, replacement: unknown, options?: unknown) => registration.overrides.add(dependency, replacement, options)
   }
-}
-
-function rowsOf (record: RouteRecord): RouteSecurity[] {
-  const { options, url, state } = record
-  // The one of @fastify/cors may be older than the plugin.
-  const security = state === null && isPreflight(record) ? false : listed(state as RouteState | null)
-  return [...new Set([url, options.url])].flatMap((url) =>
-    [options.method].flat().map((method) => ({ method, url, security })))
-}
-
-function listed (state: RouteState | null): RouteSecurity['security'] {
-  if (state === null || !state.isDeclared) return undefined
-  if (state.isPublic) return false
-  return state.securityFor(state.runtime.options.openapiVersion) ?? []
-}
-
-function tableOf (rows: readonly RouteSecurity[]): string {
-  const cells = rows.map(({ method, url, security }) => [method, url, worded(security)] as const)
-  const widths = [0, 1].map((column) => Math.max(...cells.map((row) => row[column]!.length), 0))
-  return cells.map(([method, url, security]) => `${method.padEnd(widths[0]!)}  ${url.padEnd(widths[1]!)}  ${security}\n`).join('')
-}
-
-function worded (security: RouteSecurity['security']): string {
-  if (security === undefined) return '(nothing declared)'
-  if (security === false) return '(public)'
-  if (security.length === 0) return '(guarded, without a scheme)'
-  return security.map((requirement) => {
-    const all = Object.entries(requirement).map(([name, scopes]) => scopes.length === 0 ? name : `${name}[${scopes.join(' ')}]`)
-    return all.length === 0 ? '(anybody)' : all.join(' + ')
-  }).join(' | ')
 }

@@ -1,22 +1,75 @@
-/** What Fastify's types learn: the route option, and the type of `request.security` that follows from it. */
+/** Teaches Fastify's types the route option `security`, and the type of `request.security` that follows from it. */
 import type {
   ContextConfigDefault, FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest, FastifySchema,
   FastifyTypeProvider, FastifyTypeProviderDefault, RawReplyDefaultExpression, RawRequestDefaultExpression, RawServerBase,
   RawServerDefault, RouteGenericInterface, RouteOptions as FastifyRouteOptions
 } from 'fastify'
 import type { ResolveFastifyReplyReturnType } from 'fastify/types/type-provider.js'
-// By the package's own name, and as ESM: a program that meets the CommonJS declarations too has one type for `app.security`.
-import type { SecurityDecorator } from 'fastify-security' with { 'resolution-mode': 'import' }
+import type { SecurityDecorator } from './app-security.js'
 import type { SecurityOption, SecurityValues } from './requirement/requirement.js'
 
 /**
- * What `request.security` is where the compiler does not see the route's `security`: in hooks, in handlers that are
- * declared elsewhere, and in `app.get<…>` with explicit type arguments. There, `dependency.of(request)` has the value, typed.
+ * Type of `request.security` where the compiler does not see the route's `security`: in hooks, and in routes with
+ * explicit type arguments. Type the handler with {@link SecurityRequest}, or read `dependency.of(request)`.
  */
-export interface SecurityIsInferredFromTheRoute {}
+// An alias of {}, which vanishes from an intersection, and has a name in messages of the compiler. An interface would stay.
+export type SecurityIsInferredFromTheRoute = {}
 
-/** A request whose `security` holds the values of a requirement. */
-export type WithSecurity<S> = { readonly security: SecurityValues<S> }
+/**
+ * Request of a route that declares `security`, for handlers in other files.
+ *
+ * @typeParam S type of the requirement
+ * @typeParam RouteGeneric type arguments of the route: `{ Params: { id: string } }`
+ * @example
+ * const members = { user: currentUser.scoped('items') }
+ *
+ * async function showItem (request: SecurityRequest<typeof members, { Params: { id: string } }>) {
+ *   return { id: request.params.id, owner: request.security.user.username }
+ * }
+ *
+ * app.get('/items/:id', { security: members }, showItem)
+ */
+// An interface, and the very one that the overloads below use: the compiler infers its type arguments one by one.
+export interface SecurityRequest<
+  S,
+  RouteGeneric extends RouteGenericInterface = RouteGenericInterface,
+  RawServer extends RawServerBase = RawServerDefault,
+  RawRequest extends RawRequestDefaultExpression<RawServer> = RawRequestDefaultExpression<RawServer>,
+  SchemaCompiler extends FastifySchema = FastifySchema,
+  TypeProvider extends FastifyTypeProvider = FastifyTypeProviderDefault,
+  ContextConfig = ContextConfigDefault,
+  Logger extends FastifyBaseLogger = FastifyBaseLogger
+> extends FastifyRequest<RouteGeneric, RawServer, RawRequest, SchemaCompiler, TypeProvider, ContextConfig, Logger> {
+  /** Values of the route's own `security`, by their names. */
+  readonly security: SecurityValues<S>
+}
+
+/**
+ * Handler of a route that declares `security`, with the type arguments of {@link SecurityRequest}.
+ *
+ * @typeParam S type of the requirement
+ * @typeParam RouteGeneric type arguments of the route
+ * @example
+ * const members = { user: currentUser }
+ * const showUser: SecurityHandler<typeof members> = async (request) => request.security.user
+ *
+ * app.get('/users/me', { security: members }, showUser)
+ */
+export type SecurityHandler<
+  S,
+  RouteGeneric extends RouteGenericInterface = RouteGenericInterface,
+  RawServer extends RawServerBase = RawServerDefault,
+  RawRequest extends RawRequestDefaultExpression<RawServer> = RawRequestDefaultExpression<RawServer>,
+  RawReply extends RawReplyDefaultExpression<RawServer> = RawReplyDefaultExpression<RawServer>,
+  SchemaCompiler extends FastifySchema = FastifySchema,
+  TypeProvider extends FastifyTypeProvider = FastifyTypeProviderDefault,
+  ContextConfig = ContextConfigDefault,
+  Logger extends FastifyBaseLogger = FastifyBaseLogger
+> = (
+  this: FastifyInstance<RawServer, RawRequest, RawReply, Logger, TypeProvider>,
+  request: SecurityRequest<S, RouteGeneric, RawServer, RawRequest, SchemaCompiler, TypeProvider, ContextConfig, Logger>,
+  reply: FastifyReply<RouteGeneric, RawServer, RawRequest, RawReply, ContextConfig, SchemaCompiler, TypeProvider>
+) => ResolveFastifyReplyReturnType<TypeProvider, SchemaCompiler, RouteGeneric>
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -49,9 +102,9 @@ declare module 'fastify' {
       opts: Omit<
         RouteShorthandOptions<RawServer, RawRequest, RawReply, RouteGeneric, ContextConfig, SchemaCompiler, TypeProvider, Logger>,
         'security' | 'websocket'
-      > & { security: S, websocket?: false },
-      handler: SecurityHandler<
-        S, RawServer, RawRequest, RawReply, RouteGeneric, ContextConfig, SchemaCompiler, TypeProvider, Logger
+      > & { security?: S, websocket?: false },
+      handler: HandlerOf<
+        S, RouteGeneric, RawServer, RawRequest, RawReply, SchemaCompiler, TypeProvider, ContextConfig, Logger
       >
     ): FastifyInstance<RawServer, RawRequest, RawReply, Logger, TypeProvider>
     <
@@ -65,8 +118,8 @@ declare module 'fastify' {
       > & {
         security: S
         websocket?: false
-        handler: SecurityHandler<
-          S, RawServer, RawRequest, RawReply, RouteGeneric, ContextConfig, NoInfer<SchemaCompiler>, TypeProvider, Logger
+        handler: HandlerOf<
+          S, RouteGeneric, RawServer, RawRequest, RawReply, NoInfer<SchemaCompiler>, TypeProvider, ContextConfig, Logger
         >
       }
     ): FastifyInstance<RawServer, RawRequest, RawReply, Logger, TypeProvider>
@@ -90,22 +143,23 @@ declare module 'fastify' {
       > & {
         security: S
         websocket?: false
-        handler: SecurityHandler<
-          S, RawServer, RawRequest, RawReply, RouteGeneric, ContextConfig, NoInfer<SchemaCompiler>, TypeProvider, Logger
+        handler: HandlerOf<
+          S, RouteGeneric, RawServer, RawRequest, RawReply, NoInfer<SchemaCompiler>, TypeProvider, ContextConfig, Logger
         >
       }
     ): FastifyInstance<RawServer, RawRequest, RawReply, Logger, TypeProvider>
   }
 }
 
-/** A handler of a route that declares `security`. */
-export type SecurityHandler<
-  S,
+// Where the compiler infers no S, it is the constraint. A route without `security` then fails at its handler, in one line,
+// and after that in Fastify's own overload: the message ends with what is wrong, as it does without this package.
+type HandlerOf<
+  S, RouteGeneric extends RouteGenericInterface,
   RawServer extends RawServerBase, RawRequest extends RawRequestDefaultExpression<RawServer>,
-  RawReply extends RawReplyDefaultExpression<RawServer>, RouteGeneric extends RouteGenericInterface, ContextConfig,
-  SchemaCompiler extends FastifySchema, TypeProvider extends FastifyTypeProvider, Logger extends FastifyBaseLogger
-> = (
-  this: FastifyInstance<RawServer, RawRequest, RawReply, Logger, TypeProvider>,
-  request: FastifyRequest<RouteGeneric, RawServer, RawRequest, SchemaCompiler, TypeProvider, ContextConfig, Logger> & WithSecurity<S>,
-  reply: FastifyReply<RouteGeneric, RawServer, RawRequest, RawReply, ContextConfig, SchemaCompiler, TypeProvider>
-) => ResolveFastifyReplyReturnType<TypeProvider, SchemaCompiler, RouteGeneric>
+  RawReply extends RawReplyDefaultExpression<RawServer>, SchemaCompiler extends FastifySchema,
+  TypeProvider extends FastifyTypeProvider, ContextConfig, Logger extends FastifyBaseLogger
+> = SecurityOption extends S
+  ? 'the handler of a route that declares security'
+  : SecurityHandler<
+    S, RouteGeneric, RawServer, RawRequest, RawReply, SchemaCompiler, TypeProvider, ContextConfig, Logger
+  >

@@ -145,11 +145,11 @@ Object literal may only specify known properties, but 'securty' does not exist i
     source: 'app.get(\'/\', { security: { bearer: httpBearer } }, async () => \'in\')',
     compiler: {
       at: 'security',
-      says: `Type '{ bearer: <A extends boolean = true>(options?: HttpBearerOptions<A>) => Dependency<SchemeValue<HttpCredentials, A>>; }' is not assignable to type 'SecurityOption'.
+      says: `Type '{ bearer: <A extends boolean = true>(options?: HttpBearerOptions<A>) => SchemeDependency<SchemeValue<HttpCredentials, A>>; }' is not assignable to type 'SecurityOption'.
   Types of property 'bearer' are incompatible.
-    Type '<A extends boolean = true>(options?: HttpBearerOptions<A> | undefined) => Dependency<SchemeValue<HttpCredentials, A>>' is not assignable to type 'Dependency<unknown> | Mistake<"a dependency is made by depends, or by calling a scheme"> | undefined'.
-      Type '<A extends boolean = true>(options?: HttpBearerOptions<A> | undefined) => Dependency<SchemeValue<HttpCredentials, A>>' is not assignable to type 'Dependency<unknown>'.
-        Type '<A extends boolean = true>(options?: HttpBearerOptions<A> | undefined) => Dependency<SchemeValue<HttpCredentials, A>>' is not assignable to type 'DependencyViews<unknown>'.`
+    Type '<A extends boolean = true>(options?: HttpBearerOptions<A> | undefined) => SchemeDependency<SchemeValue<HttpCredentials, A>>' is not assignable to type 'Dependency<unknown> | Mistake<"a dependency is made by depends, or by calling a scheme"> | undefined'.
+      Type '<A extends boolean = true>(options?: HttpBearerOptions<A> | undefined) => SchemeDependency<SchemeValue<HttpCredentials, A>>' is not assignable to type 'Dependency<unknown>'.
+        Type '<A extends boolean = true>(options?: HttpBearerOptions<A> | undefined) => SchemeDependency<SchemeValue<HttpCredentials, A>>' is not assignable to type 'DependencyViews<unknown>'.`
     },
     node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security: "bearer" is a function, and no dependency (make one of it with depends, or call it if it is a constructor)'
   },

@@ -1,143 +1,119 @@
 /**
- * Keeps credentials out of the log lines that Fastify writes of a request: its URL holds the query, and with it an API
- * key. The user's own serializer goes on to write the line; what it wrote is gone over.
+ * Keeps API keys in the query out of the lines that Fastify logs for a request: its URL holds the query.
+ * SECURITY.md says where the promise ends.
  */
-import type { FastifyInstance, RouteOptions } from 'fastify'
+import type { FastifyRequest } from 'fastify'
 import type { SchemeDefinition } from '../dependency/definition.js'
+import { describe, viewOf } from '../dependency/dependency.js'
+import { schemesBelow } from '../dependency/traversal.js'
+import { InvalidOption } from '../errors.js'
 import { endOfName, octetsOf } from '../schemes/query-name.js'
+import type { RouteRecord } from './route-record.js'
 
-type Serializer = (value: any) => unknown
+/** Writes a request for the log. */
+export type RequestSerializer = (request: FastifyRequest) => Record<string, unknown>
 
 const MASK = '***'
 
-/** How the pairs of a query stand in a text: a name behind a separator, and a value up to its end. */
-interface Pairs { readonly name: RegExp, readonly value: RegExp }
+// A name behind a separator, in whatever way a router or a parser splits a query.
+const NAME = /[?&;#]([^?&;=#]*)=/g
 
-// Whatever a parser takes for a separator, a value ends at an ampersand at the latest, and a URL at white space: of ASCII, as
-// HTTP/2 lets other white space through. A serializer may have split the query off.
-const IN_TEXT: Pairs = { name: /(?:^|[?&;#])([^?&;=#]*)=/g, value: /[^& \t\r\n]*/y }
+// A value ends at an ampersand at the latest, and a URL at white space of ASCII.
+const VALUE = /[^& \t\r\n]*/y
 
-// Within a line of JSON, where a string begins and ends as well.
-const IN_JSON: Pairs = { name: /[?&;#"]([^?&;=#"]*)=/g, value: /(?:\\[^nrt]|[^& "\\])*/y }
-
-// pino's own key for the serializers of a logger, the same in every copy of pino.
-const kSerializers = Symbol.for('pino.serializers')
-
-// pino's own key for the hooks of a logger, as public as the one above.
-const kHooks = Symbol.for('pino.hooks')
-
-/** Where the hooks of a logger keep the names of what is secret. */
-const kSecret = Symbol.for('fastify-security.secret')
-
-interface PinoHooks { streamWrite?: (line: string) => string, [kSecret]?: Set<string> }
-
-interface PinoLogger { [kSerializers]?: Record<string, Serializer>, [kHooks]?: PinoHooks }
-
-/** Gives a route serializers that show no API key of its schemes, and has every line of the app looked through for it. */
-export function keepOutOfLog (options: RouteOptions, { log }: FastifyInstance, schemes: readonly SchemeDefinition[]): void {
-  const names = schemes.flatMap(({ openapi: { type, in: place, name } }) => type === 'apiKey' && place === 'query' ? [(name as string).toLowerCase()] : [])
-  // As a client sends it, and as it reads when it was decoded.
-  const parameters = names.flatMap((name) => [name, octetsOf(name)])
-  if (parameters.length === 0) return
-  keepOutOfLines(log as unknown as PinoLogger, parameters)
-  const { logSerializers } = options
-  const ofLogger = (log as unknown as PinoLogger)[kSerializers]
-  const over = (name: string, otherwise: Serializer): Serializer => {
-    const write = logSerializers?.[name] ?? ofLogger?.[name] ?? otherwise
-    return (value) => masked(write(value), parameters)
-  }
-  options.logSerializers = Object.assign(Object.create(logSerializers ?? null), {
-    req: over('req', plainRequest), err: over('err', same), msg: over('msg', same)
+/**
+ * Makes a serializer for requests that no route matches, and for loggers of the app: Fastify's serializer, or the given one, for a
+ * request whose `url` has the parameters of API key schemes masked.
+ *
+ * @param options.schemes dependencies: the API keys in the query that they read are masked
+ * @param options.serializer writes the masked request. Fastify's by default
+ * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION
+ * @example
+ * import Fastify from 'fastify'
+ * import { apiKeyQuery, requestSerializer } from 'fastify-security'
+ *
+ * const key = apiKeyQuery({ name: 'api_key' })
+ * const app = Fastify({ logger: { serializers: { req: requestSerializer({ schemes: [key] }) } } })
+ */
+export function requestSerializer (
+  options: { readonly schemes: readonly unknown[], readonly serializer?: RequestSerializer }
+): RequestSerializer {
+  const { schemes, serializer = fastifySerializer } = options
+  if (!Array.isArray(schemes)) throw new InvalidOption(`requestSerializer: schemes must be an array of schemes, got ${describe(schemes)}`)
+  if (typeof serializer !== 'function') throw new InvalidOption(`requestSerializer: serializer must be a function, got ${describe(serializer)}`)
+  const views = schemes.map((scheme: unknown) => {
+    const view = viewOf(scheme)
+    if (view === null) throw new InvalidOption(`requestSerializer: schemes must hold dependencies, got ${describe(scheme)}`)
+    return view
   })
-  // A reply knows its request. Where nobody writes it, there is nothing to go over.
-  if (logSerializers?.['res'] !== undefined || ofLogger?.['res'] !== undefined) options.logSerializers!['res'] = over('res', same) as (value: unknown) => string
+  return masking(queryParameters(schemesBelow(...views)), serializer)
 }
 
-/** Keeps requests out of the log that Node could not parse: it hands them over with the error, to the last byte. */
-export function keepPacketsOutOfLog ({ log }: FastifyInstance): void {
-  const logger = log as unknown as PinoLogger
-  const serializers = logger[kSerializers]
-  if (serializers === undefined) return
-  const { err = same } = serializers
-  logger[kSerializers] = { ...serializers, err: (error) => withoutPacket(err(error)) }
-}
-
-function withoutPacket (written: unknown): unknown {
-  return Object.hasOwn(Object(written) as object, 'rawPacket') ? { ...written as object, rawPacket: MASK } : written
-}
-
-// Routes that are not found, addresses that no router reads, loggers of the user's own making that leave serializers out:
-// what no serializer of a route reaches is caught where pino writes a line.
-function keepOutOfLines (log: PinoLogger, parameters: readonly string[]): void {
-  const hooks = log[kHooks]
-  if (hooks === undefined) return
-  const known = hooks[kSecret]
-  if (known !== undefined) {
-    for (const parameter of parameters) known.add(parameter)
-    return
-  }
-  const secret = new Set(parameters)
-  const write = hooks.streamWrite ?? ((line: string) => line)
-  // A logger's hooks may be those of all loggers: they are replaced, and not changed.
-  log[kHooks] = { ...hooks, [kSecret]: secret, streamWrite: (line) => write(maskedLine(line, secret)) }
-}
-
-// As maskedUrl does, within the strings of JSON: there a value ends at a quotation mark that is not escaped, too.
-function maskedLine (line: string, secret: ReadonlySet<string>): string {
-  return replaced(line, secret, IN_JSON)
-}
-
-function same (value: unknown): unknown {
-  return value
+/** Puts a masking serializer on a route that reads an API key in the query. */
+export function maskLog ({ options }: RouteRecord, schemes: readonly SchemeDefinition[], serializer: RequestSerializer | null): void {
+  const parameters = queryParameters(schemes)
+  if (parameters.length === 0) return
+  // Fastify read the object when the route was registered: a member that is added now takes effect.
+  Object.assign(options.logSerializers!, { req: masking(parameters, serializer ?? fastifySerializer) })
 }
 
 /**
  * A URL without the values of some query parameters.
  *
- * @param parameters the names of those that are secret
+ * @param parameters their names, as octets in lower case
  */
 export function maskedUrl (url: string, parameters: readonly string[]): string {
-  return replaced(url, parameters, IN_TEXT)
-}
-
-function replaced (text: string, parameters: Iterable<string>, { name, value }: Pairs): string {
-  let done = ''
+  let masked = ''
   let from = 0
-  // Both expressions remember where they are: also where the stack ran out in the middle of an earlier text.
-  name.lastIndex = 0
-  for (let found = name.exec(text); found !== null; found = name.exec(text)) {
+  NAME.lastIndex = 0
+  for (let found = NAME.exec(url); found !== null; found = NAME.exec(url)) {
     if (!isSecret(found[1]!, parameters)) continue
-    done += text.slice(from, name.lastIndex) + MASK
-    value.lastIndex = name.lastIndex
-    value.test(text)
-    from = name.lastIndex = value.lastIndex
+    masked += url.slice(from, NAME.lastIndex) + MASK
+    VALUE.lastIndex = NAME.lastIndex
+    VALUE.test(url)
+    from = NAME.lastIndex = VALUE.lastIndex
   }
-  return done + text.slice(from)
+  return masked + url.slice(from)
 }
 
-// A key under a name of the wrong case is a key. A parser may take what stands in brackets for a key of its own.
-function isSecret (encoded: string, parameters: Iterable<string>): boolean {
-  for (const parameter of parameters) {
+function queryParameters (schemes: readonly SchemeDefinition[]): readonly string[] {
+  return schemes.flatMap(({ openapi: { type, in: place, name } }) =>
+    type === 'apiKey' && place === 'query' ? [octetsOf((name as string).toLowerCase())] : [])
+}
+
+function masking (parameters: readonly string[], serializer: RequestSerializer): RequestSerializer {
+  return (request) => serializer(withMaskedUrl(request, parameters))
+}
+
+// Fastify hands its request to a serializer; a logger of the app may hand over Node's.
+function withMaskedUrl (request: FastifyRequest, parameters: readonly string[]): FastifyRequest {
+  if (typeof request !== 'object' || request === null) return request
+  const raw = request.raw as FastifyRequest['raw'] | undefined
+  const masked = (value: unknown): PropertyDescriptor => ({ value: typeof value === 'string' ? maskedUrl(value, parameters) : value, enumerable: true })
+  return Object.create(request, {
+    url: masked(request.url),
+    originalUrl: masked(request.originalUrl),
+    ...(raw === undefined ? {} : { raw: { value: Object.create(raw, { url: masked(raw.url) }) } }),
+    query: { get: () => MASK }
+  }) as FastifyRequest
+}
+
+// A client may spell the name in another case, percent-encoded, or with brackets behind it.
+function isSecret (encoded: string, parameters: readonly string[]): boolean {
+  return parameters.some((parameter) => {
     const end = endOfName(encoded, 0, parameter, true)
-    if (end === encoded.length || (end !== -1 && /^(?:\[|%5b)/i.test(encoded.slice(end, end + 3)))) return true
+    return end === encoded.length || (end !== -1 && /^(?:\[|%5b)/i.test(encoded.slice(end, end + 3)))
+  })
+}
+
+// As Fastify writes a request.
+function fastifySerializer (request: FastifyRequest): Record<string, unknown> {
+  return {
+    method: request.method,
+    url: request.url,
+    version: request.headers?.['accept-version'],
+    host: request.host,
+    remoteAddress: request.ip,
+    remotePort: request.socket?.remotePort
   }
-  return false
-}
-
-// What a serializer wrote, at any depth that one would write.
-function masked (written: unknown, parameters: readonly string[], depth = 0): unknown {
-  if (typeof written === 'string') return maskedUrl(written, parameters)
-  // Deeper than any line is, or in a circle.
-  if (depth > 20) return MASK
-  if (Array.isArray(written)) return written.map((item) => masked(item, parameters, depth + 1))
-  if (typeof written !== 'object' || written === null) return written
-  const { toJSON } = written as { toJSON?: unknown }
-  if (typeof toJSON === 'function') return masked(toJSON.call(written), parameters, depth + 1)
-  return Object.fromEntries(Object.entries(written).map(([key, value]) => [
-    key, parameters.includes(key.toLowerCase()) ? MASK : masked(value, parameters, depth + 1)
-  ]))
-}
-
-function plainRequest ({ method, url }: { method: string, url: string }): unknown {
-  return { method, url }
 }

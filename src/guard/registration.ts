@@ -1,240 +1,162 @@
-/**
- * One registration of the plugin: its options, its overrides, its schemes, and the guards of its routes.
- */
-import type { FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
-import { isDeepStrictEqual } from 'node:util'
-import { Challenges } from './challenges.js'
-import type { GuardContext } from './route-guard.js'
-import { RouteGuard } from './route-guard.js'
-import type { Definition, SchemeDefinition, View } from '../dependency/definition.js'
+/** One registration of the plugin: its options, its schemes, the requirements of its contexts, and the guards of its routes. */
+import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import type { View } from '../dependency/definition.js'
 import type { HookRuntime } from '../dependency/dependency.js'
-import { describe, viewOf } from '../dependency/dependency.js'
-import { HookNotUsable, HookTooEarly, InvalidOption, SchemeConflict, TooManyAlternatives } from '../errors.js'
-import { alternativesOf, MOST_ALTERNATIVES } from '../requirement/alternatives.js'
-// eslint-disable-next-line no-restricted-imports -- moves to requirement/ next
-import { schemeObject } from '../openapi/openapi.js'
-import type { Replacement } from '../plan/compile.js'
-import { checkScopes } from '../requirement/requirement.js'
-import type { CacheKey } from '../plan/step.js'
-import { schemesBelow } from '../dependency/traversal.js'
-import type { Makers } from '../plan/written.js'
+import { HookNotUsable, InvalidRequirement, TooLate } from '../errors.js'
+import type { RegistrationContext } from '../extension.js'
+import { Overrides } from '../plan/overrides.js'
+import type { Alternative } from '../requirement/alternatives.js'
+import { checkScopes, readRequirement } from '../requirement/requirement.js'
+import type { CsrfPolicy } from '../schemes/cross-origin.js'
+import { Challenges } from './challenges.js'
+import { ContextRequirements, isWithin } from './context-requirements.js'
+import { decideRoutes } from './decide.js'
+import { checkExtensions } from '../requirement/extensions.js'
+import { becomeReady } from './extensions.js'
+import { GuardCache } from './guard-cache.js'
+import { addGuard, addPreHandler } from './guard-hooks.js'
+import type { RequestSerializer } from './log.js'
+import type { Registry } from './registry.js'
+import { checkDeclaration, checkViews } from './requirement-checks.js'
+import type { Resource } from './resource-metadata.js'
+import { isMetadataRequest, metadataOf } from './resource-metadata.js'
+import type { RouteGuard } from './route-guard.js'
+import type { Problem, RouteOwner, RouteRecord } from './route-record.js'
+import { SchemeNames } from './scheme-names.js'
 
-/** The options that a runtime goes by. */
-export interface RuntimeOptions {
+/** The checked options of the plugin. */
+export interface RegistrationOptions {
   readonly realm: string
-  readonly onUncheckedScopes: 'error' | 'allow'
-  readonly onHandWrittenSecurity: 'error' | 'allow'
-  /** what is said of a route of which nothing is declared: `true` lets it pass */
-  readonly mayBeUndeclared: (route: RouteOptions) => boolean
+  readonly csrf: CsrfPolicy
   /** the prefix of the instance on which the plugin is registered */
   readonly prefix: string
-  /** of the document: ours, until a document of the user's own tells */
-  openapiVersion: string
+  readonly strict: boolean
+  readonly serializer: RequestSerializer | null
+  readonly documents: readonly string[]
+  readonly defaultSecurity: ((route: RouteOptions) => unknown) | null
+  readonly resource: Resource | null
+  readonly mayBeUndeclared: (route: RouteOptions) => boolean
+  readonly onUnverifiedScheme: 'error' | 'warn' | 'allow'
+  readonly onUncheckedScopes: 'error' | 'allow'
+  readonly onHandWrittenSecurity: 'error' | 'allow'
 }
 
-/** A scheme as the document is to show it, with the scopes that are used of it. */
-export interface DocumentedScheme {
-  readonly scheme: SchemeDefinition
-  readonly usedScopes: Set<string>
+/** What the documents of the registration are told. */
+export interface DocumentCompleter {
+  attach(instance: FastifyInstance): void
+  decide(): readonly Problem[]
 }
 
-/** What calling takes an override back. */
-export type UndoOverride = (() => void) & Disposable
+/** The docs' own routes: `swaggerUi.security` alone guards them. */
+export interface DocsRoutes {
+  readonly instance: FastifyInstance
+  readonly view: View | null
+}
 
-interface KeyWithOriginals extends CacheKey { readonly originals: readonly Definition[] }
-
-interface Override { readonly definition: Definition, readonly replacement: Replacement }
-
-export class Registration implements GuardContext, HookRuntime {
-  /** by name */
-  readonly schemes = new Map<string, DocumentedScheme>()
-  /** plans, written as functions */
-  readonly makers: Makers = new Map()
-  readonly #keys = new Map<Definition, Map<string, KeyWithOriginals[]>>()
-  readonly #overrides: Override[] = []
-  readonly #hooks = new WeakMap<View, RouteGuard>()
-  readonly #guards = new Map<string, RouteGuard>()
-  readonly #declared = new Map<string, ReturnType<typeof alternativesOf>>()
-  readonly #ids = new WeakMap<Definition, number>()
-  #lastId = 0
-  #generation = 0
-
+export class Registration implements RouteOwner, HookRuntime, RegistrationContext {
+  readonly contexts = new ContextRequirements()
+  readonly schemes: SchemeNames
   readonly challenges: Challenges
+  readonly overrides = new Overrides()
+  readonly guards: GuardCache
+  readonly log: FastifyBaseLogger
+  readonly #closing = new AbortController()
+  readonly #states = new Map<object, unknown>()
+  readonly #hookGuards = new WeakMap<View, RouteGuard>()
+  /** alternatives of the requirements that were checked, by key of the guard cache */
+  readonly alternatives = new Map<string, readonly Alternative[]>()
+  docs: DocsRoutes | null = null
+  /** completes the documents; `null` until the plugin has registered its own */
+  documents: DocumentCompleter | null = null
+  /** the OpenAPI version of the document: it decides whether `security` lists the scopes of every scheme */
+  openapiVersion = '3.1.0'
+  /** the records of its routes, once the app is ready */
+  records: readonly RouteRecord[] = []
 
-  constructor (readonly options: RuntimeOptions) {
+  constructor (readonly registry: Registry, readonly instance: FastifyInstance, readonly options: RegistrationOptions) {
+    this.log = instance.log
+    this.schemes = new SchemeNames(options.prefix)
     this.challenges = new Challenges(options.realm)
+    this.challenges.resourceMetadata = options.resource?.address ?? null
+    this.guards = new GuardCache(this)
+    registry.owners.push(this)
+    registry.root.addHook('preClose', (done: () => void) => {
+      this.#closing.abort()
+      done()
+    })
   }
 
-  /** Counts the changes of what stands in for what: a plan is good for the generation that it was compiled in. */
-  get generation (): number {
-    return this.#generation
+  get signal (): AbortSignal {
+    return this.#closing.signal
   }
 
-  /**
-   * Judges what is declared in one place.
-   *
-   * @param views all of them are required
-   * @param where names the place in a message
-   * @throws the start-up errors of a single call
-   */
-  check (views: readonly View[], where: string): ReturnType<typeof alternativesOf> {
-    for (const view of views) checkScopes(view, where, this.options.onUncheckedScopes === 'allow')
-    this.#checkNames(schemesBelow(...views), where)
-    return alternativesOf(views, () => new TooManyAlternatives(
-      `${where}: written out, the requirement has more than ${MOST_ALTERNATIVES} alternatives: split the route, or let one dependency decide`))
+  state<T> (key: object, make: (registration: RegistrationContext) => T): T {
+    if (!this.#states.has(key)) this.#states.set(key, make(this))
+    return this.#states.get(key) as T
   }
 
-  /** Judges what is declared of a route, and enters its schemes. */
-  declare (views: readonly View[], where: string): ReturnType<typeof alternativesOf> {
-    return inserted(this.#declared, this.#signature(views), () => this.#enter(views, where))
+  addRoute (record: RouteRecord): void {
+    this.documents?.attach(record.instance)
+    checkDeclaration(this, record)
+    addGuard(this, record)
   }
 
-  // Many routes require the same: what holds of one declaration holds of all that are made of the same.
-  #signature (views: readonly View[]): string {
-    return JSON.stringify(views.map((view) => this.#signatureOf(view)))
-  }
-
-  #signatureOf ({ definition, scopes, cached }: View): unknown[] {
-    return [this.#signatureOfDefinition(definition), cached, scopes]
-  }
-
-  // What a route declares is a definition of its own, and known by what it is made of. All others are themselves alone.
-  #signatureOfDefinition (definition: Definition): unknown {
-    if (definition.kind === 'allOf') return definition.needs.map(({ name, view }) => [name, this.#signatureOf(view)])
-    if (definition.kind === 'anyOf' && definition.isRequirement) {
-      return { any: definition.alternatives.map((view) => this.#signatureOf(view)), isOptional: definition.absent !== undefined }
+  /** Requires the same of all routes of a context and below. */
+  require (instance: FastifyInstance, requirement: unknown): void {
+    const where = `app.security.require${instance.prefix === '' ? '' : ` (under ${instance.prefix})`}`
+    if (this.registry.state !== 'loading') throw new TooLate(where)
+    const view = readRequirement(requirement, where)
+    if (view === null && instance === this.instance) throw new InvalidRequirement(PUBLIC_APP(where))
+    if (view !== null) checkViews(this, [view], where)
+    this.contexts.add(instance, view, where)
+    if (view?.definition.late !== true) return
+    for (const record of this.registry.records) {
+      if (record.registration === this && isWithin(record.instance, instance)) addPreHandler(this.registry, record)
     }
-    return this.#idOf(definition)
   }
 
-  #idOf (definition: Definition): number {
-    let id = this.#ids.get(definition)
-    if (id === undefined) this.#ids.set(definition, id = ++this.#lastId)
-    return id
+  decide (records: readonly RouteRecord[], existing: ReadonlySet<RouteRecord>): readonly Problem[] {
+    this.records = records.filter((record) => existing.has(record))
+    return [...decideRoutes(this, records, existing), ...this.documents?.decide() ?? []]
   }
 
-  #enter (views: readonly View[], where: string): ReturnType<typeof alternativesOf> {
-    const alternatives = this.check(views, where)
-    for (const scheme of schemesBelow(...views)) {
-      if (!this.schemes.has(scheme.schemeName)) this.schemes.set(scheme.schemeName, { scheme, usedScopes: new Set() })
-    }
-    for (const alternative of alternatives) {
-      for (const [{ schemeName }, scopes] of alternative) {
-        for (const scope of scopes) this.schemes.get(schemeName)!.usedScopes.add(scope)
-      }
-    }
-    return alternatives
+  becomeReady (): Promise<readonly Problem[]> {
+    return becomeReady(this)
   }
 
-  /** What is wrong with a route of which nothing is declared, where that is wrong. */
-  judgeUndeclared (route: RouteOptions): string | null {
-    return this.options.mayBeUndeclared(route)
-      ? null
-      : "it declares no security, and nothing is required around it: say who may call it, or security: false if it is public (onUndeclaredRoute: 'error')"
+  /** The metadata of its protected resource. */
+  metadata (): Record<string, unknown> {
+    return metadataOf(this.options.resource!, this.records)
   }
 
-  /**
-   * Makes what guards a route.
-   *
-   * @param own which of the views is the route's own; below zero where none is
-   */
-  guard (views: readonly View[], own: number): RouteGuard {
-    return inserted(this.#guards, `${own}${this.#signature(views)}`, () => new RouteGuard(this, views, own))
-  }
-
-  /** Resolves a dependency that stands as a hook. */
+  /** Resolves a dependency that runs as a hook. */
   runHook (view: View, request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void {
-    let guard = this.#hooks.get(view)
+    // The metadata of the resource is public: clients read it before they have a token.
+    if (this.options.resource !== null && isMetadataRequest(request)) done()
+    else this.hookGuard(view).asHook(request, reply, done)
+  }
+
+  /** The guard of a dependency that runs as a hook. */
+  hookGuard (view: View): RouteGuard {
+    let guard = this.#hookGuards.get(view)
     if (guard === undefined) {
       this.#checkHook(view)
-      // Not shared: what is made for a view is gone with it.
-      guard = new RouteGuard(this, [view], -1)
-      this.#hooks.set(view, guard)
+      guard = this.guards.single(view)
+      this.#hookGuards.set(view, guard)
     }
-    guard.asHook(request, reply, done)
+    return guard
   }
 
-  /** Puts something in place of a dependency. */
-  override (dependency: unknown, replacement: unknown): UndoOverride {
-    const view = viewOf(dependency)
-    if (view === null) throw new InvalidOption(`override: the first argument is ${describe(dependency)}, and no dependency`)
-    if (replacement === undefined) throw new InvalidOption('override: undefined is no value')
-    if (view.definition.kind === 'scopes') throw new InvalidOption('override: securityScopes is what is declared, and has no replacement')
-    const override = { definition: view.definition, replacement: replacementOf(view, replacement) }
-    this.#overrides.push(override)
-    this.#generation++
-    const undo = (): void => {
-      const index = this.#overrides.indexOf(override)
-      if (index < 0) return
-      this.#overrides.splice(index, 1)
-      this.#generation++
-    }
-    return Object.assign(undo, { [Symbol.dispose]: undo })
-  }
-
-  replacementOf (definition: Definition): Replacement | undefined {
-    return this.#overrides.findLast((override) => override.definition === definition)?.replacement
-  }
-
-  keyOf (definition: Definition, scopes: readonly string[] | null, originals: readonly Definition[]): CacheKey {
-    const keys = inserted(this.#keys, definition, () => new Map<string, KeyWithOriginals[]>())
-    // Scopes are a set here: their order does not count.
-    const alike = inserted(keys, scopes === null ? '' : JSON.stringify([...scopes].sort()), () => [])
-    const known = alike.find((key) => isSameSet(key.originals, originals))
-    if (known !== undefined) return known
-    const key = { definition, scopes, originals, isShadow: originals.length > 0 }
-    alike.push(key)
-    return key
-  }
-
-  #checkNames (schemes: readonly SchemeDefinition[], where: string): void {
-    for (const scheme of schemes) {
-      const others = [this.schemes.get(scheme.schemeName)?.scheme, ...schemes]
-      if (others.some((other) => other?.schemeName === scheme.schemeName && !this.#isSame(other, scheme))) {
-        throw new SchemeConflict(`${where}: there is another scheme named "${scheme.schemeName}", and the document could show ` +
-          'only one of them: give one a schemeName of its own')
-      }
-    }
-  }
-
-  // `addHook` shows its functions to nobody: what a route would be refused for at start-up is refused here. The client
-  // learns nothing of it; the cause is for the log.
+  // Fastify has no public list of the functions given to `addHook`: a mistake is refused at the first request.
   #checkHook (view: View): void {
     try {
+      checkExtensions([view], 'A dependency used as a hook')
       checkScopes(view, 'A dependency used as a hook', this.options.onUncheckedScopes === 'allow')
     } catch (cause) {
       throw new HookNotUsable('A dependency cannot be used as a hook in this way', { cause: cause as Error })
     }
   }
-
-  #isSame (one: SchemeDefinition, other: SchemeDefinition): boolean {
-    if (one === other) return true
-    const { prefix } = this.options
-    return isDeepStrictEqual(schemeObject(one, prefix), schemeObject(other, prefix))
-  }
 }
 
-function replacementOf ({ definition }: View, replacement: unknown): Replacement {
-  const view = viewOf(replacement)
-  if (view !== null) {
-    if (view.definition.late && !definition.late) {
-      throw new HookTooEarly('override: the replacement needs the parsed request, and what it replaces is resolved before: ' +
-        "give the original { hook: 'preHandler' }, or the replacement none")
-    }
-    return { needs: [{ name: 'replacement', view }], resolve: ({ replacement }: { replacement: unknown }) => replacement }
-  }
-  if (typeof replacement === 'function') {
-    return { needs: [], resolve: (_, request) => (replacement as (request: FastifyRequest) => unknown)(request) }
-  }
-  return { needs: [], resolve: () => replacement }
-}
-
-function isSameSet<T> (one: readonly T[], other: readonly T[]): boolean {
-  return one.length === other.length && one.every((item) => other.includes(item))
-}
-
-function inserted<K, V> (map: Map<K, V>, key: K, make: () => V): V {
-  let value = map.get(key)
-  if (value === undefined) map.set(key, value = make())
-  return value
-}
+const PUBLIC_APP = (where: string): string => `${where}: require(false) must not be called in the context where fastify-security is ` +
+  'registered: the whole app would be public. Register the public routes in a context of their own (a plugin wrapped in fastify-plugin has none)'

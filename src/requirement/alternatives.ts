@@ -1,98 +1,156 @@
 /**
- * The alternatives of a requirement: which schemes, with which scopes, each alternative takes. Pure.
+ * The alternatives of a requirement: which schemes, with which scopes, each of them takes.
  *
- * @see OpenAPI 3.0 and 3.1, Security Requirement Object
+ * @see {@link https://spec.openapis.org/oas/v3.1.1.html#security-requirement-object OpenAPI 3.1, Security Requirement Object}
  */
 import type { Definition, SchemeDefinition, View } from '../dependency/definition.js'
 import { union } from '../dependency/scopes.js'
 
-/** A Security Requirement Object: every scheme in it, by name, with its scopes. */
+/** A Security Requirement Object: the schemes of one alternative by name, with their scopes. */
 export type SecurityRequirement = Readonly<Record<string, readonly string[]>>
 
 /** The most alternatives that one requirement may have when it is written out. */
-export const MOST_ALTERNATIVES = 64
+export const MAX_ALTERNATIVES = 64
 
-export type Alternative = ReadonlyMap<SchemeDefinition, readonly string[]>
-
-const ANYBODY: Alternative = new Map()
-
-/**
- * The alternatives of a requirement: each names all that it takes.
- *
- * @param views all of them are required
- * @param tooMany makes the error for a requirement of more than {@link MOST_ALTERNATIVES}
- */
-export function alternativesOf (views: readonly View[], tooMany: () => Error): readonly Alternative[] {
-  return allOf(views, [], { tooMany, known: new Map() })
+/** One alternative: the scopes of each scheme. */
+export class Alternative extends Map<SchemeDefinition, readonly string[]> {
+  /** schemes that a resolver of this alternative needs, that verify by themselves, or that are declared as not verified */
+  readonly verified = new Set<SchemeDefinition>()
+  /** whether something in it is `optional`, and its credentials are absent */
+  isOptional = false
 }
 
-/** Whether any alternative requires a scope of anything. */
+/**
+ * Lists the alternatives of a requirement.
+ *
+ * @param views all of them are required
+ * @param tooMany makes the error for a requirement of more than {@link MAX_ALTERNATIVES}
+ */
+export function alternativesOf (views: readonly View[], tooMany: () => Error): readonly Alternative[] {
+  return allOf(views, { scopes: [], isVerified: false }, { tooMany, known: new Map() })
+}
+
+/**
+ * The `security` of an operation.
+ *
+ * @param version of the document, such as `3.1.0`
+ * @returns `undefined` where no alternative has a scheme: OpenAPI cannot express such a guard
+ */
+export function securityOf (alternatives: readonly Alternative[], version: string): SecurityRequirement[] | undefined {
+  if (alternatives.every(({ size }) => size === 0)) return undefined
+  // OpenAPI cannot express an alternative without a scheme: an empty object would admit every client.
+  const documented = alternatives.filter(({ size, isOptional }) => size > 0 || isOptional)
+  return distinct(documented.map((alternative) =>
+    requirementOf(alternative, (scheme, scopes) => mayListScopes(scheme, version) ? scopes : [])), requirementKey)
+}
+
+/** Whether any alternative requires a scope of a scheme. */
 export function requiresScopes (alternatives: readonly Alternative[]): boolean {
   return alternatives.some((alternative) => [...alternative.values()].some((scopes) => scopes.length > 0))
 }
 
-/** The scopes that an OAuth 2 scheme lists, in all its flows; `null` where it lists none, or is none. */
-export function listedScopes ({ openapi }: SchemeDefinition): ReadonlySet<string> | null {
-  if (openapi.type !== 'oauth2') return null
-  const listed = new Set(flowsOf(openapi).flatMap(([, { scopes }]) => Object.keys(scopes ?? {})))
-  return listed.size === 0 ? null : listed
+/** The schemes that some alternative does not verify, by name. */
+export function unverifiedSchemes (alternatives: readonly Alternative[]): readonly string[] {
+  const names = alternatives.flatMap((alternative) => [...alternative.keys()]
+    .filter((scheme) => !alternative.verified.has(scheme)).map(({ schemeName }) => schemeName))
+  return [...new Set(names)]
 }
 
-export interface Flow { readonly scopes?: Readonly<Record<string, string>>, readonly [key: string]: unknown }
-
-export function flowsOf ({ flows }: SchemeDefinition['openapi']): Array<[string, Flow]> {
-  return Object.entries((flows ?? {}) as Record<string, Flow>)
+/** A text that equal requirements share. */
+export function requirementKey (requirement: SecurityRequirement): string {
+  return JSON.stringify(Object.entries(requirement)
+    .map(([name, scopes]) => [name, [...scopes].sort()] as const)
+    .sort(([one], [other]) => one < other ? -1 : 1))
 }
 
-// One walk through a tree. It may reach one dependency in very many ways: each is written out once for each list of scopes.
+/** The items without repetitions: the first of equal ones stays. */
+export function distinct<T> (items: readonly T[], keyOf: (item: T) => string): T[] {
+  const seen = new Set<string>()
+  return items.filter((item) => {
+    const key = keyOf(item)
+    return !seen.has(key) && seen.add(key)
+  })
+}
+
+// OpenAPI 3.0 §4.8.30: for other types the array MUST be empty. 3.1 lets it name roles.
+function mayListScopes ({ openapi: { type } }: SchemeDefinition, version: string): boolean {
+  return type === 'oauth2' || type === 'openIdConnect' || !version.startsWith('3.0')
+}
+
+// A place in the tree: the scopes that reach it, and whether a resolver above it verifies what it reads.
+interface Site {
+  readonly scopes: readonly string[]
+  readonly isVerified: boolean
+}
+
+// One walk through a tree. Many paths may lead to one dependency: it is written out once for each site.
 interface Walk {
   readonly tooMany: () => Error
   readonly known: Map<View, Map<string, readonly Alternative[]>>
 }
 
-function allOf (views: readonly View[], scopes: readonly string[], walk: Walk): readonly Alternative[] {
+function allOf (views: readonly View[], site: Site, walk: Walk): readonly Alternative[] {
   return views.reduce<readonly Alternative[]>((before, view) => {
-    const here = alternativesOfView(view, scopes, walk)
+    const here = ofView(view, site, walk)
     return bounded(before.flatMap((one) => here.map((other) => merged(one, other))), walk)
-  }, [ANYBODY])
+  }, [new Alternative()])
 }
 
-function alternativesOfView (view: View, outer: readonly string[], walk: Walk): readonly Alternative[] {
-  const scopes = union(outer, view.scopes)
+function ofView (view: View, outer: Site, walk: Walk): readonly Alternative[] {
+  const site = { scopes: union(outer.scopes, view.scopes), isVerified: outer.isVerified || view.unverified === true }
   const known = walk.known.get(view) ?? new Map<string, readonly Alternative[]>()
-  const key = scopes.join(' ')
-  const alternatives = known.get(key) ?? alternativesOfDefinition(view.definition, scopes, walk)
+  const key = `${site.isVerified} ${site.scopes.join(' ')}`
+  const alternatives = known.get(key) ?? ofDefinition(view.definition, site, walk)
   walk.known.set(view, known.set(key, alternatives))
   return alternatives
 }
 
-function alternativesOfDefinition (definition: Definition, scopes: readonly string[], walk: Walk): readonly Alternative[] {
+function ofDefinition (definition: Definition, site: Site, walk: Walk): readonly Alternative[] {
   switch (definition.kind) {
-    case 'scopes': return [ANYBODY]
-    case 'scheme': return [new Map([[definition, scopes]])]
-    case 'resolver':
-    case 'allOf': return allOf(definition.needs.map(({ view }) => view), scopes, walk)
+    case 'scopes': return [new Alternative()]
+    case 'scheme': return [ofScheme(definition, site)]
+    case 'resolver': return allOf(definition.needs.map(({ view }) => view), { ...site, isVerified: true }, walk)
+    case 'allOf': return allOf(definition.needs.map(({ view }) => view), site, walk)
     case 'anyOf': {
-      const either = definition.alternatives.flatMap((view) => alternativesOfView(view, scopes, walk))
-      return bounded(definition.absent === undefined ? either : [...either, ANYBODY], walk)
+      const either = definition.alternatives.flatMap((view) => ofView(view, site, walk))
+      return bounded(definition.absent === undefined ? either : [...either, absent()], walk)
     }
   }
 }
 
+function ofScheme (scheme: SchemeDefinition, { scopes, isVerified }: Site): Alternative {
+  const alternative = new Alternative([[scheme, scopes]])
+  if (isVerified || scheme.verified === true) alternative.verified.add(scheme)
+  return alternative
+}
+
+function absent (): Alternative {
+  const alternative = new Alternative()
+  alternative.isOptional = true
+  return alternative
+}
+
 function merged (one: Alternative, other: Alternative): Alternative {
-  const both = new Map(one)
+  const both = new Alternative(one)
   for (const [scheme, scopes] of other) both.set(scheme, union(both.get(scheme) ?? [], scopes))
+  for (const scheme of [...one.verified, ...other.verified]) both.verified.add(scheme)
+  both.isOptional = one.isOptional || other.isOptional
   return both
 }
 
 function bounded (alternatives: readonly Alternative[], { tooMany }: Walk): readonly Alternative[] {
-  const different = distinct(alternatives, (alternative) => requirementKey(requirementOf(alternative, (_, scopes) => scopes)))
-  if (different.length > MOST_ALTERNATIVES) throw tooMany()
+  const different = distinct(alternatives, alternativeKey)
+  if (different.length > MAX_ALTERNATIVES) throw tooMany()
   return different
 }
 
+function alternativeKey (alternative: Alternative): string {
+  const unverified = [...alternative.keys()].filter((scheme) => !alternative.verified.has(scheme)).map(({ schemeName }) => schemeName)
+  return `${requirementKey(requirementOf(alternative, (_, scopes) => scopes))} ${alternative.isOptional} ${unverified.sort().join(' ')}`
+}
+
 // Two equal schemes of one name are one entry, with the scopes of both.
-export function requirementOf (
+function requirementOf (
   alternative: Alternative, scopesOf: (scheme: SchemeDefinition, scopes: readonly string[]) => readonly string[]
 ): SecurityRequirement {
   const written = new Map<string, readonly string[]>()
@@ -100,19 +158,4 @@ export function requirementOf (
     written.set(scheme.schemeName, union(written.get(scheme.schemeName) ?? [], scopesOf(scheme, scopes)))
   }
   return Object.fromEntries([...written].map(([name, scopes]) => [name, [...scopes]]))
-}
-
-export function requirementKey (requirement: SecurityRequirement): string {
-  return JSON.stringify(Object.entries(requirement)
-    .map(([name, scopes]) => [name, [...scopes].sort()] as const)
-    .sort(([one], [other]) => one < other ? -1 : 1))
-}
-
-// Each once, the first of equal ones.
-export function distinct<T> (items: readonly T[], keyOf: (item: T) => string): T[] {
-  const seen = new Set<string>()
-  return items.filter((item) => {
-    const key = keyOf(item)
-    return !seen.has(key) && seen.add(key)
-  })
 }

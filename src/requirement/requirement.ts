@@ -3,11 +3,11 @@
  * requirement is refused here, with a message that names the place and the mend.
  */
 import type { Definition, View } from '../dependency/definition.js'
-import type { NamedDependencies, Needs, Values } from '../dependency/dependency.js'
+import type { Dependency, NamedDependencies, Needs } from '../dependency/dependency.js'
 import { allOf, firstOf, plainView } from '../dependency/definition.js'
 import { describe, isPlainObject, needsOf, viewOf } from '../dependency/dependency.js'
 import { InvalidRequirement, UncheckedScopes, UnknownScope } from '../errors.js'
-import { listedScopes } from '../requirement/alternatives.js'
+import { listedScopes } from './security-schemes.js'
 import { union } from '../dependency/scopes.js'
 import { children } from '../dependency/traversal.js'
 
@@ -16,9 +16,12 @@ import { children } from '../dependency/traversal.js'
 export type SecurityOption = false | NamedDependencies | readonly NamedDependencies[] | NamedDependencies[]
 
 /** The values that a requirement resolves to: of an array, those of the alternative that passed. */
+// The mapped types have no name of their own: an editor shows their members, and of an alias nothing but its name.
 export type SecurityValues<S> = S extends readonly (infer Alternative)[]
-  ? Alternative extends Needs ? Values<Alternative> : never
-  : S extends Needs ? Values<S> : Record<never, never>
+  ? Alternative extends Needs ? { readonly [K in keyof Alternative]: Value<Alternative[K]> } : never
+  : S extends Needs ? { readonly [K in keyof S]: Value<S[K]> } : {}
+
+type Value<D> = D extends Dependency<infer T> ? T : never
 
 /** What `request.security` is where nothing was declared, or nobody had to be known. */
 export const NOBODY: Readonly<Record<string, never>> = Object.freeze(Object.create(null))

@@ -1,5 +1,11 @@
-/** Why a token is rejected. The client learns the message alone; the reason is for logs and metrics. */
+/** Errors of verified tokens. The client learns the message alone; the reason why a token is rejected is for logs and metrics. */
+import type { FastifyErrorConstructor } from '@fastify/error'
+import createError from '@fastify/error'
 import { Unauthorized } from '../index.js'
+
+/** Start-up: an option of `fastify-security/tokens` is wrong. */
+export const InvalidOption: FastifyErrorConstructor<{ code: string, statusCode?: number }, [string]> =
+  createError<[string]>('FST_SECURITY_INVALID_OPTION', '%s', 500, TypeError as ErrorConstructor)
 
 /** Why a token is rejected. */
 export type RejectionReason = 'malformed' | 'algorithm' | 'type' | 'issuer' | 'audience' | 'expired' | 'not-yet' | 'key' | 'signature' |

@@ -1,6 +1,7 @@
 /** What a token bearer asks of the issuers that it trusts. The value of an issuer, as a dependency, in one request. */
 import type { KeyObject } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
+import { extensionOf } from '../extension.js'
 import type { Algorithm } from './algorithms.js'
 
 /** A key that verifies signatures of one algorithm. */
@@ -14,7 +15,11 @@ export interface VerificationKey {
 
 /** The value of `issuer`, `issuers` or `localIssuer` in a request of one registration. */
 export interface IssuerHandle {
-  /** The issuer with this identifier, compared character by character; `null` where it is not trusted. */
+  /**
+   * Finds the issuer with this identifier, compared character by character.
+   *
+   * @returns `null` where it is not trusted. Without a promise, unless the function given to `issuers` returns one
+   */
   find(iss: string, request: FastifyRequest): TrustedIssuer | null | Promise<TrustedIssuer | null>
 }
 
@@ -23,21 +28,48 @@ export interface TrustedIssuer {
   readonly identifier: string
   /** a local issuer: its tokens are of type `at+jwt`, and of the algorithm of one of its keys */
   readonly isLocal: boolean
-  /** the option `algorithms` of the issuer; of a local issuer, those of its keys */
+  /** the option `algorithms` of the issuer; of a local issuer, those of its keys. They count instead of the bearer's */
   readonly algorithms: readonly Algorithm[] | undefined
   /**
-   * The key for a token: without a promise where the keys are known and fresh enough.
+   * Finds the key for a token: without a promise where the keys are known and have the key. Renews old keys in the background.
+   * A bearer that remembers a signature asks on each request too, and compares the thumbprint: so a key that was withdrawn, replaced
+   * or renamed is noticed.
    *
-   * @throws {TokenRejected} reason `key` or `algorithm`
+   * @param algorithm must be an allowed one
+   * @param rsaAlgorithm of RSA keys that do not name one: `rsaAlgorithmOf(algorithms of the bearer)`. The issuer's own option wins. Default: `RS256`
+   * @throws {Unauthorized} cause {@link TokenRejected}, reason `key` or `algorithm`
    * @throws {ServiceUnavailable} where the keys cannot be fetched
    */
-  key(kid: string | undefined, algorithm: Algorithm): VerificationKey | Promise<VerificationKey>
+  key(kid: string | undefined, algorithm: Algorithm, rsaAlgorithm?: Algorithm): VerificationKey | Promise<VerificationKey>
   /**
-   * All keys that serve now, for a look-up by thumbprint, and where no key fits a fetch is not begun. Renews stale keys in the background, as `key` does.
+   * The discovery document; it was checked that its `issuer` is the identifier.
+   *
+   * @throws {ServiceUnavailable}
    */
-  current(): ReadonlyMap<string, VerificationKey> | null
-  /** The discovery document. @throws {ServiceUnavailable} */
   metadata(): Promise<Readonly<Record<string, unknown>>>
   readonly fetch: typeof globalThis.fetch | undefined
   readonly allowInsecureRequests: boolean
+}
+
+/** Facts about an issuer that are known before there is a request: the `data` of its extension. */
+export interface IssuerData {
+  /** `null` for `issuers(…)` */
+  readonly identifier: string | null
+  readonly isLocal: boolean
+  /** a local issuer that signs or verifies with a secret */
+  readonly hasSecret: boolean
+  /** the option `algorithms`; of a local issuer, those of its keys */
+  readonly algorithms: readonly Algorithm[] | undefined
+}
+
+const KINDS = ['issuer', 'issuers', 'localIssuer']
+
+/**
+ * Reads the facts about an issuer, of any copy of the package.
+ *
+ * @returns `undefined` where the value is not an issuer
+ */
+export function issuerDataOf (value: unknown): IssuerData | undefined {
+  const extension = extensionOf(value)
+  return extension !== undefined && KINDS.includes(extension.kind) ? extension.data as IssuerData : undefined
 }

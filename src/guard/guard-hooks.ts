@@ -1,0 +1,81 @@
+/** Puts the guard of a route among its hooks. What the guard does is decided when the app becomes ready. */
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { viewOf } from '../dependency/dependency.js'
+import { RouteNotGuarded } from '../errors.js'
+import type { Registration } from './registration.js'
+import type { Registry } from './registry.js'
+import { isMetadata } from './resource-metadata.js'
+import type { CallbackHook, RouteRecord } from './route-record.js'
+import { isPreflight } from './special-routes.js'
+
+type ErrorHook = (request: FastifyRequest, reply: FastifyReply, error: Error, done: () => void) => void
+
+/** Adds the guard to a route that is being registered: before the hooks in its options. */
+export function addGuard (registration: Registration, record: RouteRecord): void {
+  if (isMetadata(record) || isPreflight(record)) return
+  const { registry } = registration
+  const { options } = record
+  const guard = guardHook(registry, record)
+  registry.guardHooks.add(guard)
+  const hooks = [guard, ...[options.onRequest ?? []].flat()]
+  Object.assign(record, { hookCount: hooks.length })
+  record.guardHooks.onRequest = guard
+  options.onRequest = hooks as NonNullable<typeof options.onRequest>
+  // An error that the handler or another hook throws is answered with its challenge, before the app's error handler.
+  const onError = errorHook(record)
+  registry.guardHooks.add(onError)
+  options.onError = [onError, ...[options.onError ?? []].flat()] as NonNullable<typeof options.onError>
+  // Fastify reads this object now, and its members with each request.
+  options.logSerializers ??= {}
+  if (mayBeLate(registration, record)) addPreHandler(registry, record)
+}
+
+/** Adds the part of the guard that needs the parsed request. Fastify reads the hooks after all plugins are loaded. */
+export function addPreHandler (registry: Registry, record: RouteRecord): void {
+  if (record.guardHooks.preHandler !== undefined || record.guardHooks.onRequest === undefined) return
+  const { options } = record
+  const guard: CallbackHook = (request, reply, done) => {
+    const finish = record.decision?.guard?.preHandler ?? null
+    if (finish === null) done()
+    else finish(request, reply, done)
+  }
+  registry.guardHooks.add(guard)
+  record.guardHooks.preHandler = guard
+  options.preHandler = [guard, ...[options.preHandler ?? []].flat()] as NonNullable<typeof options.preHandler>
+}
+
+function mayBeLate ({ contexts, options }: Registration, { instance, options: { security } }: RouteRecord): boolean {
+  if (options.defaultSecurity !== null) return true
+  return contexts.around(instance).inForce.some(({ view }) => view!.definition.late) || isLate(security)
+}
+
+function isLate (security: unknown): boolean {
+  return [security].flat().some((alternative) =>
+    Object.values(Object(alternative) as object).some((dependency) => viewOf(dependency)?.definition.late === true))
+}
+
+function guardHook (registry: Registry, record: RouteRecord): CallbackHook {
+  return function securityGuard (request, reply, done) {
+    const guard = record.decision?.guard ?? null
+    if (guard === null) {
+      done()
+      return
+    }
+    if (registry.state === 'open') {
+      guard.onRequest(request, reply, done)
+      return
+    }
+    // The first `inject` of an app is dispatched in the tick in which the app becomes ready.
+    setImmediate(() => {
+      if (registry.state === 'open') guard.onRequest(request, reply, done)
+      else done(new RouteNotGuarded())
+    })
+  }
+}
+
+function errorHook (record: RouteRecord): ErrorHook {
+  return function securityError (request, reply, error, done) {
+    record.decision?.guard?.answerError(error, request, reply)
+    done()
+  }
+}

@@ -1,0 +1,217 @@
+/**
+ * Keeps a record of every route of an app, from its first route on, so that a route that declares `security` cannot answer
+ * without its guard. Decides when the app becomes ready, and checks again before each handler.
+ *
+ * An `onRoute` hook sees only the routes that are registered after it, and Fastify has no public list of earlier ones. Fastify
+ * announces each new instance on the diagnostics channel `fastify.initialization`: this module subscribes when it is loaded. It
+ * gives each instance one `onRoute` and one `onReady` hook, before those of all plugins.
+ */
+import diagnostics from 'node:diagnostics_channel'
+import type { FastifyInstance } from 'fastify'
+import { StartRefused } from '../errors.js'
+import { kRecord, kRegistration, kRegistry, kSubscribed } from '../symbols.js'
+import { checked } from './last-check.js'
+import type { Handler, Problem, RouteOwner, RouteRecord } from './route-record.js'
+import { hookDependencies, methodsOf, routeName, urlsOf } from './route-record.js'
+
+/** All that is known of one app. */
+export interface Registry {
+  readonly root: FastifyInstance
+  readonly records: RouteRecord[]
+  /** registrations of the plugin */
+  readonly owners: RouteOwner[]
+  /** guards that this package put among hooks: a copied route carries those of the original */
+  readonly guardHooks: WeakSet<object>
+  /** wrapped handlers, with what they wrap */
+  readonly handlers: WeakMap<object, Handler>
+  /** identifiers of protected resources */
+  readonly resources: Set<string>
+  /** problems that are not about one route */
+  readonly problems: Problem[]
+  /** whether the app was made after this module was loaded, so that no route is unknown */
+  readonly isComplete: boolean
+  /** from `deciding` on, requirements are fixed; from `open` on, guarded handlers run; `refused`: no handler runs */
+  state: 'loading' | 'deciding' | 'open' | 'refused'
+}
+
+interface Registered { [kRegistry]?: Registry, [kRegistration]?: RouteOwner }
+
+/** The registry of the app that an instance belongs to; a new one where the app is older than this module. */
+export function registryOf (instance: FastifyInstance): Registry {
+  return (instance as Registered)[kRegistry] ?? createRegistry(rootOf(instance), false)
+}
+
+/** The first instance of an app: a child instance has its parent as prototype. */
+export function rootOf (instance: FastifyInstance): FastifyInstance {
+  let root = instance
+  for (;;) {
+    const parent = Object.getPrototypeOf(root) as FastifyInstance
+    if (typeof parent.addHook !== 'function') return root
+    root = parent
+  }
+}
+
+/** Refuses the start: from now on no handler of the app runs. */
+export function refuseStart (registry: Registry, problems: readonly Problem[]): never {
+  registry.state = 'refused'
+  throw new StartRefused(problems)
+}
+
+/** The records of routes that exist: Fastify may have refused one after the record was made. */
+export function existingRecords ({ records, root }: Registry): readonly RouteRecord[] {
+  const seen = new Set<string>()
+  return records.filter((record) => {
+    const constraints = record.options.constraints ?? {}
+    // Of two records with one address Fastify threw for the second.
+    const keys = urlsOf(record).flatMap((url) => methodsOf(record.options).map((method) => ({ url, method })))
+      .filter(({ url, method }) => spellings(url).some((url) => root.hasRoute({ url, method, constraints })))
+      .map(({ url, method }) => `${method} ${url} ${JSON.stringify(constraints, textOf)}`)
+    if (keys.length === 0 || keys.some((key) => seen.has(key))) return false
+    for (const key of keys) seen.add(key)
+    return true
+  })
+}
+
+// `hasRoute` does not apply the options of the router that rewrite an address at registration.
+function spellings (url: string): readonly string[] {
+  const single = url.replace(/\/+/g, '/')
+  return [url, single, single.replace(/(.)\/$/, '$1'), ...url === '*' ? ['/*'] : []]
+}
+
+function textOf (_key: string, value: unknown): unknown {
+  return value instanceof RegExp ? String(value) : value
+}
+
+function createRegistry (root: FastifyInstance, isComplete: boolean): Registry {
+  const registry: Registry = {
+    root,
+    records: [],
+    owners: [],
+    guardHooks: new WeakSet(),
+    handlers: new WeakMap(),
+    resources: new Set(),
+    problems: [],
+    isComplete,
+    state: 'loading'
+  }
+  Object.defineProperty(root, kRegistry, { value: registry })
+  root.addHook('onRoute', function securityRoute (this: FastifyInstance, options) {
+    addRecord(registry, this, options)
+  })
+  root.addHook('onReady', function securityReady () {
+    return decide(registry)
+  })
+  return registry
+}
+
+function addRecord (registry: Registry, instance: FastifyInstance, options: RouteRecord['options']): void {
+  const { handlers } = registry
+  removeGuards(registry, options)
+  const handler = handlers.get(options.handler) ?? options.handler as Handler
+  const record: RouteRecord = {
+    options,
+    instance,
+    url: options.url,
+    handler,
+    security: options.security,
+    hooks: hookDependencies(options),
+    registration: (instance as Registered)[kRegistration] ?? null,
+    twinOf: options.method === 'HEAD' ? findTwin(registry, options, handler) : null,
+    hookCount: 0,
+    guardHooks: {},
+    fragments: new Map(),
+    defaulted: null,
+    decision: null
+  }
+  options.handler = checked(registry, record, handler) as typeof options.handler
+  if (typeof options.wsHandler === 'function') {
+    options.wsHandler = checked(registry, record, handlers.get(options.wsHandler) ?? options.wsHandler)
+  }
+  options.config = { ...options.config, [kRecord]: record } as NonNullable<typeof options.config>
+  record.registration?.addRoute(record)
+  registry.records.push(record)
+}
+
+// A plugin that registers `{ ...route, url }` from its onRoute hook copies the guard of the original with the hooks.
+function removeGuards ({ guardHooks }: Registry, options: RouteRecord['options']): void {
+  for (const hook of ['onRequest', 'preHandler', 'onError'] as const) {
+    const entries = [options[hook] ?? []].flat() as object[]
+    if (!entries.some((entry) => guardHooks.has(entry))) continue
+    options[hook] = entries.filter((entry) => !guardHooks.has(entry)) as never
+  }
+}
+
+// Fastify makes the HEAD route of a GET route from the options that the GET route was registered with.
+function findTwin ({ records }: Registry, options: RouteRecord['options'], handler: Handler): RouteRecord | null {
+  return records.findLast((record) => record.handler === handler && Object.is(record.security, options.security) &&
+    urlsOf(record).includes(options.url) && methodsOf(record.options).includes('GET')) ?? null
+}
+
+async function decide (registry: Registry): Promise<void> {
+  registry.state = 'deciding'
+  const existing = existingRecords(registry)
+  const problems = [...registry.problems, ...unknownRoutes(registry, existing)]
+  const owned = new Map<RouteOwner | undefined, RouteRecord[]>()
+  // A record whose route does not exist is decided as well: the list of existing routes is for messages alone.
+  for (const record of registry.records) {
+    const owner = (record.instance as Registered)[kRegistration]
+    const records = owned.get(owner)
+    if (records === undefined) owned.set(owner, [record])
+    else records.push(record)
+  }
+  problems.push(...existing.filter((record) => (record.instance as Registered)[kRegistration] === undefined && isGuardWanted(record)).map(notInForce))
+  for (const owner of registry.owners) problems.push(...owner.decide(owned.get(owner) ?? [], new Set(existing)))
+  if (problems.length > 0) refuseStart(registry, problems)
+  for (const owner of registry.owners) problems.push(...await owner.becomeReady())
+  if (problems.length > 0) refuseStart(registry, problems)
+  openWhenReady(registry)
+}
+
+// Other onReady hooks may still fail. The promise is not awaited: it settles after this hook.
+function openWhenReady (registry: Registry): void {
+  registry.root.ready().then(() => {
+    if (registry.state === 'deciding') registry.state = 'open'
+  }, () => {})
+}
+
+function isGuardWanted ({ options, hooks }: RouteRecord): boolean {
+  return Object.hasOwn(options, 'security') || hooks.length > 0
+}
+
+/** The problem of a route that is guarded by nothing, although it declares something. */
+export function notInForce (record: RouteRecord): Problem {
+  return {
+    code: 'FST_SECURITY_START_REFUSED',
+    route: routeName(record),
+    message: 'it declares security, but fastify-security is not registered in this context, or was registered after the route. ' +
+      'Register the plugin before the route: await app.register(fastifySecurity)'
+  }
+}
+
+// In an app that is older than this module, a child context may have registered routes that no hook of ours saw.
+function unknownRoutes ({ isComplete, root }: Registry, records: readonly RouteRecord[]): Problem[] {
+  if (isComplete) return []
+  const known = records.reduce((count, record) => count + urlsOf(record).length * methodsOf(record.options).length, 0)
+  if (countRoutes(root) <= known) return []
+  return [{
+    code: 'FST_SECURITY_REGISTRATION',
+    route: null,
+    message: 'This app was created before fastify-security was loaded, and has routes that the plugin did not see. ' +
+      'Import fastify-security before the app is created'
+  }]
+}
+
+/** How many routes an app has, by method and address. */
+export function countRoutes (root: FastifyInstance): number {
+  return [...root.printRoutes({ commonPrefix: false }).matchAll(/\(([A-Z, -]+)\)/g)]
+    .reduce((count, [, methods]) => count + methods!.split(',').length, 0)
+}
+
+// One subscription for all copies of this package in the process: ESM, CommonJS, and the module registries of test runners.
+const channel = diagnostics.channel('fastify.initialization') as ReturnType<typeof diagnostics.channel> & { [kSubscribed]?: number }
+if (channel[kSubscribed] === undefined) {
+  Object.defineProperty(channel, kSubscribed, { value: 1 })
+  channel.subscribe((message) => {
+    createRegistry((message as { fastify: FastifyInstance }).fastify, true)
+  })
+}

@@ -1,0 +1,83 @@
+/** What a single call shows to be wrong: the checks of a declaration when a route is registered, and of `require` when it is called. */
+import type { View } from '../dependency/definition.js'
+import { definitionsBelow, schemesBelow } from '../dependency/traversal.js'
+import { HandWrittenSecurity, HookTooEarly, InvalidRequirement, TooManyAlternatives } from '../errors.js'
+import type { Alternative } from '../requirement/alternatives.js'
+import { alternativesOf, MAX_ALTERNATIVES } from '../requirement/alternatives.js'
+import { checkExtensions } from '../requirement/extensions.js'
+import { checkSize } from '../requirement/size.js'
+import { checkScopes, readRequirement } from '../requirement/requirement.js'
+import type { Registration } from './registration.js'
+import { isMetadata } from './resource-metadata.js'
+import type { HookDependency, RouteRecord } from './route-record.js'
+import { routeName } from './route-record.js'
+import { isPreflight, isWithinDocs } from './special-routes.js'
+
+/** What a route demands by itself. */
+export interface Declared {
+  readonly isDeclared: boolean
+  /** the route's own requirement; `null` where it has none, or is public */
+  readonly own: View | null
+}
+
+/** Checks a route that is being registered, and lets dependencies shape it. @throws the start-up errors of a single call */
+export function checkDeclaration (registration: Registration, record: RouteRecord): void {
+  if (isMetadata(record)) return
+  const where = `Route ${routeName(record)}`
+  const { own, isDeclared } = readDeclared(registration, record)
+  const around = (isDeclared && own === null) || isWithinDocs(registration, record) || isPreflight(record)
+    ? []
+    : registration.contexts.around(record.instance).inForce.map(({ view }) => view!)
+  const views = [...around, ...own === null ? [] : [own], ...checkHooks(record.hooks, where)]
+  if (isHandWritten(registration, record)) {
+    throw new HandWrittenSecurity(`${where}: schema.security must not be written by hand: the document would show a lock that nothing enforces. ` +
+      "Declare the route's security option, or register the plugin with onHandWrittenSecurity: 'allow' while you move")
+  }
+  checkViews(registration, views, where)
+  for (const definition of definitionsBelow(...views)) {
+    if (definition.kind !== 'resolver' || definition.shape === undefined) continue
+    record.fragments.set(definition, definition.shape(record.options, where, { instance: record.instance, realm: registration.options.realm }))
+  }
+}
+
+/**
+ * Reads what a route declares by itself.
+ *
+ * @throws {InvalidRequirement} FST_SECURITY_INVALID_REQUIREMENT
+ */
+export function readDeclared ({ docs }: Registration, record: RouteRecord): Declared {
+  if (docs !== null && isWithinDocs({ docs }, record)) return { isDeclared: true, own: docs.view }
+  const { options } = record.twinOf ?? record
+  if (!Object.hasOwn(options, 'security')) return { isDeclared: false, own: null }
+  return { isDeclared: true, own: readRequirement(options.security, `Route ${routeName(record)}: security`) }
+}
+
+/** Checks requirements that all hold at one place. @throws the start-up errors of a single call */
+export function checkViews ({ options, schemes }: Registration, views: readonly View[], where: string): readonly Alternative[] {
+  checkSize(views, where)
+  checkExtensions(views, where)
+  for (const view of views) checkScopes(view, where, options.onUncheckedScopes === 'allow')
+  schemes.add(schemesBelow(...views), where)
+  return alternativesOf(views, () => new TooManyAlternatives(
+    `${where}: the requirement must have at most ${MAX_ALTERNATIVES} alternatives when it is written out. Split the route, or let one dependency decide`))
+}
+
+/** Checks the dependencies among a route's own hooks. @throws {InvalidRequirement} @throws {HookTooEarly} */
+export function checkHooks (hooks: readonly HookDependency[], where: string): readonly View[] {
+  return hooks.map(({ hook, view }) => {
+    if (hook !== 'onRequest' && hook !== 'preValidation' && hook !== 'preHandler') {
+      throw new InvalidRequirement(`${where}: a dependency must be an onRequest, preValidation or preHandler hook, got ${hook}. Move it`)
+    }
+    if (view.definition.late && hook !== 'preHandler') {
+      throw new HookTooEarly(`${where}: a dependency that needs the parsed request must not stand in ${hook}. Move it to preHandler, or declare it in security`)
+    }
+    return view
+  })
+}
+
+/** Whether a route's schema has a `security` of its own, where that is refused. */
+export function isHandWritten ({ options }: Registration, record: RouteRecord): boolean {
+  if (options.onHandWrittenSecurity === 'allow') return false
+  const security: unknown = record.options.schema?.security
+  return security !== undefined && !(Array.isArray(security) && security.length === 0)
+}

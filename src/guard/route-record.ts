@@ -1,0 +1,113 @@
+/** What is known of one route: its options, its context, and what the start decided about it. */
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import type { OperationFragment, SchemeDefinition, View } from '../dependency/definition.js'
+import { viewOf } from '../dependency/dependency.js'
+import type { StartProblem } from '../errors.js'
+import type { Alternative } from '../requirement/alternatives.js'
+import type { RouteGuard } from './route-guard.js'
+
+/** A handler of Fastify, or of a WebSocket route: `(socket, request)`. */
+export type Handler = (this: any, first: any, second: any) => any
+
+/** A dependency among a route's own hooks. */
+export interface HookDependency {
+  readonly hook: string
+  readonly view: View
+}
+
+/** What the plugin decided about a route when the app became ready. */
+export interface Decision {
+  /** all that is required: of the contexts, of the route itself, and by its own hooks */
+  readonly views: readonly View[]
+  /** resolves what contexts and route require; `null` where they require nothing */
+  readonly guard: RouteGuard | null
+  /** guards of dependencies that stand in the route's own hooks */
+  readonly hookGuards: readonly RouteGuard[]
+  readonly isDeclared: boolean
+  /** declared public: `security: false`, `require(false)` or `defaultSecurity` */
+  readonly isPublic: boolean
+  readonly alternatives: readonly Alternative[]
+  readonly schemes: readonly SchemeDefinition[]
+  /** what the document shows beside the route's own schema */
+  readonly fragments: readonly OperationFragment[]
+}
+
+/** A route that was registered, or was about to be. */
+export interface RouteRecord {
+  readonly options: RouteOptions & { wsHandler?: Handler }
+  readonly instance: FastifyInstance
+  /** the address at registration: under a prefix, Fastify may make a second route with a slash at the end */
+  readonly url: string
+  /** the handler that the route was registered with */
+  readonly handler: Handler
+  /** the option `security` that the route was registered with */
+  readonly security: unknown
+  /** the dependencies among the route's own hooks, at registration */
+  readonly hooks: readonly HookDependency[]
+  /** the registration of the plugin that was in force at registration */
+  readonly registration: RouteOwner | null
+  /** the GET route whose HEAD twin this is: Fastify made it */
+  readonly twinOf: RouteRecord | null
+  /** the number of onRequest hooks when the guard was added */
+  hookCount: number
+  /** the guard's own hooks, by name */
+  readonly guardHooks: { onRequest?: object, preHandler?: object }
+  /** what the document shows of dependencies that shaped the route, by dependency */
+  readonly fragments: Map<object, OperationFragment>
+  /** what `defaultSecurity` says of it */
+  defaulted: { readonly isDeclared: boolean, readonly own: View | null } | null
+  decision: Decision | null
+}
+
+/** A registration of the plugin, as far as the registry of routes knows it. */
+export interface RouteOwner {
+  /** Checks a route that is being registered, and puts the guard among its hooks. */
+  addRoute(record: RouteRecord): void
+  /** Decides about its routes, and about those that are older than it. */
+  decide(records: readonly RouteRecord[], existing: ReadonlySet<RouteRecord>): readonly Problem[]
+  /** Runs what waits for the app to become ready. */
+  becomeReady(): Promise<readonly Problem[]>
+}
+
+/** Why the app does not start. */
+export type Problem = StartProblem
+
+const HOOKS = [
+  'onRequest', 'preParsing', 'preValidation', 'preHandler', 'preSerialization', 'onSend', 'onResponse', 'onError', 'onTimeout',
+  'onRequestAbort'
+] as const
+
+/** The dependencies among a route's own hooks. */
+export function hookDependencies (options: RouteOptions): readonly HookDependency[] {
+  const found: HookDependency[] = []
+  for (const hook of HOOKS) {
+    for (const entry of [options[hook] ?? []].flat()) {
+      const view = viewOf(entry)
+      if (view !== null) found.push({ hook, view })
+    }
+  }
+  return found
+}
+
+/** Names a route in a message. */
+export function routeName ({ options, url }: RouteRecord): string {
+  return `${methodsOf(options).join(',')} ${url}`
+}
+
+/** The methods of a route, in capitals. */
+export function methodsOf ({ method }: RouteOptions): readonly string[] {
+  return [method].flat()
+}
+
+/** The addresses of a route. */
+export function urlsOf ({ url, options }: RouteRecord): readonly string[] {
+  return url === options.url ? [url] : [url, options.url]
+}
+
+/** Whether a request or reply belongs to Fastify, and a WebSocket does not. */
+export function isRequest (value: unknown): value is FastifyRequest {
+  return typeof value === 'object' && value !== null && 'routeOptions' in value
+}
+
+/** A hook of Fastify in its callback form. */
+export type CallbackHook = (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void) => void

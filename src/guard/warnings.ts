@@ -1,0 +1,51 @@
+/** Mistakes that are logged when the app becomes ready: the app works, but not as intended. */
+import { definitionsBelow } from '../dependency/traversal.js'
+import { basePath, relativeTokenUrls } from '../requirement/security-schemes.js'
+import type { Registration } from './registration.js'
+import type { RouteRecord } from './route-record.js'
+import { methodsOf, routeName, urlsOf } from './route-record.js'
+
+/** Logs the warnings about the routes of a registration. */
+export function warnAtReady (registration: Registration, records: readonly RouteRecord[]): void {
+  const { log } = registration
+  for (const warning of [...tokenUrls(registration, records), ...lockedForms(records), ...lostGuards(records)]) log.warn(warning)
+}
+
+function tokenUrls ({ options, registry }: Registration, records: readonly RouteRecord[]): readonly string[] {
+  const base = basePath(options.prefix)
+  const schemes = new Set(records.flatMap(({ decision }) => decision?.schemes ?? []))
+  const form = registry.records.find((record) => record.fragments.size > 0)
+  return [...schemes].flatMap((scheme) => relativeTokenUrls(scheme, base).filter((url) => !isServed(registry.records, url)).map((url) =>
+    `No POST route exists at ${url}, the tokenUrl of the scheme "${scheme.schemeName}". ` +
+    (form === undefined ? 'Add the route, or correct tokenUrl' : `The login form is at ${routeName(form)}: correct tokenUrl`)))
+}
+
+function isServed (records: readonly RouteRecord[], url: string): boolean {
+  return records.some((record) => methodsOf(record.options).includes('POST') && urlsOf(record).includes(url))
+}
+
+// A client without a token could not post the form that issues one.
+function lockedForms (records: readonly RouteRecord[]): readonly string[] {
+  return records.flatMap((record) => {
+    const { decision, fragments } = record
+    if (decision === null || fragments.size === 0) return []
+    const locked = decision.views.some((view) => definitionsBelow(view).some(({ kind }) => kind === 'scheme'))
+    return locked
+      ? [`The login form at ${routeName(record)} stands under a requirement of its context: no client can log in. ` +
+      'Write security: false, preHandler: form on its route']
+      : []
+  })
+}
+
+// A plugin that wraps hooks keeps their number; one that drops or replaces them usually does not.
+function lostGuards (records: readonly RouteRecord[]): readonly string[] {
+  const lost = records.filter(({ options, decision, guardHooks: { onRequest }, hookCount }) => {
+    if (decision?.guard === null || decision === null || onRequest === undefined) return false
+    const hooks = [options.onRequest ?? []].flat()
+    return !hooks.includes(onRequest as never) && hooks.length < hookCount
+  })
+  return lost.length === 0
+    ? []
+    : [`Another plugin removed the guard from the hooks of ${lost.map(routeName).join(', ')}: these routes answer 500. ` +
+    'An onRoute hook must add to the hooks of a route, not replace them']
+}

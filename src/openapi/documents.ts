@@ -1,0 +1,127 @@
+/**
+ * Finds the documents of an app, and completes them. A function around `app.swagger` adds schemes and requirements to what
+ * @fastify/swagger returns: every reader of the document sees them, whoever registered @fastify/swagger.
+ */
+import type { FastifyInstance, FastifySchema } from 'fastify'
+import { stringify } from 'yaml'
+import { HandWrittenSecurity, RegistrationRefused, SchemeConflict } from '../errors.js'
+import type { Registry } from '../guard/registry.js'
+import { existingRecords, refuseStart } from '../guard/registry.js'
+import type { Problem, RouteRecord } from '../guard/route-record.js'
+import type { CompletionOptions } from './complete.js'
+import { completeDocument } from './complete.js'
+import type { OpenAPIDocument } from './document.js'
+import { MARK } from './document.js'
+import { staticProblems } from './static.js'
+import { kCompleted } from '../symbols.js'
+
+type Swagger = (options?: { readonly yaml?: boolean }) => unknown
+
+/** What the documents of one registration depend on. */
+export interface DocumentOptions extends CompletionOptions {
+  readonly registry: Registry
+  /** decorators of documents */
+  readonly decorators: readonly string[]
+  /** told the version of a document of the user, when the app becomes ready */
+  readonly onVersion: (version: string) => void
+  /** whether nothing in a document can contradict the routes: the plugin registered it, without schemes or transforms of the user */
+  readonly isKnown: (swagger: unknown) => boolean
+}
+
+/** The documents of one registration. */
+export class Documents {
+  readonly #options: DocumentOptions
+  readonly #originals = new Set<Swagger>()
+  readonly #statics = new WeakSet<Swagger>()
+
+  constructor (options: DocumentOptions) {
+    this.#options = options
+  }
+
+  /** Completes the documents that an instance sees. Called when a route is registered there, and when the app becomes ready. */
+  attach (instance: FastifyInstance): void {
+    for (const decorator of this.#options.decorators) {
+      const swagger = (instance as unknown as Record<string, unknown>)[decorator] as Swagger & { [kCompleted]?: true } | undefined
+      if (typeof swagger === 'function' && swagger[kCompleted] !== true) this.#wrap(ownerOf(instance, decorator), decorator, swagger)
+    }
+  }
+
+  /** Marks the routes for the documents, and compares static documents with them. */
+  decide (): readonly Problem[] {
+    const { registry } = this.#options
+    const records = existingRecords(registry)
+    for (const instance of new Set([registry.root, ...records.map(({ instance }) => instance)])) this.attach(instance)
+    for (const [index, record] of records.entries()) {
+      // Fastify has compiled the serialisers: the document sees the change, and replies do not.
+      record.options.schema = { ...shownSchema(record), [MARK]: index } as FastifySchema
+    }
+    return [...this.#originals].flatMap((original) => this.#compareStatic(original, records))
+  }
+
+  #compareStatic (original: Swagger, records: readonly RouteRecord[]): readonly Problem[] {
+    const document = staticDocument(original)
+    if (document === null) return []
+    this.#statics.add(original)
+    if (!this.#options.allowsHandWritten) return staticProblems(document, records)
+    this.#options.registry.root.log.warn('The static document is not compared with the routes: onHandWrittenSecurity is "allow"')
+    return []
+  }
+
+  #wrap (owner: FastifyInstance, decorator: string, original: Swagger): void {
+    const { registry } = this.#options
+    const documents = new WeakMap<object, OpenAPIDocument>()
+    const texts = new WeakMap<object, string>()
+    const swagger: Swagger = (options) => {
+      if (registry.state === 'loading' || this.#statics.has(original)) return original(options)
+      const built = original() as OpenAPIDocument
+      let document = documents.get(built)
+      if (document === undefined) documents.set(built, document = completeDocument(built, existingRecords(registry), this.#options))
+      if (options?.yaml !== true) return document
+      let text = texts.get(document)
+      if (text === undefined) texts.set(document, text = stringify(document, { strict: false }))
+      return text
+    }
+    Object.defineProperty(swagger, kCompleted, { value: true })
+    this.#originals.add(original)
+    ;(owner as unknown as Record<string, unknown>)[decorator] = swagger
+    if (this.#options.isKnown(original)) return
+    // Added now, this hook runs after the one with which @fastify/swagger makes the document ready.
+    owner.addHook('onReady', (done) => {
+      checkDocument(registry, swagger, this.#options.onVersion)
+      done()
+    })
+  }
+}
+
+// Compilers and transforms of the app may not know the schemas that a login form brings.
+function shownSchema ({ options: { schema }, fragments }: RouteRecord): FastifySchema | undefined {
+  const hidden = [...fragments.values()].flatMap(({ hiddenResponses = [] }) => hiddenResponses)
+  if (hidden.length === 0) return schema
+  const responses = Object.entries(schema?.response ?? {}).filter(([status]) => !hidden.includes(status))
+  return { ...schema, response: Object.fromEntries(responses) }
+}
+
+// A mistake in a document shows when the app becomes ready, not when a client opens the page.
+function checkDocument (registry: Registry, swagger: Swagger, onVersion: (version: string) => void): void {
+  try {
+    onVersion((swagger() as OpenAPIDocument).openapi ?? '3.0.0')
+  } catch (error) {
+    if (!(error instanceof SchemeConflict || error instanceof RegistrationRefused || error instanceof HandWrittenSecurity)) return
+    refuseStart(registry, [{ code: error.code, route: null, message: error.message }])
+  }
+}
+
+// Before its onReady hook a dynamic document throws, and a static one is there.
+function staticDocument (original: Swagger): OpenAPIDocument | null {
+  try {
+    return original() as OpenAPIDocument
+  } catch {
+    return null
+  }
+}
+
+function ownerOf (instance: FastifyInstance, decorator: string): FastifyInstance {
+  let owner = instance
+  while (!Object.hasOwn(owner, decorator)) owner = Object.getPrototypeOf(owner)
+  return owner
+}

@@ -1,0 +1,25 @@
+/** Public exports of `fastify-security/tokens`. */
+
+// issuers
+export { issuer } from './issuer.js'
+export { issuers } from './issuers.js'
+export { localIssuer } from './local-issuer.js'
+export type { LocalClaims, LocalIssuer, LocalIssuerOptions, SignOptions } from './local-issuer.js'
+export type { Issuer, Issuers } from './issuer-dependency.js'
+export type { IssuersOptions, IsTrusted } from './issuers.js'
+export type { IssuerOptions } from './remote-options.js'
+export type { Key, PrivateKey } from './keys.js'
+export type { Algorithm } from './algorithms.js'
+
+// tokens
+export { jwtBearer } from './jwt-bearer.js'
+export type { JwtBearerOptions } from './jwt-bearer.js'
+export type { AccessToken, JwtClaims } from './access-token.js'
+export type { AudienceClaim } from './registered-claims.js'
+export type { ScopesOption } from './granted-scopes.js'
+export type { ClaimsOf, ClaimsSchema, StandardResult, StandardSchemaV1 } from './standard-schema.js'
+export type { HttpCredentials } from '../index.js'
+
+// errors
+export { TokenRejected } from './errors.js'
+export type { RejectionReason } from './errors.js'

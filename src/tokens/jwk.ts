@@ -1,0 +1,65 @@
+/**
+ * One JSON Web Key: its import, and its thumbprint.
+ *
+ * @see {@link https://www.rfc-editor.org/rfc/rfc7517#section-4 RFC 7517 §4}
+ * @see {@link https://www.rfc-editor.org/rfc/rfc7638 RFC 7638}
+ */
+import type { JsonWebKey, KeyObject } from 'node:crypto'
+import { createHash, createPrivateKey, createPublicKey, createSecretKey } from 'node:crypto'
+import { isEd25519Point } from './ed25519.js'
+
+const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k', 'priv']
+
+// The members of each kty that make the key, in the order of the thumbprint (RFC 7638 §3.2).
+const MEMBERS: Readonly<Record<string, readonly string[]>> = {
+  EC: ['crv', 'kty', 'x', 'y'], OKP: ['crv', 'kty', 'x'], RSA: ['e', 'kty', 'n'], oct: ['k', 'kty']
+}
+
+const BASE64URL = /^[A-Za-z0-9_-]+$/
+
+/** Whether a JWK holds anything that must not be public. */
+export function isPrivateJwk (jwk: Readonly<Record<string, unknown>>): boolean {
+  return PRIVATE_MEMBERS.some((member) => jwk[member] !== undefined)
+}
+
+/**
+ * Imports a JWK: private where it has `d`, secret where it is `oct`, else public.
+ *
+ * @returns the key, or what is wrong, as the rest of a sentence whose subject is the key
+ */
+export function keyOfJwk (jwk: Readonly<Record<string, unknown>>): KeyObject | string {
+  const { kty } = jwk
+  const members = typeof kty === 'string' && Object.hasOwn(MEMBERS, kty) ? MEMBERS[kty]! : undefined
+  if (members === undefined) return 'must have a kty of RSA, EC, OKP or oct'
+  const missing = members.find((member) => !isMember(member, jwk[member]))
+  if (missing !== undefined) return `must have a valid member "${missing}"`
+  if (kty === 'OKP' && jwk['crv'] === 'Ed25519' && !isEd25519Point(Buffer.from(jwk['x'] as string, 'base64url'))) {
+    return 'must be a point on its curve'
+  }
+  if (kty === 'oct') return createSecretKey(jwk['k'] as string, 'base64url')
+  try {
+    return jwk['d'] === undefined
+      ? createPublicKey({ key: pick(jwk, members), format: 'jwk' })
+      : createPrivateKey({ key: pick(jwk, [...members, ...PRIVATE_MEMBERS]), format: 'jwk' })
+  } catch {
+    return `must be a valid ${kty} key`
+  }
+}
+
+/**
+ * The SHA-256 thumbprint of a public key or a secret, base64url.
+ *
+ * @see {@link https://www.rfc-editor.org/rfc/rfc7638#section-3 RFC 7638 §3}
+ */
+export function thumbprintOf (key: KeyObject): string {
+  const jwk = key.export({ format: 'jwk' })
+  return createHash('sha256').update(JSON.stringify(pick(jwk, MEMBERS[jwk.kty!]!))).digest('base64url')
+}
+
+function isMember (name: string, value: unknown): boolean {
+  return typeof value === 'string' && (name === 'crv' || BASE64URL.test(value))
+}
+
+function pick (jwk: Readonly<Record<string, unknown>>, members: readonly string[]): JsonWebKey {
+  return Object.fromEntries(members.filter((member) => jwk[member] !== undefined).map((member) => [member, jwk[member]]))
+}
