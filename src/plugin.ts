@@ -42,7 +42,7 @@ async function fastifySecurity (fastify: FastifyInstance, options: FastifySecuri
     fastify.log.warn('The option prefix has no effect on fastify-security. Register the plugin inside the context that has the prefix')
   }
   const registry = registryOf(fastify)
-  checkAge(registry)
+  await checkAge(fastify, registry)
   const registration = new Registration(registry, fastify, checked)
   registration.openapiVersion = versionOf(swagger)
   decorate(fastify, registration)
@@ -87,13 +87,17 @@ function decorate (fastify: FastifyInstance, registration: Registration): void {
 }
 
 // An app that is older than this module announced its routes to no one.
-function checkAge ({ isComplete, root, records }: Registry): void {
+async function checkAge (fastify: FastifyInstance, registry: Registry): Promise<void> {
+  const { isComplete, root, records } = registry
   if (isComplete || records.length > 0) return
-  // @fastify/cors' answer to preflights is not guarded anyway.
-  const preflights = answersPreflights(root) ? 1 : 0
-  if (countRoutes(root) <= preflights) return
-  throw new RegistrationRefused('This app was created before fastify-security was loaded, and has routes that the plugin did not see. ' +
+  if (answersPreflights(root)) registry.preflights = 1
+  if (countRoutes(root) <= registry.preflights) return
+  // The hooks of the registry take effect now: what a plugin that fails has queued is lost.
+  await fastify.after()
+  registry.state = 'refused'
+  registry.refusal = new RegistrationRefused('This app was created before fastify-security was loaded, and has routes that the plugin did not see. ' +
     'Import fastify-security before the app is created, or register the plugin before the routes')
+  throw registry.refusal
 }
 
 function versionOf (swagger: FastifyDynamicSwaggerOptions | false | undefined): string {
