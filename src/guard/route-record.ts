@@ -1,6 +1,6 @@
 /** What is known of one route: its options, its context, and what the start decided about it. */
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
-import type { OperationFragment, SchemeDefinition, View } from '../dependency/definition.js'
+import type { Definition, OperationFragment, SchemeDefinition, View } from '../dependency/definition.js'
 import { viewOf } from '../dependency/dependency.js'
 import type { StartProblem } from '../errors.js'
 import type { Alternative } from '../requirement/alternatives.js'
@@ -53,7 +53,7 @@ export interface RouteRecord {
   /** the guard's own hooks, by name */
   readonly guardHooks: { onRequest?: object, preHandler?: object }
   /** what the document shows of dependencies that shaped the route, by dependency */
-  readonly fragments: Map<object, OperationFragment>
+  readonly fragments: Map<Definition, OperationFragment>
   /** what `defaultSecurity` says of it */
   defaulted: { readonly isDeclared: boolean, readonly own: View | null } | null
   decision: Decision | null
