@@ -19,7 +19,7 @@ import type { Endpoint } from './introspector.js'
 import { endpointOf, Introspection, Introspector } from './introspector.js'
 import type { Issuer } from './issuer-dependency.js'
 import { issuerDataOf } from './issuer-handle.js'
-import { checkAddress, checkIdentifier } from './issuer-url.js'
+import { checkAddress, checkIdentifier, isAllowedAddress } from './issuer-url.js'
 import { looksLikeJwt } from './jws.js'
 import type { SentToken } from './jwt-verifier.js'
 import { isPromise, JwtVerifier } from './jwt-verifier.js'
@@ -89,9 +89,7 @@ export function introspectedBearer<S extends ClaimsSchema | undefined = undefine
   checkNumber(`${where}: clockTolerance`, clockTolerance, { from: 0, to: 60 })
   const given = readIssuer(where, options.issuer)
   const client = readClient(where, options.client)
-  if (typeof signed !== 'boolean') throw new InvalidOption(`${where}: signed must be true or false, got ${describe(signed)}`)
-  if (signed && client.id === null) throw new InvalidOption(`${where}: signed needs the id of the client, for which answers are signed. Give { id, secret } or { id, key }`)
-  if (signed && given.endpoint !== null) throw new InvalidOption(`${where}: signed needs the keys of the issuer. Give issuer(url)`)
+  checkSigned(where, signed, { hasId: client.id !== null, hasKeys: given.endpoint === null })
   const audiences = options.audience === false ? undefined : readAudiences(where, options.audience)
   const rules: ClaimRules = {
     audiences: audiences === undefined ? null : new Set(audiences), audienceClaim: 'aud', clockTolerance, maxLifetime: undefined, requiresExpiry: false
@@ -167,6 +165,12 @@ function checkSentAs (claims: JwtClaims, credentials: unknown): void {
   }
 }
 
+function checkSigned (where: string, signed: unknown, { hasId, hasKeys }: { readonly hasId: boolean, readonly hasKeys: boolean }): void {
+  if (typeof signed !== 'boolean') throw new InvalidOption(`${where}: signed must be true or false, got ${describe(signed)}`)
+  if (signed && !hasId) throw new InvalidOption(`${where}: signed needs the id of the client, for which answers are signed. Give { id, secret } or { id, key }`)
+  if (signed && !hasKeys) throw new InvalidOption(`${where}: signed needs the keys of the issuer. Give issuer(url)`)
+}
+
 function readIssuer (where: string, option: unknown): { readonly issuers: readonly Dependency[], readonly endpoint: Endpoint | null } {
   if (!isObject(option)) {
     if (Array.isArray(option) || issuerDataOf(option)?.identifier === null) {
@@ -177,7 +181,10 @@ function readIssuer (where: string, option: unknown): { readonly issuers: readon
   checkOptions(`${where}: issuer`, option, ['issuer', 'introspectionEndpoint'])
   const { issuer, introspectionEndpoint: address } = option
   checkIdentifier(where, issuer)
-  checkAddress(`${where}: the issuer`, issuer, false)
-  checkAddress(`${where}: introspectionEndpoint`, address, false)
+  for (const [name, url] of [['the issuer', issuer], ['introspectionEndpoint', address]] as const) {
+    // A user name comes with a password: the value is not shown.
+    if (!isAllowedAddress(url, false)) throw new InvalidOption(`${where}: ${name} must be a URL with https. For http in a private network give issuer(url, { allowInsecureRequests: true })`)
+    checkAddress(`${where}: ${name}`, url, false)
+  }
   return { issuers: [], endpoint: { issuer, trusted: null, address: () => address as string } }
 }
