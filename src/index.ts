@@ -28,7 +28,7 @@ export type { SchemeCommonOptions, SchemeDependency, SchemeOptions, SchemeViews 
 // token endpoint
 export { oauth2PasswordRequestForm, oauth2TokenRequestForm } from './token-endpoint/request-form.js'
 export type {
-  OAuth2PasswordRequestForm, OAuth2PasswordRequestFormOptions, OAuth2TokenRequestForm, OAuth2TokenRequestFormOptions
+  OAuth2PasswordRequestForm, OAuth2PasswordRequestFormOptions, OAuth2TokenRequestForm, OAuth2TokenRequestFormOptions, WithFields
 } from './token-endpoint/request-form.js'
 export type { ExtraFields, ExtraValues } from './token-endpoint/form-fields.js'
 export type {

@@ -22,9 +22,16 @@ export type FormFields = Readonly<Record<string, string | readonly string[]>>
 
 type Done = (error?: Error | null, payload?: any) => void
 
+const kHeaders = Symbol('fastify-security.headers')
+
+const kReadByHost = Symbol('fastify-security.read-by-host')
+
 interface HeldRequest {
   /** the fields, once the body was read */
   [kForm]?: FormFields
+  /** the headers that are hidden while Fastify chooses a parser */
+  [kHeaders]?: Record<string, string | undefined>
+  [kReadByHost]?: boolean
 }
 
 // Fastify chooses a parser by these: while the form is read here, they are hidden.
@@ -42,8 +49,8 @@ export function addFormHooks (route: RouteOptions): void {
   route.preValidation = [handOverForm, ...[route.preValidation ?? []].flat()] as NonNullable<RouteOptions['preValidation']>
 }
 
-// The last preParsing hook of the route.
-function readForm (request: FastifyRequest, reply: FastifyReply, payload: NodeJS.ReadableStream, done: Done): void {
+/** The last preParsing hook of the route. */
+export function readForm (request: FastifyRequest, reply: FastifyReply, payload: NodeJS.ReadableStream, done: Done): void {
   const problem = mediaTypeProblem(request.headers['content-type'])
   const limit = request.routeOptions.bodyLimit
   if (problem !== null || Number(request.headers['content-length']) > limit) {
@@ -52,6 +59,7 @@ function readForm (request: FastifyRequest, reply: FastifyReply, payload: NodeJS
     return
   }
   if (isReadByHost(request, payload)) {
+    ;(request as HeldRequest)[kReadByHost] = true
     done(request.server.hasContentTypeParser(FORM) ? null : new HookNotUsable(NO_PARSER), payload)
     return
   }
@@ -70,18 +78,17 @@ function readForm (request: FastifyRequest, reply: FastifyReply, payload: NodeJS
 
 // The first preValidation hook of the route: puts the headers back, and hands over the body.
 function handOverForm (request: FastifyRequest, _reply: FastifyReply, done: Done): void {
-  const held = request as HeldRequest & { [kHeaders]?: Record<string, string | undefined> }
+  const held = request as HeldRequest
   const headers = held[kHeaders]
   if (headers !== undefined) {
     request.headers = { ...request.headers, ...headers }
     request.body = held[kForm]
-  } else {
+  } else if (held[kReadByHost] === true) {
+    // A parser of the app made the body. Without that, another plugin removed the hook that reads the form.
     held[kForm] = fromHost(request.body)
   }
   done()
 }
-
-const kHeaders = Symbol('fastify-security.headers')
 
 const TOO_LARGE = 'The body is too large'
 

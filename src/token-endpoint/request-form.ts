@@ -42,7 +42,10 @@ export interface OAuth2TokenRequestFormOptions<G extends readonly OAuth2Grant[],
 }
 
 /** The value of {@link oauth2TokenRequestForm}: each grant has its own fields. */
-export type OAuth2TokenRequestForm<G extends OAuth2Grant, F = unknown> = { [K in G]: GrantForms[K] & ExtraValues<F> }[G]
+export type OAuth2TokenRequestForm<G extends OAuth2Grant, F = Record<never, never>> = { [K in G]: WithFields<GrantForms[K], F> }[G]
+
+/** A form with the values of its extra fields. */
+export type WithFields<T, F> = [keyof F] extends [never] ? T : T & ExtraValues<F>
 
 /** How a form is read, and what the document shows of it. */
 export interface FormDescription {
@@ -71,7 +74,7 @@ export interface FormDescription {
  */
 export function oauth2PasswordRequestForm<const F extends ExtraFields = Record<never, never>> (
   options: OAuth2PasswordRequestFormOptions<F> = {}
-): Dependency<OAuth2PasswordRequestForm & ExtraValues<F>> {
+): Dependency<WithFields<OAuth2PasswordRequestForm, F>> {
   const refuse = refusal('oauth2PasswordRequestForm')
   checkNames(options, ['strict', 'fields'], refuse)
   const { strict = false, fields = {} } = options

@@ -78,8 +78,10 @@ function formSchema ({ grants, isGrantOptional, fields }: FormDescription): obje
   }
 }
 
+const NON_EMPTY = ['username', 'password', 'refresh_token', 'code']
+
 const SECRET = ['password', 'client_secret', 'refresh_token', 'code_verifier']
 
 function fieldSchema (name: string): object {
-  return SECRET.includes(name) ? { type: 'string', format: 'password' } : { type: 'string' }
+  return { type: 'string', ...NON_EMPTY.includes(name) ? { minLength: 1 } : {}, ...SECRET.includes(name) ? { format: 'password' } : {} }
 }

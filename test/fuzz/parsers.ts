@@ -9,13 +9,13 @@ import { strict as assert } from 'node:assert'
 import * as authorization from '../../src/schemes/authorization.js'
 import { viewOf } from '../../src/dependency/dependency.js'
 import type { ResolverDefinition, SchemeDefinition } from '../../src/dependency/definition.js'
-import { parseForm } from '../../src/token-endpoint/form-body.js'
+import { readForm } from '../../src/token-endpoint/read-body.js'
 import type { OAuth2Error } from '../../src/index.js'
 import {
   InvalidCredentialsRequest, NotAuthenticated, oauth2PasswordRequestForm, Unauthorized
 } from '../../src/index.js'
 import { maskedUrl } from '../../src/guard/log.js'
-import { isScopeToken, requiredScopes, union } from '../../src/dependency/scopes.js'
+import { isScopeToken, ScopeDemand, SeenScopes, union } from '../../src/dependency/scopes.js'
 import { credentialsOf } from '../fixtures/credentials.js'
 import { expectedForm } from './form.js'
 import * as grammar from './grammar.js'
@@ -227,10 +227,10 @@ function formOf (request: FastifyRequest, resolve: ResolverDefinition['resolve']
   }
   let failure: unknown = 'the body was not read'
   const reply = { header () {} } as unknown as FastifyReply
-  parseForm(request, reply, payload as unknown as NodeJS.ReadableStream, (error) => { failure = error ?? null })
+  readForm(request, reply, payload as unknown as NodeJS.ReadableStream, (error) => { failure = error ?? null })
   try {
     if (failure !== null) throw failure
-    return resolve({} as never, request)
+    return resolve({} as never, request, reply)
   } catch (error) {
     const code = (error as OAuth2Error).error
     if (typeof code !== 'string') throw error
@@ -252,7 +252,7 @@ function sameScopes ({ outer, inner, granted }: { outer: string[], inner: string
   const wanted = [...outer, ...inner].filter((scope, index, all) => all.indexOf(scope) === index)
   const both = union([...new Set(outer)], [...new Set(inner)])
   assert.deepEqual(both, wanted, 'union')
-  const required = requiredScopes(both)
+  const required = new SeenScopes(new ScopeDemand(both))
   assert.equal(required.scopeStr, wanted.join(' '))
   const has: unknown[] = typeof granted === 'string' ? granted.split(' ') : granted instanceof Set ? [...granted] : Array.isArray(granted) ? granted : []
   const isGranted = wanted.every((scope) => has.some((given) => given === scope))
