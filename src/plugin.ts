@@ -35,7 +35,6 @@ async function fastifySecurity (fastify: FastifyInstance, options: FastifySecuri
   if (makesDocument) await registerSwagger(fastify, options.swagger || {}, registration)
   registration.documents = new Documents({
     registry,
-    prefix: checked.prefix,
     allowsHandWritten: checked.onHandWrittenSecurity === 'allow',
     decorators: ['swagger', ...checked.documents],
     onVersion: (version) => { registration.openapiVersion = version },
