@@ -10,19 +10,19 @@ import diagnostics from 'node:diagnostics_channel'
 import type { FastifyInstance } from 'fastify'
 import { RouteNotGuarded, StartRefused } from '../errors.js'
 import { kRecord, kRegistration, kRegistry, kSubscribed } from '../symbols.js'
-import type { CallbackHook, Decision, Handler, Problem, RouteOwner, RouteRecord } from './route-record.js'
-import { hookDependencies, isRequest, methodsOf, routeName, urlsOf } from './route-record.js'
+import type { AppState, Registered } from './last-check.js'
+import { isGuardWanted, wrapHandler } from './last-check.js'
+import type { CallbackHook, Handler, Problem, RouteOwner, RouteRecord } from './route-record.js'
+import { hookDependencies, methodsOf, routeName, urlsOf } from './route-record.js'
 
 /** All that is known of one app. */
-export interface Registry {
+export interface Registry extends AppState {
   readonly root: FastifyInstance
   readonly records: RouteRecord[]
   /** registrations of the plugin */
   readonly owners: RouteOwner[]
   /** guards that this package put among hooks: a copied route carries those of the original */
   readonly guardHooks: WeakSet<object>
-  /** wrapped handlers, with what they wrap */
-  readonly handlers: WeakMap<object, Handler>
   /** identifiers of protected resources */
   readonly resources: Set<string>
   /** problems that are not about one route */
@@ -33,15 +33,11 @@ export interface Registry {
   preflights: number
   /** why the app does not start, once that is decided */
   refusal: Error | null
-  /** from `deciding` on, requirements are fixed; from `open` on, guarded handlers run; `refused`: no handler runs */
-  state: 'loading' | 'deciding' | 'open' | 'refused'
 }
-
-interface Registered { [kRegistry]?: Registry, [kRegistration]?: RouteOwner }
 
 /** The registry of the app that an instance belongs to; a new one where the app is older than this module. */
 export function registryOf (instance: FastifyInstance): Registry {
-  return (instance as Registered)[kRegistry] ?? createRegistry(contextsOf(instance))
+  return (instance as { [kRegistry]?: Registry })[kRegistry] ?? createRegistry(contextsOf(instance))
 }
 
 // An instance and those above it, the first one of the app last: a child instance has its parent as prototype.
@@ -139,9 +135,9 @@ function addRecord (registry: Registry, instance: FastifyInstance, options: Rout
     defaulted: null,
     decision: null
   }
-  options.handler = wrap(registry, record, handler) as typeof options.handler
+  options.handler = wrapHandler(registry, record, handler) as typeof options.handler
   if (typeof options.wsHandler === 'function') {
-    options.wsHandler = wrap(registry, record, handlers.get(options.wsHandler) ?? options.wsHandler)
+    options.wsHandler = wrapHandler(registry, record, handlers.get(options.wsHandler) ?? options.wsHandler)
   }
   options.config = { ...options.config, [kRecord]: record } as NonNullable<typeof options.config>
   record.registration?.addRoute(record)
@@ -161,37 +157,6 @@ function removeGuards ({ guardHooks }: Registry, options: RouteRecord['options']
 function findTwin ({ records }: Registry, options: RouteRecord['options'], handler: Handler): RouteRecord | null {
   return records.findLast((record) => record.handler === handler && Object.is(record.security, options.security) &&
     urlsOf(record).includes(options.url) && methodsOf(record.options).includes('GET')) ?? null
-}
-
-// The last check: whatever other plugins did to the hooks, the handler runs only where the guard has passed.
-function wrap (registry: Registry, record: RouteRecord, handler: Handler): Handler {
-  function securityHandler (this: unknown, first: any, second: any): unknown {
-    if (registry.state === 'refused') throw new RouteNotGuarded()
-    const { decision } = record
-    if (decision === null ? record.registration === null || registry.state !== 'open' : isUnguarded(decision)) return handler.call(this, first, second)
-    if (decision === null) throw new RouteNotGuarded()
-    const request = isRequest(first) ? first : second
-    if (registry.state !== 'open') throw new RouteNotGuarded()
-    for (const guard of decision.hookGuards) {
-      if (!guard.hasPassed(request)) throw new RouteNotGuarded()
-    }
-    const { guard } = decision
-    if (guard === null || guard.hasPassed(request)) return handler.call(this, first, second)
-    // Another plugin's onRoute hook set a `security` that needs the parsed request: no preHandler hook was added in time.
-    if (guard.preHandler === null || record.guardHooks.preHandler !== undefined || request === second) throw new RouteNotGuarded()
-    return new Promise((resolve, reject) => {
-      guard.preHandler!(first, second, (error) => {
-        if (error !== undefined || !guard.hasPassed(first)) reject(error ?? new RouteNotGuarded())
-        else resolve(handler.call(this, first, second))
-      })
-    })
-  }
-  registry.handlers.set(securityHandler, handler)
-  return securityHandler
-}
-
-function isUnguarded ({ guard, hookGuards }: Decision): boolean {
-  return guard === null && hookGuards.length === 0
 }
 
 async function decide (registry: Registry): Promise<void> {
@@ -222,10 +187,6 @@ function openWhenReady (registry: Registry): void {
   registry.root.ready().then(() => {
     if (registry.state === 'deciding') registry.state = 'open'
   }, () => {})
-}
-
-function isGuardWanted ({ options, hooks }: RouteRecord): boolean {
-  return Object.hasOwn(options, 'security') || hooks.length > 0
 }
 
 // A HEAD twin has the problem of its GET.

@@ -63,6 +63,8 @@ export interface RouteRecord {
 export interface RouteOwner {
   /** Checks a route that is being registered, and puts the guard among its hooks. */
   addRoute(record: RouteRecord): void
+  /** Whether its contexts or `defaultSecurity` may guard a route that is not yet decided. */
+  mayGuard(record: RouteRecord): boolean
   /** Decides about its routes, and about those that are older than it. */
   decide(records: readonly RouteRecord[], existing: ReadonlySet<RouteRecord>): readonly Problem[]
   /** Runs what waits for the app to become ready. */
