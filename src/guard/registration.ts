@@ -87,6 +87,10 @@ export class Registration implements RouteOwner, HookRuntime, RegistrationContex
     })
   }
 
+  get prefix (): string {
+    return this.options.prefix
+  }
+
   get signal (): AbortSignal {
     return this.#closing.signal
   }

@@ -30,8 +30,10 @@ function lockedForms (records: readonly RouteRecord[]): readonly string[] {
     const { decision, fragments } = record
     if (decision === null || fragments.size === 0) return []
     const locked = decision.views.some((view) => definitionsBelow(view).some(({ kind }) => kind === 'scheme'))
-    return locked ? [`The login form at ${routeName(record)} stands under a requirement of its context: no client can log in. ` +
-      'Write security: false, preHandler: form on its route'] : []
+    return locked
+      ? [`The login form at ${routeName(record)} stands under a requirement of its context: no client can log in. ` +
+      'Write security: false, preHandler: form on its route']
+      : []
   })
 }
 
@@ -42,6 +44,8 @@ function lostGuards (records: readonly RouteRecord[]): readonly string[] {
     const hooks = [options.onRequest ?? []].flat()
     return !hooks.includes(onRequest as never) && hooks.length < hookCount
   })
-  return lost.length === 0 ? [] : [`Another plugin removed the guard from the hooks of ${lost.map(routeName).join(', ')}: these routes answer 500. ` +
+  return lost.length === 0
+    ? []
+    : [`Another plugin removed the guard from the hooks of ${lost.map(routeName).join(', ')}: these routes answer 500. ` +
     'An onRoute hook must add to the hooks of a route, not replace them']
 }

@@ -3,8 +3,9 @@ import { isDeepStrictEqual } from 'node:util'
 import type { SchemeDefinition } from '../dependency/definition.js'
 import { HandWrittenSecurity, RegistrationRefused, SchemeConflict } from '../errors.js'
 import type { Decision, RouteRecord } from '../guard/route-record.js'
-import type { Alternative, SecurityRequirement } from '../requirement/alternatives.js'
+import type { SecurityRequirement } from '../requirement/alternatives.js'
 import { distinct, requirementKey, securityOf } from '../requirement/alternatives.js'
+import type { ServerObject } from '../requirement/security-schemes.js'
 import { basePath, schemeObject } from '../requirement/security-schemes.js'
 import type { FoundOperation, OpenAPIDocument, Operation } from './document.js'
 import { MARK, operationsOf, RouteIndex } from './document.js'
@@ -18,7 +19,7 @@ export interface CompletionOptions {
 }
 
 /** The schemes of a document, with the scopes that its operations require. */
-type UsedSchemes = Map<string, { readonly scheme: SchemeDefinition, readonly scopes: Set<string> }>
+type UsedSchemes = Map<string, { readonly scheme: SchemeDefinition, readonly base: string, readonly scopes: Set<string> }>
 
 /**
  * Completes a document that @fastify/swagger built.
@@ -39,11 +40,10 @@ export function completeDocument (built: OpenAPIDocument, records: readonly Rout
   for (const found of operationsOf(document)) {
     const routes = index.routesOf(found)
     delete found.operation[MARK]
-    completeOperation(found, routes, { version, used, options })
+    completeOperation(found, routes, { version, servers: document.servers ?? [], used, options })
   }
-  const base = basePath(options.prefix, document.servers)
   const existing = document.components?.securitySchemes ?? {}
-  const securitySchemes = mergeSchemes(existing, used, base)
+  const securitySchemes = mergeSchemes(existing, used)
   if (Object.keys(securitySchemes).length > 0 || document.components?.securitySchemes !== undefined) {
     document.components = { ...document.components, securitySchemes }
   }
@@ -53,13 +53,14 @@ export function completeDocument (built: OpenAPIDocument, records: readonly Rout
 /** What operations of one document have in common. */
 interface Completion {
   readonly version: string
+  readonly servers: readonly ServerObject[]
   readonly used: UsedSchemes
   readonly options: CompletionOptions
 }
 
 function completeOperation ({ operation, path, method }: FoundOperation, routes: readonly RouteRecord[], completion: Completion): void {
   const decided = routes.flatMap(({ decision }) => decision ?? [])
-  const { version, used, options } = completion
+  const { version, options } = completion
   const security = operationSecurity(decided, version)
   const written = operation.security
   if (!options.allowsHandWritten && written !== undefined && written.length > 0 && routes.length > 0) {
@@ -67,7 +68,7 @@ function completeOperation ({ operation, path, method }: FoundOperation, routes:
   }
   if (decided.some(({ isDeclared }) => isDeclared)) delete operation.security
   if (security !== undefined) operation.security = security
-  for (const { alternatives } of decided) useSchemes(alternatives, used)
+  for (const route of routes) useSchemes(route, completion)
   if (security !== undefined && security.length > 0) dropParameters(operation, decided)
   for (const { fragments } of decided) {
     for (const { requestBody, responses } of fragments) {
@@ -97,19 +98,24 @@ function documentedSecurity ({ alternatives, isPublic, fragments }: Decision, ve
   return security ?? (isPublic || fragments.length > 0 ? [] : undefined)
 }
 
-function useSchemes (alternatives: readonly Alternative[], used: UsedSchemes): void {
-  for (const alternative of alternatives) {
+// Several registrations of the plugin may share a document.
+function useSchemes ({ decision, registration }: RouteRecord, { used, servers, options }: Completion): void {
+  const base = basePath(registration?.prefix ?? options.prefix, servers)
+  for (const alternative of decision?.alternatives ?? []) {
     for (const [scheme, scopes] of alternative) {
-      const known = used.get(scheme.schemeName) ?? { scheme, scopes: new Set<string>() }
+      const known = used.get(scheme.schemeName) ?? { scheme, base, scopes: new Set<string>() }
+      if (known.scheme !== scheme && !isDeepStrictEqual(schemeObject(known.scheme, known.base), schemeObject(scheme, base))) {
+        throw new SchemeConflict(`Two schemes of the document are named "${scheme.schemeName}". Give one of them a schemeName of its own`)
+      }
       used.set(scheme.schemeName, known)
       for (const scope of scopes) known.scopes.add(scope)
     }
   }
 }
 
-function mergeSchemes (existing: Readonly<Record<string, unknown>>, used: UsedSchemes, base: string): Record<string, unknown> {
+function mergeSchemes (existing: Readonly<Record<string, unknown>>, used: UsedSchemes): Record<string, unknown> {
   const merged: Record<string, unknown> = { ...existing }
-  for (const [name, { scheme, scopes }] of used) {
+  for (const [name, { scheme, base, scopes }] of used) {
     const object = schemeObject(scheme, base, scopes)
     // A name such as `constructor` is one that every object has.
     const there = Object.hasOwn(merged, name) ? merged[name] : undefined
