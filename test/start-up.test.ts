@@ -168,6 +168,22 @@ t.test('1: a route that declares security where the plugin is not in force', asy
     await neverAnswers(t, app)
   })
 
+  t.test('a guarded route does not answer where another plugin failed to load', async (t) => {
+    const routes: Array<[string, FastifySecurityOptions, declare: (app: FastifyInstance) => void]> = [
+      ['own', {}, (app) => { app.get('/secret', guarded, secret) }],
+      ['in a hook', {}, (app) => { app.get('/secret', { onRequest: token }, secret) }],
+      ['required', {}, (app) => { app.get('/secret', secret); app.security.require({ token }) }],
+      ['by default', { defaultSecurity: () => ({ token }) }, (app) => { app.get('/secret', secret) }]
+    ]
+    for (const [name, options, declare] of routes) {
+      const app = await secured(t, options)
+      declare(app)
+      app.register(async () => { throw new Error('cannot load') })
+      await t.rejects(Promise.resolve(app.ready()), { message: 'cannot load' }, name)
+      await neverAnswers(t, app)
+    }
+  })
+
   t.test('it does not answer where another plugin changes its hooks', async (t) => {
     for (const [name, change] of changes) {
       const app = bare(t)

@@ -10,20 +10,19 @@ import diagnostics from 'node:diagnostics_channel'
 import type { FastifyInstance } from 'fastify'
 import { RouteNotGuarded, StartRefused } from '../errors.js'
 import { kRecord, kRegistration, kRegistry, kSubscribed } from '../symbols.js'
-import { checked } from './last-check.js'
+import type { AppState, Registered } from './last-check.js'
+import { isGuardWanted, wrapHandler } from './last-check.js'
 import type { CallbackHook, Handler, Problem, RouteOwner, RouteRecord } from './route-record.js'
 import { hookDependencies, methodsOf, routeName, urlsOf } from './route-record.js'
 
 /** All that is known of one app. */
-export interface Registry {
+export interface Registry extends AppState {
   readonly root: FastifyInstance
   readonly records: RouteRecord[]
   /** registrations of the plugin */
   readonly owners: RouteOwner[]
   /** guards that this package put among hooks: a copied route carries those of the original */
   readonly guardHooks: WeakSet<object>
-  /** wrapped handlers, with what they wrap */
-  readonly handlers: WeakMap<object, Handler>
   /** identifiers of protected resources */
   readonly resources: Set<string>
   /** problems that are not about one route */
@@ -34,15 +33,11 @@ export interface Registry {
   preflights: number
   /** why the app does not start, once that is decided */
   refusal: Error | null
-  /** from `deciding` on, requirements are fixed; from `open` on, guarded handlers run; `refused`: no handler runs */
-  state: 'loading' | 'deciding' | 'open' | 'refused'
 }
-
-interface Registered { [kRegistry]?: Registry, [kRegistration]?: RouteOwner }
 
 /** The registry of the app that an instance belongs to; a new one where the app is older than this module. */
 export function registryOf (instance: FastifyInstance): Registry {
-  return (instance as Registered)[kRegistry] ?? createRegistry(contextsOf(instance))
+  return (instance as { [kRegistry]?: Registry })[kRegistry] ?? createRegistry(contextsOf(instance))
 }
 
 // An instance and those above it, the first one of the app last: a child instance has its parent as prototype.
@@ -140,9 +135,9 @@ function addRecord (registry: Registry, instance: FastifyInstance, options: Rout
     defaulted: null,
     decision: null
   }
-  options.handler = checked(registry, record, handler) as typeof options.handler
+  options.handler = wrapHandler(registry, record, handler) as typeof options.handler
   if (typeof options.wsHandler === 'function') {
-    options.wsHandler = checked(registry, record, handlers.get(options.wsHandler) ?? options.wsHandler)
+    options.wsHandler = wrapHandler(registry, record, handlers.get(options.wsHandler) ?? options.wsHandler)
   }
   options.config = { ...options.config, [kRecord]: record } as NonNullable<typeof options.config>
   record.registration?.addRoute(record)
@@ -192,10 +187,6 @@ function openWhenReady (registry: Registry): void {
   registry.root.ready().then(() => {
     if (registry.state === 'deciding') registry.state = 'open'
   }, () => {})
-}
-
-function isGuardWanted ({ options, hooks }: RouteRecord): boolean {
-  return Object.hasOwn(options, 'security') || hooks.length > 0
 }
 
 // A HEAD twin has the problem of its GET.

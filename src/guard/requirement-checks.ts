@@ -56,9 +56,11 @@ function shapeRoute ({ options: { realm } }: Registration, record: RouteRecord, 
  */
 export function readDeclared ({ docs }: Registration, record: RouteRecord): Declared {
   if (docs !== null && isWithinDocs({ docs }, record)) return { isDeclared: true, own: docs.view }
-  const { options } = record.twinOf ?? record
-  if (!Object.hasOwn(options, 'security')) return { isDeclared: false, own: null }
-  return { isDeclared: true, own: readRequirement(options.security, `Route ${routeName(record)}: security`) }
+  const { options, security } = record.twinOf ?? record
+  // Another plugin may replace a declaration. One that it deletes stays in force.
+  const isThere = Object.hasOwn(options, 'security')
+  if (!isThere && security === undefined) return { isDeclared: false, own: null }
+  return { isDeclared: true, own: readRequirement(isThere ? options.security : security, `Route ${routeName(record)}: security`) }
 }
 
 /** Checks requirements that all hold at one place. @throws the start-up errors of a single call */
