@@ -2,7 +2,6 @@
 import type { TInteger, TObject, TOptional, TString } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { isDeepStrictEqual } from 'node:util'
-import { describe } from '../dependency/dependency.js'
 import { kResponses } from '../symbols.js'
 
 /** The type of {@link OAuth2TokenResponse}. */
@@ -110,6 +109,6 @@ function optionalText (name: string, value: unknown): string | undefined {
 
 function seconds (value: unknown): number | undefined {
   if (value === undefined || value === null) return undefined
-  if (typeof value !== 'number' || !Number.isFinite(value)) throw new TypeError(`expires_in of a token response must be a number of seconds, got ${describe(value)}`)
+  if (typeof value !== 'number' || !Number.isFinite(value)) throw new TypeError(`expires_in of a token response must be a finite number of seconds, got ${typeof value}`)
   return Math.trunc(value)
 }
