@@ -23,6 +23,7 @@ import type { SecurityOption } from './requirement/requirement.js'
 import { readRequirement } from './requirement/requirement.js'
 import { registerCookieParser } from './schemes/cookie.js'
 import { kFrame, kParseCookie, kRecord, kRegistration } from './symbols.js'
+import { adoptTokenResponse } from './token-endpoint/token-response.js'
 
 async function fastifySecurity (fastify: FastifyInstance, options: FastifySecurityOptions & { readonly prefix?: string }): Promise<void> {
   const checked = readOptions(options, fastify.prefix)
@@ -31,6 +32,7 @@ async function fastifySecurity (fastify: FastifyInstance, options: FastifySecuri
   await checkAge(fastify, registry)
   const registration = new Registration(registry, fastify, checked)
   decorate(fastify, registration)
+  fastify.addHook('onRoute', adoptTokenResponse)
   fastify.decorate(kParseCookie as unknown as string, await registerCookieParser(fastify))
   if (makesDocument) await registerSwagger(fastify, options.swagger || {}, registration)
   registration.documents = new Documents({

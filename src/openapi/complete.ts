@@ -1,4 +1,5 @@
 /** Completes a document: the security of each operation, its responses, and the schemes that the operations use. */
+import type { FastifySchema } from 'fastify'
 import { isDeepStrictEqual } from 'node:util'
 import type { OperationFragment, SchemeDefinition } from '../dependency/definition.js'
 import { HandWrittenSecurity, RegistrationRefused, SchemeConflict } from '../errors.js'
@@ -10,6 +11,7 @@ import { basePath, schemeObject } from '../requirement/security-schemes.js'
 import type { FoundOperation, OpenAPIDocument, Operation } from './document.js'
 import { MARK, operationsOf, RouteIndex } from './document.js'
 import { addResponses } from './responses.js'
+import { kResponses } from '../symbols.js'
 
 /** What a document depends on besides its routes. */
 export interface CompletionOptions {
@@ -65,8 +67,16 @@ function completeOperation ({ operation, path, method }: FoundOperation, routes:
   if (security !== undefined) operation.security = security
   for (const { alternatives, prefix } of decided) useSchemes(alternatives, basePath(prefix, servers), used)
   if (security !== undefined && security.length > 0) dropParameters(operation, decided)
+  for (const { options } of routes) addTokenResponses(operation, options.schema)
   for (const { fragments } of decided) fragments.forEach((fragment) => { addFragment(operation, fragment) })
   addResponses(operation, decided, method)
+}
+
+// Where a schema has no other response, @fastify/swagger has made one up.
+function addTokenResponses (operation: Operation, schema: FastifySchema & { readonly [kResponses]?: object } = {}): void {
+  const responses = schema[kResponses]
+  if (responses === undefined) return
+  operation.responses = { ...schema.response === undefined ? {} : operation.responses, ...copyOf(responses) as object }
 }
 
 function addFragment (operation: Operation, { requestBody, responses }: OperationFragment): void {
