@@ -9,7 +9,7 @@ import t from 'tap'
 import type { Dependency, FastifySecurityOptions, Needs, SecurityOption } from '../src/index.js'
 import { documentOf } from './fixtures/openapi-document.js'
 
-// Some apps have to be older than the module: all that loads it is imported after they are made.
+// @alone Some apps have to be older than the module: all that loads it is imported after they are made.
 const olderApps = Array.from({ length: 13 }, () => Fastify())
 const {
   default: fastifySecurity,
