@@ -11,6 +11,7 @@ import { schemesBelow } from './dependency/traversal.js'
 import { kRegistration } from './symbols.js'
 
 export type { Extension, ReadyApp, RegistrationContext, ResourceFacts } from './dependency/extension.js'
+export { readAuthorization } from './schemes/http.js'
 
 /**
  * A dependency that can be overridden and cannot guard: the types show it neither as a function nor as a {@link Dependency}, so that a
@@ -41,6 +42,17 @@ export function schemesOf (dependency: unknown): readonly SecuritySchemeObject[]
  */
 export function isolated<T> (dependency: Dependency<T>): Dependency<T> {
   return dependencyOfView({ ...viewOf(dependency)!, isolated: true })
+}
+
+/** The alternatives of an `anyOf`; `null` where a value is not one, or is `optional`. */
+export function alternativesOf (dependency: unknown): readonly Dependency[] | null {
+  const definition = viewOf(dependency)?.definition
+  return definition?.kind === 'anyOf' && definition.absent === undefined ? definition.alternatives.map((view) => dependencyOfView(view)) : null
+}
+
+/** The scopes of a view: those that `scoped` put on it. */
+export function scopesOf (dependency: Dependency): readonly string[] {
+  return viewOf(dependency)!.scopes
 }
 
 /** The registration that guards a request. */

@@ -95,7 +95,8 @@ function decorate (fastify: FastifyInstance, registration: Registration): void {
 }
 
 function isDeclaredPublic ({ routeOptions: { config } }: FastifyRequest): boolean {
-  return (config as { [kRecord]?: RouteRecord } | undefined)?.[kRecord]?.decision?.isPublic === true
+  const record = (config as { [kRecord]?: RouteRecord } | undefined)?.[kRecord]
+  return record?.decision?.isPublic === true || (record?.twinOf ?? record)?.options.security === false
 }
 
 // An app that is older than this module did not announce its routes.

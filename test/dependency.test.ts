@@ -157,6 +157,7 @@ t.test('sync and async resolvers', async (t) => {
         done()
       }
     }, (request, reply) => { reply.send(request.security.either) })
+    await app.ready()
     const reply = await app.inject({ url: '/', headers: withToken })
     t.equal(reply.body, 'abc')
     t.equal(promises, 0)
@@ -173,6 +174,7 @@ t.test('sync and async resolvers', async (t) => {
         done(error as Error)
       }
     }, async () => 'in')
+    await app.ready()
     t.equal((await app.inject('/')).statusCode, 401)
   })
 

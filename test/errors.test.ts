@@ -118,7 +118,7 @@ t.test('a class of one\'s own made of one of them is treated like it', async (t)
 
 t.test('an error of another copy of the package is one of ours', async (t) => {
   // An ESM and a CommonJS copy may both be loaded.
-  const other = await import(new URL('../src/errors.ts?copy', import.meta.url).href) as Pick<typeof ours, keyof typeof classes>
+  const other = await import(new URL('../src/request-errors.ts?copy', import.meta.url).href) as Pick<typeof ours, keyof typeof classes>
   t.not(other.Unauthorized, Unauthorized)
   const failing = (error: Error): Dependency<string> => depends({ bearer }, () => { throw error })
   const next = depends({}, () => 'next')

@@ -8,6 +8,7 @@ import fastifySecurity, {
   anyOf, apiKeyHeader, depends, httpBearer, InsufficientScope, NotAuthenticated, oauth2PasswordBearer, optional,
   securityScopes, Unauthorized
 } from '../src/index.js'
+import { extend } from '../src/extension.js'
 import { noting, secured } from './fixtures/secured.js'
 
 interface User { readonly name: string }
@@ -744,4 +745,49 @@ t.test('what is refused', async (t) => {
     app.get('/', { security: { counter } }, async (request) => request.security.counter)
     t.strictSame((await app.inject('/')).json(), { count: 3 })
   })
+})
+
+t.test('override with scopes: a place that requires others answers 403, as it would to a real caller (O6)', async (t) => {
+  const user = depends({ token: httpBearer(), required: securityScopes }, ({ token, required }) => {
+    required.assertGranted('all')
+    return token.credentials
+  })
+  const app = await secured(t)
+  app.get('/items', { security: { user: user.scoped('items') } }, async (request) => [request.security.user, user.of(request)])
+  app.get('/other', { security: { user: user.scoped('items', 'other') } }, async () => 'in')
+  app.get('/none', { security: { user } }, async () => 'in')
+  await app.ready()
+  for (const replacement of ['test', () => 'test', async () => 'test', depends({}, () => 'test')]) {
+    const undo = app.security.override(user, replacement as string, { scopes: ['items'] })
+    t.strictSame((await app.inject('/items')).json(), ['test', 'test'])
+    t.equal((await app.inject('/none')).statusCode, 200)
+    const denied = await app.inject('/other')
+    t.match([denied.statusCode, denied.headers['www-authenticate']], [403, 'Bearer realm="api", error="insufficient_scope", scope="items other"'])
+    undo()
+  }
+  t.equal((await app.inject('/none')).statusCode, 401, 'nothing is left of them')
+  for (const options of [{ scope: ['a'] }, { scopes: 'a' }, { scopes: ['a b'] }, { scopes: [1] }, null, []]) {
+    t.throws(() => app.security.override(user, 'test', options as never), { code: 'FST_SECURITY_INVALID_OPTION' })
+  }
+  for (const value of [undefined, null, false, new Error('x')]) {
+    t.throws(() => app.security.override(user, value as never), { code: 'FST_SECURITY_INVALID_OPTION' })
+    const undo = app.security.override(user, (() => value) as never)
+    t.match((await app.inject('/none')).json(), { statusCode: 500, code: 'FST_SECURITY_RESOLVER_FAILED' })
+    undo()
+  }
+})
+
+t.test('an override replaces the parts of a dependency, too, unless the replacement needs the original', async (t) => {
+  const calls: string[] = []
+  const user = noting(calls, 'user')
+  const part: Dependency<string> = extend(noting(calls, 'part'), { kind: 'part', partOf: () => user })
+  const app = await secured(t)
+  app.get('/', { security: { user, part } }, async (request) => request.security)
+  await app.ready()
+  const undo = app.security.override(user, 'test')
+  t.strictSame((await app.inject('/')).json(), { user: 'test', part: 'test' })
+  undo()
+  app.security.override(user, depends({ part }, ({ part }) => `${part}!`))
+  t.strictSame((await app.inject('/')).json(), { user: 'part!', part: 'part!' })
+  t.strictSame(calls, ['part'])
 })

@@ -92,7 +92,7 @@ t.test('a resolver sets headers of the reply (R9)', async (t) => {
 t.test('a resolver that sends the reply ends the request, and nothing further is called', async (t) => {
   const calls: string[] = []
   const app = await secured(t)
-  app.addHook('onSend', async (_request, _reply, payload) => await new Promise((resolve) => { setImmediate(() => { resolve(payload) }) }))
+  app.addHook('onSend', async (_request, _reply, payload) => await new Promise<unknown>((resolve) => { setImmediate(() => { resolve(payload) }) }))
   const later = noting(calls, 'later')
   const redirects: Record<string, Dependency<unknown>> = {
     sync: depends({}, (_values, _request, reply): any => reply.redirect('/login')),

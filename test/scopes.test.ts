@@ -65,7 +65,7 @@ t.test('how they add up', async (t) => {
   t.test('they reach what is needed at any depth, through anyOf, optional and uncached', async (t) => {
     const fails = depends({ required: securityScopes }, () => { throw new Unauthorized() })
     const deep = anyOf(fails, optional(depends({ asked: asked.uncached() }, ({ asked }) => asked)))
-    const user = depends({ deep: depends({ deep: deep.scoped('inner') }, ({ deep }) => deep) }, ({ deep }) => deep)
+    const user = depends({ deep: depends({ deep: deep.scoped('inner') }, ({ deep }) => deep, { nullable: true }) }, ({ deep }) => deep, { nullable: true })
     t.strictSame(await values(t, { user: user.scoped('outer') }), { user: ['outer', 'inner'] })
   })
 
@@ -282,8 +282,14 @@ t.test('scopes that nothing checks', async (t) => {
     ['the second member', (app, user) => app.get('/a', { security: { asked, user } }, async () => 'in'), /GET \/a/],
     ['an alternative of an array', (app, user) => app.get('/a', { security: [{ asked }, { user }] }, async () => 'in'), /GET \/a/],
     ['app.route', (app, user) => app.route({ method: ['PUT', 'POST'], url: '/a', security: { user }, handler: async () => 'in' }), /PUT,POST \/a/],
-    ['require', (app, user) => { app.security.require({ user }) }, /require/],
-    ['require with alternatives', (app, user) => { app.security.require([{ user }, {}]) }, /require/],
+    ['require', (app, user) => {
+      app.get('/a', async () => 'in')
+      app.security.require({ user })
+    }, /require/],
+    ['require with alternatives', (app, user) => {
+      app.get('/a', async () => 'in')
+      app.security.require([{ user }, {}])
+    }, /require/],
     ['a route\'s onRequest', (app, user) => app.get('/a', { onRequest: user }, async () => 'in'), /GET \/a/],
     ['a route\'s preHandler', (app, user) => app.get('/a', { preHandler: [asked, user] }, async () => 'in'), /GET \/a/]
   ]
@@ -361,7 +367,7 @@ t.test('scopes that nothing checks', async (t) => {
 
 t.test('scopes that the scheme does not list', async (t) => {
   const listing = oauth2PasswordBearer({ tokenUrl: 'token', scopes: { read: 'Read', write: 'Write' } })
-  const userOf = (token: Dependency<unknown>): Dependency<string> => depends({ token, required: securityScopes }, () => 'user')
+  const userOf = (token: Dependency<unknown>): Dependency<string> => depends({ token, required: securityScopes }, ({ required }) => `user ${required.scopeStr}`)
 
   t.test('one that an OAuth 2 scheme does not list is refused, wherever it is put', async (t) => {
     const user = userOf(listing)
@@ -441,11 +447,11 @@ t.test('one session, and a check for each use of it', async (t) => {
   app.get('/me', async (request) => currentUser.of(request))
   app.get('/items', { security: { user: currentUser.scoped('items') } }, async (request) => request.security.user)
   for (const [url, token, status, challenge] of [
-    ['/me', undefined, 401, 'Bearer realm="api"'],
+    ['/me', undefined, 401, 'Bearer realm="api", scope="me"'],
     ['/me', 'stranger', 401, 'Bearer realm="api", error="invalid_token"'],
     ['/me', 'none', 403, 'Bearer realm="api", error="insufficient_scope", scope="me"'],
     ['/me', 'self', 200, undefined],
-    ['/items', 'self', 403, 'Bearer realm="api", error="insufficient_scope", scope="items"'],
+    ['/items', 'self', 403, 'Bearer realm="api", error="insufficient_scope", scope="me items"'],
     ['/items', 'reader', 200, undefined]
   ] as const) {
     t.test(`${url} with ${token ?? 'no token'} answers ${status}`, async (t) => {

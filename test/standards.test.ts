@@ -175,7 +175,7 @@ t.test('a dependency that hangs', async (t) => {
           const hanging = depends({}, async (_, request) => {
             signal = request.signal
             if (!await door.promise) throw new Unauthorized()
-            return true
+            return 'in'
           }, { hook })
           const options = optionsOf(hanging, noting(calls, 'next', {}, () => true, { hook }), app)
           app.get('/', { handlerTimeout: 20, ...options }, async () => { calls.push('handler') })
@@ -197,8 +197,8 @@ t.test('a dependency that hangs', async (t) => {
     const app = Fastify({ handlerTimeout: 300 })
     t.teardown(() => app.close())
     await app.register(fastifySecurity, { swagger: false })
-    const slow = depends({}, async () => { await new Promise(() => {}); return true })
-    const quick = depends({}, async () => { await everythingElse(); return true })
+    const slow = depends({}, async () => { await new Promise(() => {}); return 'slow' })
+    const quick = depends({}, async () => { await everythingElse(); return 'quick' })
     app.get('/slow', { security: { slow } }, async () => 'in')
     app.get('/quick', { security: { quick } }, async () => 'in')
     t.equal((await app.inject('/slow')).statusCode, 503)
@@ -215,8 +215,8 @@ t.test('where a resolver has seen to it that the request is answered, the answer
     'one that waits for the body': { next: depends({}, () => { throw new Unauthorized() }, { hook: 'preHandler' }) }
   }
   for (const kind of ['sync', 'async']) {
-    const answers = depends({}, (_, request): boolean | Promise<boolean> => {
-      const answer = (): boolean => {
+    const answers = depends({}, (_, request): true | Promise<true> => {
+      const answer = (): true => {
         replies.get(request)!.code(302).header('location', '/login').send()
         return true
       }

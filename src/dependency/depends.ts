@@ -4,7 +4,7 @@ import type { ResolverDefinition } from './definition.js'
 import { resolver } from './definition.js'
 import { checkOptionNames, describe } from './describe.js'
 import { needsOf } from './needs.js'
-import type { Dependency, Hook, NamedDependencies, PromisedFor, ResolvedValue, Resolver, ResultFor } from './types.js'
+import type { Dependency, Expected, Hook, NamedDependencies, ResolvedValue, Resolver, ResultFor } from './types.js'
 import { dependencyOf } from './view.js'
 
 /** Options of {@link depends}. */
@@ -30,15 +30,10 @@ export interface DependsOptions {
  *   return session.user
  * })
  */
-// For async resolvers. TypeScript infers `true` instead of `boolean` from `return true` only if the promise is by its own name
-// in the type, and for sync ones, which come here first, if `true` is.
-export function depends<
-  const N extends NamedDependencies, T extends PromisedFor<O>, L extends true | object, const O extends DependsOptions = {}
-> (needs: N, resolve: Resolver<N, Promise<T> & L>, options?: O & DependsOptions): Dependency<ResolvedValue<L>>
-export function depends<const N extends NamedDependencies, R extends ResultFor<O>, const O extends DependsOptions = {}> (
-  needs: N, resolve: Resolver<N, R>, options?: O & DependsOptions
-): Dependency<ResolvedValue<R>>
-export function depends (needs: unknown, resolve: unknown, options?: unknown): Dependency<any> {
+// R is any, and not its constraint, where the compiler did not come to infer it: it then points at the option that is wrong.
+export function depends<const N extends NamedDependencies, R extends ResultFor<O> = any, const O extends DependsOptions = {}> (
+  needs: N, resolve: Resolver<N, Expected<R>>, options?: O & DependsOptions
+): Dependency<ResolvedValue<R>> {
   const refuse = (problem: string): Error => new InvalidOption(`depends: ${problem}`)
   const members = needsOf(needs, refuse)
   if (typeof resolve !== 'function') {

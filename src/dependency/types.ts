@@ -107,20 +107,20 @@ export type ResolvedValue<R> = Awaited<Exclude<R, ReplyLike>>
 export type ResolverResult<Message extends string, Null extends null = never> =
   Value | Null | PromiseLike<Value | Null> | Mistake<Message>
 
-/** What the promise of an async resolver may give, and the same. */
-export type PromisedResult<Message extends string, Null extends null = never> = Value | Null | Mistake<Message>
+/** The results that the options of `depends` allow. */
+export type ResultFor<O> = [O] extends [{ readonly nullable: true }]
+  ? ResolverResult<'a resolver must not return undefined or false: throw Unauthorized or Forbidden, or return a value', null>
+  : ResolverResult<'a resolver must not return undefined, null or false: throw Unauthorized or Forbidden, return a value or true, or set { nullable: true }'>
+
+/** The result `R` of a resolver, as the compiler expects it while it infers `R`. */
+// Until R is known this is a promise of `true`: TypeScript infers `true`, and not boolean, from `return true` in an async resolver.
+// It stays one if R was refused, and is its own constraint, which has a Mistake in it. Any other R is as it is.
+export type Expected<R> = R & ([HasMistake<R>] extends [never] ? any : Promise<true>)
+
+// Not Extract: of two copies of the package, the types that it makes are not identical.
+type HasMistake<R> = R extends Mistake<string> ? true : never
 
 type Value = SomeValue | true | ReplyLike
-
-/** The results that the options of `depends` allow. */
-export type ResultFor<O> = O extends { readonly nullable: true } ? ResolverResult<NeverUndefined, null> : ResolverResult<NeverNull>
-
-/** The values that the options of `depends` allow an async resolver to return. */
-export type PromisedFor<O> = O extends { readonly nullable: true } ? PromisedResult<NeverUndefined, null> : PromisedResult<NeverNull>
-
-type NeverUndefined = 'a resolver must not return undefined or false: throw Unauthorized or Forbidden, or return a value'
-
-type NeverNull = 'a resolver must not return undefined, null or false: throw Unauthorized or Forbidden, return a value or true, or set { nullable: true }'
 
 // Any value but null, undefined, false and promises: only `Boolean` has a valueOf() that returns a boolean. It lists no primitive but
 // `true`, so that TypeScript infers `string` for 'a', and `true` for true.

@@ -35,6 +35,8 @@ export interface Denial {
 interface Group {
   readonly key: unknown
   readonly schemes: SchemeDefinition[]
+  /** the scheme that writes the challenge */
+  scheme: SchemeDefinition
   failure: Failure
 }
 
@@ -82,19 +84,18 @@ export class Challenges {
     const key = this.#keyOf(scheme)
     const group = groups.get(key)
     if (group === undefined) {
-      groups.set(key, { key, schemes: [scheme], failure })
+      groups.set(key, { key, schemes: [scheme], scheme, failure })
       return
     }
     if (!group.schemes.includes(scheme)) group.schemes.push(scheme)
-    if (failure.rank > group.failure.rank) group.failure = failure
+    if (failure.rank > group.failure.rank) Object.assign(group, { scheme, failure })
   }
 
   #keyOf ({ challenge, realm }: SchemeDefinition): string | ((params: never) => string) {
     return typeof challenge === 'string' ? `${challenge.toLowerCase()} ${realm ?? this.realm}` : challenge
   }
 
-  #line ({ key, schemes, failure }: Group, denial: Denial, request: FastifyRequest): string {
-    const scheme = schemes[0]!
+  #line ({ key, schemes, scheme, failure }: Group, denial: Denial, request: FastifyRequest): string {
     const { error } = failure
     const hasCame = failure.rank !== Rank.absent && (failure.place.isOverridden || schemes.some((one) => carriesCredentials(one, request)))
     const own = hasCame && error instanceof Unauthorized ? error.challenge : undefined

@@ -75,7 +75,8 @@ function guardHook (registry: Registry, record: RouteRecord): CallbackHook {
 
 function errorHook (record: RouteRecord): ErrorHook {
   return function securityError (request, reply, error, done) {
-    record.decision?.guard?.answerError(error, request, reply)
+    const { guard = null, hookGuards = [] } = record.decision ?? {}
+    ;(guard ?? hookGuards[0])?.answerError(error, request, reply)
     done()
   }
 }

@@ -2,10 +2,12 @@
  * The last check: the handler of a guarded route runs only in a request that its guard has passed, whatever other plugins did to
  * the hooks. The guard's own state says so, not the presence of a hook.
  */
+import type { FastifyRequest } from 'fastify'
 import { RouteNotGuarded } from '../errors.js'
 import type { Registry } from './registry.js'
 import type { Decision, Handler, RouteRecord } from './route-record.js'
 import { isRequest } from './route-record.js'
+import type { RouteGuard } from './route-guard.js'
 
 /** Wraps the handler of a route. */
 export function checked (registry: Registry, record: RouteRecord, handler: Handler): Handler {
@@ -15,20 +17,27 @@ export function checked (registry: Registry, record: RouteRecord, handler: Handl
     // A WebSocket handler gets the socket first.
     const request = isRequest(first) ? first : second
     for (const hookGuard of hookGuards) {
-      if (!hookGuard.hasPassed(request)) throw new RouteNotGuarded()
+      if (!hookGuard.hasPassed(request)) throw refusal(hookGuard, request)
     }
     if (guard === null || guard.hasPassed(request)) return handler.call(this, first, second)
     // Another plugin's onRoute hook set a `security` that needs the parsed request: no preHandler hook was added in time.
-    if (guard.preHandler === null || record.guardHooks.preHandler !== undefined || request !== first) throw new RouteNotGuarded()
+    if (guard.preHandler === null || record.guardHooks.preHandler !== undefined || request !== first) throw refusal(guard, request)
     return new Promise((resolve, reject) => {
       guard.preHandler!(first, second, (error) => {
-        if (error !== undefined || !guard.hasPassed(first)) reject(error ?? new RouteNotGuarded())
+        if (error !== undefined || !guard.hasPassed(first)) reject(error ?? refusal(guard, first))
         else resolve(handler.call(this, first, second))
       })
     })
   }
   registry.handlers.set(securityHandler, handler)
   return securityHandler
+}
+
+// Listeners of decisions learn that the request failed.
+function refusal (guard: RouteGuard, request: FastifyRequest): Error {
+  const error = new RouteNotGuarded()
+  guard.reportRefusal(error, request)
+  return error
 }
 
 function isUnguarded ({ state }: Registry, { decision, registration }: RouteRecord): boolean {

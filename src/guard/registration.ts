@@ -133,7 +133,18 @@ export class Registration implements RouteOwner, HookRuntime, RegistrationContex
   runHook (view: View, request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void {
     // The metadata of the resource is public: clients read it before they have a token.
     if (this.options.resource !== null && isMetadataRequest(request)) done()
-    else this.hookGuard(view).asHook(request, reply, done)
+    else if (this.registry.state === 'open') this.hookGuard(view).asHook(request, reply, done)
+    // The first `inject` of an app is dispatched in the tick in which the app becomes ready.
+    else setImmediate(() => { this.#runLater(view, request, reply, done) })
+  }
+
+  #runLater (view: View, request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void {
+    try {
+      this.hookGuard(view).asHook(request, reply, done)
+    } catch (error) {
+      // Outside of the hook that Fastify called, an exception would end the process.
+      done(error as Error)
+    }
   }
 
   /** The guard of a dependency that runs as a hook. */

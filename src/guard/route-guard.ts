@@ -3,8 +3,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { SchemeDefinition, View } from '../dependency/definition.js'
 import { schemesBelow } from '../dependency/traversal.js'
 import { InvalidCredentialsRequest, NotAuthenticated, NotResolved, ResolverFailed, ServiceUnavailable } from '../errors.js'
-import type { PlanContext } from '../plan/compile.js'
 import { compile } from '../plan/compile.js'
+import type { PlanContext } from '../plan/context.js'
 import { Failure, failureOf, Rank, rankOf } from '../plan/failure.js'
 import type { FrameOwner, Outcome } from '../plan/frame.js'
 import { ANSWERED, Frame, frameOf, resolvedIn, Waiting } from '../plan/frame.js'
@@ -147,7 +147,8 @@ export class RouteGuard implements FrameOwner {
 
   // A dependency that is a hook may stand on a route that requires more.
   #schemesOf (request: FastifyRequest): readonly SchemeDefinition[] {
-    return decisionOf(request)?.schemes ?? this.schemes
+    const schemes = decisionOf(request)?.schemes ?? []
+    return schemes.length > 0 ? schemes : this.schemes
   }
 
   #scopesOf (request: FastifyRequest): ScopeLists {

@@ -5,26 +5,12 @@
 import type { AllOfDefinition, AnyOfDefinition, Definition, Need, ResolverDefinition, SchemeDefinition, View } from '../dependency/definition.js'
 import { resolver } from '../dependency/definition.js'
 import { ScopeDemand, SeenScopes, union } from '../dependency/scopes.js'
-import { children, schemesBelow } from '../dependency/traversal.js'
+import { schemesBelow } from '../dependency/traversal.js'
+import type { PlanContext, Replacement } from './context.js'
+import { EffectiveTree } from './effective-tree.js'
 import { absence } from './failure.js'
 import type { Alternatives, CacheKey, FailureTarget, Place, Plan, SchemeSlot } from './step.js'
 import { Input, Op, Step } from './step.js'
-
-/** What resolves instead of an overridden dependency. */
-export interface Replacement {
-  readonly replaced: Definition
-  readonly isNullable: boolean
-  readonly needs: readonly Need[]
-  readonly resolve: ResolverDefinition['resolve']
-}
-
-/** What a plan asks of the registration that it is compiled for. */
-export interface PlanContext {
-  /** @param originals overridden dependencies that are resolved with their originals here */
-  replacementOf(definition: Definition, originals: readonly Definition[]): Replacement | undefined
-  /** The one key for this definition with these scopes, seen with these originals, in this registration. */
-  keyOf(definition: Definition, scopes: readonly string[] | null, originals: readonly Definition[]): CacheKey
-}
 
 /**
  * Compiles a tree.
@@ -55,6 +41,7 @@ const NOWHERE: Place = { schemes: [], isOverridden: false, path: '' }
 
 class Compiler {
   readonly #context: PlanContext
+  readonly #tree: EffectiveTree
   readonly #steps: Step[] = []
   // Links to steps that are not compiled yet.
   readonly #links: Array<() => void> = []
@@ -68,6 +55,7 @@ class Compiler {
 
   constructor (context: PlanContext) {
     this.#context = context
+    this.#tree = new EffectiveTree(context)
   }
 
   compile (roots: readonly View[]): Plan {
@@ -168,7 +156,7 @@ class Compiler {
       slots: [],
       starts: [],
       end: null,
-      schemes: this.#schemesReadBelow(definition, site.originals),
+      schemes: this.#tree.schemesRead(definition, site.originals).map((scheme) => ({ scheme, slot: this.#sharedSlot(scheme, [], site.originals) })),
       outer: { ...site.target, slots: [slot, ...site.target.slots] }
     }
     this.#choices.push(alternatives)
@@ -215,61 +203,13 @@ class Compiler {
   }
 
   #sharedSlot (definition: Definition, scopes: readonly string[], originals: readonly Definition[]): number {
-    const seen = originals.filter((original) => this.#reaches(definition, original, originals))
-    const key = this.#context.keyOf(definition, this.#takesScopes(definition, originals) ? scopes : null, seen)
+    const seen = originals.filter((original) => this.#tree.reaches(definition, original, originals))
+    const key = this.#context.keyOf(definition, this.#tree.takesScopes(definition, originals) ? scopes : null, seen)
     const known = this.#shared.get(key)
     if (known !== undefined) return known
     const slot = this.#newSlot(key)
     this.#shared.set(key, slot)
     return slot
-  }
-
-  // The tree as it will be resolved: with replacements, and with the originals where a replacement needs them.
-  #childrenOf (definition: Definition, originals: readonly Definition[]): [readonly View[], readonly Definition[]] {
-    const replacement = this.#context.replacementOf(definition, originals)
-    return replacement === undefined
-      ? [children(definition), originals]
-      : [replacement.needs.map(({ view }) => view), [...originals, replacement.replaced]]
-  }
-
-  // Scopes do not reach `securityScopes` below an isolated view.
-  #takesScopes (definition: Definition, originals: readonly Definition[]): boolean {
-    return this.#some(definition, originals, ({ kind }) => kind === 'scopes', ({ isolated }) => isolated !== true)
-  }
-
-  // Whether it matters below a definition that an overridden dependency, or a part of it, is resolved with its original.
-  #reaches (definition: Definition, original: Definition, originals: readonly Definition[]): boolean {
-    const others = originals.filter((other) => other !== original)
-    return this.#some(definition, originals, (found) =>
-      found === original || this.#context.replacementOf(found, others)?.replaced === original)
-  }
-
-  #schemesReadBelow (definition: Definition, originals: readonly Definition[]): Alternatives['schemes'] {
-    const found: Array<{ scheme: SchemeDefinition, slot: number }> = []
-    this.#some(definition, originals, (below, isReplaced) => {
-      if (below.kind === 'scheme' && !isReplaced) {
-        found.push({ scheme: below, slot: this.#sharedSlot(below, [], originals) })
-      }
-      return false
-    })
-    return found
-  }
-
-  // Whether a test holds anywhere in a tree. Each dependency is tested once for each set of originals.
-  #some (
-    definition: Definition,
-    originals: readonly Definition[],
-    test: (below: Definition, isReplaced: boolean) => boolean,
-    isFollowed: (view: View) => boolean = () => true,
-    done = new Map<readonly Definition[], Set<Definition>>()
-  ): boolean {
-    const known = done.get(originals)
-    if (known?.has(definition)) return false
-    if (known === undefined) done.set(originals, new Set([definition]))
-    else known.add(definition)
-    const [below, seen] = this.#childrenOf(definition, originals)
-    return test(definition, seen !== originals) ||
-      below.some((child) => isFollowed(child) && this.#some(child.definition, seen, test, isFollowed, done))
   }
 }
 

@@ -8,7 +8,7 @@ import { isScopeToken } from '../dependency/scopes.js'
 import { children } from '../dependency/traversal.js'
 import { HookTooEarly, InvalidOption } from '../errors.js'
 import { CacheKeys } from './cache-keys.js'
-import type { PlanContext, Replacement } from './compile.js'
+import type { PlanContext, Replacement } from './context.js'
 import { isError } from './failure.js'
 import { isThenable } from './thenable.js'
 

@@ -63,7 +63,8 @@ export function apiKeyHeader<A extends boolean = true> (options: ApiKeyOptions<A
  * Makes a scheme that reads an API key from the query. A parameter that comes twice is 400. The plugin masks the key in the
  * lines that Fastify logs for the route.
  *
- * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION, where `name` has other characters than `A-Za-z0-9._~-`, or an option is unknown or wrong
+ * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION, where `name` has other characters than `A-Za-z0-9._~-`, or an option is
+ *   unknown or wrong
  * @see {@link https://www.rfc-editor.org/rfc/rfc3986#section-3.4 RFC 3986 §3.4}
  * @example
  * const machine = depends({ key: apiKeyQuery({ name: 'api_key' }) }, async ({ key }) => {
@@ -121,7 +122,7 @@ function apiKey<A extends boolean = true> (
 ): SchemeDependency<SchemeValue<string, A>> {
   const common = commonOptions(options, constructor)
   const name: unknown = options.name
-  // Objects have members of these names already, in whatever a parser returns.
+  // Every object has members of these names, and a parser may not create others.
   if (typeof name !== 'string' || !isName(name) || /^(?:__proto__|constructor)$/i.test(name)) {
     throw refusalOf(constructor.name)(`name must be the name of a ${place === 'query' ? 'query parameter' : place}, got ${describe(name)}`)
   }

@@ -24,9 +24,11 @@ export type CsrfPolicy = false | { readonly trustedOrigins: ReadonlySet<string> 
 
 /** The part of a request that {@link isCrossOrigin} reads. */
 export interface RequestOrigin {
-  readonly headers: Readonly<Record<string, string | string[] | undefined>>
+  /** Fastify's `request.headers` */
+  readonly headers: object
   /** Fastify's `request.host`: the option `trustProxy` decides where it comes from. */
   readonly host: string
+  /** Fastify's `request.server`: it has the option `csrf` of the plugin. */
   readonly server?: object
 }
 
@@ -36,7 +38,7 @@ const NO_ORIGINS: ReadonlySet<string> = new Set()
 const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'QUERY'])
 
 /**
- * Tells whether a browser sent this request for a page of another origin, whatever the method of the request. Login and
+ * Tells whether a browser sent this request for a page of another origin, with any method. Login and
  * logout forms that set or clear a cookie check it.
  *
  * @param options.trustedOrigins serialized origins whose requests pass. Those of the plugin's option `csrf` by default
@@ -110,10 +112,9 @@ function policyOf ({ server }: { readonly server?: object }): CsrfPolicy {
 
 // The first rule that applies decides: trusted origin, Fetch Metadata, own origin. Without both headers the client is not a browser.
 function isForeign (request: RequestOrigin, trustedOrigins: ReadonlySet<string>): boolean {
-  const { headers } = request
-  const origin = Object.hasOwn(headers, 'origin') ? headers['origin'] : undefined
+  const origin = headerOf(request, 'origin')
   if (typeof origin === 'string' && trustedOrigins.has(origin)) return false
-  const site = Object.hasOwn(headers, 'sec-fetch-site') ? headers['sec-fetch-site'] : undefined
+  const site = headerOf(request, 'sec-fetch-site')
   // `same-site` is another port or another subdomain: another origin.
   if (site !== undefined) return site !== 'same-origin' && site !== 'none'
   return origin !== undefined && !isOriginOf(request.host, origin)
@@ -136,6 +137,10 @@ function normalizedHost (scheme: string, authority: string): string | null {
 }
 
 // An upgrade is a GET, and its answer can be read by the page of another origin.
-function isWebSocketUpgrade ({ headers }: RequestOrigin): boolean {
-  return Object.hasOwn(headers, 'upgrade') && String(headers['upgrade']).toLowerCase().includes('websocket')
+function isWebSocketUpgrade (request: RequestOrigin): boolean {
+  return String(headerOf(request, 'upgrade')).toLowerCase().includes('websocket')
+}
+
+function headerOf ({ headers }: RequestOrigin, name: string): unknown {
+  return Object.hasOwn(headers, name) ? (headers as Record<string, unknown>)[name] : undefined
 }

@@ -118,7 +118,8 @@ export function oauth2<A extends boolean = true> (options: OAuth2Options<A>): Sc
  * Makes a scheme for OAuth 2 with the password flow: clients exchange user name and password for a token at `tokenUrl`. Its value
  * is the Bearer token.
  *
- * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION, where `tokenUrl` is not a URL, a scope is not a scope-token, or an option is unknown or wrong
+ * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION, where `tokenUrl` is not a URL, a scope is not a scope-token, or an option is
+ *   unknown or wrong
  * @see {@link https://www.rfc-editor.org/rfc/rfc6749#section-4.3 RFC 6749 §4.3}
  * @example
  * const oauth2 = oauth2PasswordBearer({ tokenUrl: 'token' })
@@ -138,7 +139,8 @@ export function oauth2PasswordBearer<A extends boolean = true> (
 /**
  * Makes a scheme for OAuth 2 with the authorization code flow. Its value is the Bearer token.
  *
- * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION, where `authorizationUrl` or `tokenUrl` is not a URL, a scope is not a scope-token, or an option is unknown or wrong
+ * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION, where `authorizationUrl` or `tokenUrl` is not a URL, a scope is not a
+ *   scope-token, or an option is unknown or wrong
  * @see {@link https://www.rfc-editor.org/rfc/rfc6749#section-4.1 RFC 6749 §4.1}
  * @example
  * const oauth2 = oauth2AuthorizationCodeBearer({
@@ -161,7 +163,8 @@ export function oauth2AuthorizationCodeBearer<A extends boolean = true> (
 /**
  * Makes a scheme for OAuth 2 with the client credentials flow, for machines. Its value is the Bearer token.
  *
- * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION, where `tokenUrl` is not a URL, a scope is not a scope-token, or an option is unknown or wrong
+ * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION, where `tokenUrl` is not a URL, a scope is not a scope-token, or an option is
+ *   unknown or wrong
  * @see {@link https://www.rfc-editor.org/rfc/rfc6749#section-4.4 RFC 6749 §4.4}
  * @example
  * const oauth2 = oauth2ClientCredentialsBearer({ tokenUrl: 'https://login.example.com/token' })

@@ -48,14 +48,12 @@ export interface SchemeViews<out T> {
    * Returns a view that says on purpose that no dependency verifies the credentials: the handler does.
    *
    * @example
-   * import { timingSafeEqual } from 'node:crypto'
-   *
    * const key = apiKeyHeader({ name: 'x-api-key' })
-   * const expected = Buffer.from('a-secret-of-32-characters-or-more')
+   *
    * app.get('/report', { security: { key: key.unverified() } }, async (request) => {
-   *   const given = Buffer.from(request.security.key)
-   *   if (given.length !== expected.length || !timingSafeEqual(given, expected)) throw new Unauthorized('Unknown key')
-   *   return 'the report'
+   *   const machine = await machines.find(request.security.key)
+   *   if (!machine) throw new Unauthorized('Unknown key')
+   *   return `the report for ${machine.name}`
    * })
    */
   unverified(): Dependency<T>

@@ -7,6 +7,7 @@ import { bearerDependency, readAudiences, readIssuers } from './bearer.js'
 import { bindingOf } from './binding.js'
 import { claimsCheck } from './claims-schema.js'
 import { sharedBearerScheme } from './credentials.js'
+import type { DpopOptions } from './dpop-options.js'
 import { InvalidOption } from './errors.js'
 import type { ScopesOption } from './granted-scopes.js'
 import { scopesReader } from './granted-scopes.js'
@@ -42,8 +43,11 @@ export interface JwtBearerOptions<S extends ClaimsSchema | undefined = undefined
   /** How many tokens are remembered, so that their signatures are verified once; 0: none. Default: 1000 */
   readonly cache?: number
   /** Tokens that are bound to a key of the client (RFC 9449). Default: `false` */
-  readonly dpop?: unknown
-  /** Reads the client certificate, for tokens that are bound to it (RFC 8705). */
+  readonly dpop?: DpopOptions | false
+  /**
+   * Reads the client certificate, for tokens that are bound to it (RFC 8705): DER, PEM, URL-encoded PEM, or `:base64:` of RFC 9440.
+   * Called for such tokens alone.
+   */
   readonly mtls?: (request: FastifyRequest) => Uint8Array | string | null | undefined
 }
 

@@ -75,7 +75,7 @@ export function clientIdOf ({ clientId, azp }: RegisteredClaims): string | null 
 }
 
 /** The value of a claim that the token itself has. */
-export function own (claims: JwtClaims, name: string): unknown {
+export function own (claims: Readonly<Record<string, unknown>>, name: string): unknown {
   return Object.hasOwn(claims, name) ? claims[name] : undefined
 }
 

@@ -15,7 +15,7 @@ import {
   InvalidCredentialsRequest, NotAuthenticated, oauth2PasswordRequestForm, Unauthorized
 } from '../../src/index.js'
 import { maskedUrl } from '../../src/guard/log.js'
-import { isScopeToken, requiredScopes, union } from '../../src/dependency/scopes.js'
+import { isScopeToken, ScopeDemand, SeenScopes, union } from '../../src/dependency/scopes.js'
 import { credentialsOf } from '../fixtures/credentials.js'
 import { expectedForm } from './form.js'
 import * as grammar from './grammar.js'
@@ -230,7 +230,7 @@ function formOf (request: FastifyRequest, resolve: ResolverDefinition['resolve']
   readForm(request, reply, payload as unknown as NodeJS.ReadableStream, (error) => { failure = error ?? null })
   try {
     if (failure !== null) throw failure
-    return resolve({} as never, request)
+    return resolve({} as never, request, reply)
   } catch (error) {
     const code = (error as OAuth2Error).error
     if (typeof code !== 'string') throw error
@@ -252,7 +252,7 @@ function sameScopes ({ outer, inner, granted }: { outer: string[], inner: string
   const wanted = [...outer, ...inner].filter((scope, index, all) => all.indexOf(scope) === index)
   const both = union([...new Set(outer)], [...new Set(inner)])
   assert.deepEqual(both, wanted, 'union')
-  const required = requiredScopes(both)
+  const required = new SeenScopes(new ScopeDemand(both))
   assert.equal(required.scopeStr, wanted.join(' '))
   const has: unknown[] = typeof granted === 'string' ? granted.split(' ') : granted instanceof Set ? [...granted] : Array.isArray(granted) ? granted : []
   const isGranted = wanted.every((scope) => has.some((given) => given === scope))

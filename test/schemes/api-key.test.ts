@@ -131,7 +131,7 @@ t.test('apiKeyQuery', async (t) => {
       ['/?api_key=%C3%A9', [200, 'é']],
       ['/?api_key=a=b', [200, 'a=b']],
       ['/?api_key=%00', [200, '\u0000']],
-      // What is no encoding stays as it is
+      // An invalid encoding stays as the client sent it.
       ['/?api_key=%zz', [200, '%zz']],
       [`/?api_key=${'a'.repeat(10_000)}`, [200, 'a'.repeat(10_000)]],
       ['/', absent],

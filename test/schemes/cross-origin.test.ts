@@ -14,7 +14,7 @@ const METHODS: HTTPMethods[] = ['GET', 'HEAD', 'OPTIONS', 'TRACE', 'POST', 'PUT'
 
 type Headers = Record<string, string>
 
-/** Answers with the value of a dependency, whatever the method. */
+/** Answers every method with the value of a dependency. */
 async function guarded (t: { teardown(cleanUp: () => unknown): void }, value: Dependency, server = {}): Promise<FastifyInstance> {
   const app = Fastify(server)
   t.teardown(() => app.close())
@@ -111,7 +111,7 @@ t.test('a cookie counts in requests of the same origin, of a trusted one and of 
   t.strictSame(found, RULES.map(([headers, isForeign]) => [headers, isForeign ? CROSS_ORIGIN : 200]))
 })
 
-t.test('isCrossOrigin has the same rules, whatever the method', async (t) => {
+t.test('isCrossOrigin has the same rules for every method', async (t) => {
   const app = Fastify()
   app.addHttpMethod('QUERY')
   app.route({ method: METHODS, url: '/', exposeHeadRoute: false, handler: async (request) => isCrossOrigin(request, { trustedOrigins }) })
@@ -269,7 +269,7 @@ t.test('a trusted origin is a serialized one', async (t) => {
     'https://app.example.com/', 'https://app.example.com/path', 'https://app.example.com?x', 'https://app.example.com#x', '*', 'https://*.example.com',
     'null', '', 'app.example.com', '//app.example.com', 'localhost:3000', 'https://', 'https://app.example.com:443', 'http://app.example.com:80',
     'HTTPS://app.example.com', 'https://App.example.com', 'https://user@app.example.com', ' https://app.example.com', 'https://app.example.com\n',
-    'https://münchen.example', 'file:///', 'data:text/html,x', 'https://[', null, undefined, 1, ['https://app.example.com'], /example/
+    'https://münchen.example', 'file:///', 'file://', 'data:text/html,x', 'https://[', null, undefined, 1, ['https://app.example.com'], /example/
   ]
   t.strictSame(rejected.filter((origin) => !isRefused({ trustedOrigins: [origin] })), [])
   const noPolicies = [null, true, 'https://app.example.com', ['https://app.example.com'], { trustedOrigin: ['https://a.example'] }, { trustedOrigins: 'https://a.example' }, 1]

@@ -43,6 +43,15 @@ t.test('a header that clients may send once is read from its one line', async (t
   t.equal(plainHeader(sent({}), 'x-key', 'X-Key'), undefined)
 })
 
+t.test('inherited headers and cookies are not read', async (t) => {
+  const headers = Object.create({ 'x-key': 'a', authorization: 'Bearer a', cookie: 'sid=a' })
+  for (const dependency of [apiKeyHeader({ name: 'X-Key' }), httpBearer(), apiKeyCookie({ name: 'sid' })]) {
+    t.equal(definition(dependency).read(sent(headers)), undefined)
+  }
+  const withParser = { ...sent({ cookie: 'sid=a' }), server: { parseCookie: () => Object.create({ sid: 'a' }) } } as unknown as FastifyRequest
+  t.equal(definition(apiKeyCookie({ name: 'sid' })).read(withParser), undefined)
+})
+
 t.test('each scheme reads its own credentials, and rejects malformed and ambiguous ones', async (t) => {
   const read = (dependency: Dependency, ...request: Parameters<typeof sent>): unknown => definition(dependency).read(sent(...request))
   const vectors: Array<[make: () => Dependency, good: string, value: unknown, malformed: string | null]> = [
@@ -122,7 +131,7 @@ t.test('a scheme with its required options alone has the name that FastAPI gives
     [openIdConnect({ openIdConnectUrl: 'o' }), 'OpenIdConnect', 'Bearer', { type: 'openIdConnect', openIdConnectUrl: 'o' }]
   ]
   for (const [dependency, ...expected] of vectors) t.strictSame(shape(dependency), expected)
-  // What is no address is not looked at.
+  // A URL that is not valid is not resolved.
   const flows = { password: { tokenUrl: 't', 'x-note': 5, 'x-empty': '', scopes: {} } }
   t.strictSame(definition(oauth2({ flows })).openapi, { type: 'oauth2', flows })
 })

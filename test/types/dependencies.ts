@@ -146,6 +146,9 @@ function ownedBy<T extends { ownerId: number }> (load: (id: string) => Promise<T
     return thing
   }, { hook: 'preHandler' })
 }
+export function given<T extends object> (value: () => T): Dependency<T> { return depends({}, async () => value()) }
+// @ts-expect-error a T may be undefined
+export function unknown<T> (value: () => T): Dependency<T> { return depends({}, async () => value()) }
 expectTypeOf(ownedBy(async () => ({ ownerId: 1, size: 2 }))).toEqualTypeOf<Dependency<{ ownerId: number, size: number }>>()
 
 // the hook
@@ -153,6 +156,11 @@ depends({}, () => true, { hook: 'onRequest' })
 depends({}, () => true, {})
 // @ts-expect-error a dependency is resolved in onRequest or preHandler
 depends({}, () => true, { hook: 'preValidation' })
+
+// the empty object is a value
+expectTypeOf(depends({}, () => ({}))).toEqualTypeOf<Dependency<{}>>()
+expectTypeOf(depends({}, async () => ({}))).toEqualTypeOf<Dependency<{}>>()
+expectTypeOf(depends({}, (): object => ({}))).toEqualTypeOf<Dependency<object>>()
 
 // alternatives
 expectTypeOf(anyOf(currentUser, serviceKey)).toEqualTypeOf<Dependency<User | string>>()
