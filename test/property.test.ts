@@ -413,8 +413,8 @@ t.test('a request is answered as a naive reading of the declared tree says, with
 const use = (to: number, uncached = false): Ref => ({ to, scopes: [], uncached })
 const collecting = { kind: 'resolver', takesScopes: false, does: 'collect', isAsync: false } as const
 
-t.test('a dependency that waits for the body, met twice, has what it needs resolved for it once, also where that is uncached', async () => {
-  await judge({
+t.test('a dependency that waits for the body, met twice, has what it needs resolved for it once, also where that is uncached', async (t) => {
+  await t.resolves(judge({
     defs: [
       { ...collecting, needs: [], late: false },
       { ...collecting, needs: [], late: true },
@@ -422,7 +422,7 @@ t.test('a dependency that waits for the body, met twice, has what it needs resol
       { kind: 'anyOf', of: [use(6)] }
     ],
     routes: [{ around: [], own: { kind: 'all', of: [use(7), use(6)] }, onRequest: [], preHandler: [] }]
-  })
+  }))
 })
 
 // --- The document -------------------------------------------------------------------------------------------------
