@@ -10,7 +10,6 @@ import fastifySecurity, {
   anyOf, apiKeyCookie, apiKeyHeader, apiKeyQuery, depends, http, httpBasic, httpBearer, httpDigest, InsufficientScope,
   InvalidCredentialsRequest, oauth2, openIdConnect, optional, Unauthorized
 } from '../src/index.js'
-import { maskedUrl } from '../src/guard/log.js'
 import type { LogLines } from './fixtures/log-lines.js'
 import { logLines } from './fixtures/log-lines.js'
 import { sendRaw } from './fixtures/socket.js'
@@ -398,21 +397,6 @@ t.test('whatever a query parser finds under the name of the key is kept out', as
     t.strictSame(found.filter((value) => value !== '***' && value !== ''), [], logged)
   }), { numRuns: 200 })
   t.ok(count >= 200)
-})
-
-t.test('a URL is masked in one pass', async (t) => {
-  const size = 1_000_000
-  const urls = [
-    `/?${'api_key=a&'.repeat(size / 10)}`, `/?${'&'.repeat(size)}`, `/?${'?'.repeat(size)}`, `/?${';'.repeat(size)}`, `/?${'='.repeat(size)}`,
-    `/?${'a'.repeat(size)}`, `/?${'%'.repeat(size)}=a`, `/?${'%61'.repeat(size / 3)}=a`, `/?${'+'.repeat(size)}=a`, `/?api_key=${'a'.repeat(size)}`,
-    `/?${'&a'.repeat(size / 2)}`, `/${'a'.repeat(size)}`, `/${'#'.repeat(size)}`
-  ]
-  for (const url of urls) {
-    const start = process.cpuUsage()
-    maskedUrl(url, ['api_key'])
-    const { user, system } = process.cpuUsage(start)
-    t.ok(user + system < 2_000_000, `${url.slice(0, 12)}: ${Math.round((user + system) / 1000)} ms`)
-  }
 })
 
 t.test("the app's own hook for a line gets it without the key, and may do with it what it likes", async (t) => {

@@ -11,7 +11,7 @@ import fp from 'fastify-plugin'
 import t from 'tap'
 import type { Dependency, FastifySecurityOptions } from '../src/index.js'
 
-// Some apps have to be older than the module: all that loads it is imported after they are made.
+// @alone Some apps have to be older than the module: all that loads it is imported after they are made.
 const olderApps = Array.from({ length: 440 }, () => Fastify())
 const {
   default: fastifySecurity,
