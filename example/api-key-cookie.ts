@@ -1,6 +1,6 @@
 /**
- * A session in a cookie, which a login sets. What changes something is to be kept from other sites' pages: here by
- * `SameSite=Strict`.
+ * A session in a cookie, which a login sets. The cookie does not count in a `POST` of another site's page; `SameSite=Strict`
+ * keeps it out of such requests altogether.
  *
  *     curl -i http://127.0.0.1:3000/users/me                                → 401 APIKey realm="api"
  *     curl -i -b 'session=guess' http://127.0.0.1:3000/users/me             → 401 APIKey realm="api"

@@ -1,164 +1,13 @@
 /**
- * Every error of the package. Those that a request can meet carry a status and cost no stack trace; those of a wrong
- * declaration stop the start-up, and name the place and the mend.
- *
- * @see RFC 9110 §15.5, RFC 6750 §3.1
+ * Every error of the package. Errors of a request carry a status and have no stack trace; errors of a wrong declaration stop the
+ * start-up, and name the place and the fix.
  */
-import type { FastifyErrorConstructor } from '@fastify/error'
 import createError from '@fastify/error'
+import type { ErrorClass, WithCause } from './error-class.js'
+import { causeOf, InvalidOption, WITHOUT_STACK } from './error-class.js'
 
-// Said, and not inferred: the name by which the compiler would write it down is not known to every resolution of modules.
-type ErrorClass<Args extends unknown[] = [string]> = FastifyErrorConstructor<{ code: string, statusCode?: number }, Args>
-
-type WithCause = [string, ErrorOptions?]
-
-// Their message is set as it stands: to have it formatted costs more than all else of them.
-type CauseOnly = [ErrorOptions?]
-
-// The part of V8 that writes stack traces is the dearest part of a denial, and strangers cause denials at will.
-const WITHOUT_STACK = false
-
-const NotAuthenticatedBase: ErrorClass<CauseOnly> = createError<CauseOnly>(
-  'FST_SECURITY_NOT_AUTHENTICATED', 'Not authenticated', 401, Error, WITHOUT_STACK)
-const UnauthorizedBase: ErrorClass<CauseOnly> = createError<CauseOnly>(
-  'FST_SECURITY_UNAUTHORIZED', 'Unauthorized', 401, Error, WITHOUT_STACK)
-const InsufficientScopeBase: ErrorClass<CauseOnly> = createError<CauseOnly>(
-  'FST_SECURITY_INSUFFICIENT_SCOPE', 'Insufficient scope', 403, Error, WITHOUT_STACK)
-const ForbiddenBase: ErrorClass<CauseOnly> = createError<CauseOnly>(
-  'FST_SECURITY_FORBIDDEN', 'Forbidden', 403, Error, WITHOUT_STACK)
-const CrossOriginRequestBase: ErrorClass<CauseOnly> = createError<CauseOnly>(
-  'FST_SECURITY_CROSS_ORIGIN', 'Cross-origin request', 403, Error, WITHOUT_STACK)
-const ServiceUnavailableBase: ErrorClass<CauseOnly> = createError<CauseOnly>(
-  'FST_SECURITY_UNAVAILABLE', 'Service unavailable', 503, Error, WITHOUT_STACK)
-const InvalidCredentialsRequestBase: ErrorClass<CauseOnly> = createError<CauseOnly>(
-  'FST_SECURITY_INVALID_REQUEST', 'Ambiguous credentials', 400, Error, WITHOUT_STACK)
-
-/**
- * 401, `FST_SECURITY_NOT_AUTHENTICATED`: the request carries no credentials. The challenge comes without `error` (RFC 6750 §3.1).
- *
- * @example
- * throw new NotAuthenticated()
- */
-export class NotAuthenticated extends NotAuthenticatedBase {
-  /** @param message goes to the client: nothing in it may be secret, or come from the request */
-  constructor (message = 'Not authenticated', options?: ErrorOptions) {
-    super(...rest(options))
-    this.message = String(message)
-  }
-}
-
-/**
- * 401, `FST_SECURITY_UNAUTHORIZED`: credentials came, and are refused. For resolvers to throw, with a message of their own.
- *
- * @example
- * throw new Unauthorized('Unknown token')
- */
-export class Unauthorized extends UnauthorizedBase {
-  readonly #challenge: ChallengeParameters | undefined
-
-  /** @param message goes to the client: nothing in it may be secret, or come from the request */
-  constructor (message = 'Unauthorized', options?: ErrorOptions & { readonly challenge?: ChallengeParameters }) {
-    super(...rest(options))
-    this.message = String(message)
-    this.#challenge = options?.challenge
-  }
-
-  /** Parameters for the challenge of the auth-scheme under which the credentials came. */
-  get challenge (): ChallengeParameters | undefined {
-    return #challenge in this ? this.#challenge : undefined
-  }
-}
-
-/** Parameters of a challenge, by name. `error` replaces `invalid_token`; `realm` is not one of them. */
-export interface ChallengeParameters { readonly error?: string, readonly [parameter: string]: string | undefined }
-
-/**
- * 403, `FST_SECURITY_FORBIDDEN`: authenticated, and not allowed for another reason than scopes: role, owner, tenant. For resolvers and
- * handlers to throw. It has no challenge.
- *
- * @example
- * throw new Forbidden('Only the owner can delete an item')
- */
-export class Forbidden extends ForbiddenBase {
-  /** @param message goes to the client: nothing in it may be secret, or come from the request */
-  constructor (message = 'Forbidden', options?: ErrorOptions) {
-    super(...rest(options))
-    this.message = String(message)
-  }
-}
-
-/** 403, `FST_SECURITY_CROSS_ORIGIN`: a cookie in a request from another origin. */
-export class CrossOriginRequest extends CrossOriginRequestBase {
-  constructor (
-    message = 'This cookie does not count in a request from another origin. List trusted origins in csrf.trustedOrigins',
-    options?: ErrorOptions
-  ) {
-    super(...rest(options))
-    this.message = String(message)
-  }
-}
-
-/**
- * 503, `FST_SECURITY_UNAVAILABLE`: a service that the check depends on cannot be reached. It has no challenge.
- *
- * @example
- * throw new ServiceUnavailable('The session store cannot be reached', { retryAfter: 5 })
- */
-export class ServiceUnavailable extends ServiceUnavailableBase {
-  readonly #retryAfter: number | undefined
-
-  /** @param options.retryAfter seconds until the client may try again: the header `Retry-After` */
-  constructor (message = 'Service unavailable', options?: ErrorOptions & { readonly retryAfter?: number }) {
-    super(...rest(options))
-    this.message = String(message)
-    this.#retryAfter = options?.retryAfter
-  }
-
-  /** Seconds for the header `Retry-After`. */
-  get retryAfter (): number | undefined {
-    return #retryAfter in this ? this.#retryAfter : undefined
-  }
-}
-
-/**
- * 403, `FST_SECURITY_INSUFFICIENT_SCOPE`: authenticated, and scopes are missing (RFC 6750 §3.1). `required.assertGranted(…)` throws it.
- *
- * @example
- * throw new InsufficientScope('Only for members', { scopes: ['member'] })
- */
-export class InsufficientScope extends InsufficientScopeBase {
-  readonly #scopes: readonly string[] | undefined
-
-  /** @param message goes to the client: nothing in it may be secret, or come from the request */
-  constructor (message = 'Insufficient scope', options?: ErrorOptions & { scopes?: readonly string[] }) {
-    super(...rest(options))
-    this.message = String(message)
-    this.#scopes = options?.scopes === undefined ? undefined : listOf(options.scopes)
-  }
-
-  /**
-   * The scopes that are required, outermost first. Where none are given, those required at the place that threw.
-   * No field of its own: the challenge shows them, and a logger need not.
-   */
-  get scopes (): readonly string[] | undefined {
-    // What only looks like one of these, such as a Proxy, has no such field: to read it would throw.
-    return #scopes in this ? this.#scopes : undefined
-  }
-}
-
-/**
- * 400, `FST_SECURITY_INVALID_REQUEST`: credentials that came twice, so that any choice between them would be a guess (RFC 6750 §3.1).
- *
- * @example
- * throw new InvalidCredentialsRequest('Two signatures')
- */
-export class InvalidCredentialsRequest extends InvalidCredentialsRequestBase {
-  /** @param message goes to the client: nothing in it may be secret, or come from the request */
-  constructor (message = 'Ambiguous credentials', options?: ErrorOptions) {
-    super(...rest(options))
-    this.message = String(message)
-  }
-}
+export { InvalidOption }
+export * from './request-errors.js'
 
 /** The error codes of RFC 6749 §5.2. */
 export type OAuth2ErrorCode =
@@ -180,14 +29,14 @@ export class OAuth2Error extends OAuth2ErrorBase {
   /** @param description goes to the client. Characters that §5.2 forbids in it become `?` */
   constructor (error: OAuth2ErrorCode | (string & {}), description: string = error, options?: ErrorOptions) {
     // error = 1*( %x20-21 / %x23-5B / %x5D-7E )   RFC 6749 §5.2
-    super(description.replaceAll('"', "'").replace(/[^\x20\x21\x23-\x5b\x5d-\x7e]/g, '?'), ...rest(options))
+    super(description.replaceAll('"', "'").replace(/[^\x20\x21\x23-\x5b\x5d-\x7e]/g, '?'), ...causeOf(options))
     if (!/^[\x20\x21\x23-\x5b\x5d-\x7e]+$/.test(error)) throw new InvalidOption('OAuth2Error: the code has characters that RFC 6749 §5.2 forbids')
     this.error = error
     if (error === 'invalid_client') this.statusCode = 401
   }
 }
 
-/** 500: a resolver, or the `read` of a scheme, ended in a way that is no answer. Its cause is for the log. */
+/** 500: a resolver, or the `read` of a scheme, returned or threw something that is not allowed. The log shows its cause, the client does not. */
 export const ResolverFailed: ErrorClass<WithCause> = createError<WithCause>(
   'FST_SECURITY_RESOLVER_FAILED', '%s', 500)
 
@@ -197,12 +46,9 @@ export const NotResolved: ErrorClass = createError<[string]>('FST_SECURITY_NOT_R
 /** 500: a dependency ran as a hook where the plugin is not registered, or in a hook that it cannot serve. */
 export const HookNotUsable: ErrorClass<WithCause> = createError<WithCause>('FST_SECURITY_HOOK_NOT_USABLE', '%s', 500)
 
-/** 500: what a route without its guard answers, should it ever be asked. Such an app does not become ready. */
+/** 500: the answer of a guarded route whose guard has not passed. */
 export const RouteNotGuarded: ErrorClass<[]> = createError<[]>(
   'FST_SECURITY_ROUTE_NOT_GUARDED', 'This route declares security and is not guarded', 500)
-
-/** Start-up: an option of a constructor, of `depends` or of the plugin is wrong. */
-export const InvalidOption: ErrorClass = createError<[string]>('FST_SECURITY_INVALID_OPTION', '%s', 500, TypeError as ErrorConstructor)
 
 /** Start-up: a `security` of a shape that requires nothing, or of something that is no dependency. */
 export const InvalidRequirement: ErrorClass = createError<[string]>(
@@ -255,15 +101,4 @@ export class StartRefused extends StartRefusedBase {
     super('The app does not start:\n' + problems.map(({ route, message }) => `- ${route === null ? '' : `${route}: `}${message}`).join('\n'))
     this.problems = problems
   }
-}
-
-// What is no array is what JavaScript's users may hand over: the challenge is written from it, where nobody may throw.
-function listOf (scopes: unknown): readonly string[] | undefined {
-  if (Array.isArray(scopes)) return scopes
-  if (typeof scopes === 'string') return scopes.split(' ')
-  return scopes instanceof Set ? [...scopes] : undefined
-}
-
-function rest (options: ErrorOptions | undefined): [ErrorOptions?] {
-  return options?.cause === undefined ? [] : [{ cause: options.cause }]
 }

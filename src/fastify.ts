@@ -102,8 +102,8 @@ declare module 'fastify' {
       opts: Omit<
         RouteShorthandOptions<RawServer, RawRequest, RawReply, RouteGeneric, ContextConfig, SchemaCompiler, TypeProvider, Logger>,
         'security' | 'websocket'
-      > & { security: S, websocket?: false },
-      handler: SecurityHandler<
+      > & { security?: S, websocket?: false },
+      handler: HandlerOf<
         S, RouteGeneric, RawServer, RawRequest, RawReply, SchemaCompiler, TypeProvider, ContextConfig, Logger
       >
     ): FastifyInstance<RawServer, RawRequest, RawReply, Logger, TypeProvider>
@@ -118,7 +118,7 @@ declare module 'fastify' {
       > & {
         security: S
         websocket?: false
-        handler: SecurityHandler<
+        handler: HandlerOf<
           S, RouteGeneric, RawServer, RawRequest, RawReply, NoInfer<SchemaCompiler>, TypeProvider, ContextConfig, Logger
         >
       }
@@ -143,10 +143,23 @@ declare module 'fastify' {
       > & {
         security: S
         websocket?: false
-        handler: SecurityHandler<
+        handler: HandlerOf<
           S, RouteGeneric, RawServer, RawRequest, RawReply, NoInfer<SchemaCompiler>, TypeProvider, ContextConfig, Logger
         >
       }
     ): FastifyInstance<RawServer, RawRequest, RawReply, Logger, TypeProvider>
   }
 }
+
+// Where the compiler infers no S, it is the constraint. A route without `security` then fails at its handler, in one line,
+// and after that in Fastify's own overload: the message ends with what is wrong, as it does without this package.
+type HandlerOf<
+  S, RouteGeneric extends RouteGenericInterface,
+  RawServer extends RawServerBase, RawRequest extends RawRequestDefaultExpression<RawServer>,
+  RawReply extends RawReplyDefaultExpression<RawServer>, SchemaCompiler extends FastifySchema,
+  TypeProvider extends FastifyTypeProvider, ContextConfig, Logger extends FastifyBaseLogger
+> = SecurityOption extends S
+  ? 'the handler of a route that declares security'
+  : SecurityHandler<
+    S, RouteGeneric, RawServer, RawRequest, RawReply, SchemaCompiler, TypeProvider, ContextConfig, Logger
+  >

@@ -7,7 +7,9 @@ export type { RequestSerializer } from './guard/log.js'
 
 // schemes
 export { apiKeyCookie, apiKeyHeader, apiKeyQuery } from './schemes/api-key.js'
-export type { ApiKeyOptions } from './schemes/api-key.js'
+export type { ApiKeyCookieOptions, ApiKeyOptions } from './schemes/api-key.js'
+export { isCrossOrigin } from './schemes/cross-origin.js'
+export type { CsrfOption, RequestOrigin, TrustedOrigins } from './schemes/cross-origin.js'
 export { httpBasic } from './schemes/http-basic.js'
 export type { BasicCredentials } from './schemes/http-basic.js'
 export { http, httpBearer, httpDigest } from './schemes/http.js'
@@ -21,16 +23,24 @@ export type {
 export { openIdConnect } from './schemes/open-id-connect.js'
 export type { OpenIdConnectOptions } from './schemes/open-id-connect.js'
 export { scheme } from './schemes/scheme.js'
-export type { SchemeCommonOptions, SchemeOptions } from './schemes/scheme.js'
+export type { SchemeCommonOptions, SchemeDependency, SchemeOptions, SchemeViews } from './schemes/scheme.js'
 
-// the login form
-export { oauth2PasswordRequestForm, OAuth2TokenResponse } from './token-endpoint/password-form.js'
-export type { OAuth2PasswordRequestForm, OAuth2PasswordRequestFormOptions } from './token-endpoint/password-form.js'
+// token endpoint
+export { oauth2PasswordRequestForm, oauth2TokenRequestForm } from './token-endpoint/request-form.js'
+export type {
+  OAuth2PasswordRequestForm, OAuth2PasswordRequestFormOptions, OAuth2TokenRequestForm, OAuth2TokenRequestFormOptions, WithFields
+} from './token-endpoint/request-form.js'
+export type { ExtraFields, ExtraValues, StringSchema } from './token-endpoint/form-fields.js'
+export type {
+  AuthorizationCodeGrant, ClientCredentialsGrant, GrantForms, OAuth2Grant, PasswordGrant, RefreshTokenGrant
+} from './token-endpoint/grants.js'
+export { OAuth2TokenResponse } from './token-endpoint/token-response.js'
+export type { OAuth2TokenResponseSchema } from './token-endpoint/token-response.js'
 
 // dependencies
 export { anyOf, depends, optional, securityScopes } from './dependency/dependency.js'
 export type { ChallengeParams, SecuritySchemeObject } from './dependency/definition.js'
-export type { Dependency, DependencyHook, DependencyViews, DependsOptions, Hook, Mistake, NamedDependencies, Needs, ResolverResult, Values } from './dependency/dependency.js'
+export type { Dependency, DependencyHook, DependencyViews, DependsOptions, Hook, Mistake, NamedDependencies, Needs, RequestLike, ResolverResult, Values } from './dependency/dependency.js'
 export type { RequiredScopes } from './dependency/scopes.js'
 
 // requirements
@@ -39,10 +49,13 @@ export type { SecurityHandler, SecurityIsInferredFromTheRoute, SecurityRequest }
 export type { SecurityDecorator } from './app-security.js'
 export type { RouteSecurity } from './route-table.js'
 export type { SecurityRequirement } from './requirement/alternatives.js'
-export type { UndoOverride } from './plan/overrides.js'
+export type { OverrideOptions, UndoOverride } from './plan/overrides.js'
 
 // errors
 export {
   CrossOriginRequest, Forbidden, InsufficientScope, InvalidCredentialsRequest, NotAuthenticated, OAuth2Error, ServiceUnavailable, Unauthorized
 } from './errors.js'
 export type { ChallengeParameters, OAuth2ErrorCode } from './errors.js'
+
+// decisions
+export type { Decision } from './guard/decisions.js'

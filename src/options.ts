@@ -102,13 +102,7 @@ export function readOptions (options: FastifySecurityOptions, prefix: string): R
     onUncheckedScopes = 'error', onHandWrittenSecurity = 'error'
   } = options
   checkRealm(realm, refuse)
-  checkOneOf('strict', strict, [true, false])
-  if (typeof onUndeclaredRoute !== 'function') checkOneOf('onUndeclaredRoute', onUndeclaredRoute, ['error', 'allow', 'a function'])
-  checkOneOf('onUnverifiedScheme', onUnverifiedScheme, ['error', 'warn', 'allow'])
-  checkOneOf('onUncheckedScopes', onUncheckedScopes, ['error', 'allow'])
-  checkOneOf('onHandWrittenSecurity', onHandWrittenSecurity, ['error', 'allow'])
-  checkFunction('defaultSecurity', defaultSecurity)
-  checkFunction('serializer', serializer)
+  checkValues({ ...options, strict })
   checkDocuments(documents)
   checkPages(options)
   return {
@@ -125,6 +119,17 @@ export function readOptions (options: FastifySecurityOptions, prefix: string): R
     onUncheckedScopes,
     onHandWrittenSecurity
   }
+}
+
+function checkValues (options: FastifySecurityOptions): void {
+  const { strict, onUndeclaredRoute, onUnverifiedScheme, onUncheckedScopes, onHandWrittenSecurity, defaultSecurity, serializer } = options
+  checkOneOf('strict', strict, [true, false])
+  if (typeof onUndeclaredRoute !== 'function') checkOneOf('onUndeclaredRoute', onUndeclaredRoute, ['error', 'allow'], ' or a function')
+  checkOneOf('onUnverifiedScheme', onUnverifiedScheme, ['error', 'warn', 'allow'])
+  checkOneOf('onUncheckedScopes', onUncheckedScopes, ['error', 'allow'])
+  checkOneOf('onHandWrittenSecurity', onHandWrittenSecurity, ['error', 'allow'])
+  checkFunction('defaultSecurity', defaultSecurity)
+  checkFunction('serializer', serializer)
 }
 
 // @fastify/autoload and fastify-cli hand their own options to every plugin: only a name that looks like one of ours is refused.
@@ -159,9 +164,9 @@ function editDistance (one: string, other: string): number {
   return row[other.length]!
 }
 
-function checkOneOf (name: string, value: unknown, allowed: readonly unknown[]): void {
-  if (allowed.includes(value) && value !== 'a function') return
-  throw new InvalidOption(`fastify-security: ${name} must be one of ${allowed.map((one) => JSON.stringify(one)).join(', ')}, got ${describe(value)}`)
+function checkOneOf (name: string, value: unknown, allowed: readonly unknown[], others = ''): void {
+  if (value === undefined || allowed.includes(value)) return
+  throw new InvalidOption(`fastify-security: ${name} must be one of ${allowed.map((one) => JSON.stringify(one)).join(', ')}${others}, got ${describe(value)}`)
 }
 
 function checkFunction (name: string, value: unknown): void {

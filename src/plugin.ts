@@ -14,49 +14,36 @@ import { countRoutes, registryOf } from './guard/registry.js'
 import { checkViews } from './guard/requirement-checks.js'
 import { addMetadataRoute } from './guard/resource-metadata.js'
 import { securityValues } from './guard/route-guard.js'
+import type { RouteRecord } from './guard/route-record.js'
 import { answersPreflights } from './guard/special-routes.js'
 import { Documents } from './openapi/documents.js'
 import type { FastifySecurityOptions } from './options.js'
 import { readOptions } from './options.js'
 import type { SecurityOption } from './requirement/requirement.js'
 import { readRequirement } from './requirement/requirement.js'
-import { kFrame, kRegistration } from './symbols.js'
+import { registerCookieParser } from './schemes/cookie.js'
+import { kFrame, kParseCookie, kRecord, kRegistration } from './symbols.js'
+import { adoptTokenResponse } from './token-endpoint/token-response.js'
 
 async function fastifySecurity (fastify: FastifyInstance, options: FastifySecurityOptions & { readonly prefix?: string }): Promise<void> {
   const checked = readOptions(options, fastify.prefix)
-  if (kRegistration in fastify) {
-    throw new RegistrationRefused('fastify-security must be registered once for a context and all contexts below it. Remove the second registration')
-  }
-  const { swagger, swaggerUi } = options
-  const hasDocument = 'swagger' in fastify
-  if (hasDocument && typeof swagger === 'object') {
-    throw new RegistrationRefused('The option swagger has no effect, since @fastify/swagger is registered here already. Leave it out')
-  }
-  const makesDocument = !hasDocument && swagger !== false
-  const makesPage = swaggerUi !== false && (makesDocument || swaggerUi !== undefined)
-  if (makesPage && checked.strict && !Object.hasOwn(swaggerUi ?? {}, 'security')) {
-    throw new InvalidOption('fastify-security: swaggerUi.security must be given where strict is true. ' +
-      'Say who may read the docs, or swaggerUi: { security: false } for every client')
-  }
-  if (options.prefix !== undefined && options.prefix !== '') {
-    fastify.log.warn('The option prefix has no effect on fastify-security. Register the plugin inside the context that has the prefix')
-  }
+  const { makesDocument, makesPage } = checkContext(fastify, options)
   const registry = registryOf(fastify)
   await checkAge(fastify, registry)
   const registration = new Registration(registry, fastify, checked)
-  registration.openapiVersion = versionOf(swagger)
   decorate(fastify, registration)
-  if (makesDocument) await registerSwagger(fastify, swagger || {}, checked.onHandWrittenSecurity)
+  fastify.addHook('onRoute', adoptTokenResponse)
+  fastify.decorate(kParseCookie as unknown as string, await registerCookieParser(fastify))
+  if (makesDocument) await registerSwagger(fastify, options.swagger || {}, registration)
   registration.documents = new Documents({
     registry,
-    prefix: checked.prefix,
     allowsHandWritten: checked.onHandWrittenSecurity === 'allow',
     decorators: ['swagger', ...checked.documents],
     onVersion: (version) => { registration.openapiVersion = version },
-    isKnown: knownDocument(fastify, makesDocument ? swagger || {} : null)
+    isKnown: knownDocument(fastify, makesDocument ? options.swagger || {} : null)
   })
   registration.documents.attach(fastify)
-  if (makesPage) await registerSwaggerUi(fastify, registration, swaggerUi ?? {})
+  if (makesPage) await registerSwaggerUi(fastify, registration, options.swaggerUi || {})
   if (checked.resource !== null) addMetadataRoute(registry, checked.resource, () => registration.metadata())
 }
 
@@ -74,6 +61,28 @@ async function fastifySecurity (fastify: FastifyInstance, options: FastifySecuri
  */
 export default fp(fastifySecurity, { fastify: '5.x', name: 'fastify-security' })
 
+// Checks what the context already has, and says which of the two packages the plugin registers.
+function checkContext (fastify: FastifyInstance, options: FastifySecurityOptions & { readonly prefix?: string }): { makesDocument: boolean, makesPage: boolean } {
+  const { swagger, swaggerUi, strict, prefix = '' } = options
+  if (kRegistration in fastify) {
+    throw new RegistrationRefused('fastify-security must be registered once for a context and all contexts below it. Remove the second registration')
+  }
+  const hasDocument = 'swagger' in fastify
+  if (hasDocument && typeof swagger === 'object') {
+    throw new RegistrationRefused('The option swagger has no effect, since @fastify/swagger is registered here already. Leave it out')
+  }
+  const makesDocument = !hasDocument && swagger !== false
+  const makesPage = swaggerUi !== false && (makesDocument || swaggerUi !== undefined)
+  if (makesPage && strict === true && !Object.hasOwn(swaggerUi ?? {}, 'security')) {
+    throw new InvalidOption('fastify-security: swaggerUi.security must be given where strict is true. ' +
+      'Say who may read the docs, or swaggerUi: { security: false } for every client')
+  }
+  if (prefix !== '') {
+    fastify.log.warn('The option prefix has no effect on fastify-security. Register the plugin inside the context that has the prefix')
+  }
+  return { makesDocument, makesPage }
+}
+
 function decorate (fastify: FastifyInstance, registration: Registration): void {
   // Fastify's types take strings alone; its code takes any key.
   fastify.decorate(kRegistration as unknown as string, registration)
@@ -82,11 +91,16 @@ function decorate (fastify: FastifyInstance, registration: Registration): void {
   })
   fastify.decorateRequest(kFrame as unknown as string, null)
   fastify.decorateRequest('security', {
-    getter (this: FastifyRequest) { return securityValues(this) as Record<never, never> }
+    getter (this: FastifyRequest) { return securityValues(this, isDeclaredPublic(this)) as Record<never, never> }
   })
 }
 
-// An app that is older than this module announced its routes to no one.
+function isDeclaredPublic ({ routeOptions: { config } }: FastifyRequest): boolean {
+  const record = (config as { [kRecord]?: RouteRecord } | undefined)?.[kRecord]
+  return record?.decision?.isPublic === true || (record?.twinOf ?? record)?.options.security === false
+}
+
+// An app that is older than this module did not announce its routes.
 async function checkAge (fastify: FastifyInstance, registry: Registry): Promise<void> {
   const { isComplete, root, records } = registry
   if (isComplete || records.length > 0) return
@@ -100,15 +114,12 @@ async function checkAge (fastify: FastifyInstance, registry: Registry): Promise<
   throw registry.refusal
 }
 
-function versionOf (swagger: FastifyDynamicSwaggerOptions | false | undefined): string {
-  return (swagger || {}).openapi?.openapi ?? '3.1.0'
-}
-
 async function registerSwagger (
-  fastify: FastifyInstance, options: FastifyDynamicSwaggerOptions, onHandWritten: 'error' | 'allow'
+  fastify: FastifyInstance, options: FastifyDynamicSwaggerOptions, registration: Registration
 ): Promise<void> {
-  const openapi = { openapi: versionOf(options), info: { title: 'API', version: '1.0.0' }, ...options.openapi }
-  if (onHandWritten === 'error' && (options.openapi?.security ?? []).length > 0) {
+  const openapi = { openapi: '3.1.0', info: { title: 'API', version: '1.0.0' }, ...options.openapi }
+  registration.openapiVersion = openapi.openapi
+  if (registration.options.onHandWrittenSecurity === 'error' && (options.openapi?.security ?? []).length > 0) {
     throw new HandWrittenSecurity('The option swagger.openapi.security would show a lock on every operation that nothing enforces. Use app.security.require')
   }
   await fastify.register(fastifySwagger, { ...options, openapi } as FastifyDynamicSwaggerOptions)

@@ -62,7 +62,9 @@ function securityOfRecord (record: RouteRecord, version: string): RouteSecurity[
   const { decision } = record
   if (decision === null) return isMetadata(record) || isPreflight(record) ? false : undefined
   if (decision.isPublic) return false
-  return decision.isDeclared ? securityOf(decision.alternatives, version) : undefined
+  if (!decision.isDeclared) return undefined
+  // A login form is public: it asks for no credentials of a scheme.
+  return securityOf(decision.alternatives, version) ?? (decision.fragments.length > 0 ? [] : undefined)
 }
 
 function addressOf ({ url, constraints }: RouteSecurity): string {

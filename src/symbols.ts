@@ -23,3 +23,21 @@ export const kSubscribed = Symbol.for('fastify-security.subscribed')
 
 /** On a document function: it completes the document. */
 export const kCompleted = Symbol.for('fastify-security.completed')
+
+/** On an instance: the cookie parser for contexts in which the app has not registered @fastify/cookie. */
+export const kParseCookie = Symbol.for('fastify-security.parse-cookie')
+
+/** On a request: the form that its route read. */
+export const kForm = Symbol.for('fastify-security.form')
+
+/** In a route's schema: responses that the document shows in the place of those that @fastify/swagger must not see. */
+export const kResponses = Symbol.for('fastify-security.responses')
+
+/** In the options of an `InsufficientScope`: its scopes are those of the place, not of the application's own choice. */
+export const kDeclaredScopes = Symbol.for('fastify-security.declaredScopes')
+
+/** On an `InsufficientScope`: the scopes that the application named, for the challenge. */
+export const kOwnScopes = Symbol.for('fastify-security.ownScopes')
+
+/** On a reply: `send` was called. */
+export const kSendCalled = Symbol.for('fastify-security.sendCalled')

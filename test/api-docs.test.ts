@@ -7,9 +7,10 @@ import Fastify from 'fastify'
 import t from 'tap'
 import ts from 'typescript'
 import fastifySecurity, * as exported from '../src/index.js'
+import { repository } from './fixtures/program.js'
 import { PREAMBLE, problemsOf, runBlock, textOf } from './fixtures/pages.js'
 
-// A whole program is compiled, three times, and there may be few processors to share.
+// The compiler checks a program, and other tests may share the processor.
 t.setTimeout(180_000)
 
 const root = fileURLToPath(new URL('../', import.meta.url))
@@ -33,10 +34,7 @@ interface Member {
 }
 
 function docstrings (): Docstring[] {
-  const { options } = ts.getParsedCommandLineOfConfigFile(join(root, 'tsconfig.json'), { noEmit: true }, {
-    ...ts.sys, onUnRecoverableConfigFileDiagnostic: () => {}
-  })!
-  const program = ts.createProgram([join(root, 'src/index.ts')], options)
+  const program = repository.program()
   const checker = program.getTypeChecker()
   const door = checker.getSymbolAtLocation(program.getSourceFile(join(root, 'src/index.ts'))!)!
   return checker.getExportsOfModule(door).map((entry) => {
@@ -136,10 +134,10 @@ t.test('every value that is exported has an example, and so has every method', a
 t.test('every example compiles', async (t) => {
   const problems = problemsOf({
     'docs/preamble.ts': PREAMBLE,
-    'docs/control.ts': "const key = apiKeyHeader({ nam: 'x-api-key' })\nexport {}\n",
+    'docs/control.api.ts': "const key = apiKeyHeader({ nam: 'x-api-key' })\nexport {}\n",
     ...Object.fromEntries(examples.map(({ file, code }) => [file, `${code}\nexport {}\n`]))
   })
-  t.match(problems.get('docs/control.ts'), [/'nam' does not exist/], 'a mistake would be seen')
+  t.match(problems.get('docs/control.api.ts'), [/'nam' does not exist/], 'a mistake would be seen')
   for (const { file, name } of examples) t.same(problems.get(file), [], name)
 })
 

@@ -20,20 +20,22 @@ const good = { authorization: 'Bearer good' }
 
 type Setup = (app: FastifyInstance) => unknown
 
+interface Teardown { teardown (cleanUp: () => unknown): void }
+
 async function statuses (app: FastifyInstance, ...urls: string[]): Promise<number[]> {
   const found: number[] = []
   for (const url of urls) found.push((await app.inject(url)).statusCode)
   return found
 }
 
-async function refusal (t: Tap.Test, setup: Setup, options: FastifySecurityOptions = {}): Promise<{ code: string, problems: Array<{ code: string, route: string | null, message: string }> }> {
+async function refusal (t: Teardown, setup: Setup, options: FastifySecurityOptions = {}): Promise<{ code: string, problems: Array<{ code: string, route: string | null, message: string }> }> {
   const app = await secured(t, options)
   await setup(app)
   return await Promise.resolve(app.ready()).then(() => { throw new Error('the app started') }, (error) => error)
 }
 
 /** A logger that keeps its warnings. */
-async function withWarnings (t: Tap.Test, setup: Setup, options: FastifySecurityOptions = {}): Promise<string[]> {
+async function withWarnings (t: Teardown, setup: Setup, options: FastifySecurityOptions = {}): Promise<string[]> {
   const lines: string[] = []
   const app = Fastify({ logger: { level: 'warn', stream: { write: (line: string) => { lines.push((JSON.parse(line) as { msg: string }).msg) } } } })
   t.teardown(() => app.close())
@@ -42,8 +44,6 @@ async function withWarnings (t: Tap.Test, setup: Setup, options: FastifySecurity
   await app.ready()
   return lines
 }
-
-declare namespace Tap { type Test = typeof t }
 
 t.test('require holds whatever the order', async (t) => {
   const orders: Array<[string, Setup]> = [

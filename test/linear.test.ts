@@ -239,9 +239,9 @@ async function guarded (t: { teardown(cleanUp: () => unknown): void }): Promise<
     http: http({ scheme: 'Token' }),
     oauth2: oauth2({ flows: { password: { tokenUrl: '/token' } } }),
     // A token that lists its scopes, as an introspection would.
-    scopes: depends({ token, required: securityScopes }, ({ required }, { headers }): null => {
+    scopes: depends({ token, required: securityScopes }, ({ required }, { headers }): true => {
       required.assertGranted(headers['x-scopes'] as string)
-      return null
+      return true
     }).scoped('one', 'two', 'three')
   }
   for (const [name, scheme] of Object.entries(schemes)) app.get(`/${name}`, { security: { scheme } }, async () => null)

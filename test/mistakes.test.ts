@@ -22,7 +22,7 @@ const mistakes: readonly Mistake[] = [
     source: 'app.get(\'/\', { security: { user: currentUser } }, async (request) => ({ name: request.security.usr }))',
     compiler: {
       at: 'usr',
-      says: 'Property \'usr\' does not exist on type \'SecurityIsInferredFromTheRoute & Values<{ readonly user: Dependency<User>; }>\'. Did you mean \'user\'?'
+      says: 'Property \'usr\' does not exist on type \'{ readonly user: User; }\'. Did you mean \'user\'?'
     },
     node: 'GET / → 200 {}'
   },
@@ -98,7 +98,7 @@ Object literal may only specify known properties, but 'securty' does not exist i
     source: 'app.get(\'/\', { security: { user: async () => ({ id: 1 }) } }, async () => \'in\')',
     compiler: {
       at: 'security',
-      says: `Type '{ user: () => Promise<{ id: number; }>; }' is not assignable to type 'SecurityOption'.
+      says: `Type '{ user: () => Promise<{ id: number; }>; }' is not assignable to type 'SecurityOption | undefined'.
   Types of property 'user' are incompatible.
     Type '() => Promise<{ id: number; }>' is not assignable to type 'Dependency<unknown> | Mistake<"a dependency is made by depends, or by calling a scheme"> | undefined'.
       Type '() => Promise<{ id: number; }>' is not assignable to type 'Dependency<unknown>'.
@@ -135,7 +135,7 @@ Object literal may only specify known properties, but 'securty' does not exist i
     source: 'app.get(\'/\', { security: findUser }, async () => \'in\')',
     compiler: {
       at: 'security',
-      says: `Type '(name: string) => Promise<User | undefined>' is not assignable to type 'SecurityOption'.
+      says: `Type '(name: string) => Promise<User | undefined>' is not assignable to type 'SecurityOption | undefined'.
   Type '(name: string) => Promise<User | undefined>' is missing the following properties from type 'Mistake<"give the dependency a name: { user: dependency }">': then, mistake`
     },
     node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security: it takes an object of dependencies, not a function'
@@ -145,11 +145,11 @@ Object literal may only specify known properties, but 'securty' does not exist i
     source: 'app.get(\'/\', { security: { bearer: httpBearer } }, async () => \'in\')',
     compiler: {
       at: 'security',
-      says: `Type '{ bearer: <A extends boolean = true>(options?: HttpBearerOptions<A>) => Dependency<SchemeValue<HttpCredentials, A>>; }' is not assignable to type 'SecurityOption'.
+      says: `Type '{ bearer: <A extends boolean = true>(options?: HttpBearerOptions<A>) => SchemeDependency<SchemeValue<HttpCredentials, A>>; }' is not assignable to type 'SecurityOption | undefined'.
   Types of property 'bearer' are incompatible.
-    Type '<A extends boolean = true>(options?: HttpBearerOptions<A> | undefined) => Dependency<SchemeValue<HttpCredentials, A>>' is not assignable to type 'Dependency<unknown> | Mistake<"a dependency is made by depends, or by calling a scheme"> | undefined'.
-      Type '<A extends boolean = true>(options?: HttpBearerOptions<A> | undefined) => Dependency<SchemeValue<HttpCredentials, A>>' is not assignable to type 'Dependency<unknown>'.
-        Type '<A extends boolean = true>(options?: HttpBearerOptions<A> | undefined) => Dependency<SchemeValue<HttpCredentials, A>>' is not assignable to type 'DependencyViews<unknown>'.`
+    Type '<A extends boolean = true>(options?: HttpBearerOptions<A> | undefined) => SchemeDependency<SchemeValue<HttpCredentials, A>>' is not assignable to type 'Dependency<unknown> | Mistake<"a dependency is made by depends, or by calling a scheme"> | undefined'.
+      Type '<A extends boolean = true>(options?: HttpBearerOptions<A> | undefined) => SchemeDependency<SchemeValue<HttpCredentials, A>>' is not assignable to type 'Dependency<unknown>'.
+        Type '<A extends boolean = true>(options?: HttpBearerOptions<A> | undefined) => SchemeDependency<SchemeValue<HttpCredentials, A>>' is not assignable to type 'DependencyViews<unknown>'.`
     },
     node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security: "bearer" is a function, and no dependency (make one of it with depends, or call it if it is a constructor)'
   },
@@ -173,7 +173,7 @@ Object literal may only specify known properties, but 'securty' does not exist i
     source: 'app.get(\'/\', { security: \'OAuth2PasswordBearer\' }, async () => \'in\')',
     compiler: {
       at: 'security',
-      says: 'Type \'string\' is not assignable to type \'SecurityOption\'.'
+      says: 'Type \'string\' is not assignable to type \'SecurityOption | undefined\'.'
     },
     node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security: it takes an object of dependencies, not the string "OAuth2PasswordBearer"'
   },
@@ -184,7 +184,7 @@ Object literal may only specify known properties, but 'securty' does not exist i
     source: 'app.get(\'/\', { security: currentUser }, async () => \'in\')',
     compiler: {
       at: 'security',
-      says: `Type 'Dependency<User>' is not assignable to type 'SecurityOption'.
+      says: `Type 'Dependency<User>' is not assignable to type 'SecurityOption | undefined'.
   Type 'DependencyHook & DependencyViews<User>' is missing the following properties from type 'Mistake<"give the dependency a name: { user: dependency }">': then, mistake`
     },
     node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security is a bare dependency: give its value a name, { user: dependency }'
@@ -214,8 +214,8 @@ Object literal may only specify known properties, but 'securty' does not exist i
     source: 'depends(oauth2, () => true)',
     compiler: {
       at: 'oauth2',
-      says: `Argument of type 'Dependency<string>' is not assignable to parameter of type 'NamedDependencies'.
-  Type 'DependencyHook & DependencyViews<string>' is missing the following properties from type 'Mistake<"give the dependency a name: { user: dependency }">': then, mistake`
+      says: `Argument of type 'SchemeDependency<string>' is not assignable to parameter of type 'NamedDependencies'.
+  Type 'DependencyHook & DependencyViews<string> & SchemeViews<string>' is missing the following properties from type 'Mistake<"give the dependency a name: { user: dependency }">': then, mistake`
     },
     node: 'FST_SECURITY_INVALID_OPTION: depends: it takes an object of dependencies, not a dependency: give it a name, { token: dependency }'
   },
@@ -240,13 +240,7 @@ Object literal may only specify known properties, but 'securty' does not exist i
   {
     mistake: 'undefined',
     source: 'app.get(\'/\', { security: undefined }, async () => \'in\')',
-    compiler: {
-      at: 'get',
-      says: `Type 'undefined' is not assignable to type 'SecurityOption'.
-Argument of type '{ security: undefined; }' is not assignable to parameter of type 'RouteShorthandOptions<Server<typeof IncomingMessage, typeof ServerResponse>, IncomingMessage, ServerResponse<IncomingMessage>, ... 4 more ..., FastifyBaseLogger>' with 'exactOptionalPropertyTypes: true'. Consider adding 'undefined' to the types of the target's properties.
-  Types of property 'security' are incompatible.
-    Type 'undefined' is not assignable to type 'SecurityOption'.`
-    },
+    compiler: null,
     node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security is undefined: a misspelt import, or two modules that import each other? Leave the option out where nothing is declared, or write false if it is public'
   },
   {
@@ -254,7 +248,7 @@ Argument of type '{ security: undefined; }' is not assignable to parameter of ty
     source: 'app.get(\'/\', { security: true }, async () => \'in\')',
     compiler: {
       at: 'security',
-      says: 'Type \'true\' is not assignable to type \'SecurityOption\'.'
+      says: 'Type \'true\' is not assignable to type \'SecurityOption | undefined\'.'
     },
     node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security: it takes an object of dependencies, not a boolean'
   },
@@ -263,9 +257,9 @@ Argument of type '{ security: undefined; }' is not assignable to parameter of ty
     source: 'anyOf([currentUser, key])',
     compiler: {
       at: '[currentUser, key]',
-      says: `Argument of type '(Dependency<string> | Dependency<User>)[]' is not assignable to parameter of type 'Dependency<unknown>'.
-  Type '(Dependency<string> | Dependency<User>)[]' is not assignable to type 'DependencyHook'.
-    Type '(Dependency<string> | Dependency<User>)[]' provides no match for the signature '(this: any, request: any, reply: any, done: (error?: Error | undefined) => void): void'.`
+      says: `Argument of type '(SchemeDependency<string> | Dependency<User>)[]' is not assignable to parameter of type 'Dependency'.
+  Type '(SchemeDependency<string> | Dependency<User>)[]' is not assignable to type 'DependencyHook'.
+    Type '(SchemeDependency<string> | Dependency<User>)[]' provides no match for the signature '(this: any, request: any, reply: any, done: (error?: Error | undefined) => void): void'.`
     },
     node: 'FST_SECURITY_INVALID_OPTION: anyOf: alternative 1 is an array, and no dependency'
   },
@@ -295,9 +289,9 @@ Argument of type '{ security: undefined; }' is not assignable to parameter of ty
 app.get('/', { security: { user } }, async () => 'in')`,
     compiler: {
       at: 'await findUser(\'nobody\')',
-      says: `Type 'Promise<User | undefined>' is not assignable to type 'ResolverResult<"a resolver must not return undefined: throw Unauthorized, or return null or true">'.
-  Type 'Promise<User | undefined>' is not assignable to type 'SomeValue | PromiseLike<SomeValue | null> | Mistake<"a resolver must not return undefined: throw Unauthorized, or return null or true">'.
-    Property 'mistake' is missing in type 'Promise<User | undefined>' but required in type 'Mistake<"a resolver must not return undefined: throw Unauthorized, or return null or true">'.`
+      says: `Type 'Promise<User | undefined>' is not assignable to type '(true & Promise<true>) | (ReplyLike & Promise<true>) | (PromiseLike<Value> & Promise<true>) | (Mistake<"a resolver must not return undefined, null or false: throw Unauthorized or Forbidden, return a value or true, or set { nullable: true }"> & Promise<...>)'.
+  Type 'Promise<User | undefined>' is not assignable to type 'Mistake<"a resolver must not return undefined, null or false: throw Unauthorized or Forbidden, return a value or true, or set { nullable: true }"> & Promise<true>'.
+    Property 'mistake' is missing in type 'Promise<User | undefined>' but required in type 'Mistake<"a resolver must not return undefined, null or false: throw Unauthorized or Forbidden, return a value or true, or set { nullable: true }">'.`
     },
     node: 'GET / → 500 FST_SECURITY_RESOLVER_FAILED: A resolver returned undefined: it has to throw, or to return a value (true or null where it only checks)'
   },
@@ -307,8 +301,8 @@ app.get('/', { security: { user } }, async () => 'in')`,
 app.get('/', { security: { user } }, async () => 'in')`,
     compiler: {
       at: '({ token }) => { if (token === \'\') throw new Unauthorized() }',
-      says: `Argument of type '({ token }: Values<{ readonly token: Dependency<string>; }>) => void' is not assignable to parameter of type '(values: Values<{ readonly token: Dependency<string>; }>, request: FastifyRequest<…>) => ResolverResult<...>'.
-  Type 'void' is not assignable to type 'ResolverResult<"a resolver must not return undefined: throw Unauthorized, or return null or true">'.`
+      says: `Argument of type '({ token }: Values<{ readonly token: SchemeDependency<string>; }>) => void' is not assignable to parameter of type 'Resolver<{ readonly token: SchemeDependency<string>; }, (true & Promise<true>) | (ReplyLike & Promise<true>) | (PromiseLike<Value> & Promise<...>) | (Mistake<...> & Promise<...>)>'.
+  Type 'void' is not assignable to type '(true & Promise<true>) | (ReplyLike & Promise<true>) | (PromiseLike<Value> & Promise<true>) | (Mistake<"a resolver must not return undefined, null or false: throw Unauthorized or Forbidden, return a value or true, or set { nullable: true }"> & Promise<...>)'.`
     },
     node: 'GET / → 500 FST_SECURITY_RESOLVER_FAILED: A resolver returned undefined: it has to throw, or to return a value (true or null where it only checks)'
   },
@@ -337,8 +331,7 @@ app.get('/', { security: { visitor } }, async () => 'in')`,
 app.get('/', { security: { user: currentUser } }, async (request) => request.security.user)`,
     compiler: {
       at: 'id',
-      says: `Object literal may only specify known properties, and 'id' does not exist in type 'Dependency<NoInfer<User>>'.
-Object literal may only specify known properties, and 'id' does not exist in type '(request: FastifyRequest<…>) => NoInfer<User> | PromiseLike<...>'.
+      says: `  The last overload gave the following error.
 Type 'string' is not assignable to type 'number'.`
     },
     node: 'GET / → 200 {"id":"1","name":"test"}'
@@ -349,13 +342,8 @@ Type 'string' is not assignable to type 'number'.`
 app.get('/', { security: { user: currentUser } }, async (request) => request.security.user)`,
     compiler: {
       at: 'key',
-      says: `Argument of type 'Dependency<string>' is not assignable to parameter of type 'Dependency<NoInfer<User>>'.
-  Type 'Dependency<string>' is not assignable to type 'DependencyViews<NoInfer<User>>'.
-    The types returned by 'of(...)' are incompatible between these types.
-      Type 'string' is not assignable to type 'User'.
-Argument of type 'Dependency<string>' is not assignable to parameter of type '(request: FastifyRequest<…>) => NoInfer<User> | PromiseLike<...>'.
-  Target signature provides too few arguments. Expected 3 or more, but got 1.
-Argument of type 'Dependency<string>' is not assignable to parameter of type 'User'.`
+      says: `  The last overload gave the following error.
+Argument of type 'SchemeDependency<string>' is not assignable to parameter of type 'User'.`
     },
     node: 'GET / → 200 k'
   },
@@ -364,9 +352,8 @@ Argument of type 'Dependency<string>' is not assignable to parameter of type 'Us
     source: `app.security.override(currentUser, (request) => request.url)
 app.get('/', { security: { user: currentUser } }, async (request) => request.security.user)`,
     compiler: {
-      at: 'override',
-      says: `Type 'string' is not assignable to type 'void'.
-Type 'string' is not assignable to type 'NoInfer<User> | PromiseLike<NoInfer<User>>'.
+      at: '(request) => request.url',
+      says: `  The last overload gave the following error.
 Argument of type '(request: FastifyRequest<…>) => string' is not assignable to parameter of type 'User'.`
     },
     node: 'GET / → 200 /'
@@ -376,9 +363,7 @@ Argument of type '(request: FastifyRequest<…>) => string' is not assignable to
     source: 'app.security.override(currentUser, undefined)',
     compiler: {
       at: 'undefined',
-      says: `Argument of type 'undefined' is not assignable to parameter of type 'Dependency<NoInfer<User>>'.
-  Type 'undefined' is not assignable to type 'DependencyHook'.
-Argument of type 'undefined' is not assignable to parameter of type '(request: FastifyRequest<…>) => NoInfer<User> | PromiseLike<...>'.
+      says: `  The last overload gave the following error.
 Argument of type 'undefined' is not assignable to parameter of type 'User'.`
     },
     node: 'FST_SECURITY_INVALID_OPTION: override: undefined is no value'
@@ -498,7 +483,7 @@ app.get('/', { security: { name } }, async () => 'in')`,
     source: 'await app.register(fastifySecurity, { onUndeclaredRoutes: \'error\' })',
     compiler: {
       at: 'onUndeclaredRoutes',
-      says: 'Object literal may only specify known properties, and \'onUndeclaredRoutes\' does not exist in type \'FastifyRegisterOptions<FastifySecurityOptions>\'.'
+      says: 'Object literal may only specify known properties, and \'onUndeclaredRoutes\' does not exist in type \'FastifyRegisterOptions<FastifySecurityOptions & { readonly prefix?: string | undefined; }>\'.'
     },
     node: 'FST_SECURITY_INVALID_OPTION: fastify-security: there is no option "onUndeclaredRoutes": realm, swagger, swaggerUi, onUncheckedScopes, onHandWrittenSecurity, onUndeclaredRoute, prefix, logLevel, logSerializers, name, encapsulate'
   },
@@ -556,8 +541,8 @@ app.get('/', { onRequest: owner }, async () => 'in')`,
     source: 'app.get(\'/\', { security: [{ user: currentUser }, { key }] }, async (request) => request.security.user)',
     compiler: {
       at: 'user',
-      says: `Property 'user' does not exist on type 'SecurityIsInferredFromTheRoute & (Values<{ readonly user: Dependency<User>; }> | Values<{ readonly key: Dependency<string>; }>)'.
-  Property 'user' does not exist on type 'SecurityIsInferredFromTheRoute & Values<{ readonly key: Dependency<string>; }>'.`
+      says: `Property 'user' does not exist on type '{ readonly user: User; } | { readonly key: string; }'.
+  Property 'user' does not exist on type '{ readonly key: string; }'.`
     },
     node: 'GET / → 200 {"id":1,"name":"ann"}'
   }

@@ -2,25 +2,21 @@
  * The parts by themselves, at the places where a small change of the code would be seen nowhere else, or late: what the tests
  * of mutations ask first.
  */
-import type { FastifyRequest } from 'fastify'
 import t from 'tap'
 import type { Dependency, OAuth2Flows } from '../src/index.js'
 import {
-  anyOf, apiKeyCookie, apiKeyHeader, apiKeyQuery, depends, http, httpBasic, httpBearer, httpDigest, InsufficientScope,
-  InvalidCredentialsRequest, NotAuthenticated, oauth2, oauth2AuthorizationCodeBearer, oauth2ClientCredentialsBearer,
-  oauth2PasswordBearer, openIdConnect, optional, scheme, securityScopes, Unauthorized
+  anyOf, apiKeyHeader, apiKeyQuery, depends, http, httpBasic, httpBearer, InsufficientScope,
+  InvalidCredentialsRequest, NotAuthenticated, oauth2,
+  oauth2PasswordBearer, openIdConnect, optional, scheme, securityScopes, Unauthorized, Forbidden
 } from '../src/index.js'
 import { everythingElse, noting, secured } from './fixtures/secured.js'
 import type { SchemeDefinition, View } from '../src/dependency/definition.js'
 import { viewOf } from '../src/dependency/dependency.js'
-import { alternativesOf, listedScopes, MOST_ALTERNATIVES, requiresScopes } from '../src/requirement/alternatives.js'
-import { basePath, schemeObject, securityOf } from '../src/openapi/openapi.js'
-import { credentialsStart, isToken68 } from '../src/schemes/authorization.js'
-import { endOfName, octetsOf } from '../src/schemes/query-name.js'
+import { alternativesOf, MAX_ALTERNATIVES, requiresScopes, securityOf } from '../src/requirement/alternatives.js'
+import { basePath, listedScopes, schemeObject } from '../src/requirement/security-schemes.js'
 import { checkScopes, readRequirement } from '../src/requirement/requirement.js'
-import { absence, failureOf, isFailure, Rank } from '../src/plan/failure.js'
-import { plainHeader, singleHeader } from '../src/schemes/scheme.js'
-import { requiredScopes, union } from '../src/dependency/scopes.js'
+import { absence, Failure, failureOf, Rank } from '../src/plan/failure.js'
+import { ScopeDemand, SeenScopes, union } from '../src/dependency/scopes.js'
 import { children, definitionsBelow, schemesBelow } from '../src/dependency/traversal.js'
 import { ignore, isThenable } from '../src/plan/thenable.js'
 
@@ -109,15 +105,15 @@ t.test('scopes are required where one alternative has one for one scheme', async
 
 t.test('a requirement may have 64 alternatives, and equal ones count once', async (t) => {
   const keys = (count: number, place: string): Dependency => anyOf(...Array.from({ length: count }, (_, index) =>
-    apiKeyQuery({ name: `k${index}`, schemeName: `${place}${index}` })) as [Dependency, ...Dependency[]])
-  t.equal(MOST_ALTERNATIVES, 64)
+    apiKeyQuery({ name: `k${index}`, schemeName: `${place}${index}` })) as Dependency[] as [Dependency, ...Dependency[]])
+  t.equal(MAX_ALTERNATIVES, 64)
   t.equal(alternatives(keys(64, 'a')).length, 64)
   t.throws(() => alternatives(keys(65, 'a')), { message: 'too many' })
   t.equal(alternatives(keys(8, 'a'), keys(8, 'b')).length, 64)
   t.throws(() => alternatives(keys(13, 'a'), keys(5, 'b')), { message: 'too many' })
   t.equal(alternatives(optional(keys(63, 'a'))).length, 64)
   t.throws(() => alternatives(optional(keys(64, 'a'))), { message: 'too many' })
-  t.equal(alternatives(anyOf(...Array.from({ length: 100 }, () => bearer) as [Dependency])).length, 1)
+  t.equal(alternatives(anyOf(...Array.from({ length: 100 }, () => bearer) as Dependency[] as [Dependency])).length, 1)
   t.equal(alternatives().length, 1)
 })
 
@@ -193,14 +189,14 @@ t.test('a requirement that is none is refused with a message that names the plac
     [[{ bearer }, undefined], `here, alternative 2 is undefined: ${LEFT_OUT}`],
     // eslint-disable-next-line no-sparse-arrays
     [[{ bearer }, , { bearer }], `here, alternative 2 is undefined: ${LEFT_OUT}`],
-    [[{}, { bearer }, 'x'], 'here, alternative 2: it takes an object of dependencies, not the string "x"'],
-    [true, 'here: it takes an object of dependencies, not a boolean'],
-    [[[]], 'here, alternative 1: it takes an object of dependencies, not an array'],
-    [{ user: 5 }, 'here: "user" is a number, and no dependency'],
-    [{ user: {} }, 'here: "user" is an object, and no dependency'],
-    [{ user: undefined }, 'here: "user" is undefined, and no dependency (a misspelt import, or two modules that import each other?)'],
-    [{ bearer, [Symbol.iterator]: bearer }, 'here: a name is a string, and enumerable'],
-    [JSON.parse('{ "__proto__": 1 }'), 'here: a name cannot be __proto__']
+    [[{}, { bearer }, 'x'], 'here, alternative 2: the dependencies must be an object, got the string "x". Write { name: dependency }'],
+    [true, 'here: the dependencies must be an object, got a boolean. Write { name: dependency }'],
+    [[[]], 'here, alternative 1: the dependencies must be an object, got an array. Write { name: dependency }'],
+    [{ user: 5 }, 'here: "user" must be a dependency, got a number. Make it with depends(), or by calling a scheme'],
+    [{ user: {} }, 'here: "user" must be a dependency, got an object. Make it with depends(), or by calling a scheme'],
+    [{ user: undefined }, 'here: "user" must be a dependency, got undefined. Check for a misspelled or circular import'],
+    [{ bearer, [Symbol.iterator]: bearer }, 'here: the name of a dependency must be a string, and enumerable'],
+    [JSON.parse('{ "__proto__": 1 }'), 'here: the name of a dependency must not be __proto__. Rename it']
   ]
   for (const [option, message] of vectors) {
     t.throws(() => readRequirement(option, 'here'), { code: 'FST_SECURITY_INVALID_REQUIREMENT', message }, message)
@@ -282,7 +278,7 @@ t.test('scopes add up, each once, and are left as they were', async (t) => {
 })
 
 t.test('scopes that are missing are named, and go into the challenge', async (t) => {
-  t.throws(() => requiredScopes(['a', 'b']).assertGranted(['a']), {
+  t.throws(() => new SeenScopes(new ScopeDemand(['a', 'b'])).assertGranted(['a']), {
     code: 'FST_SECURITY_INSUFFICIENT_SCOPE', statusCode: 403, message: 'Insufficient scope, required: a b', scopes: ['a', 'b']
   })
 })
@@ -311,230 +307,48 @@ t.test('what would be awaited is told by its then, whoever made it', async (t) =
   t.equal((told[1] as () => unknown)(), undefined)
 })
 
-const place = { schemes: [], scopes: [], overridden: false }
+const place = { schemes: [], isOverridden: false, path: 'user → session' }
 
 t.test('whatever is thrown is an answer from 400 up', async (t) => {
   const withStatus = (status: unknown): Error => Object.assign(new Error('own'), { statusCode: status })
-  const { final, absent, refused, insufficientScope } = Rank
-  t.strictSame([final, absent, refused, insufficientScope], [0, 1, 2, 3])
+  const { final, absent, rejected, denied } = Rank
+  t.strictSame([final, absent, rejected, denied], [0, 1, 2, 3])
   const vectors: Array<[thrown: unknown, status: number, rank: number, message?: string]> = [
-    [new NotAuthenticated(), 401, absent], [new Unauthorized(), 401, refused], [new InsufficientScope(), 403, insufficientScope],
+    [new NotAuthenticated(), 401, absent], [new Unauthorized(), 401, rejected], [new InsufficientScope(), 403, denied], [new Forbidden(), 403, denied],
     [new InvalidCredentialsRequest(), 400, final],
     [new Error('own'), 500, final], [withStatus(400), 400, final], [withStatus(401), 401, final], [withStatus(599), 599, final],
     [withStatus(undefined), 500, final], [Object.assign(new Error('own'), { status: 404 }), 404, final],
     [Object.assign(new Error('own'), { status: 404, statusCode: 409 }), 409, final],
     ...[399, 600, 200, 0, -1, 400.5, NaN, Infinity, '400', 'x', true, {}].map((status): [unknown, number, number, string] =>
-      [withStatus(status), 500, final, 'A resolver threw an Error whose status is none of an error']),
-    [undefined, 500, final, 'A resolver threw what is no Error, but of type undefined'],
-    [null, 500, final, 'A resolver threw what is no Error, but of type object'],
-    ['secret', 500, final, 'A resolver threw what is no Error, but of type string'],
-    [{ message: 'secret', statusCode: 401 }, 500, final, 'A resolver threw what is no Error, but of type object'],
-    [new Proxy({}, { getPrototypeOf () { throw new Error('no') } }), 500, final, 'A resolver threw what cannot be looked at']
+      [withStatus(status), 500, final, 'threw an Error whose status is not between 400 and 599']),
+    [undefined, 500, final, 'threw a value of type undefined'],
+    [null, 500, final, 'threw a value of type object'],
+    ['secret', 500, final, 'threw a value of type string'],
+    [{ message: 'secret', statusCode: 401 }, 500, final, 'threw a value of type object'],
+    [new Proxy({}, { getPrototypeOf () { throw new Error('no') } }), 500, final, 'threw an object that cannot be read']
   ]
   for (const [index, [thrown, status, rank, message]] of vectors.entries()) {
     const failure = failureOf(thrown, place)
     t.match(failure, { status, rank }, `vector ${index}`)
     t.equal(failure.place, place)
     t.equal(failure.parts, null)
-    t.equal(isFailure(failure), true)
+    t.equal(Failure.is(failure), true)
     if (message === undefined) {
       t.equal(failure.error, thrown)
     } else {
-      t.match(failure.error, { message, code: 'FST_SECURITY_RESOLVER_FAILED', statusCode: 500 })
-      t.equal((failure.error as { cause?: unknown }).cause, message.includes('an Error') ? thrown : undefined, 'what is no Error is kept from the log')
+      t.match(failure.error, { message: 'A dependency could not be resolved', code: 'FST_SECURITY_RESOLVER_FAILED', statusCode: 500 })
+      const { cause } = failure.error as { cause: Error }
+      t.ok(cause.message.startsWith(`user → session ${message}`), cause.message)
+      t.equal(cause.cause, message.includes('an Error') ? thrown : undefined, 'a value that is not an Error does not reach the log')
     }
   }
 })
 
 t.test('a failure is told from whatever a resolver may give', async (t) => {
   const symbol = Symbol.for('fastify-security.failure')
-  t.equal(isFailure(absence(place)), true)
+  t.equal(Failure.is(absence(place)), true)
   t.match(absence(place), { error: null, status: 401, rank: Rank.absent, parts: null })
-  // One that another copy of the package made.
-  t.equal(isFailure({ [symbol]: true }), true)
-  for (const value of [null, undefined, {}, { [symbol]: 1 }, 5, 'text', Object.assign(() => {}, { [symbol]: true })]) t.equal(isFailure(value), false)
-})
-
-/** As much of a request as a scheme reads. */
-function sent (headers: Record<string, unknown>, rawHeaders?: string[], url = '/', query: unknown = {}): FastifyRequest {
-  return { headers, query, raw: { rawHeaders: rawHeaders ?? Object.entries(headers).flat(), url } } as unknown as FastifyRequest
-}
-
-const AMBIGUOUS = { code: 'FST_SECURITY_INVALID_REQUEST', message: 'Ambiguous credentials' }
-const MALFORMED = { code: 'FST_SECURITY_UNAUTHORIZED', message: 'Malformed credentials' }
-
-t.test('a header that may come once is read off one line', async (t) => {
-  const read = (headers: Record<string, unknown>, raw?: string[]): unknown => singleHeader(sent(headers, raw), 'x-key')
-  t.equal(read({ 'x-key': 'a' }), 'a')
-  t.equal(read({}), undefined)
-  for (const empty of ['', ' ', '\t', ' \t ']) t.equal(read({ 'x-key': empty }), undefined, JSON.stringify(empty))
-  for (const value of [' a', 'a ', '\u0000']) t.equal(read({ 'x-key': value }), value, JSON.stringify(value))
-  t.throws(() => read({ 'x-key': ['a'] }, []), AMBIGUOUS)
-  t.throws(() => read({ 'x-key': 'a, b' }, ['X-Key', 'a', 'host', 'x', 'x-key', 'b']), AMBIGUOUS)
-  t.throws(() => read({ 'x-key': 'a' }, ['x-key', 'a', 'X-KEY', 'a']), AMBIGUOUS)
-  t.equal(read({ 'x-key': 'a' }, ['x-key', 'a', 'x-keys', 'b', 'x-ke', 'c', 'y-key', 'd']), 'a')
-  t.equal(read({ 'x-key': 'a' }, ['x-key', 'x-key', 'other', 'x-key']), 'a', 'a value is no name')
-  t.equal(singleHeader({ headers: { 'x-key': 'a' }, raw: {} } as unknown as FastifyRequest, 'x-key'), 'a', 'what a plugin injects may have no raw lines')
-  t.throws(() => plainHeader(sent({ 'x-key': 'a\u0000' }), 'x-key'), MALFORMED)
-  t.equal(plainHeader(sent({}), 'x-key'), undefined)
-})
-
-t.test('each scheme reads what is its own, and says what is wrong with it', async (t) => {
-  const read = (dependency: Dependency, ...request: Parameters<typeof sent>): unknown => definition(dependency).read(sent(...request))
-  const vectors: Array<[make: () => Dependency, good: string, value: unknown, malformed: string | null]> = [
-    [() => httpBearer(), 'Bearer abc', { scheme: 'Bearer', credentials: 'abc' }, 'Bearer a,b'],
-    [() => httpDigest(), 'Digest a="b"', { scheme: 'Digest', credentials: 'a="b"' }, 'Digest a=b c=d'],
-    [() => httpBasic(), 'basic dTpwOng=', { username: 'u', password: 'p:x' }, 'Basic dTpwOng'],
-    [() => http({ scheme: 'DPoP' }), 'dpop "any" thing', { scheme: 'dpop', credentials: '"any" thing' }, 'DPoP a\u0000'],
-    [() => http({ scheme: 'BASIC' }), 'Basic dTpwOng=', { scheme: 'Basic', credentials: 'dTpwOng=' }, 'Basic a"'],
-    [() => http({ scheme: 'Bearer' }), 'bearer abc', { scheme: 'bearer', credentials: 'abc' }, 'Bearer a"'],
-    [() => http({ scheme: 'digest' }), 'Digest a=b', { scheme: 'Digest', credentials: 'a=b' }, 'Digest a b'],
-    [() => http({ scheme: 'constructor' }), 'constructor a b', { scheme: 'constructor', credentials: 'a b' }, null],
-    [() => oauth2PasswordBearer({ tokenUrl: 't' }), 'Bearer abc', 'abc', 'Bearer a,b'],
-    [() => oauth2AuthorizationCodeBearer({ authorizationUrl: 'a', tokenUrl: 't' }), 'Bearer abc', 'abc', 'Bearer a,b'],
-    [() => oauth2ClientCredentialsBearer({ tokenUrl: 't' }), 'Bearer abc', 'abc', 'Bearer a,b'],
-    [() => oauth2({ flows: { password: { tokenUrl: 't' } } }), 'Any thing', 'Any thing', 'a\u007f'],
-    [() => openIdConnect({ openIdConnectUrl: 't' }), 'Any thing', 'Any thing', 'a\u007f']
-  ]
-  for (const [index, [make, good, value, malformed]] of vectors.entries()) {
-    const dependency = make()
-    const name = `vector ${index}`
-    t.match(definition(dependency), { kind: 'scheme', late: false, realm: undefined }, name)
-    t.strictSame(read(dependency, { authorization: good }), value, name)
-    for (const absent of [{}, { authorization: '' }]) t.equal(read(dependency, absent), undefined, name)
-    if (typeof value === 'object') t.equal(read(dependency, { authorization: 'Other abc' }), undefined, name)
-    if (malformed !== null) t.throws(() => read(dependency, { authorization: malformed }), MALFORMED, name)
-    t.throws(() => read(dependency, { authorization: good }, ['Authorization', good, 'authorization', good]), AMBIGUOUS, name)
-  }
-
-  const header = apiKeyHeader({ name: 'X-Key' })
-  t.equal(read(header, { 'x-key': 'a' }), 'a')
-  t.throws(() => read(header, { 'x-key': 'a\u0000' }), MALFORMED)
-
-  const inQuery = (query: unknown, url = '/?key=a'): unknown => read(apiKeyQuery({ name: 'key' }), {}, [], url, query)
-  t.equal(inQuery({ key: 'a' }), 'a')
-  for (const query of [undefined, null, 'key', {}, { key: undefined }, { key: null }, { key: '' }, Object.create({ key: 'a' })]) {
-    t.equal(inQuery(query), undefined)
-  }
-  for (const value of [5, true, {}]) t.throws(() => inQuery({ key: value }), MALFORMED)
-  t.throws(() => inQuery({ key: ['a'] }), AMBIGUOUS)
-  for (const url of ['/?key=a&key=b', '/?key=a&%6bey=b', '/?key&key', '/a?x=1&key=a&y&key=', '/;key=a&key=b', '/?key=a#&key=b', '/#key=a&key=b', '/;x?key=1&key=2', '?key=a&key=b']) {
-    t.throws(() => inQuery({ key: 'a' }, url), AMBIGUOUS, url)
-  }
-  for (const url of ['/', '/?key=a', '/?key=a&keys=b', '/?key=a&other=key=b', '/?key=a&%zz=key', '/key=a&key=b', '/?x&key=a', '/key=a&?key=b', '/?a=b=key&key=c', '/a&key=a&key=b']) {
-    t.equal(inQuery({ key: 'a' }, url), 'a', url)
-  }
-  t.throws(() => read(apiKeyQuery({ name: 'a b' }), {}, [], '/?a+b=1&a%20b=2&a+b=3', { 'a b': '1' }), AMBIGUOUS)
-  t.throws(() => read(apiKeyQuery({ name: 'a b c' }), {}, [], '/?a+b+c=1&a+b+c=2', { 'a b c': '1' }), AMBIGUOUS)
-  t.throws(() => read(apiKeyQuery({ name: '%zz' }), {}, [], '/?%zz=1&%zz=2', { '%zz': '1' }), AMBIGUOUS)
-
-  // The parser is there once the plugin is.
-  await secured(t)
-  const inCookie = (cookie: unknown): unknown => read(apiKeyCookie({ name: 'sid' }), { cookie })
-  for (const [cookie, value] of [
-    ['sid=a', 'a'], ['x=1; sid=a; y=2', 'a'], ['sid=a; sid=a', 'a'], ['sid=a; xsid=b', 'a'], ['x=sid; sid=a', 'a'], ['sid="a"', '"a"'], ['sid=%61', 'a'],
-    ['sid=', undefined], ['', undefined], ['x=1', undefined], ['xsid=b', undefined], ['x=sid', undefined], ['sid', undefined], [undefined, undefined],
-    [['sid=a'], undefined]
-  ]) t.equal(inCookie(cookie), value, JSON.stringify(cookie))
-  for (const cookie of ['sid=a; sid=b', 'sid=; sid=b', 'sid=b;sid=']) t.throws(() => inCookie(cookie), AMBIGUOUS, cookie)
-})
-
-t.test('options that are no good are refused with a message that names constructor and option', async (t) => {
-  const loose = <O>(make: (options: O) => Dependency) => make as (options?: unknown) => Dependency
-  const own = { schemeName: 'Own', openapi: { type: 'http' }, read: () => null, challenge: 'Own' }
-  const token = { tokenUrl: 't' }
-  const url = 'an absolute or relative address is wanted'
-  const NAME = ': it has to name what is read'
-  const vectors: Array<[make: (options?: unknown) => Dependency, options: unknown, message: string]> = [
-    [loose(scheme), undefined, 'scheme: the options are undefined, and no object'],
-    [loose(scheme), 'text', 'scheme: the options are the string "text", and no object'],
-    [loose(scheme), { ...own, openapi: undefined }, 'scheme: openapi is undefined, and no Security Scheme Object with a type'],
-    [loose(scheme), { ...own, openapi: {} }, 'scheme: openapi is an object, and no Security Scheme Object with a type'],
-    [loose(scheme), { ...own, openapi: { type: 5 } }, 'scheme: openapi is an object, and no Security Scheme Object with a type'],
-    [loose(scheme), { ...own, openapi: { type: 'http', x: () => {} } }, 'scheme: openapi holds what no document can hold'],
-    [loose(scheme), { ...own, read: 5 }, 'scheme: read is a number, and no function'],
-    [loose(scheme), { ...own, challenge: 'a b' }, 'scheme: challenge is the string "a b": an auth-scheme (RFC 9110 §11.1) or a function is wanted'],
-    [loose(scheme), { ...own, challenge: 5 }, 'scheme: challenge is a number: an auth-scheme (RFC 9110 §11.1) or a function is wanted'],
-    [loose(scheme), { ...own, schemeName: 'a b' }, 'scheme: schemeName is the string "a b": letters, digits, ".", "_" and "-" are allowed'],
-    [loose(scheme), { ...own, schemeName: 5 }, 'scheme: schemeName is a number: letters, digits, ".", "_" and "-" are allowed'],
-    [loose(scheme), { ...own, realm: 'é' }, 'scheme: realm is the string "é": printable ASCII is wanted'],
-    [loose(scheme), { ...own, realm: 5 }, 'scheme: realm is a number: printable ASCII is wanted'],
-    [loose(scheme), { ...own, description: 5 }, 'scheme: description is no string'],
-    [loose(scheme), { ...own, autoError: 'false' }, 'scheme: autoError is neither true nor false'],
-    ...([
-      [loose(httpBasic), 'httpBasic', {}], [loose(httpBearer), 'httpBearer', {}], [loose(httpDigest), 'httpDigest', {}],
-      [loose(oauth2PasswordBearer), 'oauth2PasswordBearer', token], [loose(oauth2ClientCredentialsBearer), 'oauth2ClientCredentialsBearer', token],
-      [loose(oauth2AuthorizationCodeBearer), 'oauth2AuthorizationCodeBearer', token], [loose(oauth2), 'oauth2', {}], [loose(openIdConnect), 'openIdConnect', {}]
-    ] as Array<[(options?: unknown) => Dependency, string, object]>).map(([make, name]): [typeof make, unknown, string] =>
-      [make, 'text', `${name}: the options are the string "text", and no object`]),
-    ...([[apiKeyHeader, 'apiKeyHeader'], [apiKeyQuery, 'apiKeyQuery'], [apiKeyCookie, 'apiKeyCookie']] as const).flatMap(([make, name]) =>
-      [[undefined, 'undefined'], [{}, 'undefined'], [{ name: '' }, 'the string ""'], [{ name: 5 }, 'a number'], [{ name: 'constructor' }, 'the string "constructor"'],
-        [{ name: '__PROTO__' }, 'the string "__PROTO__"']]
-        .map(([options, shown]): [(options?: unknown) => Dependency, unknown, string] => [loose(make), options, `${name}: name is ${String(shown)}${NAME}`])),
-    // A function has a name, too.
-    ...([[apiKeyHeader, 'apiKeyHeader'], [apiKeyQuery, 'apiKeyQuery'], [apiKeyCookie, 'apiKeyCookie']] as const)
-      .map(([make, name]): [(options?: unknown) => Dependency, unknown, string] =>
-        [loose(make), function key () {}, `${name}: the options are a function, and no object`]),
-    [loose(apiKeyHeader), { name: 'a b' }, `apiKeyHeader: name is the string "a b"${NAME}`],
-    [loose(apiKeyCookie), { name: 'a=b' }, `apiKeyCookie: name is the string "a=b"${NAME}`],
-    [loose(http), undefined, 'http: scheme is undefined: an auth-scheme is wanted'],
-    [loose(http), { scheme: 5 }, 'http: scheme is a number: an auth-scheme is wanted'],
-    [loose(http), { scheme: 'a b' }, 'http: scheme is the string "a b": an auth-scheme is wanted'],
-    [loose(http), { scheme: 'a', bearerFormat: 5 }, 'http: bearerFormat is no string'],
-    [loose(httpBearer), { bearerFormat: null }, 'httpBearer: bearerFormat is no string'],
-    [loose(oauth2), {}, 'oauth2: flows is undefined, and names no flow'],
-    [loose(oauth2), { flows: {} }, 'oauth2: flows is an object, and names no flow'],
-    [loose(oauth2), { flows: { other: {} } }, 'oauth2: there is no flow "other": implicit, password, clientCredentials, authorizationCode'],
-    [loose(oauth2), { flows: { toString: {} } }, 'oauth2: there is no flow "toString": implicit, password, clientCredentials, authorizationCode'],
-    [loose(oauth2), { flows: { password: null } }, 'oauth2: the flow password is null'],
-    ...([['implicit', {}, 'authorizationUrl'], ['password', {}, 'tokenUrl'], ['clientCredentials', {}, 'tokenUrl'],
-      ['authorizationCode', token, 'authorizationUrl'], ['authorizationCode', { authorizationUrl: 'a' }, 'tokenUrl']] as const)
-      .map(([flow, given, missing]): [(options?: unknown) => Dependency, unknown, string] =>
-        [loose(oauth2), { flows: { [flow]: given } }, `oauth2: ${missing} is missing`]),
-    [loose(oauth2PasswordBearer), {}, 'oauth2PasswordBearer: tokenUrl is missing'],
-    [loose(oauth2PasswordBearer), { tokenUrl: '' }, `oauth2PasswordBearer: tokenUrl is the string "": ${url}`],
-    [loose(oauth2PasswordBearer), { tokenUrl: 5 }, `oauth2PasswordBearer: tokenUrl is a number: ${url}`],
-    [loose(oauth2PasswordBearer), { ...token, refreshUrl: 'http://[' }, `oauth2PasswordBearer: refreshUrl is the string "http://[": ${url}`],
-    [loose(oauth2AuthorizationCodeBearer), token, 'oauth2AuthorizationCodeBearer: authorizationUrl is missing'],
-    [loose(oauth2ClientCredentialsBearer), {}, 'oauth2ClientCredentialsBearer: tokenUrl is missing'],
-    [loose(oauth2PasswordBearer), { ...token, scopes: null }, 'oauth2PasswordBearer: scopes is null: an object of descriptions is wanted'],
-    [loose(oauth2PasswordBearer), { ...token, scopes: { 'a b': '' } }, 'oauth2PasswordBearer: the string "a b" is no scope (RFC 6749 §3.3)'],
-    [loose(oauth2PasswordBearer), { ...token, scopes: JSON.parse('{ "__proto__": "" }') }, 'oauth2PasswordBearer: the string "__proto__" is no scope (RFC 6749 §3.3)'],
-    [loose(oauth2PasswordBearer), { ...token, scopes: { a: 5 } }, 'oauth2PasswordBearer: the description of the scope "a" is no string'],
-    [loose(openIdConnect), {}, `openIdConnect: openIdConnectUrl is undefined: ${url}`],
-    [loose(openIdConnect), { openIdConnectUrl: 'http://[' }, `openIdConnect: openIdConnectUrl is the string "http://[": ${url}`]
-  ]
-  for (const [make, options, message] of vectors) t.throws(() => make(options), { code: 'FST_SECURITY_INVALID_OPTION', message }, message)
-})
-
-t.test('what is made of no options but the necessary ones', async (t) => {
-  const shape = (dependency: Dependency): unknown => {
-    const { schemeName, challenge, openapi } = definition(dependency)
-    return [schemeName, challenge, openapi]
-  }
-  const oauth = (flow: string, urls: object): object => ({ type: 'oauth2', flows: { [flow]: { ...urls, scopes: {} } } })
-  const code = { authorizationUrl: 'a', tokenUrl: 't' }
-  const vectors: Array<[Dependency, ...unknown[]]> = [
-    [apiKeyHeader({ name: 'k' }), 'APIKeyHeader', 'APIKey', { type: 'apiKey', in: 'header', name: 'k' }],
-    [apiKeyQuery({ name: 'k' }), 'APIKeyQuery', 'APIKey', { type: 'apiKey', in: 'query', name: 'k' }],
-    [apiKeyCookie({ name: 'k' }), 'APIKeyCookie', 'APIKey', { type: 'apiKey', in: 'cookie', name: 'k' }],
-    [http({ scheme: 'DPoP', bearerFormat: 'x' }), 'HTTPBase', 'DPoP', { type: 'http', scheme: 'DPoP' }],
-    [http({ scheme: 'BEARER', bearerFormat: 'x' }), 'HTTPBase', 'BEARER', { type: 'http', scheme: 'BEARER', bearerFormat: 'x' }],
-    [httpBasic(), 'HTTPBasic', 'Basic', { type: 'http', scheme: 'basic' }],
-    [httpBearer(), 'HTTPBearer', 'Bearer', { type: 'http', scheme: 'bearer' }],
-    [httpBearer({ bearerFormat: 'JWT' }), 'HTTPBearer', 'Bearer', { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' }],
-    [httpDigest(), 'HTTPDigest', 'Digest', { type: 'http', scheme: 'digest' }],
-    [oauth2({ flows: { implicit: { authorizationUrl: 'a' } } }), 'OAuth2', 'Bearer', oauth('implicit', { authorizationUrl: 'a' })],
-    [oauth2PasswordBearer({ tokenUrl: 't' }), 'OAuth2PasswordBearer', 'Bearer', oauth('password', { tokenUrl: 't' })],
-    [oauth2AuthorizationCodeBearer(code), 'OAuth2AuthorizationCodeBearer', 'Bearer', oauth('authorizationCode', code)],
-    [oauth2ClientCredentialsBearer({ tokenUrl: 't', refreshUrl: 'r' }), 'OAuth2ClientCredentialsBearer', 'Bearer',
-      oauth('clientCredentials', { tokenUrl: 't', refreshUrl: 'r' })],
-    [openIdConnect({ openIdConnectUrl: 'o' }), 'OpenIdConnect', 'Bearer', { type: 'openIdConnect', openIdConnectUrl: 'o' }]
-  ]
-  for (const [dependency, ...expected] of vectors) t.strictSame(shape(dependency), expected)
-  // What is no address is not looked at.
-  const flows = { password: { tokenUrl: 't', 'x-note': 5, 'x-empty': '', scopes: {} } }
-  t.strictSame(definition(oauth2({ flows })).openapi, { type: 'oauth2', flows })
+  for (const value of [null, undefined, {}, { [symbol]: true }, 5, 'text', Object.assign(() => {}, { [symbol]: true })]) t.equal(Failure.is(value), false)
 })
 
 t.test('a refusal is worded by who failed, how, and on which schemes', async (t) => {
@@ -694,10 +508,10 @@ t.test('a value is had by its dependency: the one for the fewest scopes, and the
   app.get('/scopes', { security: { one: user.scoped('a') } }, async (request) => user.scoped('b').of(request))
   t.strictSame((await app.inject('/')).json(), ['a b', 'a b', 'b c', 'c d b', true])
   t.match((await app.inject('/none')).json(), {
-    statusCode: 500, code: 'FST_SECURITY_NOT_RESOLVED', message: 'This request has not resolved the dependency: require it on the route, or around it'
+    statusCode: 500, code: 'FST_SECURITY_NOT_RESOLVED', message: /^This request has not resolved the dependency\. Require it/
   })
   t.match((await app.inject('/scopes')).json(), {
-    statusCode: 500, message: 'This request has not resolved the dependency for these scopes: require it on the route, or around it'
+    statusCode: 500, message: /^This request has not resolved the dependency with these scopes\. Require it/
   })
 })
 
@@ -719,18 +533,21 @@ t.test('what is no value lets nobody in, and what is one does', async (t) => {
   const reading = (value: unknown, index: number): Dependency =>
     scheme({ schemeName: `Own${index}`, openapi: { type: 'apiKey', in: 'header', name: 'x' }, read: () => value, challenge: 'Own' })
   const RESOLVER_FAILED = 'FST_SECURITY_RESOLVER_FAILED'
+  const rejected = Promise.reject(new Error('no'))
+  rejected.catch(() => {})
   const vectors: Array<[Dependency, status: number, message?: string]> = [
     ...[undefined, null, ''].map((value, index): [Dependency, number, string] => [reading(value, index), 401, 'Not authenticated']),
-    ...[0, false, ' ', NaN, {}].map((value, index): [Dependency, number] => [reading(value, 10 + index), 200]),
-    [reading(Promise.reject(new Error('no')), 20), 500, 'A scheme reads synchronously: its `read` returned a promise'],
-    [reading(Promise.resolve('abc'), 21), 500, 'A scheme reads synchronously: its `read` returned a promise'],
+    ...[0, ' ', NaN, {}].map((value, index): [Dependency, number] => [reading(value, 10 + index), 200]),
+    [reading(false, 19), 500, 'A dependency could not be resolved'],
+    [reading(rejected, 20), 500, 'A dependency could not be resolved'],
+    [reading(Promise.resolve('abc'), 21), 500, 'A dependency could not be resolved'],
     [depends({}, (() => undefined) as unknown as () => true), 500,
-      'A resolver returned undefined: it has to throw, or to return a value (true or null where it only checks)'],
+      'A dependency could not be resolved'],
     [depends({}, (async () => undefined) as unknown as () => true), 500,
-      'A resolver returned undefined: it has to throw, or to return a value (true or null where it only checks)'],
-    [depends({}, () => new Error('meant')), 500, 'A resolver returned an Error: it has to throw it'],
-    [depends({}, async () => new Error('meant')), 500, 'A resolver returned an Error: it has to throw it'],
-    [depends({}, () => null), 200]
+      'A dependency could not be resolved'],
+    [depends({}, () => new Error('meant')), 500, 'A dependency could not be resolved'],
+    [depends({}, async () => new Error('meant')), 500, 'A dependency could not be resolved'],
+    [depends({}, () => null, { nullable: true }), 200]
   ]
   for (const [index, [dependency]] of vectors.entries()) app.get(`/${index}`, { security: { dependency } }, async () => ({ code: 'well' }))
   for (const [index, [, status, message]] of vectors.entries()) {
@@ -769,44 +586,4 @@ t.test('what was resolved early is not resolved again behind the body, whatever 
   }, async (request) => request.security)
   t.strictSame((await app.inject('/')).json(), { early: 'early', late: 'late' })
   t.strictSame(calls, ['early', 'first', 'late'])
-})
-
-t.test('a name in a query is found as it was sent, encoded or not', (t) => {
-  const key = octetsOf('kéy A')
-  t.equal(key, 'k\u00c3\u00a9y A')
-  const table: Array<[text: string, octets: string, anyCase: boolean, end: number]> = [
-    ['key=a', 'key', false, 3], ['key', 'key', false, 3], ['ke', 'key', false, -1], ['kez', 'key', false, -1], ['', '', false, 0], ['x', '', false, 0],
-    ['%6Bey', 'key', false, 5], ['%6bey', 'key', false, 5], ['k%65%79', 'key', false, 7], ['%4bey', 'key', false, -1], ['%4bey', 'key', true, 5], ['KEY', 'key', true, 3],
-    ['KEY', 'key', false, -1], ['ZA@[z', 'za@[z', true, 5], ['@[', '`{', true, -1], ['k+y', 'k y', false, 3], ['k%20y', 'k y', false, 5], ['k%2by', 'k+y', false, 5], ['k+y', 'k+y', false, -1],
-    ['a&b', 'a&b', false, -1], ['a=b', 'a=b', false, -1], ['a%26b', 'a&b', false, 5], ['a%3Db', 'a=b', false, 5], ['%', '%', false, 1], ['%6', '%6', false, 2], ['%6g', '%6g', false, 3],
-    ['%g6', '%g6', false, 3], ['%00', '\0', false, 3], ['%ff', '\u00ff', false, 3], ['%FF', '\u00ff', false, 3], ['%a0%af%9f%fa', '\u00a0\u00af\u009f\u00fa', false, 12], ['%/0', '%/0', false, 3], ['%.0', '%.0', false, 3], ['%0.', '%0.', false, 3], ['x6b', 'k', false, -1], ['%:0', '%:0', false, 3],
-    ['%`0', '%`0', false, 3], ['%0G', '%0G', false, 3], ['%0@', '%0@', false, 3], ['%09', '\t', false, 3], ['k%C3%A9y+A', key, false, 10], ['k\u00c3\u00a9y+A', key, false, 6], ['kéy+A', key, false, -1]
-  ]
-  for (const [text, octets, anyCase, end] of table) {
-    t.equal(endOfName(text, 0, octets, anyCase), end, JSON.stringify([text, octets, anyCase]))
-    t.equal(endOfName(`?${text}`, 1, octets, anyCase), end === -1 ? -1 : end + 1)
-  }
-  t.equal(endOfName('KEY', 0, 'key'), -1)
-  t.end()
-})
-
-t.test('a token68 of any length is one, and nothing else is', (t) => {
-  for (let length = 0; length < 120; length++) {
-    for (const padding of ['', '=', '==', '===']) {
-      t.equal(isToken68('a'.repeat(length) + padding), length > 0)
-      for (const bad of [' ', ',', '\u0000', 'é', '\u0100', '\u0141', '@', '[', '`', '{', '=a']) {
-        t.notOk(isToken68('a'.repeat(length) + bad + padding))
-        t.notOk(isToken68(bad + 'a'.repeat(length) + padding))
-      }
-    }
-  }
-  t.end()
-})
-
-t.test('an auth-scheme is compared by the letters of ASCII alone', (t) => {
-  for (const [value, scheme, start] of [
-    ['Bearer a', 'bearer', 7], ['BEARER  a', 'bearer', 8], ['bearer a', 'bearer', 7], ['To\u212aen a', 'token', -1], ['@z a', '`z', -1], ['[a a', '{a', -1], ['{A a', '{a', 3], ['AZ a', 'az', 3], ['\u0061\u005a a', 'az', 3],
-    ['A@ a', 'a`', -1], ['a1-. a', 'a1-.', 5], ['a\u0011-. a', 'a1-.', -1], ['Bearer', 'bearer', -1], ['Bearer ', 'bearer', -1], ['Bearer\ta', 'bearer', -1]
-  ] as const) t.equal(credentialsStart(value, scheme), start, value)
-  t.end()
 })

@@ -8,6 +8,7 @@ import fastifySecurity, {
   anyOf, apiKeyHeader, depends, httpBearer, InsufficientScope, NotAuthenticated, oauth2PasswordBearer, optional,
   securityScopes, Unauthorized
 } from '../src/index.js'
+import { extend } from '../src/extension.js'
 import { noting, secured } from './fixtures/secured.js'
 
 interface User { readonly name: string }
@@ -64,7 +65,7 @@ t.test('what stands in', async (t) => {
     t.equal((await app.inject('/')).body, 'true')
   })
 
-  for (const value of [null, false, 0, '', [], Promise.resolve('later')]) {
+  for (const value of [0, '', [], Promise.resolve('later')]) {
     t.test(`the value ${value instanceof Promise ? 'of a promise' : JSON.stringify(value)}`, async (t) => {
       const app = await secured(t)
       const anything = depends({}, (): any => 'original')
@@ -97,7 +98,7 @@ t.test('what stands in', async (t) => {
 
   t.test('a function that throws answers as the original would', async (t) => {
     for (const [error, status, challenge] of [
-      [() => new NotAuthenticated(), 401, 'Bearer realm="api"'],
+      [() => new NotAuthenticated(), 401, 'Bearer realm="api", scope="read"'],
       [() => new Unauthorized('No'), 401, 'Bearer realm="api", error="invalid_token"'],
       [() => new InsufficientScope(), 403, 'Bearer realm="api", error="insufficient_scope", scope="read"'],
       [() => Object.assign(new Error('busy'), { statusCode: 503 }), 503, undefined]
@@ -284,7 +285,7 @@ t.test('where it stands in', async (t) => {
     app.security.override(bearer, () => { throw new NotAuthenticated() })
     const reply = await app.inject({ url: '/', headers: withToken })
     t.equal(reply.statusCode, 401)
-    t.equal(reply.headers['www-authenticate'], 'Bearer realm="api"')
+    t.equal(reply.headers['www-authenticate'], 'Bearer realm="api", scope="read"')
   })
 
   t.test('an anyOf: none of its alternatives is asked', async (t) => {
@@ -494,7 +495,7 @@ t.test('in the middle of a request', async (t) => {
     // Either answer is safe: all values are there, or none is passed on.
     const reply = await app.inject('/')
     if (reply.statusCode === 200) t.strictSame(reply.json(), { user: 'user', above: 'needed' })
-    else t.match(reply.json(), { code: 'FST_SECURITY_RESOLVER_FAILED', message: 'A need was not resolved' })
+    else t.match(reply.json(), { code: 'FST_SECURITY_RESOLVER_FAILED', message: 'A dependency could not be resolved' })
     calls.length = 0
     t.strictSame((await app.inject('/')).json(), { user: 'instead', above: 'needed' })
     t.strictSame(calls, ['needed', 'instead', 'above'])
@@ -533,7 +534,7 @@ t.test('in the middle of a request', async (t) => {
     app.addHook('onRequest', async () => { undo() })
     app.get('/', { security: { user, session } }, async () => calls.push('handler'))
     const reply = await app.inject('/')
-    t.match([reply.statusCode, reply.json()], [500, { code: 'FST_SECURITY_RESOLVER_FAILED', message: 'A need was not resolved' }])
+    t.match([reply.statusCode, reply.json()], [500, { code: 'FST_SECURITY_RESOLVER_FAILED', message: 'A dependency could not be resolved' }])
     t.strictSame(calls, [])
   })
 })
@@ -587,7 +588,10 @@ t.test('a replacement that needs the original', async (t) => {
 
   t.test('of gives it also where the replacement takes scopes and the original is blind to them', async (t) => {
     const session = depends({ token: httpBearer() }, ({ token }) => token.credentials)
-    const user = depends({ session, required: securityScopes }, ({ session }) => session)
+    const user = depends({ session, required: securityScopes }, ({ session, required }) => {
+      required.assertGranted('a')
+      return session
+    })
     const told = depends({ session, required: securityScopes }, ({ session, required }) => `${session} for ${required.scopeStr}`)
     const app = await secured(t)
     app.get('/', { security: { user: user.scoped('a') } }, async (request) => [request.security.user, session.of(request)])
@@ -660,7 +664,7 @@ t.test('what it leaves alone', async (t) => {
       throw new Unauthorized()
     })
     app.security.override(currentUser, byKey)
-    t.equal(challengeOf(await app.inject('/')), 'Bearer realm="api"')
+    t.equal(challengeOf(await app.inject('/')), 'Bearer realm="api", scope="read"')
     t.equal(challengeOf(await app.inject({ url: '/', headers: { 'x-key': 'bad' } })), 'Bearer realm="api", error="invalid_token"')
     t.equal(challengeOf(await app.inject({ url: '/', headers: { 'x-key': 'poor' } })),
       'Bearer realm="api", error="insufficient_scope", scope="read"')
@@ -704,7 +708,7 @@ t.test('what is refused', async (t) => {
     t.throws(() => app.security.override(currentUser, undefined as never), { code: 'FST_SECURITY_INVALID_OPTION', message: /undefined/ })
     for (const wrong of [undefined, null, {}, 'user', () => true, httpBearer]) {
       t.throws(() => app.security.override(wrong as never, { name: 'test' } as never), {
-        code: 'FST_SECURITY_INVALID_OPTION', message: /no dependency/
+        code: 'FST_SECURITY_INVALID_OPTION', message: /must be a dependency/
       })
     }
     t.equal(await nameIn(app, withToken), 'session abc', 'nothing was put in')
@@ -731,8 +735,8 @@ t.test('what is refused', async (t) => {
     app.security.override(counter, async () => ({ counts: 1 }))
     // @ts-expect-error another dependency
     app.security.override(counter, httpBearer())
-    // @ts-expect-error nothing
-    app.security.override(counter, null)
+    // @ts-expect-error null is not a value of it
+    t.throws(() => app.security.override(counter, null), { code: 'FST_SECURITY_INVALID_OPTION' })
     app.security.override(optional(counter), null)
     app.security.override(counter, (request) => ({ count: request.url.length }))
     app.security.override(counter, async () => ({ count: 1 }))
@@ -741,4 +745,49 @@ t.test('what is refused', async (t) => {
     app.get('/', { security: { counter } }, async (request) => request.security.counter)
     t.strictSame((await app.inject('/')).json(), { count: 3 })
   })
+})
+
+t.test('override with scopes: a place that requires others answers 403, as it would to a real caller (O6)', async (t) => {
+  const user = depends({ token: httpBearer(), required: securityScopes }, ({ token, required }) => {
+    required.assertGranted('all')
+    return token.credentials
+  })
+  const app = await secured(t)
+  app.get('/items', { security: { user: user.scoped('items') } }, async (request) => [request.security.user, user.of(request)])
+  app.get('/other', { security: { user: user.scoped('items', 'other') } }, async () => 'in')
+  app.get('/none', { security: { user } }, async () => 'in')
+  await app.ready()
+  for (const replacement of ['test', () => 'test', async () => 'test', depends({}, () => 'test')]) {
+    const undo = app.security.override(user, replacement as string, { scopes: ['items'] })
+    t.strictSame((await app.inject('/items')).json(), ['test', 'test'])
+    t.equal((await app.inject('/none')).statusCode, 200)
+    const denied = await app.inject('/other')
+    t.match([denied.statusCode, denied.headers['www-authenticate']], [403, 'Bearer realm="api", error="insufficient_scope", scope="items other"'])
+    undo()
+  }
+  t.equal((await app.inject('/none')).statusCode, 401, 'nothing is left of them')
+  for (const options of [{ scope: ['a'] }, { scopes: 'a' }, { scopes: ['a b'] }, { scopes: [1] }, null, []]) {
+    t.throws(() => app.security.override(user, 'test', options as never), { code: 'FST_SECURITY_INVALID_OPTION' })
+  }
+  for (const value of [undefined, null, false, new Error('x')]) {
+    t.throws(() => app.security.override(user, value as never), { code: 'FST_SECURITY_INVALID_OPTION' })
+    const undo = app.security.override(user, (() => value) as never)
+    t.match((await app.inject('/none')).json(), { statusCode: 500, code: 'FST_SECURITY_RESOLVER_FAILED' })
+    undo()
+  }
+})
+
+t.test('an override replaces the parts of a dependency, too, unless the replacement needs the original', async (t) => {
+  const calls: string[] = []
+  const user = noting(calls, 'user')
+  const part: Dependency<string> = extend(noting(calls, 'part'), { kind: 'part', partOf: () => user })
+  const app = await secured(t)
+  app.get('/', { security: { user, part } }, async (request) => request.security)
+  await app.ready()
+  const undo = app.security.override(user, 'test')
+  t.strictSame((await app.inject('/')).json(), { user: 'test', part: 'test' })
+  undo()
+  app.security.override(user, depends({ part }, ({ part }) => `${part}!`))
+  t.strictSame((await app.inject('/')).json(), { user: 'part!', part: 'part!' })
+  t.strictSame(calls, ['part'])
 })

@@ -175,7 +175,7 @@ t.test('a dependency that hangs', async (t) => {
           const hanging = depends({}, async (_, request) => {
             signal = request.signal
             if (!await door.promise) throw new Unauthorized()
-            return true
+            return 'in'
           }, { hook })
           const options = optionsOf(hanging, noting(calls, 'next', {}, () => true, { hook }), app)
           app.get('/', { handlerTimeout: 20, ...options }, async () => { calls.push('handler') })
@@ -197,8 +197,8 @@ t.test('a dependency that hangs', async (t) => {
     const app = Fastify({ handlerTimeout: 300 })
     t.teardown(() => app.close())
     await app.register(fastifySecurity, { swagger: false })
-    const slow = depends({}, async () => { await new Promise(() => {}); return true })
-    const quick = depends({}, async () => { await everythingElse(); return true })
+    const slow = depends({}, async () => { await new Promise(() => {}); return 'slow' })
+    const quick = depends({}, async () => { await everythingElse(); return 'quick' })
     app.get('/slow', { security: { slow } }, async () => 'in')
     app.get('/quick', { security: { quick } }, async () => 'in')
     t.equal((await app.inject('/slow')).statusCode, 503)
@@ -215,8 +215,8 @@ t.test('where a resolver has seen to it that the request is answered, the answer
     'one that waits for the body': { next: depends({}, () => { throw new Unauthorized() }, { hook: 'preHandler' }) }
   }
   for (const kind of ['sync', 'async']) {
-    const answers = depends({}, (_, request): boolean | Promise<boolean> => {
-      const answer = (): boolean => {
+    const answers = depends({}, (_, request): true | Promise<true> => {
+      const answer = (): true => {
         replies.get(request)!.code(302).header('location', '/login').send()
         return true
       }
@@ -305,17 +305,20 @@ t.test('files of @fastify/static are guarded by what is required around it, by w
   }
 })
 
-t.test('a cookie that a foreign page has sent counts, and @fastify/csrf-protection beside it refuses the request', async (t) => {
+t.test('a cookie in a request of a foreign page does not count, and with csrf: false @fastify/csrf-protection refuses the request', async (t) => {
   // CVE-2022-41919
-  const app = await secured(t)
+  const app = await secured(t, { csrf: false })
   await app.register(fastifyCookie)
   await app.register(csrfProtection)
   const session = depends({ cookie: apiKeyCookie({ name: 'session' }) }, ({ cookie }) => cookie)
+  const strict = depends({ cookie: apiKeyCookie({ name: 'session', csrf: {} }) }, ({ cookie }) => cookie)
   const calls: string[] = []
+  app.post('/strict', { security: { strict } }, async () => { calls.push('strict'); return 'done' })
   app.get('/form', { security: { session } }, async (_request, reply) => reply.generateCsrf())
   app.post('/unprotected', { security: { session } }, async () => { calls.push('unprotected'); return 'done' })
   app.post('/protected', { security: { session }, onRequest: app.csrfProtection }, async () => { calls.push('protected'); return 'done' })
   const foreign = { method: 'POST', headers: { cookie: 'session=abc', origin: 'https://evil.test', 'content-type': 'text/plain' }, payload: 'x=y' } as const
+  t.equal((await app.inject({ ...foreign, url: '/strict' })).statusCode, 403)
   t.equal((await app.inject({ ...foreign, url: '/unprotected' })).statusCode, 200)
   t.equal((await app.inject({ ...foreign, url: '/protected' })).statusCode, 403)
   t.equal((await app.inject({ ...foreign, url: '/protected', headers: { 'content-type': 'text/plain' } })).statusCode, 401, 'the guard comes first')

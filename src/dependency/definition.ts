@@ -1,21 +1,23 @@
-/** What a dependency consists of: the values that plans, documents and requirements are worked out from. Pure. */
-import type { FastifyRequest, RouteOptions } from 'fastify'
-import type { Extension } from '../extension.js'
+/** What a dependency consists of: plans, documents and requirements are computed from these values. */
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import type { Extension } from './extension.js'
 
 /** A Security Scheme Object of OpenAPI 3.0 or 3.1. */
 export type SecuritySchemeObject = Readonly<Record<string, unknown>> & { readonly type: string }
 
-/** What an auth-scheme's challenge is written from. */
+/** The parts of a challenge. */
 export interface ChallengeParams {
   /** the scheme's own, else the plugin's */
   readonly realm: string
-  /** RFC 6750 §3.1; absent where no credentials came */
-  readonly error?: 'invalid_request' | 'invalid_token' | 'insufficient_scope'
-  /** the scopes required, by single spaces; with `insufficient_scope` */
+  /** RFC 6750 §3.1, or the `error` of an `Unauthorized`; absent if the request carried no credentials for this scheme */
+  readonly error?: 'invalid_request' | 'invalid_token' | 'insufficient_scope' | (string & {})
+  /** the scopes that the route requires of this scheme, joined by single spaces */
   readonly scope?: string
+  /** further parameters: those of an `Unauthorized`, and `resource_metadata` (RFC 9728) */
+  readonly params?: Readonly<Record<string, string>>
 }
 
-/** A dependency that reads credentials off the request. */
+/** A dependency that reads credentials from the request. */
 export interface SchemeDefinition {
   readonly kind: 'scheme'
   readonly late: false
@@ -29,16 +31,16 @@ export interface SchemeDefinition {
   readonly extension?: Extension
 }
 
-/** A dependency that is worked out from others. */
+/** A dependency that is computed from others. */
 export interface ResolverDefinition {
   readonly kind: 'resolver'
   readonly late: boolean
   readonly needs: readonly Need[]
-  readonly resolve: (values: never, request: FastifyRequest) => unknown
+  readonly resolve: (values: never, request: FastifyRequest, reply: FastifyReply) => unknown
   /** whether `null` is a value */
   readonly nullable?: boolean
   readonly extension?: Extension
-  /** what it needs the routes to have on which it stands */
+  /** what it changes about the routes that declare it */
   readonly shape?: RouteShape
 }
 
@@ -46,10 +48,16 @@ export interface ResolverDefinition {
  * Puts on a route what a dependency needs there, and throws where it cannot.
  *
  * @param where names the route in a message
- * @param realm the plugin's
  * @returns what the document shows beside the route's own schema
  */
-export type RouteShape = (route: RouteOptions, where: string, realm: string) => OperationFragment
+export type RouteShape = (route: RouteOptions, where: string, app: ShapeContext) => OperationFragment
+
+/** Where a route is shaped. */
+export interface ShapeContext {
+  readonly instance: FastifyInstance
+  /** the plugin's */
+  readonly realm: string
+}
 
 /** Members of an Operation Object of OpenAPI. */
 export interface OperationFragment {
@@ -57,10 +65,7 @@ export interface OperationFragment {
   readonly responses?: Readonly<Record<string, unknown>>
 }
 
-/**
- * All of several, as a route requires them: made by `readRequirement` alone, so that nobody else has hold of one. Its value is
- * made of theirs where somebody asks for it.
- */
+/** All of several, as a requirement: `readRequirement` makes it. Its value is made when a handler reads it. */
 export interface AllOfDefinition {
   readonly kind: 'allOf'
   readonly late: boolean
@@ -72,9 +77,9 @@ export interface AnyOfDefinition {
   readonly kind: 'anyOf'
   readonly late: boolean
   readonly alternatives: readonly View[]
-  /** its value where the request carries no credentials for any of them; `undefined` where that is an error */
+  /** its value if the request carries no credentials for any of them; `undefined`: that is an error */
   readonly absent: unknown
-  /** whether it is what a route, or `require`, declares: nobody else has hold of it */
+  /** whether it is the requirement of a route or of `require`: no other dependency can need it */
   readonly isRequirement: boolean
 }
 
@@ -84,7 +89,7 @@ export interface ScopesDefinition {
   readonly late: false
 }
 
-/** What the cache, overrides and `of` go by. `late`: it can be resolved in `preHandler` only. */
+/** The cache, overrides and `of` compare definitions. `late`: it can be resolved in `preHandler` only. */
 export type Definition = SchemeDefinition | ResolverDefinition | AllOfDefinition | AnyOfDefinition | ScopesDefinition
 
 /** A dependency as it is used in one place. */
@@ -98,7 +103,7 @@ export interface View {
   readonly isolated?: boolean
 }
 
-/** A view under the name by which its value is had. */
+/** A dependency and the name under which its value is passed. */
 export interface Need {
   readonly name: string
   readonly view: View
@@ -116,12 +121,12 @@ export function allOf (needs: readonly Need[]): AllOfDefinition {
   return { kind: 'allOf', needs, late: needs.some(({ view }) => view.definition.late) }
 }
 
-/** The definition of alternatives. `absent` is the value of a request without credentials, where that is none of an error. */
+/** The definition of alternatives. `absent` is the value of a request without credentials, unless that is an error. */
 export function firstOf (alternatives: readonly View[], absent?: unknown, isRequirement = false): AnyOfDefinition {
   return { kind: 'anyOf', alternatives, absent, isRequirement, late: alternatives.some((view) => view.definition.late) }
 }
 
-/** A view of a definition without scopes of its own. */
+/** A view of a definition, without scopes. */
 export function plainView (definition: Definition): View {
   return { definition, scopes: [], cached: true }
 }

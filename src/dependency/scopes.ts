@@ -1,9 +1,11 @@
 /**
  * Scopes: how they add up, and how they are checked.
  *
- * @see RFC 6749 §3.3, RFC 6750 §3.1
+ * @see {@link https://www.rfc-editor.org/rfc/rfc6749#section-3.3 RFC 6749 §3.3}
+ * @see {@link https://www.rfc-editor.org/rfc/rfc6750#section-3.1 RFC 6750 §3.1}
  */
 import { InsufficientScope } from '../errors.js'
+import { kDeclaredScopes } from '../symbols.js'
 
 /** The scopes that are required at one place. */
 export interface RequiredScopes {
@@ -12,10 +14,10 @@ export interface RequiredScopes {
   /** the same, joined by single spaces */
   readonly scopeStr: string
   /**
-   * Checks that every required scope is among those that were granted: exactly, and with regard to case.
+   * Checks that every required scope was granted: exactly, with regard to case.
    *
    * @param granted an array, a Set, a space-separated string, or nothing at all
-   * @throws `FST_SECURITY_INSUFFICIENT_SCOPE` (403) with the challenge of RFC 6750 §3.1
+   * @throws {InsufficientScope} `FST_SECURITY_INSUFFICIENT_SCOPE` (403) with the challenge of RFC 6750 §3.1
    * @example
    * const reader = depends({ user: currentUser, required: securityScopes }, ({ user, required }) => {
    *   required.assertGranted('me items')
@@ -28,33 +30,64 @@ export interface RequiredScopes {
 // scope-token = 1*( %x21 / %x23-5B / %x5D-7E )   RFC 6749 §3.3
 const SCOPE_TOKEN = /^[\x21\x23-\x5b\x5d-\x7e]+$/
 
-/** Whether it is one scope. RFC 6749 §3.3 */
-export function isScopeToken (text: string): boolean {
-  return SCOPE_TOKEN.test(text)
+/** Whether a text is one scope. */
+export function isScopeToken (text: unknown): text is string {
+  return typeof text === 'string' && SCOPE_TOKEN.test(text)
 }
 
-/** Scopes one after the other, each once. */
+/** Joins two lists of scopes, each scope once. */
 export function union (outer: readonly string[], inner: readonly string[]): readonly string[] {
   if (inner.length === 0) return outer
   if (outer.length === 0) return inner
   return [...new Set([...outer, ...inner])]
 }
 
-/** What `securityScopes` resolves to. */
-export function requiredScopes (scopes: readonly string[]): RequiredScopes {
-  // The error shows it, too: whoever changed it there would change what is required of the next request.
-  Object.freeze(scopes)
-  const scopeStr = scopes.join(' ')
-  const message = `Insufficient scope, required: ${scopeStr}`
-  return Object.freeze({
-    scopes,
-    scopeStr,
-    assertGranted (granted: unknown) {
-      if (!areGranted(scopes, granted)) {
-        throw new InsufficientScope(message, { scopes })
-      }
+/** The scopes required at one place of a tree: the same for every request. */
+export class ScopeDemand {
+  readonly scopes: readonly string[]
+  readonly scopeStr: string
+  readonly message: string
+
+  constructor (scopes: readonly string[]) {
+    // Errors show this list: a change there must not change what is required of the next request.
+    this.scopes = Object.freeze([...scopes])
+    this.scopeStr = scopes.join(' ')
+    this.message = `Insufficient scope, required: ${this.scopeStr}`
+  }
+}
+
+/** The value of `securityScopes` in one request. It remembers whether the resolver looked at it. */
+export class SeenScopes implements RequiredScopes {
+  readonly #demand: ScopeDemand
+  #isSeen = false
+
+  constructor (demand: ScopeDemand) {
+    this.#demand = demand
+  }
+
+  /** Whether the resolver that got this object checked or read the scopes. */
+  static isSeen (value: unknown): boolean {
+    return value instanceof SeenScopes && value.#isSeen
+  }
+
+  get scopes (): readonly string[] {
+    this.#isSeen = true
+    return this.#demand.scopes
+  }
+
+  get scopeStr (): string {
+    this.#isSeen = true
+    return this.#demand.scopeStr
+  }
+
+  // A getter, so that the method works after destructuring: `({ required: { assertGranted } }) => …`.
+  get assertGranted (): RequiredScopes['assertGranted'] {
+    return (granted) => {
+      this.#isSeen = true
+      const { scopes, message } = this.#demand
+      if (!areGranted(scopes, granted)) throw new InsufficientScope(message, { scopes, [kDeclaredScopes]: true })
     }
-  })
+  }
 }
 
 function areGranted (required: readonly string[], granted: unknown): boolean {

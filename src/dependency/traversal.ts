@@ -1,4 +1,4 @@
-/** Questions that are asked of a tree of dependencies as it was declared. */
+/** Walks through a tree of dependencies as it was declared. */
 import type { Definition, SchemeDefinition, View } from './definition.js'
 
 /** The dependencies that views are made of, themselves included, each once, in the order in which they are written. */

@@ -1,153 +1,171 @@
 /**
- * Words a refusal: status, challenges and caching, put on the reply before the error is thrown. A custom error handler
- * that answers with a bare `reply.send()` then still answers with them.
+ * Puts a denial on the reply before its error is thrown: status, challenges and caching. A custom error handler that answers with a bare
+ * `reply.send()` keeps them.
  *
- * @see RFC 9110 §11.6.1, RFC 6750 §3
+ * @see {@link https://www.rfc-editor.org/rfc/rfc9110#section-11.6.1 RFC 9110 §11.6.1}
+ * @see {@link https://www.rfc-editor.org/rfc/rfc6750#section-3 RFC 6750 §3}
  */
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { isScopeToken } from '../dependency/scopes.js'
-import { challenge, isFieldValue, isToken } from '../schemes/authorization.js'
-import type { ChallengeParams, SchemeDefinition } from '../dependency/definition.js'
-import { InsufficientScope, InvalidCredentialsRequest } from '../errors.js'
-import { kRecord } from '../symbols.js'
+import type { SchemeDefinition } from '../dependency/definition.js'
+import {
+  CrossOriginRequest, Forbidden, InsufficientScope, InvalidCredentialsRequest, ServiceUnavailable, Unauthorized
+} from '../errors.js'
 import type { Failure } from '../plan/failure.js'
 import { Rank } from '../plan/failure.js'
-import { carriesCredentials } from '../plan/run.js'
-import { ignore, isThenable } from '../plan/thenable.js'
+import type { Frame } from '../plan/frame.js'
+import { carriesCredentials } from '../plan/values.js'
+import { kOwnScopes } from '../symbols.js'
+import { challengeLine, isBasic } from './challenge-line.js'
+import type { ScopeLists } from './scope-lists.js'
+import { distinctScopes } from './scope-lists.js'
 
-interface Line {
-  readonly line: string
-  /** what two challenges have in common that are one to the client */
-  readonly key: string
+/** A failure, in the request that failed. */
+export interface Denial {
+  readonly failure: Failure
+  readonly request: FastifyRequest
+  /** the latest frame of the request */
+  readonly frame: Frame | null
+  /** the scopes that the route requires */
+  readonly scopes: ScopeLists
+  /** the schemes of the whole route, for a dependency that needs none */
+  readonly schemes: readonly SchemeDefinition[]
 }
 
-/** Words the refusals of one registration. */
+// Schemes of one auth-scheme and one realm: one challenge to the client. The failure that got furthest decides about it.
+interface Group {
+  readonly key: unknown
+  readonly schemes: SchemeDefinition[]
+  /** the scheme that writes the challenge */
+  scheme: SchemeDefinition
+  failure: Failure
+}
+
+/** The challenges of one registration. */
 export class Challenges {
-  // What is worded alike is worded once: strangers cause refusals at will. By scheme, then by what is said.
-  readonly #known = new WeakMap<SchemeDefinition, Map<string, Line>>()
+  /** the address of the protected resource metadata, for Bearer and DPoP challenges; `null`: none */
+  resourceMetadata: string | null = null
+  // Clients can cause denials as often as they like: challenges that only depend on declarations are kept.
+  readonly #lines = new WeakMap<SchemeDefinition, Map<string, string>>()
 
   /** @param realm of schemes that have none of their own */
   constructor (readonly realm: string) {}
 
-  resourceMetadata: string | null = null
-
-  /**
-   * Puts a failure on the reply.
-   *
-   * @param all the schemes of what failed as a whole. Where what failed has none below it, the challenges of the route's requirement are sent,
-   * or of these, where the route has none
-   */
-  putOnReply (failure: Failure, request: FastifyRequest, reply: FastifyReply, all: readonly SchemeDefinition[]): void {
-    reply.code(failure.status)
-    if (!isChallenged(failure)) return
-    const lines = this.#lines(failure, request, all)
-    // One line a challenge: many clients fail on several in one   RFC 9110 §11.6.1
+  /** Puts a denial on the reply. */
+  putOnReply (denial: Denial, reply: FastifyReply): void {
+    const { failure } = denial
+    // Not `reply.code()`: a redirect of the app's error handler would keep that status.
+    reply.raw.statusCode = failure.status
+    if (!isOurs(failure)) return
+    const lines = this.#linesOf(denial)
+    // One header line for each challenge: many clients cannot parse several in one   RFC 9110 §11.6.1
     if (lines.length > 0) reply.header('www-authenticate', lines.length === 1 ? lines[0] : lines)
+    const retryAfter = retryAfterOf(failure)
+    if (retryAfter !== null) reply.header('retry-after', retryAfter)
     if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')
   }
 
-  #lines (failure: Failure, request: FastifyRequest, all: readonly SchemeDefinition[]): string[] {
-    const { parts, place: { schemes } } = failure
-    if (parts === null && schemes.length === 1) return [this.#line(schemes[0]!, failure, request).line]
-    const lines = new Map<string, { line: string, rank: number }>()
-    for (const part of partsOf(failure)) {
-      for (const scheme of part.place.schemes) this.#add(lines, scheme, part, request)
+  #linesOf (denial: Denial): readonly string[] {
+    const { failure, request, schemes } = denial
+    const parts = partsOf(failure).filter(isChallenged)
+    if (parts.length === 0) return []
+    const groups = new Map<unknown, Group>()
+    for (const part of parts) {
+      for (const scheme of part.place.schemes) this.#addTo(groups, scheme, part)
     }
-    if (lines.size === 0) {
-      for (const scheme of schemesOf(request) ?? all) this.#add(lines, scheme, failure, request)
+    if (groups.size === 0) {
+      for (const scheme of schemes) this.#addTo(groups, scheme, parts.find((part) => part === failure.chosen) ?? parts[0]!)
     }
-    // Basic comes first, as the one that is best supported   RFC 9110 §11.6.1
-    const written = [...lines.values()].map(({ line }) => line)
-    return [...written.filter(isBasic), ...written.filter((line) => !isBasic(line))]
+    const lines = [...new Set([...groups.values()].map((group) => this.#line(group, denial, request)))]
+    // Basic comes first, as the scheme with the best support   RFC 9110 §11.6.1
+    return lines.length === 1 ? lines : [...lines.filter(isBasic), ...lines.filter((line) => !isBasic(line))]
   }
 
-  // Two schemes of one auth-scheme and one realm are one challenge to the client: the one that got furthest speaks.
-  #add (lines: Map<string, { line: string, rank: number }>, scheme: SchemeDefinition, failure: Failure, request: FastifyRequest): void {
-    const { line, key } = this.#line(scheme, failure, request)
-    const known = lines.get(key)
-    const { rank } = failure
-    if (known === undefined || known.rank < rank) lines.set(key, { line, rank })
+  #addTo (groups: Map<unknown, Group>, scheme: SchemeDefinition, failure: Failure): void {
+    const key = this.#keyOf(scheme)
+    const group = groups.get(key)
+    if (group === undefined) {
+      groups.set(key, { key, schemes: [scheme], scheme, failure })
+      return
+    }
+    if (!group.schemes.includes(scheme)) group.schemes.push(scheme)
+    if (failure.rank > group.failure.rank) Object.assign(group, { scheme, failure })
   }
 
-  #line (scheme: SchemeDefinition, failure: Failure, request: FastifyRequest): Line {
-    const params = paramsFor(scheme, failure, request, scheme.realm ?? this.realm)
-    const { challenge: written } = scheme
-    if (typeof written !== 'string') {
-      const line = ownLine(scheme, written, params)
-      return { line, key: line }
+  #keyOf ({ challenge, realm }: SchemeDefinition): string | ((params: never) => string) {
+    return typeof challenge === 'string' ? `${challenge.toLowerCase()} ${realm ?? this.realm}` : challenge
+  }
+
+  #line ({ key, schemes, scheme, failure }: Group, denial: Denial, request: FastifyRequest): string {
+    const { error } = failure
+    const hasCame = failure.rank !== Rank.absent && (failure.place.isOverridden || schemes.some((one) => carriesCredentials(one, request)))
+    const own = hasCame && error instanceof Unauthorized ? error.challenge : undefined
+    const isWanted = (other: SchemeDefinition): boolean => schemes.includes(other) || this.#keyOf(other) === key
+    const scope = scopesFor(failure, hasCame, { key, isWanted, denial }).join(' ')
+    const { error: ownError, ...params } = own ?? {}
+    const parts = {
+      realm: scheme.realm ?? this.realm,
+      error: hasCame ? ownError ?? errorOf(error) : undefined,
+      isOwnError: ownError !== undefined,
+      scope: scope === '' ? undefined : scope,
+      params: params as Record<string, string>,
+      resourceMetadata: this.resourceMetadata
     }
-    let known = this.#known.get(scheme)
-    if (known === undefined) this.#known.set(scheme, known = new Map())
-    const said = `${params.error ?? ''} ${params.scope ?? ''}`
-    let line = known.get(said)
-    if (line === undefined) {
-      line = { line: lineFor(written, params), key: challenge(written.toLowerCase(), { realm: params.realm }) }
-      // A resolver may demand scopes that it makes up, from the request even: nothing of that is kept, and there is no end of it.
-      if (isDeclared(failure)) known.set(said, line)
-    }
+    const isDeclared = own === undefined && typeof scheme.challenge === 'string' && ownScopes(failure) === undefined
+    return isDeclared ? this.#known(scheme, parts) : challengeLine(scheme, parts)
+  }
+
+  #known (scheme: SchemeDefinition, parts: Parameters<typeof challengeLine>[1]): string {
+    let known = this.#lines.get(scheme)
+    if (known === undefined) this.#lines.set(scheme, known = new Map())
+    const key = `${parts.error ?? ''} ${parts.scope ?? ''} ${parts.resourceMetadata ?? ''}`
+    let line = known.get(key)
+    if (line === undefined) known.set(key, line = challengeLine(scheme, parts))
     return line
   }
 }
 
-// A dependency that is a hook by itself may stand on a route that requires more.
-function schemesOf ({ routeOptions: { config } }: FastifyRequest): readonly SchemeDefinition[] | undefined {
-  return (config as { [kRecord]?: { decision: { schemes: readonly SchemeDefinition[] } | null } })[kRecord]?.decision?.schemes
+interface ScopeQuery {
+  readonly key: unknown
+  readonly isWanted: (scheme: SchemeDefinition) => boolean
+  readonly denial: Pick<Denial, 'frame' | 'scopes'>
 }
 
-// A 401 must come with a challenge, whoever threw it   RFC 9110 §15.5.2
-function isChallenged ({ error, status, rank }: Failure): boolean {
-  return rank !== Rank.final || status === 401 || error instanceof InvalidCredentialsRequest
+/** The scopes that a challenge lists. */
+export function scopesFor (failure: Failure, hasCame: boolean, { key, isWanted, denial }: ScopeQuery): readonly string[] {
+  const { frame, scopes } = denial
+  if (!hasCame) return scopes.first(key, isWanted)
+  const own = ownScopes(failure)
+  if (own !== undefined) return distinctScopes(own)
+  return failure.rank === Rank.denied ? scopes.taken(frame, isWanted) : []
 }
 
-// Every failure that a failure of alternatives is made of.
+function ownScopes ({ error }: Failure): readonly unknown[] | undefined {
+  return error instanceof InsufficientScope ? error[kOwnScopes] : undefined
+}
+
+// RFC 6750 §3.1
+function errorOf (error: Error | null): string {
+  if (error instanceof InvalidCredentialsRequest) return 'invalid_request'
+  return error instanceof InsufficientScope ? 'insufficient_scope' : 'invalid_token'
+}
+
+// The errors of this package, and a foreign 401: it must come with a challenge   RFC 9110 §15.5.2
+function isOurs ({ error, status, rank }: Failure): boolean {
+  return rank !== Rank.final || status === 401 || error instanceof InvalidCredentialsRequest || error instanceof ServiceUnavailable
+}
+
+function isChallenged (failure: Failure): boolean {
+  const { error } = failure
+  return isOurs(failure) && !(error instanceof Forbidden || error instanceof CrossOriginRequest || error instanceof ServiceUnavailable)
+}
+
+/** Every failure that the failure of an `anyOf` consists of. */
 function partsOf (failure: Failure): Failure[] {
   return failure.parts === null ? [failure] : failure.parts.flatMap(partsOf)
 }
 
-function paramsFor (
-  scheme: SchemeDefinition, { error, rank, place }: Failure, request: FastifyRequest, realm: string
-): ChallengeParams {
-  if (rank === Rank.absent) return { realm }
-  if (error instanceof InvalidCredentialsRequest) return { realm, error: 'invalid_request' }
-  if (error instanceof InsufficientScope) {
-    const scope = scopeOf(error.scopes ?? place.scopes)
-    return scope === '' ? { realm, error: 'insufficient_scope' } : { realm, error: 'insufficient_scope', scope }
-  }
-  // No error where no credentials came for this scheme   RFC 6750 §3.1
-  return place.overridden || carriesCredentials(scheme, request) ? { realm, error: 'invalid_token' } : { realm }
-}
-
-// Whether the scopes that a failure names, if any, are those of the place.
-function isDeclared ({ error, place }: Failure): boolean {
-  return !(error instanceof InsufficientScope) || error.scopes === undefined || error.scopes === place.scopes
-}
-
-// One scope, as most often, is taken as it stands.
-function scopeOf (scopes: readonly string[]): string {
-  return scopes.length === 1 && isScopeToken(scopes[0]!) ? scopes[0]! : scopes.filter(isScopeToken).join(' ')
-}
-
-function lineFor (scheme: string, { realm, error, scope }: ChallengeParams): string {
-  // error and scope are Bearer's   RFC 6750 §3
-  return scheme.toLowerCase() === 'bearer' ? challenge(scheme, { realm, error, scope }) : withCharset(scheme, realm)
-}
-
-function ownLine ({ schemeName }: SchemeDefinition, write: (params: ChallengeParams) => string, params: ChallengeParams): string {
-  try {
-    const line: unknown = write(params)
-    if (isThenable(line)) ignore(line)
-    if (typeof line === 'string' && isFieldValue(line) && isToken(line.split(' ', 1)[0]!)) return line
-  } catch {
-    // A refusal stays a refusal: the challenge below takes its place.
-  }
-  return challenge(schemeName, { realm: params.realm })
-}
-
-// The only charset that may be named, and the one that is read   RFC 7617 §2.1
-function withCharset (scheme: string, realm: string): string {
-  return challenge(scheme, scheme.toLowerCase() === 'basic' ? { realm, charset: 'UTF-8' } : { realm })
-}
-
-function isBasic (line: string): boolean {
-  return /^basic(?: |$)/i.test(line)
+// Retry-After = HTTP-date / delay-seconds, delay-seconds = 1*DIGIT   RFC 9110 §10.2.3
+function retryAfterOf ({ error }: Failure): number | null {
+  const seconds: unknown = error instanceof ServiceUnavailable ? error.retryAfter : undefined
+  return typeof seconds === 'number' && Number.isFinite(seconds) ? Math.max(0, Math.ceil(seconds)) : null
 }

@@ -1,5 +1,4 @@
 /** Tells the extensions of dependencies that the app becomes ready. */
-import type { Definition } from '../dependency/definition.js'
 import type { Extension } from '../extension.js'
 import { extensionOfDefinition } from '../requirement/extensions.js'
 import type { Registration } from './registration.js'
@@ -21,15 +20,8 @@ export async function becomeReady (registration: Registration): Promise<readonly
   return problems
 }
 
-function extensionsInUse (registration: Registration): readonly Extension[] {
-  const found = new Set<Definition>()
-  const visit = (definition: Definition): void => {
-    if (found.has(definition)) return
-    found.add(definition)
-    registration.overrides.effectiveChildren(definition).forEach(visit)
-  }
-  for (const { decision } of registration.records) decision?.views.forEach(({ definition }) => { visit(definition) })
-  return [...found].filter((definition) => registration.overrides.replacementOf(definition) === undefined)
+function extensionsInUse ({ records, overrides }: Registration): readonly Extension[] {
+  return overrides.definitionsInUse(records.flatMap(({ decision }) => decision?.views ?? []))
     .flatMap((definition) => extensionOfDefinition(definition) ?? [])
 }
 

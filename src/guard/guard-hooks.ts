@@ -80,7 +80,8 @@ function runGuard ({ guard }: Decision, request: FastifyRequest, reply: FastifyR
 
 function errorHook (record: RouteRecord): ErrorHook {
   return function securityError (request, reply, error, done) {
-    record.decision?.guard?.answerError(error, request, reply)
+    const { guard = null, hookGuards = [] } = record.decision ?? {}
+    ;(guard ?? hookGuards[0])?.answerError(error, request, reply)
     done()
   }
 }

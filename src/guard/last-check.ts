@@ -29,10 +29,10 @@ export function wrapHandler (registry: AppState, record: RouteRecord, handler: H
     const guard = pendingGuard(registry, record, request)
     if (guard === null) return handler.call(this, first, second)
     // Another plugin's onRoute hook set a `security` that needs the parsed request: no preHandler hook was added in time.
-    if (guard.preHandler === null || record.guardHooks.preHandler !== undefined || request === second) throw new RouteNotGuarded()
+    if (guard.preHandler === null || record.guardHooks.preHandler !== undefined || request === second) throw refusal(guard, request)
     return new Promise((resolve, reject) => {
       guard.preHandler!(first, second, (error) => {
-        if (error !== undefined || !guard.hasPassed(first)) reject(error ?? new RouteNotGuarded())
+        if (error !== undefined || !guard.hasPassed(first)) reject(error ?? refusal(guard, first))
         else resolve(handler.call(this, first, second))
       })
     })
@@ -50,9 +50,18 @@ function pendingGuard ({ state }: AppState, record: RouteRecord, request: Fastif
   if (state === 'refused') throw new RouteNotGuarded()
   const { decision } = record
   if (decision === null ? !mayBeGuarded(record) : isUnguarded(decision)) return null
-  if (decision === null || state !== 'open' || decision.hookGuards.some((guard) => !guard.hasPassed(request))) throw new RouteNotGuarded()
+  if (decision === null || state !== 'open') throw new RouteNotGuarded()
+  const missing = decision.hookGuards.find((guard) => !guard.hasPassed(request))
+  if (missing !== undefined) throw refusal(missing, request)
   const { guard } = decision
   return guard === null || guard.hasPassed(request) ? null : guard
+}
+
+// Listeners of decisions learn that the request failed.
+function refusal (guard: RouteGuard, request: FastifyRequest): Error {
+  const error = new RouteNotGuarded()
+  guard.reportRefusal(error, request)
+  return error
 }
 
 // The app did not become ready: another plugin failed before the routes were decided.

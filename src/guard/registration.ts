@@ -19,7 +19,7 @@ import type { RequestSerializer } from './log.js'
 import type { Registry } from './registry.js'
 import { checkDeclaration, checkViews } from './requirement-checks.js'
 import type { Resource } from './resource-metadata.js'
-import { isMetadata, metadataOf } from './resource-metadata.js'
+import { isMetadata, isMetadataRequest, metadataOf } from './resource-metadata.js'
 import type { RouteGuard } from './route-guard.js'
 import type { Problem, RouteOwner, RouteRecord } from './route-record.js'
 import { SchemeNames } from './scheme-names.js'
@@ -143,7 +143,20 @@ export class Registration implements RouteOwner, HookRuntime, RegistrationContex
 
   /** Resolves a dependency that runs as a hook. */
   runHook (view: View, request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void {
-    this.hookGuard(view).asHook(request, reply, done)
+    // The metadata of the resource is public: clients read it before they have a token.
+    if (this.options.resource !== null && isMetadataRequest(request)) done()
+    else if (this.registry.state === 'open') this.hookGuard(view).asHook(request, reply, done)
+    // The first `inject` of an app is dispatched in the tick in which the app becomes ready.
+    else setImmediate(() => { this.#runLater(view, request, reply, done) })
+  }
+
+  #runLater (view: View, request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void {
+    try {
+      this.hookGuard(view).asHook(request, reply, done)
+    } catch (error) {
+      // Outside of the hook that Fastify called, an exception would end the process.
+      done(error as Error)
+    }
   }
 
   /** The guard of a dependency that runs as a hook. */

@@ -45,7 +45,7 @@ export function checkDeclaration (registration: Registration, record: RouteRecor
 function shapeRoute ({ options: { realm } }: Registration, record: RouteRecord, definitions: Iterable<Definition>): void {
   for (const definition of definitions) {
     if (definition.kind !== 'resolver' || definition.shape === undefined) continue
-    record.fragments.set(definition, definition.shape(record.options, `Route ${routeName(record)}`, realm))
+    record.fragments.set(definition, definition.shape(record.options, `Route ${routeName(record)}`, { instance: record.instance, realm }))
   }
 }
 

@@ -3,7 +3,7 @@
  *
  * @see {@link https://www.rfc-editor.org/rfc/rfc9728 RFC 9728}
  */
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { describe, isPlainObject } from '../dependency/dependency.js'
 import { definitionsBelow } from '../dependency/traversal.js'
 import { RegistrationRefused } from '../errors.js'
@@ -90,6 +90,11 @@ export function addMetadataRoute (registry: Registry, { resource, path }: Resour
 /** Whether a route is one that {@link addMetadataRoute} added. */
 export function isMetadata ({ options }: RouteRecord): boolean {
   return (options.config as { fastifySecurityMetadata?: true } | undefined)?.fastifySecurityMetadata === true
+}
+
+/** Whether a request is for a route that {@link addMetadataRoute} added. */
+export function isMetadataRequest ({ routeOptions: { config } }: FastifyRequest): boolean {
+  return (config as { readonly fastifySecurityMetadata?: true }).fastifySecurityMetadata === true
 }
 
 /** The metadata document, computed from the guards of a registration. */

@@ -1,18 +1,23 @@
-/** Guards one route: runs its plan for each request, and words the refusal. */
+/** Guards one route: runs its plan for each request, and answers a request that does not pass. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { SchemeDefinition, View } from '../dependency/definition.js'
 import { schemesBelow } from '../dependency/traversal.js'
-import { NotAuthenticated, ResolverFailed } from '../errors.js'
+import { InvalidCredentialsRequest, NotAuthenticated, NotResolved, ResolverFailed, ServiceUnavailable } from '../errors.js'
 import { compile } from '../plan/compile.js'
-import type { PlanContext } from '../plan/compile.js'
-import type { Failure } from '../plan/failure.js'
-import { Frame, frameOf, resolvedIn, Waiting } from '../plan/frame.js'
-import { hasLeft, run, wait } from '../plan/run.js'
+import type { PlanContext } from '../plan/context.js'
+import { Failure, failureOf, Rank, rankOf } from '../plan/failure.js'
+import type { FrameOwner, Outcome } from '../plan/frame.js'
+import { ANSWERED, Frame, frameOf, resolvedIn, Waiting } from '../plan/frame.js'
+import { run, wait } from '../plan/run.js'
 import type { Plan } from '../plan/step.js'
+import { hasLeft } from '../plan/values.js'
 import { NOBODY } from '../requirement/requirement.js'
-import type { Challenges } from './challenges.js'
+import { kRecord } from '../symbols.js'
+import type { Challenges, Denial } from './challenges.js'
+import { hasListeners, publish } from './decisions.js'
+import { ScopeLists } from './scope-lists.js'
 
-/** A hook of Fastify's, in its callback form: a request is guarded without one promise where nothing is asynchronous. */
+/** A hook of Fastify in its callback form: without async resolvers, a request is guarded without a promise. */
 export type HookFunction = (request: FastifyRequest, reply: FastifyReply, done: Done) => void
 
 type Done = (error?: Error) => void
@@ -23,96 +28,191 @@ export interface GuardContext {
   readonly challenges: Challenges
 }
 
+// What the start decided about a route, as far as a guard asks for it.
+interface RouteDecision {
+  readonly views: readonly View[]
+  readonly guard: RouteGuard | null
+  readonly hookGuards: readonly RouteGuard[]
+  readonly schemes: readonly SchemeDefinition[]
+}
+
 /** Guards a route with all that is required of it. */
-export class RouteGuard {
+export class RouteGuard implements FrameOwner {
   readonly onRequest: HookFunction
-  /** What is left for after the body; `null` where nothing is. */
+  /** Resolves what needs the parsed request, or everything if the early part did not run; `null` if nothing does. */
   readonly preHandler: HookFunction | null
-  /** Resolves everything at once: for a dependency that is a hook by itself. */
+  /** Resolves everything at once: for a dependency that is a hook. */
   readonly asHook: HookFunction
   readonly schemes: readonly SchemeDefinition[]
+  readonly #scopeLists = new WeakMap<object, ScopeLists>()
   #plan: Plan | null = null
   #generation = 0
 
+  /** @param own index of the route's own requirement among the views; below zero if it has none */
   constructor (readonly runtime: GuardContext, readonly views: readonly View[], readonly own: number) {
     this.schemes = schemesBelow(...views)
     const isLate = views.some(({ definition }) => definition.late)
-    // Fastify binds them: frozen, so that nobody puts something else in the place of bind().
-    this.onRequest = Object.freeze<HookFunction>((request, reply, done) => { this.#start(request, reply, done, isLate) })
+    this.onRequest = (request, reply, done) => { this.#start(request, reply, done, isLate) }
     this.asHook = (request, reply, done) => { this.#start(request, reply, done, false) }
-    this.preHandler = isLate ? Object.freeze<HookFunction>((request, reply, done) => { this.#finish(request, reply, done) }) : null
+    this.preHandler = isLate ? (request, reply, done) => { this.#finish(request, reply, done) } : null
     this.#compiled()
   }
 
+  /** Whether all parts of this guard have passed in a request. */
   hasPassed (request: FastifyRequest): boolean {
-    const frame = this.#frameOf(request)
-    return frame !== null && frame.passed
+    for (let frame = frameOf(request); frame !== null; frame = frame.previous) {
+      if (frame.owner === this && frame.passed) return true
+    }
+    return false
   }
 
-  answerError (_error: Error, _request: FastifyRequest, _reply: FastifyReply): void {}
+  /** Answers an error of this package that a handler or another hook threw as a denial by the guard is answered. */
+  answerError (error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+    try {
+      if (!isAnswerable(error)) return
+      for (let frame = frameOf(request); frame !== null; frame = frame.previous) {
+        if (frame.error === error) return
+      }
+      const failure = failureOf(error, { schemes: this.#schemesOf(request), isOverridden: false, path: '' })
+      this.runtime.challenges.putOnReply(this.#denial(failure, request), reply)
+    } catch {
+      // A thrown object that cannot be read: Fastify answers it.
+    }
+  }
+
+  /** Publishes the decision about a request that the check before the handler refuses. */
+  reportRefusal (error: Error, request: FastifyRequest): void {
+    if (!hasListeners() || isPublished(request)) return
+    publish(this.#denial(new Failure(error, 500, Rank.final, { schemes: [], isOverridden: false, path: '' }), request))
+  }
+
+  decide (frame: Frame, outcome: Outcome): void {
+    if (outcome === null) {
+      if (!frame.isEarly) frame.passed = true
+      if (frame.passed && hasListeners()) this.#publishGranted(frame)
+      frame.done!()
+    } else if (outcome === ANSWERED) {
+      if (hasListeners()) this.#publish(frame, null, frame.reply.statusCode)
+    } else if (outcome instanceof Waiting) {
+      wait(frame, outcome)
+    } else {
+      this.#deny(frame, outcome)
+    }
+  }
 
   #compiled (): Plan {
-    if (this.#plan === null || this.#generation !== this.runtime.overrides.generation) {
-      this.#generation = this.runtime.overrides.generation
-      this.#plan = compile(this.views, this.runtime.overrides)
+    const { overrides } = this.runtime
+    if (this.#plan === null || this.#generation !== overrides.generation) {
+      this.#generation = overrides.generation
+      this.#plan = compile(this.views, overrides)
     }
     return this.#plan
   }
 
-  #start (request: FastifyRequest, reply: FastifyReply, done: Done, early: boolean): void {
-    this.#run(new Frame(this.#compiled(), this, request), request, reply, done, early)
+  #start (request: FastifyRequest, reply: FastifyReply, done: Done, isEarly: boolean): void {
+    this.#run(new Frame(this.#compiled(), this, request, reply), done, isEarly)
   }
 
   #finish (request: FastifyRequest, reply: FastifyReply, done: Done): void {
-    const frame = this.#frameOf(request)
-    if (frame === null) this.#start(request, reply, done, false)
-    else this.#run(frame, request, reply, done, false)
-  }
-
-  #run (frame: Frame, request: FastifyRequest, reply: FastifyReply, done: Done, early: boolean): void {
-    if (hasLeft(request)) return
-    const outcome = run(frame, early)
-    if (outcome === null) {
-      if (!early || this.preHandler === null) frame.passed = true
-      done()
-    } else if (outcome instanceof Waiting) {
-      wait(frame, outcome, reply, (failure) => {
-        if (failure === null && (!early || this.preHandler === null)) frame.passed = true
-        this.#tell(failure, request, reply, done)
-      })
-    } else {
-      this.#tell(outcome, request, reply, done)
-    }
-  }
-
-  #tell (failure: Failure | null, request: FastifyRequest, reply: FastifyReply, done: Done): void {
-    if (failure === null) {
-      done()
-      return
-    }
-    let error = failure.error ?? new NotAuthenticated()
-    try {
-      this.runtime.challenges.putOnReply(failure, request, reply, this.schemes)
-    } catch (cause) {
-      // Behind a promise nobody else would catch it, and the process would end.
-      reply.code(500)
-      error = new ResolverFailed('A refusal cannot be worded', { cause })
-    }
-    done(error)
-  }
-
-  #frameOf (request: FastifyRequest): Frame | null {
     let frame = frameOf(request)
     while (frame !== null && frame.owner !== this) frame = frame.previous
-    return frame
+    if (frame === null) this.#start(request, reply, done, false)
+    else this.#run(frame, done, false)
+  }
+
+  #run (frame: Frame, done: Done, isEarly: boolean): void {
+    if (hasLeft(frame.request)) return
+    frame.done = done
+    this.decide(frame, run(frame, isEarly))
+  }
+
+  #deny (frame: Frame, failure: Failure): void {
+    const { request, reply } = frame
+    let error = failure.error ?? new NotAuthenticated()
+    try {
+      this.runtime.challenges.putOnReply(this.#denial(failure, request), reply)
+    } catch (cause) {
+      // Behind a promise, an exception would end the process.
+      reply.raw.statusCode = 500
+      error = new ResolverFailed('A denial could not be answered', { cause })
+    }
+    frame.error = error
+    if (hasListeners()) this.#publish(frame, failure.error === error ? failure : new Failure(error, failure.status, failure.rank, failure.place))
+    frame.done!(error)
+  }
+
+  #denial (failure: Failure, request: FastifyRequest): Denial {
+    return { failure, request, frame: frameOf(request), schemes: this.#schemesOf(request), scopes: this.#scopesOf(request) }
+  }
+
+  // A dependency that is a hook may stand on a route that requires more.
+  #schemesOf (request: FastifyRequest): readonly SchemeDefinition[] {
+    const schemes = decisionOf(request)?.schemes ?? []
+    return schemes.length > 0 ? schemes : this.schemes
+  }
+
+  #scopesOf (request: FastifyRequest): ScopeLists {
+    const decision = decisionOf(request)
+    const key = decision ?? this
+    let lists = this.#scopeLists.get(key)
+    if (lists === undefined) {
+      const others = decision === null ? [] : decision.views
+      const added = this.views.filter((view) => !others.includes(view))
+      this.#scopeLists.set(key, lists = new ScopeLists([...added, ...others]))
+    }
+    return lists
+  }
+
+  // A dependency given to `addHook` is not part of the route's guard.
+  #publish (frame: Frame, failure: Failure | null, sent?: number): void {
+    const { request } = frame
+    if (isPublished(request) || !partsOf(request).includes(this)) return
+    frame.isPublished = true
+    const { schemes, scopes } = this.#denial(failure!, request)
+    publish({ failure, request, frame: frameOf(request), schemes, scopes, ...sent === undefined ? {} : { sent } })
+  }
+
+  #publishGranted (frame: Frame): void {
+    if (partsOf(frame.request).every((part) => part.hasPassed(frame.request))) this.#publish(frame, null)
   }
 }
 
-/** What `request.security` is: the values of the route's own requirement. */
-export function securityValues (request: FastifyRequest): unknown {
+/**
+ * The value of `request.security`: the values of the route's own requirement.
+ *
+ * @param isPublic whether the route declares `security: false`
+ * @throws {NotResolved} `FST_SECURITY_NOT_RESOLVED` if the route declares nothing, or its guard has not passed
+ */
+export function securityValues (request: FastifyRequest, isPublic = false): unknown {
   for (let frame = frameOf(request); frame !== null; frame = frame.previous) {
     const { own } = frame.owner as RouteGuard
-    if (own >= 0 && frame.passed) return resolvedIn(frame, frame.plan.roots[own]!) ?? NOBODY
+    if (own < 0 || !frame.passed) continue
+    const values = resolvedIn(frame, frame.plan.roots[own]!)
+    if (values !== undefined) return values
   }
-  return NOBODY
+  if (isPublic) return NOBODY
+  throw new NotResolved('request.security must not be read before the guard of the route has passed, or on a route that declares no security. ' +
+    'Declare security on the route, or use peek() of the dependency')
+}
+
+// A foreign error is left to Fastify, also a 401.
+function isAnswerable (error: unknown): boolean {
+  return rankOf(error) !== Rank.final || error instanceof InvalidCredentialsRequest || error instanceof ServiceUnavailable
+}
+
+function decisionOf ({ routeOptions: { config } }: FastifyRequest): RouteDecision | null {
+  return (config as { [kRecord]?: { decision: RouteDecision | null } } | undefined)?.[kRecord]?.decision ?? null
+}
+
+function partsOf (request: FastifyRequest): readonly RouteGuard[] {
+  const decision = decisionOf(request)
+  if (decision === null) return []
+  return decision.guard === null ? decision.hookGuards : [decision.guard, ...decision.hookGuards]
+}
+
+function isPublished (request: FastifyRequest): boolean {
+  for (let frame = frameOf(request); frame !== null; frame = frame.previous) {
+    if (frame.isPublished) return true
+  }
+  return false
 }

@@ -23,6 +23,8 @@ export interface Decision {
   readonly guard: RouteGuard | null
   /** guards of dependencies that stand in the route's own hooks */
   readonly hookGuards: readonly RouteGuard[]
+  /** of the registration: relative addresses in the document are relative to it */
+  readonly prefix: string
   readonly isDeclared: boolean
   /** declared public: `security: false`, `require(false)` or `defaultSecurity` */
   readonly isPublic: boolean

@@ -1,20 +1,20 @@
 /** Completes a document: the security of each operation, its responses, and the schemes that the operations use. */
+import type { FastifySchema } from 'fastify'
 import { isDeepStrictEqual } from 'node:util'
-import type { SchemeDefinition } from '../dependency/definition.js'
+import type { OperationFragment, SchemeDefinition } from '../dependency/definition.js'
 import { HandWrittenSecurity, RegistrationRefused, SchemeConflict } from '../errors.js'
 import type { Decision, RouteRecord } from '../guard/route-record.js'
-import type { SecurityRequirement } from '../requirement/alternatives.js'
+import type { Alternative, SecurityRequirement } from '../requirement/alternatives.js'
 import { distinct, requirementKey, securityOf } from '../requirement/alternatives.js'
 import type { ServerObject } from '../requirement/security-schemes.js'
 import { basePath, schemeObject } from '../requirement/security-schemes.js'
 import type { FoundOperation, OpenAPIDocument, Operation } from './document.js'
 import { MARK, operationsOf, RouteIndex } from './document.js'
 import { addResponses } from './responses.js'
+import { kResponses } from '../symbols.js'
 
 /** What a document depends on besides its routes. */
 export interface CompletionOptions {
-  /** the prefix of the instance on which the plugin is registered */
-  readonly prefix: string
   readonly allowsHandWritten: boolean
 }
 
@@ -40,7 +40,7 @@ export function completeDocument (built: OpenAPIDocument, records: readonly Rout
   for (const found of operationsOf(document)) {
     const routes = index.routesOf(found)
     delete found.operation[MARK]
-    completeOperation(found, routes, { version, servers: document.servers ?? [], used, options })
+    completeOperation(found, routes, { version, servers: document.servers, used, options })
   }
   const existing = document.components?.securitySchemes ?? {}
   const securitySchemes = mergeSchemes(existing, used)
@@ -53,41 +53,52 @@ export function completeDocument (built: OpenAPIDocument, records: readonly Rout
 /** What operations of one document have in common. */
 interface Completion {
   readonly version: string
-  readonly servers: readonly ServerObject[]
+  readonly servers: readonly ServerObject[] | undefined
   readonly used: UsedSchemes
   readonly options: CompletionOptions
 }
 
 function completeOperation ({ operation, path, method }: FoundOperation, routes: readonly RouteRecord[], completion: Completion): void {
   const decided = routes.flatMap(({ decision }) => decision ?? [])
-  const { version, options } = completion
-  const security = operationSecurity(decided, version)
-  const written = operation.security
-  if (!options.allowsHandWritten && written !== undefined && written.length > 0 && routes.length > 0) {
-    throw new HandWrittenSecurity(`The document has a security of its own for ${method} ${path}: a lock that nothing enforces. Declare it on the route`)
-  }
+  const { version, servers, used, options } = completion
+  const security = operationSecurity(routes, version)
+  if (!options.allowsHandWritten && routes.length > 0) checkWritten(operation, `${method} ${path}`)
   if (decided.some(({ isDeclared }) => isDeclared)) delete operation.security
   if (security !== undefined) operation.security = security
-  for (const route of routes) useSchemes(route, completion)
+  for (const { alternatives, prefix } of decided) useSchemes(alternatives, basePath(prefix, servers), used)
   if (security !== undefined && security.length > 0) dropParameters(operation, decided)
-  for (const { fragments } of decided) {
-    for (const { requestBody, responses } of fragments) {
-      if (requestBody !== undefined) operation.requestBody = copyOf(requestBody)
-      if (responses !== undefined) operation.responses = { ...copyOf(responses) as object, ...operation.responses }
-    }
-  }
-  addResponses(operation, decided, { method, version })
+  for (const { options } of routes) addTokenResponses(operation, options.schema)
+  for (const { fragments } of decided) fragments.forEach((fragment) => { addFragment(operation, fragment) })
+  addResponses(operation, decided, method)
+}
+
+// Where a schema has no other response, @fastify/swagger has made one up.
+function addTokenResponses (operation: Operation, schema: FastifySchema & { readonly [kResponses]?: object } = {}): void {
+  const responses = schema[kResponses]
+  if (responses === undefined) return
+  operation.responses = { ...schema.response === undefined ? {} : operation.responses, ...copyOf(responses) as object }
+}
+
+function addFragment (operation: Operation, { requestBody, responses }: OperationFragment): void {
+  if (requestBody !== undefined) operation.requestBody = copyOf(requestBody)
+  if (responses !== undefined) operation.responses = { ...copyOf(responses) as object, ...operation.responses }
+}
+
+function checkWritten ({ security = [] }: Operation, name: string): void {
+  if (security.length === 0) return
+  throw new HandWrittenSecurity(`The document has a security of its own for ${name}: a lock that nothing enforces. Declare it on the route`)
 }
 
 /**
  * The `security` of an operation. Several routes may be one operation: it shows the alternatives of all, and a public one among
  * them admits every client.
  */
-export function operationSecurity (decided: readonly Decision[], version: string): readonly SecurityRequirement[] | undefined {
+export function operationSecurity (routes: readonly RouteRecord[], version: string): readonly SecurityRequirement[] | undefined {
+  const decided = routes.flatMap(({ decision }) => decision ?? [])
   const all = decided.map((decision) => ({ decision, security: documentedSecurity(decision, version) }))
   const guarded = all.filter(({ security }) => security !== undefined && security.length > 0)
   if (guarded.length === 0) return all.some(({ security }) => security !== undefined) ? [] : undefined
-  const isOpen = all.some(({ decision }) => decision.guard === null && decision.hookGuards.length === 0)
+  const isOpen = decided.length < routes.length || all.some(({ decision }) => decision.guard === null && decision.hookGuards.length === 0)
   const merged = guarded.flatMap(({ security }) => security!)
   return distinct(isOpen ? [...merged, {}] : merged, requirementKey)
 }
@@ -98,14 +109,13 @@ function documentedSecurity ({ alternatives, isPublic, fragments }: Decision, ve
   return security ?? (isPublic || fragments.length > 0 ? [] : undefined)
 }
 
-// Several registrations of the plugin may share a document.
-function useSchemes ({ decision, registration }: RouteRecord, { used, servers, options }: Completion): void {
-  const base = basePath(registration?.prefix ?? options.prefix, servers)
-  for (const alternative of decision?.alternatives ?? []) {
+function useSchemes (alternatives: readonly Alternative[], base: string, used: UsedSchemes): void {
+  for (const alternative of alternatives) {
     for (const [scheme, scopes] of alternative) {
       const known = used.get(scheme.schemeName) ?? { scheme, base, scopes: new Set<string>() }
+      // Registrations in different contexts do not know each other's schemes.
       if (known.scheme !== scheme && !isDeepStrictEqual(schemeObject(known.scheme, known.base), schemeObject(scheme, base))) {
-        throw new SchemeConflict(`Two schemes of the document are named "${scheme.schemeName}". Give one of them a schemeName of its own`)
+        throw conflict(`Two contexts have different schemes named "${scheme.schemeName}"`)
       }
       used.set(scheme.schemeName, known)
       for (const scope of scopes) known.scopes.add(scope)
@@ -120,11 +130,15 @@ function mergeSchemes (existing: Readonly<Record<string, unknown>>, used: UsedSc
     // A name such as `constructor` is one that every object has.
     const there = Object.hasOwn(merged, name) ? merged[name] : undefined
     if (there !== undefined && ![object, schemeObject(scheme, base), scheme.openapi].some((known) => isDeepStrictEqual(known, there))) {
-      throw new SchemeConflict(`The document's components.securitySchemes has another "${name}". Give one of the two another name`)
+      throw conflict(`The document's components.securitySchemes has another "${name}"`)
     }
     merged[name] = object
   }
   return merged
+}
+
+function conflict (problem: string): Error {
+  return new SchemeConflict(`${problem}. Give one of the two a schemeName of its own`)
 }
 
 // A parameter that a scheme describes is not described a second time.

@@ -4,6 +4,9 @@ import { methodsOf, urlsOf } from '../guard/route-record.js'
 import type { SecurityRequirement } from '../requirement/alternatives.js'
 import type { ServerObject } from '../requirement/security-schemes.js'
 
+/** Marks an operation with the route that it was made of: @fastify/swagger copies extensions of a schema. */
+export const MARK = 'x-fastify-security'
+
 /** An Operation Object. */
 export interface Operation {
   security?: readonly SecurityRequirement[]
@@ -21,9 +24,6 @@ export interface OpenAPIDocument {
   readonly security?: readonly unknown[]
   readonly servers?: readonly ServerObject[]
 }
-
-/** Marks an operation with the route that it was made of: @fastify/swagger copies extensions of a schema. */
-export const MARK = 'x-fastify-security'
 
 /** One operation, and where it stands in its document. */
 export interface FoundOperation {

@@ -51,9 +51,9 @@ export class Documents {
     const { registry } = this.#options
     const records = existingRecords(registry)
     for (const instance of new Set([registry.root, ...records.map(({ instance }) => instance)])) this.attach(instance)
-    for (const [index, { options }] of records.entries()) {
-      // Fastify has compiled the serialisers: the document sees the mark, and replies do not.
-      options.schema = { ...options.schema, [MARK]: index } as FastifySchema
+    for (const [index, record] of records.entries()) {
+      // Fastify has compiled the serialisers: the document sees the change, and replies do not.
+      record.options.schema = { ...record.options.schema, [MARK]: index } as FastifySchema
     }
     return [...this.#originals].flatMap((original) => this.#compareStatic(original, records))
   }

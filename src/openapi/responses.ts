@@ -14,7 +14,7 @@ const CHALLENGE = {
 const RETRY = { 'Retry-After': { description: 'Seconds until the next attempt (RFC 9110 §10.2.3)', schema: { type: 'string' } } }
 
 /** Adds the responses of a guard, unless the operation documents that status. */
-export function addResponses (operation: Operation, decided: readonly Decision[], { method }: { readonly method: string, readonly version: string }): void {
+export function addResponses (operation: Operation, decided: readonly Decision[], method: string): void {
   const guarded = decided.filter(({ guard, hookGuards, fragments, alternatives }) =>
     (guard !== null || hookGuards.length > 0) && !(fragments.length > 0 && alternatives.every(({ size }) => size === 0)))
   if (guarded.length === 0) return

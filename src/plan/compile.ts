@@ -1,69 +1,61 @@
 /**
- * Flattens a tree of dependencies into a list of steps with places to go on at. All that can be known about a tree is
- * worked out here, at start-up. Pure: it knows no request, no server and no particular scheme.
+ * Flattens a tree of dependencies into a list of steps, each with the steps that follow on success and on failure. Everything that does
+ * not depend on the request is computed here, once.
  */
-import type { FastifyRequest } from 'fastify'
-import type { AllOfDefinition, Definition, Need, ResolverDefinition, SchemeDefinition, View } from '../dependency/definition.js'
+import type { AllOfDefinition, AnyOfDefinition, Definition, Need, ResolverDefinition, SchemeDefinition, View } from '../dependency/definition.js'
 import { resolver } from '../dependency/definition.js'
+import { ScopeDemand, SeenScopes, union } from '../dependency/scopes.js'
+import { schemesBelow } from '../dependency/traversal.js'
+import type { PlanContext, Replacement } from './context.js'
+import { EffectiveTree } from './effective-tree.js'
 import { absence } from './failure.js'
-import { requiredScopes, union } from '../dependency/scopes.js'
-import type { Alternatives, CacheKey, FailureTarget, Place, Plan } from './step.js'
+import type { Alternatives, CacheKey, FailureTarget, Place, Plan, SchemeSlot } from './step.js'
 import { Input, Op, Step } from './step.js'
-import { children, schemesBelow } from '../dependency/traversal.js'
-import type { Makers } from './written.js'
-import { write } from './written.js'
-
-/** What stands in for a dependency. */
-export interface Replacement {
-  readonly needs: readonly Need[]
-  readonly resolve: (values: never, request: FastifyRequest) => unknown
-}
-
-/** What a plan asks of the server it is compiled for. */
-export interface PlanContext {
-  readonly makers: Makers
-  replacementOf(definition: Definition): Replacement | undefined
-  /** The one object that stands for this definition with these scopes, seen with these originals, on this server. */
-  keyOf(definition: Definition, scopes: readonly string[] | null, originals: readonly Definition[]): CacheKey
-}
 
 /**
  * Compiles a tree.
  *
- * @param roots what is required, in order: all of it
+ * @param roots the requirements, in order: all of them
  */
 export function compile (roots: readonly View[], context: PlanContext): Plan {
   return new Compiler(context).compile(roots)
 }
 
-// A place where a value is expected. `certain` are the slots that are filled whenever control comes here.
+// A place where a value is expected.
 interface Site {
+  /** the scopes that `securityScopes` has here */
   readonly scopes: readonly string[]
   readonly target: FailureTarget
+  /** the slots that are filled whenever a request comes here */
   readonly certain: Set<number>
-  /** the dependencies that are being replaced around here: a replacement that needs the original gets the original */
+  /** overridden dependencies above: a replacement that needs the original gets the original */
   readonly originals: readonly Definition[]
-  /** the slot of what is made of the values here; below zero at the roots */
+  /** the slot of the dependency that needs the value; below zero at the roots */
   readonly owner: number
-  /** what the challenges around here are of, where that is not the tree itself */
+  /** the schemes for challenges inside a replacement: those of the original; `null` outside */
   readonly declared: readonly SchemeDefinition[] | null
+  readonly path: string
 }
 
-const NOWHERE: Place = { schemes: [], scopes: [], overridden: false }
+const NOWHERE: Place = { schemes: [], isOverridden: false, path: '' }
 
 class Compiler {
   readonly #context: PlanContext
+  readonly #tree: EffectiveTree
   readonly #steps: Step[] = []
-  // What can be linked when all steps are there.
+  // Links to steps that are not compiled yet.
   readonly #links: Array<() => void> = []
   readonly #keys: (CacheKey | null)[] = []
   readonly #initial: unknown[] = []
   readonly #shared = new Map<CacheKey, number>()
-  // By owner and place: what is resolved anew at each place has one slot there, however often its owner is met.
+  readonly #choices: Alternatives[] = []
+  readonly #reads: SchemeSlot[] = []
+  // By owner and index: an uncached need has one slot, however many paths lead to its owner.
   readonly #own = new Map<string, number>()
 
   constructor (context: PlanContext) {
     this.#context = context
+    this.#tree = new EffectiveTree(context)
   }
 
   compile (roots: readonly View[]): Plan {
@@ -73,71 +65,101 @@ class Compiler {
       certain: new Set(),
       originals: [],
       owner: -1,
-      declared: null
+      declared: null,
+      path: ''
     }
     const slots = roots.map((view, index) => this.#view(view, site, index))
     const steps = this.#steps
     for (const [index, step] of steps.entries()) step.following = steps[index + 1] ?? null
     for (const link of this.#links) link()
-    const plan: Plan = { first: steps[0] ?? null, initial: this.#initial, keys: this.#keys, roots: slots, written: null }
-    plan.written = write(plan, this.#context.makers)
-    return plan
+    return {
+      first: steps[0] ?? null, initial: this.#initial, keys: this.#keys, roots: slots, choices: this.#choices, reads: this.#reads
+    }
   }
 
-  // Compiles a view, and gives the slot of its value.
+  // Compiles a view, and returns the slot of its value.
   #view (view: View, site: Site, index: number): number {
-    const scopes = union(site.scopes, view.scopes)
     const { definition } = view
-    if (definition.kind === 'scopes') return this.#newSlot(null, requiredScopes(scopes))
+    const scopes = scopesOf(view, site)
+    if (definition.kind === 'scopes') return this.#newSlot(null, Object.freeze(new SeenScopes(new ScopeDemand(scopes))))
 
-    const replacement = site.originals.includes(definition) ? undefined : this.#context.replacementOf(definition)
+    const replacement = this.#context.replacementOf(definition, site.originals)
     const slot = isShared(view) ? this.#sharedSlot(definition, scopes, site.originals) : this.#ownSlot(site.owner, index)
     if (site.certain.has(slot)) return slot
 
     const here = { ...site, scopes }
-    if (replacement !== undefined) {
-      // It is asked when the original would have been.
-      this.#needs(slot, resolver(replacement.needs, replacement.resolve, definition.late), {
-        ...here,
-        originals: [...site.originals, definition],
-        declared: site.declared ?? schemesBelow(view)
-      }, view)
-    } else if (definition.kind === 'scheme') {
-      const at = place(view, here)
-      this.#steps.push(new Step(Op.read, slot, null, definition.read, -1, false, site.target, at, absence(at)))
-    } else if (definition.kind === 'anyOf') {
-      this.#anyOf(slot, definition, here)
-    } else {
-      this.#needs(slot, definition, here, view)
-    }
+    if (replacement !== undefined) this.#replacement(slot, replacement, here, view)
+    else if (definition.kind === 'scheme') this.#read(slot, definition, here)
+    else if (definition.kind === 'anyOf') this.#anyOf(slot, definition, here)
+    else this.#needs(slot, definition, here, view)
     site.certain.add(slot)
     return slot
   }
 
+  #read (slot: number, definition: SchemeDefinition, site: Site): void {
+    const place = {
+      schemes: site.declared ?? [definition],
+      isOverridden: site.declared !== null,
+      path: site.path === '' ? definition.schemeName : site.path
+    }
+    this.#steps.push(new Step({ op: Op.read, slot, target: site.target, place, call: definition.read, absent: absence(place) }))
+    this.#reads.push({ scheme: definition, slot })
+  }
+
+  // A replacement is resolved when the original would have been.
+  #replacement (slot: number, { replaced, needs, resolve, isNullable }: Replacement, site: Site, view: View): void {
+    this.#needs(slot, { ...resolver(needs, resolve, view.definition.late), nullable: isNullable }, {
+      ...site,
+      originals: [...site.originals, replaced],
+      declared: site.declared ?? schemesBelow(view),
+      path: pathOf(site, '(override)')
+    }, view)
+  }
+
   #needs (slot: number, definition: AllOfDefinition | ResolverDefinition, site: Site, view: View): void {
-    const { needs, late } = definition
+    const { needs } = definition
     const enter = this.#enter(slot, site)
     const inner = { ...site, owner: slot, target: { ...site.target, slots: [slot, ...site.target.slots] } }
-    const slots = needs.map(({ view }, index) => this.#view(view, inner, index))
-    const inputs = needs.reduceRight<Input | null>((next, { name }, index) => new Input(name, slots[index]!, next), null)
-    const [op, call] = definition.kind === 'allOf' ? [Op.all, null] as const : [Op.resolve, definition.resolve] as const
-    // Where nothing is resolved for it here, there is nothing to go past.
+    const inputs = this.#inputs(needs, inner)
+    const place = { schemes: site.declared ?? schemesBelow(view), isOverridden: site.declared !== null, path: site.path }
+    // Without steps for its needs, there is nothing to skip.
     if (this.#steps.at(-1) === enter) this.#steps.pop()
-    this.#steps.push(new Step(op, slot, inputs, call, -1, late, site.target, place(view, site), null))
+    this.#steps.push(new Step(definition.kind === 'allOf'
+      ? { op: Op.all, slot, inputs, target: site.target, place, isLate: definition.late }
+      : {
+          op: Op.resolve,
+          slot,
+          inputs,
+          target: site.target,
+          place,
+          isLate: definition.late,
+          call: definition.resolve,
+          isNullable: definition.nullable === true
+        }))
     this.#jump(enter)
   }
 
-  #anyOf (slot: number, definition: Definition & { kind: 'anyOf' }, site: Site): void {
+  #inputs (needs: readonly Need[], site: Site): Input | null {
+    const made = needs.map(({ name, view }, index) => {
+      const scopes = scopesOf(view, site)
+      if (view.definition.kind === 'scopes' && scopes.length > 0) return { name, slot: this.#newSlot(null), demand: new ScopeDemand(scopes) }
+      return { name, slot: this.#view(view, { ...site, path: pathOf(site, name) }, index), demand: null }
+    })
+    return made.reduceRight<Input | null>((next, { name, slot, demand }) => new Input(name, slot, next, demand), null)
+  }
+
+  #anyOf (slot: number, definition: AnyOfDefinition, site: Site): void {
     const enter = this.#enter(slot, site)
     const alternatives: Alternatives = {
+      definition,
       slot,
       slots: [],
       starts: [],
       end: null,
-      absent: definition.absent,
-      schemes: this.#schemesReadBelow(definition, site.originals),
+      schemes: this.#tree.schemesRead(definition, site.originals).map((scheme) => ({ scheme, slot: this.#sharedSlot(scheme, [], site.originals) })),
       outer: { ...site.target, slots: [slot, ...site.target.slots] }
     }
+    this.#choices.push(alternatives)
     const passes: Step[] = []
     for (const [index, view] of definition.alternatives.entries()) {
       const start = this.#steps.length
@@ -145,7 +167,7 @@ class Compiler {
       const target = { slots: [], alternatives, index }
       const source = this.#view(view, { ...site, owner: slot, target, certain: new Set(site.certain) }, index)
       alternatives.slots.push(source)
-      const pass = new Step(Op.pass, slot, null, null, source, false, target, NOWHERE, null)
+      const pass = new Step({ op: Op.pass, slot, source, target, place: NOWHERE })
       this.#steps.push(pass)
       passes.push(pass)
     }
@@ -155,12 +177,12 @@ class Compiler {
   }
 
   #enter (slot: number, site: Site): Step {
-    const step = new Step(Op.enter, slot, null, null, -1, false, site.target, NOWHERE, null)
+    const step = new Step({ op: Op.enter, slot, target: site.target, place: NOWHERE })
     this.#steps.push(step)
     return step
   }
 
-  // A step that goes on at the one that is compiled next.
+  // The step continues with the one that is compiled next.
   #jump (step: Step): void {
     const to = this.#steps.length
     this.#links.push(() => { step.jump = this.#steps[to] ?? null })
@@ -181,68 +203,26 @@ class Compiler {
   }
 
   #sharedSlot (definition: Definition, scopes: readonly string[], originals: readonly Definition[]): number {
-    const seen = originals.filter((original) => this.#reaches(definition, original, originals))
-    const key = this.#context.keyOf(definition, this.#takesScopes(definition, originals) ? scopes : null, seen)
+    const seen = originals.filter((original) => this.#tree.reaches(definition, original, originals))
+    const key = this.#context.keyOf(definition, this.#tree.takesScopes(definition, originals) ? scopes : null, seen)
     const known = this.#shared.get(key)
     if (known !== undefined) return known
     const slot = this.#newSlot(key)
     this.#shared.set(key, slot)
     return slot
   }
-
-  // The tree as it will be resolved: with replacements, and with the originals where those are asked for.
-  #childrenOf (definition: Definition, originals: readonly Definition[]): [readonly View[], readonly Definition[]] {
-    const replacement = originals.includes(definition) ? undefined : this.#context.replacementOf(definition)
-    return replacement === undefined
-      ? [children(definition), originals]
-      : [replacement.needs.map(({ view }) => view), [...originals, definition]]
-  }
-
-  #takesScopes (definition: Definition, originals: readonly Definition[]): boolean {
-    return this.#some(definition, originals, ({ kind }) => kind === 'scopes')
-  }
-
-  #reaches (definition: Definition, wanted: Definition, originals: readonly Definition[]): boolean {
-    return this.#some(definition, originals, (found) => found === wanted)
-  }
-
-  #schemesReadBelow (definition: Definition, originals: readonly Definition[]): Alternatives['schemes'] {
-    const found: Array<{ scheme: SchemeDefinition, slot: number }> = []
-    this.#some(definition, originals, (below, isReplaced) => {
-      if (below.kind === 'scheme' && !isReplaced) {
-        found.push({ scheme: below, slot: this.#sharedSlot(below, [], originals) })
-      }
-      return false
-    })
-    return found
-  }
-
-  // Whether a test holds anywhere in a tree. Each dependency is looked at once for each set of originals.
-  #some (
-    definition: Definition,
-    originals: readonly Definition[],
-    test: (below: Definition, isReplaced: boolean) => boolean,
-    done = new Map<readonly Definition[], Set<Definition>>()
-  ): boolean {
-    const known = done.get(originals)
-    if (known?.has(definition)) return false
-    if (known === undefined) done.set(originals, new Set([definition]))
-    else known.add(definition)
-    const [below, seen] = this.#childrenOf(definition, originals)
-    return test(definition, seen !== originals) ||
-      below.some((child) => this.#some(child.definition, seen, test, done))
-  }
 }
 
-// What a route declares is its own: nobody else has hold of it, and its value is of slots of its own plan.
+// A requirement is not shared: no dependency can need it, and its value consists of slots of its own plan.
 function isShared ({ definition, cached }: View): boolean {
   return cached && definition.kind !== 'allOf' && !(definition.kind === 'anyOf' && definition.isRequirement)
 }
 
-function place (view: View, site: Site): Place {
-  return {
-    schemes: site.declared ?? schemesBelow(view),
-    scopes: site.scopes,
-    overridden: site.declared !== null
-  }
+// Scopes from outside do not reach `securityScopes` below an isolated view.
+function scopesOf ({ scopes, isolated }: View, site: Site): readonly string[] {
+  return isolated === true ? scopes : union(site.scopes, scopes)
+}
+
+function pathOf ({ path }: Site, name: string): string {
+  return path === '' ? name : `${path} → ${name}`
 }

@@ -1,41 +1,91 @@
-/** What a request has resolved so far: the per-request cache. */
-import type { FastifyRequest } from 'fastify'
+/** The values that a request has resolved so far: the per-request cache. */
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { View } from '../dependency/definition.js'
+import type { ResolvedValues } from '../dependency/dependency.js'
+import { SeenScopes } from '../dependency/scopes.js'
+import { ResolverFailed } from '../errors.js'
 import { kFrame } from '../symbols.js'
-import { NotResolved, ResolverFailed } from '../errors.js'
-import type { Failure } from './failure.js'
-import { isFailure } from './failure.js'
+import { Failure } from './failure.js'
 import type { CacheKey, Plan, Step } from './step.js'
 import { Input } from './step.js'
 
-/** A resolver that gave a promise. */
+/** A promise that a run waits for. */
 export class Waiting {
-  constructor (readonly promise: PromiseLike<unknown>, readonly step: Step) {}
+  /** settles when the frame that waits has gone on */
+  settled: Promise<void> | null = null
+
+  constructor (
+    readonly promise: PromiseLike<unknown>,
+    readonly step: Step,
+    /** whether another frame of this request runs the resolver */
+    readonly isBorrowed: boolean
+  ) {}
 }
 
-/** How a run ended: everything is resolved, something failed, or something asynchronous has to be waited for. */
-export type Outcome = null | Failure | Waiting
+/** A resolver has sent the reply: the request ends there. */
+export const ANSWERED = Symbol('fastify-security.answered')
 
-/** What one plan resolved to in one request. `undefined` in a slot: not resolved. */
-export class Frame {
+/** How a run ended: everything is resolved, something failed, a promise is pending, or the reply was sent. */
+export type Outcome = null | Failure | Waiting | typeof ANSWERED
+
+/** The guard that a frame belongs to. */
+export interface FrameOwner {
+  /** Takes the outcome of a run that went on after a promise. */
+  decide(frame: Frame, outcome: Outcome): void
+}
+
+/** The values of one plan in one request. `undefined` in a slot: not resolved. */
+export class Frame implements ResolvedValues {
   readonly values: unknown[]
   /** the frame that this request had before */
   readonly previous: Frame | null
-  /** whether what needs the parsed request is left for later */
-  early = false
+  /** whether this request has other frames */
+  isShared: boolean
+  /** whether the steps that need the parsed request are left for later */
+  isEarly = false
+  /** whether all of the plan is resolved */
   passed = false
   /** why a run stopped before its end */
-  stopped: Failure | Waiting | null = null
+  stopped: Failure | Waiting | typeof ANSWERED | null = null
+  /** the promise that this frame waits for */
+  waiting: Waiting | null = null
+  /** the error with which the guard ended the request */
+  error: Error | null = null
+  /** whether the decision about this request was published */
+  isPublished = false
+  /** tells Fastify that the hook has ended */
+  done: ((error?: Error) => void) | null = null
+  /** go on after a promise: made once, when the first promise is pending */
+  onValue: ((value: unknown) => void) | null = null
+  onError: ((reason: unknown) => void) | null = null
 
   constructor (
     readonly plan: Plan,
-    /** what the frame was made for: its owner's to compare */
-    readonly owner: object,
-    readonly request: FastifyRequest
+    readonly owner: FrameOwner,
+    readonly request: FastifyRequest,
+    readonly reply: FastifyReply
   ) {
     this.values = plan.initial.slice()
-    this.previous = frameOf(request)
+    const previous = frameOf(request)
+    this.previous = previous
+    this.isShared = previous !== null
+    if (previous !== null) previous.isShared = true
     ;(request as Framed)[kFrame] = this
+  }
+
+  find ({ definition, scopes }: View): unknown {
+    let best: CacheKey | null = null
+    let value: unknown
+    for (let frame: Frame | null = this; frame !== null; frame = frame.previous) {
+      for (const [slot, key] of frame.plan.keys.entries()) {
+        const found = frame.values[slot]
+        if (key?.definition !== definition || !isResolvedFor(key, scopes) || found === undefined || Failure.is(found)) continue
+        if (best !== null && scopeCount(key) >= scopeCount(best)) continue
+        best = key
+        value = found
+      }
+    }
+    return value
   }
 }
 
@@ -47,78 +97,77 @@ export function frameOf (request: FastifyRequest): Frame | null {
 }
 
 /**
- * The value of a dependency in a request: of several, the one that was resolved for the fewest scopes.
+ * Looks a value up in the other frames of a request.
  *
- * @throws `FST_SECURITY_NOT_RESOLVED`
+ * @returns the value, a failure, the promise that another frame waits for; or `undefined`
  */
-export function valueOf (request: FastifyRequest, { definition, scopes }: View): unknown {
-  let best: CacheKey | null = null
-  let value: unknown
-  for (let frame = frameOf(request); frame !== null; frame = frame.previous) {
-    for (const [slot, key] of frame.plan.keys.entries()) {
-      const found = frame.values[slot]
-      if (key?.definition !== definition || !isResolvedFor(key, scopes) || found === undefined || isFailure(found)) continue
-      if (best !== null && scopeCount(key) >= scopeCount(best)) continue
-      best = key
-      value = found
+export function lookUp (frame: Frame, { slot }: Step): unknown {
+  const key = frame.plan.keys[slot]
+  if (key === undefined || key === null) return undefined
+  let pending: Waiting | null = null
+  for (let other = frameOf(frame.request); other !== null; other = other.previous) {
+    if (other === frame) continue
+    const { plan: { keys }, values, waiting } = other
+    const found = values[keys.indexOf(key)]
+    if (found !== undefined) {
+      borrow(frame)
+      return frame.values[slot]
+    }
+    if (waiting !== null && !waiting.isBorrowed && keys[waiting.step.slot] === key) pending = waiting
+  }
+  return pending ?? undefined
+}
+
+// A value that is found lets this frame skip the steps of its needs: these values are in the other frames, too.
+function borrow (frame: Frame): void {
+  const { plan: { keys }, values } = frame
+  for (let other = frameOf(frame.request); other !== null; other = other.previous) {
+    if (other === frame) continue
+    for (let slot = 0; slot < keys.length; slot++) {
+      const key = keys[slot]
+      if (key && values[slot] === undefined) values[slot] = other.values[other.plan.keys.indexOf(key)]
     }
   }
-  if (best === null) {
-    throw new NotResolved(`This request has not resolved the dependency${scopes.length === 0 ? '' : ' for these scopes'}: ` +
-      'require it on the route, or around it')
-  }
-  return value
 }
 
 /**
  * The value in a slot of a frame.
  *
- * @returns `undefined` where nothing is resolved, or it failed
+ * @returns `undefined` if nothing is resolved, or it failed
  */
 export function resolvedIn ({ values }: Pick<Frame, 'values'>, slot: number): unknown {
   const value = values[slot]
   if (value instanceof Input) return (values[slot] = valuesOf(value, values))
-  return isFailure(value) ? undefined : value
+  return Failure.is(value) ? undefined : value
+}
+
+/** An object of values, under the names of a step's needs. */
+export function valuesOf (inputs: Input | null, values: unknown[]): Record<string, unknown> {
+  const given: Record<string, unknown> = {}
+  for (let input = inputs; input !== null; input = input.next) {
+    let value = values[input.slot]
+    if (value === undefined) {
+      if (input.demand === null) throw missingNeed()
+      value = values[input.slot] = new SeenScopes(input.demand)
+    }
+    given[input.name] = value
+  }
+  return given
+}
+
+/** The error for a need without a value: fail instead of passing `undefined`. */
+export function missingNeed (): Error {
+  return new ResolverFailed('A dependency could not be resolved', {
+    cause: new Error('A need was not resolved. Change overrides between requests, not during one')
+  })
 }
 
 function scopeCount ({ scopes }: CacheKey): number {
   return scopes === null ? 0 : scopes.length
 }
 
-// What takes no scopes is the same for all. What a replacement gets to see is its own affair.
+// A dependency that takes no scopes is the same for all. Values that only a replacement sees are not shown.
 function isResolvedFor ({ scopes, isShadow }: CacheKey, wanted: readonly string[]): boolean {
   if (isShadow) return false
   return scopes === null || wanted.every((scope) => scopes.includes(scope))
-}
-
-/** An object of values, under the names of a step's needs. */
-export function valuesOf (inputs: Input | null, values: readonly unknown[]): Record<string, unknown> {
-  const given: Record<string, unknown> = {}
-  for (let input = inputs; input !== null; input = input.next) {
-    const value = values[input.slot]
-    if (value === undefined) throw new ResolverFailed(MISSING)
-    given[input.name] = value
-  }
-  return given
-}
-
-/** An override that came in the middle of a request may leave a need behind. Nobody passes on a value that is not there. */
-export const MISSING = 'A need was not resolved'
-
-/** Takes over what this request has resolved already, in other frames. */
-export function borrow (frame: Frame, latest: Frame | null): void {
-  const { plan: { keys }, values } = frame
-  for (let slot = 0; slot < keys.length; slot++) {
-    const key = keys[slot]
-    if (key && values[slot] === undefined) values[slot] = lookUp(key, frame, latest)
-  }
-}
-
-function lookUp (key: CacheKey, borrower: Frame, latest: Frame | null): unknown {
-  for (let frame = latest; frame !== null; frame = frame.previous) {
-    if (frame === borrower) continue
-    const slot = frame.plan.keys.indexOf(key)
-    if (slot >= 0 && frame.values[slot] !== undefined) return frame.values[slot]
-  }
-  return undefined
 }

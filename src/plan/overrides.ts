@@ -1,91 +1,172 @@
-/** What stands in for dependencies in one registration, and the keys of the per-request cache. */
-import type { FastifyRequest } from 'fastify'
-import type { Definition } from '../dependency/definition.js'
-import { describe, viewOf } from '../dependency/dependency.js'
-import type { View } from '../dependency/definition.js'
+/** The overrides of one registration: which dependency is replaced by what. */
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Definition, Need, ResolverDefinition, View } from '../dependency/definition.js'
+import { plainView } from '../dependency/definition.js'
+import { checkOptionNames, describe, viewOf } from '../dependency/dependency.js'
+import type { RequiredScopes } from '../dependency/scopes.js'
+import { isScopeToken } from '../dependency/scopes.js'
 import { children } from '../dependency/traversal.js'
 import { HookTooEarly, InvalidOption } from '../errors.js'
-import type { PlanContext, Replacement } from './compile.js'
-import type { CacheKey } from './step.js'
-import type { Makers } from './written.js'
+import { CacheKeys } from './cache-keys.js'
+import type { PlanContext, Replacement } from './context.js'
+import { isError } from './failure.js'
+import { isThenable } from './thenable.js'
 
-/** Takes an override back. */
+/** Undoes an override: call it, or declare it with `using`. */
 export type UndoOverride = (() => void) & Disposable
 
-interface KeyWithOriginals extends CacheKey { readonly originals: readonly Definition[] }
+/** Options of `app.security.override`. */
+export interface OverrideOptions {
+  /**
+   * The scopes that the replacement has. A place that requires others answers 403, as it would to a real caller. Default: scopes
+   * are not checked.
+   */
+  readonly scopes?: readonly string[]
+}
 
-interface Override { readonly definition: Definition, readonly replacement: Replacement }
-
-export class Overrides implements PlanContext {
-  readonly makers: Makers = new Map()
-  readonly #keys = new Map<Definition, Map<string, KeyWithOriginals[]>>()
-  readonly #overrides: Override[] = []
+export class Overrides extends CacheKeys implements PlanContext {
+  readonly #replacements: Replacement[] = []
   #generation = 0
 
+  /** Counts the changes: a plan is valid for the generation that it was compiled in. */
   get generation (): number {
     return this.#generation
   }
 
-  effectiveChildren (definition: Definition): readonly Definition[] {
-    const replacement = this.replacementOf(definition)
-    return (replacement === undefined ? children(definition) : replacement.needs.map(({ view }) => view)).map(({ definition }) => definition)
-  }
-
-  /** Puts something in place of a dependency. */
-  add (dependency: unknown, replacement: unknown, _options?: unknown): UndoOverride {
+  /**
+   * Replaces a dependency.
+   *
+   * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION`
+   * @throws {HookTooEarly} `FST_SECURITY_HOOK_TOO_EARLY` if the replacement needs the parsed request, and the dependency does not
+   */
+  add (dependency: unknown, replacement: unknown, options?: unknown): UndoOverride {
     const view = viewOf(dependency)
-    if (view === null) throw new InvalidOption(`override: the first argument is ${describe(dependency)}, and no dependency`)
-    if (replacement === undefined) throw new InvalidOption('override: undefined is no value')
-    if (view.definition.kind === 'scopes') throw new InvalidOption('override: securityScopes is what is declared, and has no replacement')
-    const override = { definition: view.definition, replacement: replacementOf(view, replacement) }
-    this.#overrides.push(override)
+    if (view === null) throw refusal(`the first argument must be a dependency, got ${describe(dependency)}. Check for a misspelled or circular import`)
+    if (view.definition.kind === 'scopes') throw refusal('securityScopes must not be replaced. Pass { scopes } as third argument instead')
+    const added = replacementOf(view.definition, replacement, grantedScopes(options))
+    this.#replacements.push(added)
     this.#generation++
     const undo = (): void => {
-      const index = this.#overrides.indexOf(override)
+      const index = this.#replacements.indexOf(added)
       if (index < 0) return
-      this.#overrides.splice(index, 1)
+      this.#replacements.splice(index, 1)
       this.#generation++
     }
     return Object.assign(undo, { [Symbol.dispose]: undo })
   }
 
-  replacementOf (definition: Definition): Replacement | undefined {
-    return this.#overrides.findLast((override) => override.definition === definition)?.replacement
+  /**
+   * The last replacement of a definition, or of a dependency that it is a part of.
+   *
+   * @param originals overridden dependencies that are resolved with their originals here
+   */
+  replacementOf (definition: Definition, originals: readonly Definition[] = []): Replacement | undefined {
+    if (this.#replacements.length === 0) return undefined
+    const wholes = withWholes(definition)
+    return this.#replacements.findLast(({ replaced }) => wholes.includes(replaced) && !originals.includes(replaced))
   }
 
-  keyOf (definition: Definition, scopes: readonly string[] | null, originals: readonly Definition[]): CacheKey {
-    const keys = inserted(this.#keys, definition, () => new Map<string, KeyWithOriginals[]>())
-    // Scopes are a set here: their order does not count.
-    const alike = inserted(keys, scopes === null ? '' : JSON.stringify([...scopes].sort()), () => [])
-    const known = alike.find((key) => isSameSet(key.originals, originals))
-    if (known !== undefined) return known
-    const key = { definition, scopes, originals, isShadow: originals.length > 0 }
-    alike.push(key)
-    return key
+  /** The definitions that a definition is resolved from, with overrides applied. */
+  effectiveChildren (definition: Definition): readonly Definition[] {
+    const replacement = this.replacementOf(definition)
+    return (replacement === undefined ? children(definition) : replacement.needs.map(({ view }) => view)).map(({ definition }) => definition)
   }
-}
 
-function replacementOf ({ definition }: View, replacement: unknown): Replacement {
-  const view = viewOf(replacement)
-  if (view !== null) {
-    if (view.definition.late && !definition.late) {
-      throw new HookTooEarly('override: the replacement needs the parsed request, and what it replaces is resolved before: ' +
-        "give the original { hook: 'preHandler' }, or the replacement none")
+  /**
+   * The definitions that run for views, with overrides applied: a replaced definition is not among them, unless its replacement
+   * needs it.
+   */
+  definitionsInUse (views: readonly View[]): readonly Definition[] {
+    const found = new Set<Definition>()
+    const seen = new Map<Definition, Set<string>>()
+    const visit = (definition: Definition, originals: readonly Definition[]): void => {
+      const known = seen.get(definition) ?? new Set()
+      const replacement = this.replacementOf(definition, originals)
+      const key = `${originals.map((original) => this.#indexOf(original)).sort().join(' ')}`
+      if (known.has(key)) return
+      seen.set(definition, known.add(key))
+      if (replacement === undefined) {
+        found.add(definition)
+        children(definition).forEach((child) => { visit(child.definition, originals) })
+      } else {
+        replacement.needs.forEach(({ view }) => { visit(view.definition, [...originals, replacement.replaced]) })
+      }
     }
-    return { needs: [{ name: 'replacement', view }], resolve: ({ replacement }: { replacement: unknown }) => replacement }
+    for (const { definition } of views) visit(definition, [])
+    return [...found]
   }
-  if (typeof replacement === 'function') {
-    return { needs: [], resolve: (_, request) => (replacement as (request: FastifyRequest) => unknown)(request) }
+
+  #indexOf (replaced: Definition): number {
+    return this.#replacements.findIndex((replacement) => replacement.replaced === replaced)
   }
-  return { needs: [], resolve: () => replacement }
 }
 
-function isSameSet<T> (one: readonly T[], other: readonly T[]): boolean {
-  return one.length === other.length && one.every((item) => other.includes(item))
+// A definition, and the dependencies that it is a part of.
+function withWholes (definition: Definition): readonly Definition[] {
+  const wholes: Definition[] = []
+  for (let whole: Definition | undefined = definition; whole !== undefined && !wholes.includes(whole);) {
+    wholes.push(whole)
+    const { extension } = whole as ResolverDefinition
+    whole = extension?.partOf === undefined ? undefined : viewOf(extension.partOf())?.definition
+  }
+  return wholes
 }
 
-function inserted<K, V> (map: Map<K, V>, key: K, make: () => V): V {
-  let value = map.get(key)
-  if (value === undefined) map.set(key, value = make())
-  return value
+function grantedScopes (options: unknown): ReadonlySet<string> | null {
+  if (options === undefined) return null
+  checkOptionNames(options, ['scopes'], refusal)
+  const { scopes } = options
+  if (scopes === undefined) return null
+  if (!Array.isArray(scopes) || !scopes.every(isScopeToken)) {
+    throw refusal(`scopes must be an array of scopes, got ${describe(scopes)}. Write { scopes: ["items"] }`)
+  }
+  return new Set(scopes)
+}
+
+interface ReplacementValues { readonly replacement: unknown, readonly required: RequiredScopes }
+
+const REQUIRED: Need = { name: 'required', view: plainView({ kind: 'scopes', late: false }) }
+
+function replacementOf (replaced: Definition, given: unknown, granted: ReadonlySet<string> | null): Replacement {
+  const isNullable = canBeNull(replaced)
+  const checks = granted === null ? [] : [REQUIRED]
+  const check = <T>(value: T, { required }: ReplacementValues): T => {
+    if (granted !== null) required.assertGranted(granted)
+    return value
+  }
+  const view = viewOf(given)
+  if (view !== null) {
+    if (view.definition.late && !replaced.late) {
+      throw new HookTooEarly('override: the replacement needs the parsed request, but the dependency is resolved before. ' +
+        "Give the dependency { hook: 'preHandler' }, or the replacement none")
+    }
+    const needs = [{ name: 'replacement', view }, ...checks]
+    return { replaced, isNullable, needs, resolve: (values: ReplacementValues) => check(values.replacement, values) }
+  }
+  if (typeof given === 'function') {
+    const resolve = (values: ReplacementValues, request: FastifyRequest, reply: FastifyReply): unknown => {
+      const value: unknown = given(request, reply)
+      return value !== reply && isThenable(value) ? value.then((value) => check(value, values)) : check(value, values)
+    }
+    return { replaced, isNullable, needs: checks, resolve }
+  }
+  checkReplacement(given, isNullable)
+  return { replaced, isNullable, needs: checks, resolve: (values: ReplacementValues) => check(given, values) }
+}
+
+function checkReplacement (value: unknown, isNullable: boolean): void {
+  if (value === undefined || value === false || (value === null && !isNullable)) {
+    throw refusal(`the replacement must be a value, got ${String(value)}. Pass a value of the dependency, a function or a dependency`)
+  }
+  if (isError(value)) throw refusal('the replacement must not be an Error. Pass a function that throws it')
+}
+
+function canBeNull (definition: Definition): boolean {
+  if (definition.kind === 'resolver') return definition.nullable === true
+  return definition.kind === 'anyOf' &&
+    (definition.absent === null || definition.alternatives.some((view) => canBeNull(view.definition)))
+}
+
+function refusal (problem: string): Error {
+  return new InvalidOption(`override: ${problem}`)
 }

@@ -1,110 +1,161 @@
-/** What a plan is made of: the steps of a flattened tree, and where they go on at. */
-import type { FastifyRequest } from 'fastify'
-import type { Definition, SchemeDefinition } from '../dependency/definition.js'
+/** The parts of a plan: the steps of a flattened tree, and the steps that follow on success and on failure. */
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { AnyOfDefinition, Definition, SchemeDefinition } from '../dependency/definition.js'
+import type { ScopeDemand } from '../dependency/scopes.js'
 import type { Failure } from './failure.js'
-import type { Frame, Outcome } from './frame.js'
 
-/** What a cached value is known by, in every plan of one server: a dependency, and the scopes it is resolved for. */
+/** The key of a cached value, in every plan of one registration: a dependency, and the scopes that it is resolved for. */
 export interface CacheKey {
   readonly definition: Definition
-  /** the scopes, for what takes them; `null` for what is the same whatever the scopes */
+  /** the scopes, for a dependency that takes them; `null` for one that is the same whatever the scopes */
   readonly scopes: readonly string[] | null
-  /** whether it is resolved with an original that something else stands in for everywhere else */
+  /** whether it is resolved with an original that an override replaces everywhere else */
   readonly isShadow: boolean
 }
 
-/** Where in a tree something can fail: all that a challenge for it needs. */
+/** A place in a tree where a request can fail: what challenges and messages need to know of it. */
 export interface Place {
-  /** the schemes below the dependency that stands here, as declared */
+  /** the schemes below the dependency of this place, as declared */
   readonly schemes: readonly SchemeDefinition[]
-  readonly scopes: readonly string[]
-  /** whether the schemes are not read here, because an override stands in */
-  readonly overridden: boolean
+  /** whether an override replaces the dependency, so that the schemes are not read here */
+  readonly isOverridden: boolean
+  /** the names from the requirement down to the dependency: `user → session` */
+  readonly path: string
 }
 
-/** Where a failure goes: the dependencies that fail with it, and what is tried instead. */
+/** The consequences of a failure: the dependencies that fail with it, and the alternatives that are tried next. */
 export interface FailureTarget {
   readonly slots: readonly number[]
   readonly alternatives: Alternatives | null
-  /** which of the alternatives failed */
+  /** index of the alternative that failed */
   readonly index: number
 }
 
 /** The alternatives of one `anyOf`. */
 export interface Alternatives {
+  readonly definition: AnyOfDefinition
   readonly slot: number
   /** the slots of the alternatives, in order */
   readonly slots: number[]
   /** the first step of each alternative */
   readonly starts: Step[]
-  /** the step after all of them; `null` where nothing follows */
+  /** the step after all of them; `null` if nothing follows */
   end: Step | null
-  /** the value of a request without credentials; `undefined` where that is an error */
-  readonly absent: unknown
-  /** every scheme that is read below, with the slot of what it reads */
-  readonly schemes: ReadonlyArray<{ readonly scheme: SchemeDefinition, readonly slot: number }>
+  /** every scheme that is read below, with the slot of its credentials */
+  readonly schemes: readonly SchemeSlot[]
   readonly outer: FailureTarget
+}
+
+/** A scheme, and the slot of what it reads. */
+export interface SchemeSlot {
+  readonly scheme: SchemeDefinition
+  readonly slot: number
 }
 
 /** What a step does. */
 export const Op = {
-  /** goes past what follows where the slot is filled */
+  /** skips the steps of a dependency that is resolved already */
   enter: 0,
   /** reads credentials */
   read: 1,
   /** calls a resolver with the values of its needs */
   resolve: 2,
-  /** notes that all of several are there */
+  /** checks that all members of a requirement are resolved */
   all: 3,
-  /** ends an alternative that passed: its value is the value of all */
+  /** ends an alternative that passed: its value becomes the value of the anyOf */
   pass: 4
 } as const
 
-/** A value that a step needs, and the one after it. As the value of all of several: before somebody asks for that. */
+/** A value that a step needs, and the next one. In the slot of a requirement: its value, before a handler reads it. */
 export class Input {
-  constructor (readonly name: string, readonly slot: number, readonly next: Input | null) {}
+  constructor (
+    readonly name: string,
+    readonly slot: number,
+    readonly next: Input | null,
+    /** for `securityScopes` where scopes are required: each resolver gets an object of its own */
+    readonly demand: ScopeDemand | null
+  ) {}
 }
 
-type Call = (values: never, request: FastifyRequest) => unknown
+type Call = (values: never, request: FastifyRequest, reply: FastifyReply) => unknown
 
-/**
- * One step. All are of one class, and what is looked at on the way of a request that passes comes first: that is what
- * makes a guard fast, as each line of memory that is touched counts.
- */
+/** What a step is made from. */
+export interface StepOptions {
+  readonly op: typeof Op[keyof typeof Op]
+  readonly slot: number
+  readonly target: FailureTarget
+  readonly place: Place
+  readonly inputs?: Input | null
+  readonly call?: Call | SchemeDefinition['read']
+  readonly source?: number
+  readonly isLate?: boolean
+  readonly isNullable?: boolean
+  readonly absent?: Failure
+}
+
+/** One step. All are of one class, so that V8 reads their fields without a look-up. */
 export class Step {
-  /** the step after this one; `null` where nothing follows */
+  /** the step after this one; `null` if nothing follows */
   following: Step | null = null
-  /** `enter`, `pass`: the step to go on at */
+  /** `enter`, `pass`: the step to continue with */
   jump: Step | null = null
+  readonly op: StepOptions['op']
+  /** the slot that it fills */
+  readonly slot: number
+  /** `resolve`, `all`: the values that are needed, in the order in which they are written */
+  readonly inputs: Input | null
+  /** `read`: the scheme's; `resolve`: the resolver */
+  readonly call: Call | SchemeDefinition['read'] | null
+  /** `resolve`: whether the resolver declares the parameter `reply` */
+  readonly takesReply: boolean
+  /** `resolve`: whether the resolver must look at the scopes required of it */
+  readonly takesScopes: boolean
+  /** `resolve`: whether its value may be `null` */
+  readonly isNullable: boolean
+  /** `pass`: the slot whose value is taken */
+  readonly source: number
+  /** `resolve`, `all`: whether it waits for the parsed request */
+  readonly isLate: boolean
+  readonly target: FailureTarget
+  readonly place: Place
+  /** `read`: the failure for a request without credentials */
+  readonly absent: Failure | null
 
-  constructor (
-    readonly op: typeof Op[keyof typeof Op],
-    /** the slot that it fills */
-    readonly slot: number,
-    /** `resolve`, `all`: the values that are needed, in the order in which they are written */
-    readonly inputs: Input | null,
-    /** `read`: the scheme's; `resolve`: the resolver */
-    readonly call: Call | SchemeDefinition['read'] | null,
-    /** `pass`: the slot whose value is taken */
-    readonly source: number,
-    /** `resolve`, `all`: whether it waits for the parsed request */
-    readonly late: boolean,
-    readonly target: FailureTarget,
-    readonly place: Place,
-    /** `read`: what stands in the slot where there are no credentials */
-    readonly absent: Failure | null
-  ) {}
+  constructor (options: StepOptions) {
+    const { op, slot, target, place, inputs = null, call = null, source = -1, isLate = false, isNullable = false, absent = null } = options
+    this.op = op
+    this.slot = slot
+    this.inputs = inputs
+    this.call = call
+    this.takesReply = op === Op.resolve && call !== null && call.length > 2
+    this.takesScopes = op === Op.resolve && hasDemand(inputs)
+    this.isNullable = isNullable
+    this.source = source
+    this.isLate = isLate
+    this.target = target
+    this.place = place
+    this.absent = absent
+  }
+}
+
+function hasDemand (inputs: Input | null): boolean {
+  for (let input = inputs; input !== null; input = input.next) {
+    if (input.demand !== null) return true
+  }
+  return false
 }
 
 /** A compiled tree. */
 export interface Plan {
   readonly first: Step | null
-  /** what stands in the slots of a frame at first: `undefined`, and values that are known beforehand */
+  /** the first content of a frame's slots: `undefined`, and values that every request shares */
   readonly initial: readonly unknown[]
-  /** by slot: what a value is shared under, or `null` for one that belongs to its place */
+  /** by slot: the cache key, or `null` for a value that belongs to its place */
   readonly keys: readonly (CacheKey | null)[]
   /** by root: the slot of its value */
   readonly roots: readonly number[]
-  /** the steps, as one function; `null` where they are taken one by one */
-  written: ((frame: Frame) => Outcome) | null
+  /** every `anyOf`, in the order of the tree */
+  readonly choices: readonly Alternatives[]
+  /** every scheme that it reads */
+  readonly reads: readonly SchemeSlot[]
 }

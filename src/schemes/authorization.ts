@@ -1,7 +1,7 @@
 /**
- * The grammar of HTTP authentication, both ways: credentials are read, challenges are written. Knows no scheme.
+ * The grammar of HTTP authentication: parses credentials and writes challenges, of any auth-scheme.
  *
- * @see RFC 9110 §11 and §5.6
+ * @see {@link https://www.rfc-editor.org/rfc/rfc9110#section-11 RFC 9110 §11}
  */
 
 // token = 1*tchar   RFC 9110 §5.6.2
@@ -10,103 +10,88 @@ const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 // token68 = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="   RFC 9110 §11.2
 const TOKEN68 = /^[A-Za-z0-9\-._~+/]+=*$/
 
-const EQUALS = 0x3d
-
-// qdtext and quoted-pair hold HTAB, SP and VCHAR. obs-text is for recipients alone: a realm is sent as ASCII.   RFC 9110 §5.6.4
+// qdtext and quoted-pair consist of HTAB, SP and VCHAR. Only recipients accept obs-text: a realm is sent as ASCII.   RFC 9110 §5.6.4
 const QUOTABLE = /^[\t\x20-\x7e]*$/
 
 // field-value = *( field-vchar [ 1*( SP / HTAB / field-vchar ) field-vchar ] ), field-vchar = VCHAR / obs-text   RFC 9110 §5.5
 const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 
-/** Whether it is a `token`: the name of a header, a cookie, an auth-scheme. RFC 9110 §5.6.2 */
+/** Tells whether a text is a `token`: the name of a header, a cookie or an auth-scheme. RFC 9110 §5.6.2 */
 export function isToken (text: string): boolean {
   return TOKEN.test(text)
 }
 
-/** Whether it is a `token68`. RFC 9110 §11.2 */
+/** Tells whether a text is a `token68`. RFC 9110 §11.2 */
 export function isToken68 (text: string): boolean {
-  return text.length > SHORT ? TOKEN68.test(text) : isShortToken68(text)
+  return TOKEN68.test(text)
 }
 
-// An expression is the faster one a letter, and the slower one to begin: what is short is looked at letter by letter.
-const SHORT = 48
-
-const TOKEN68_LETTERS = Uint8Array.from({ length: 128 }, (_, code) => /[A-Za-z0-9\-._~+/]/.test(String.fromCharCode(code)) ? 1 : 0)
-
-function isShortToken68 (text: string): boolean {
-  let end = text.length
-  while (end > 0 && text.charCodeAt(end - 1) === EQUALS) end--
-  for (let i = 0; i < end; i++) {
-    if (TOKEN68_LETTERS[text.charCodeAt(i)] !== 1) return false
-  }
-  return end > 0
-}
-
-/** Whether it can be sent as a quoted-string, in ASCII. RFC 9110 §5.6.4 */
+/** Tells whether a text can be sent as a quoted-string in ASCII. RFC 9110 §5.6.4 */
 export function isQuotable (text: string): boolean {
   return QUOTABLE.test(text)
 }
 
-/** Whether it can stand in a header without ending it. RFC 9110 §5.5 */
+/** Tells whether a text can be the value of a header. RFC 9110 §5.5 */
 export function isFieldValue (text: string): boolean {
   return FIELD_VALUE.test(text)
 }
 
 /**
- * Where the credentials begin in a header value, if it is of the auth-scheme that is asked for.
+ * Returns the index where the credentials begin in the value of an `Authorization` header.
  *
- * @param value the value of an `Authorization` header
- * @param scheme the auth-scheme asked for, in lower case
- * @returns below zero where it is of another auth-scheme, or nothing follows
+ * @param scheme the auth-scheme that is wanted, in lower case
+ * @returns -1 where the value has another auth-scheme, or no credentials
  */
 export function credentialsStart (value: string, scheme: string): number {
   // credentials = auth-scheme [ 1*SP ( token68 / #auth-param ) ]   RFC 9110 §11.4
   const end = scheme.length
-  if (value.charCodeAt(end) !== 0x20 || !startsWithScheme(value, scheme)) return -1
+  if (value.charCodeAt(end) !== SPACE || !startsWithScheme(value, scheme)) return -1
   let start = end + 1
-  while (value.charCodeAt(start) === 0x20) start++
+  while (value.charCodeAt(start) === SPACE) start++
   return start === value.length ? -1 : start
 }
 
-// auth-scheme is compared without regard to case. Letter by letter, as nothing is made for it then.   RFC 9110 §11.1
+// Auth-schemes are compared without case. A loop, since it allocates nothing.   RFC 9110 §11.1
 function startsWithScheme (value: string, scheme: string): boolean {
   for (let i = 0; i < scheme.length; i++) {
     const wanted = scheme.charCodeAt(i)
     const found = value.charCodeAt(i)
-    if (found !== wanted && (found !== wanted - 0x20 || wanted < 0x61 || wanted > 0x7a)) return false
+    const isLetter = wanted >= 0x61 && wanted <= 0x7a
+    if (found !== wanted && !(isLetter && found === wanted - 0x20)) return false
   }
   return true
 }
 
 /**
- * Whether what follows an auth-scheme is well formed: a token68, or a list of auth-params with no name twice.
+ * Tells whether credentials follow the grammar of RFC 9110: a token68, or a list of auth-params without a name twice.
  *
- * @param text without the auth-scheme and the spaces behind it
+ * @param text the credentials, without the auth-scheme and the spaces after it
  */
 export function isWellFormed (text: string): boolean {
   return TOKEN68.test(text) || authParams(text) !== null
 }
 
 // #auth-param = [ auth-param ] *( OWS "," OWS [ auth-param ] ), auth-param = token BWS "=" BWS ( token / quoted-string )
-// RFC 9110 §5.6.1.2, §11.2. Sticky, and each repetition is of one class of characters: one pass, no way back, and no stack
-// that would run out on a long header.
+// RFC 9110 §5.6.1.2, §11.2. Each repetition is of one class of characters: one expression for the whole list would need a stack
+// that overflows on a long header.
 const SEPARATOR = /[ \t,]*/y
 const PARAM_NAME = /([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]*=[ \t]*/y
 const PARAM_TOKEN = /[!#$%&'*+\-.^_`|~0-9A-Za-z]+/y
+const SPACE = 0x20
 const DQUOTE = 0x22
 const BACKSLASH = 0x5c
 
 /**
- * Reads a list of auth-params.
+ * Parses a list of auth-params.
  *
- * @returns their values by their names in lower case, unquoted; `null` where the text is no such list, or names one twice
+ * @returns the values, unquoted, by their names in lower case; `null` where the text is not such a list, or has a name twice
  */
 export function authParams (text: string): Map<string, string> | null {
   const params = new Map<string, string>()
   let at = 0
   while (at < text.length) {
     const start = at + match(SEPARATOR, text, at)![0].length
-    // White space alone separates nothing, and stands at neither end.
+    // White space without a comma is not a separator.
     if (start !== 0 && !text.slice(at, start).includes(',')) return null
     if (start === text.length) break
     const name = match(PARAM_NAME, text, start)
@@ -114,7 +99,7 @@ export function authParams (text: string): Map<string, string> | null {
     const begin = start + name[0].length
     at = endOfValue(text, begin)
     if (at === -1) return null
-    // Each parameter name must only occur once   RFC 9110 §11.2
+    // each parameter name MUST only occur once   RFC 9110 §11.2
     const key = name[1]!.toLowerCase()
     if (params.has(key)) return null
     params.set(key, text.charCodeAt(begin) === DQUOTE ? text.slice(begin + 1, at - 1).replace(/\\(.)/gs, '$1') : text.slice(begin, at))
@@ -122,7 +107,7 @@ export function authParams (text: string): Map<string, string> | null {
   return params.size === 0 ? null : params
 }
 
-// Where a token or a quoted-string ends that begins here; -1 where there is none.
+// The index where the token or quoted-string ends that begins here; -1 where there is none.
 function endOfValue (text: string, begin: number): number {
   if (text.charCodeAt(begin) !== DQUOTE) {
     const token = match(PARAM_TOKEN, text, begin)
@@ -138,16 +123,16 @@ function endOfValue (text: string, begin: number): number {
   return -1
 }
 
-// What qdtext and quoted-pair hold between them: HTAB / SP / VCHAR / obs-text   RFC 9110 §5.6.4
+// Characters of qdtext and quoted-pair: HTAB / SP / VCHAR / obs-text   RFC 9110 §5.6.4
 function isQuoted (code: number): boolean {
   return code === 0x09 || (code >= 0x20 && code <= 0x7e) || (code >= 0x80 && code <= 0xff)
 }
 
 /**
- * Writes a challenge, its parameters as quoted-strings.
+ * Returns a challenge, with its parameters as quoted-strings.
  *
  * @param scheme an auth-scheme
- * @param params in the order in which they are to stand; what is `undefined` is left out
+ * @param params in the order of the challenge; those that are `undefined` are left out
  * @example
  * challenge('Bearer', { realm: 'api', error: 'invalid_token' })   // Bearer realm="api", error="invalid_token"
  */
@@ -159,7 +144,7 @@ export function challenge (scheme: string, params: Readonly<Record<string, strin
   return `${scheme} ${written.join(', ')}`
 }
 
-/** Writes a quoted-string. RFC 9110 §5.6.4: only DQUOTE and backslash want a backslash before them. */
+/** Returns a quoted-string: only DQUOTE and backslash need a backslash before them. RFC 9110 §5.6.4 */
 export function quotedString (text: string): string {
   return `"${text.replace(/["\\]/g, '\\$&')}"`
 }

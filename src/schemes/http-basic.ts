@@ -1,31 +1,33 @@
 /**
- * HTTP Basic. Reads user-id and password; whether they are right is for the dependency that needs them, and it is to
- * compare them in constant time.
+ * HTTP Basic. Reads user-id and password; the dependency that needs the scheme verifies them, in constant time.
  *
- * @see RFC 7617
+ * @see {@link https://www.rfc-editor.org/rfc/rfc7617 RFC 7617}
  */
-import type { FastifyRequest } from 'fastify'
 import { isUtf8 } from 'node:buffer'
-import type { Dependency } from '../dependency/dependency.js'
 import { Unauthorized } from '../errors.js'
-import type { SchemeCommonOptions, SchemeValue } from './scheme.js'
-import { commonOptions, scheme } from './scheme.js'
+import type { RequestHead } from './header.js'
 import { readAuthorization } from './http.js'
+import type { SchemeCommonOptions } from './options.js'
+import { commonOptions } from './options.js'
+import type { SchemeDependency, SchemeValue } from './scheme.js'
+import { scheme } from './scheme.js'
 
-/** What {@link httpBasic} resolves to. Either may be empty: the grammar allows it. */
+/** Value of {@link httpBasic}. Both members may be empty: the grammar allows it. */
 export interface BasicCredentials {
-  /** the user-id: what stands before the first colon, in UTF-8 */
+  /** user-id: the text before the first colon */
   readonly username: string
-  /** what stands behind it */
+  /** the text after the first colon */
   readonly password: string
 }
 
+const HTTP_BASIC = { name: 'httpBasic', schemeName: 'HTTPBasic', options: [] }
+
 /**
- * `Authorization: Basic`, in UTF-8, strictly: what is not canonical base64, not UTF-8, holds no colon or holds control
- * characters is refused.
+ * Makes a scheme that reads `Authorization: Basic`, strictly: credentials that are not canonical base64, are not UTF-8, have no
+ * colon or have control characters are 401.
  *
- * @throws `FST_SECURITY_INVALID_OPTION` where a common option is wrong
- * @see RFC 7617 §2
+ * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION, where an option is unknown or wrong
+ * @see {@link https://www.rfc-editor.org/rfc/rfc7617#section-2 RFC 7617 §2}
  * @example
  * const reader = depends({ credentials: httpBasic({ realm: 'Reading room' }) }, ({ credentials }) => {
  *   if (!isReader(credentials)) throw new Unauthorized('Unknown user name or password')
@@ -34,47 +36,43 @@ export interface BasicCredentials {
  */
 export function httpBasic<A extends boolean = true> (
   options?: SchemeCommonOptions<A>
-): Dependency<SchemeValue<BasicCredentials, A>> {
+): SchemeDependency<SchemeValue<BasicCredentials, A>> {
   return scheme<BasicCredentials>({
-    ...commonOptions(options ?? {}, 'httpBasic', 'HTTPBasic'),
+    ...commonOptions(options ?? {}, HTTP_BASIC),
     openapi: { type: 'http', scheme: 'basic' },
     read: httpBasicCredentials,
     challenge: 'Basic'
-  }) as Dependency<SchemeValue<BasicCredentials, A>>
+  }) as SchemeDependency<SchemeValue<BasicCredentials, A>>
 }
 
 /**
- * Reads the credentials of HTTP Basic off a request.
+ * Returns the credentials of HTTP Basic in a request.
  *
- * @returns `undefined` where there are none
- * @throws `Unauthorized` where they are malformed, `InvalidCredentialsRequest` where they came twice
+ * @returns `undefined` where the client sent none
+ * @throws {Unauthorized} where they are malformed
+ * @throws {InvalidCredentialsRequest} where the client sent two header lines
  */
-export function httpBasicCredentials (request: FastifyRequest): BasicCredentials | undefined {
+export function httpBasicCredentials (request: RequestHead): BasicCredentials | undefined {
   const found = readAuthorization(request, 'basic', isBase64)
-  return found === undefined ? undefined : userPass(found)
+  return found === undefined ? undefined : userPass(found.credentials)
 }
 
-// In groups of four, with padding, and no bits left over: Node's decoder passes over what is none of it.   RFC 4648 §3.3, §3.5, §4
+// Groups of four characters, with padding, and unused bits of zero. Node's decoder skips other characters.   RFC 4648 §3.3, §3.5, §4
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$/
 
 function isBase64 (credentials: string): boolean {
   return BASE64.test(credentials)
 }
 
-function userPass (credentials: string): BasicCredentials {
-  // user-pass = user-id ":" password; the first colon splits, and neither holds control characters   RFC 7617 §2
-  const bytes = Buffer.from(credentials, 'base64')
-  if (!isUtf8(bytes)) throw malformed()
-  const text = bytes.toString('utf8')
-  const colon = text.indexOf(':')
-  if (colon < 0 || CONTROL.test(text)) throw malformed()
-  return { username: text.slice(0, colon), password: text.slice(colon + 1) }
-}
-
 // Unicode's Cc: C0, DEL and C1
-// eslint-disable-next-line no-control-regex -- they are what is looked for
+// eslint-disable-next-line no-control-regex -- the expression is to find them
 const CONTROL = /[\x00-\x1f\x7f-\x9f]/
 
-function malformed (): Error {
-  return new Unauthorized('Malformed credentials')
+function userPass (credentials: string): BasicCredentials {
+  // user-pass = user-id ":" password; the first colon splits, and neither has control characters   RFC 7617 §2
+  const bytes = Buffer.from(credentials, 'base64')
+  const text = isUtf8(bytes) ? bytes.toString('utf8') : ''
+  const colon = text.indexOf(':')
+  if (colon === -1 || CONTROL.test(text)) throw new Unauthorized('Malformed credentials')
+  return { username: text.slice(0, colon), password: text.slice(colon + 1) }
 }

@@ -1,66 +1,79 @@
 /**
- * The HTTP authentication schemes that are read as they stand: any by name, Bearer and Digest. They read credentials,
- * and check their grammar; whether those are valid is for the dependency that needs them.
+ * The schemes of HTTP authentication whose credentials stay unparsed: Bearer, Digest, and any auth-scheme by name. They check the
+ * grammar of the credentials; the dependency that needs the scheme verifies them.
  *
- * @see RFC 9110 §11, RFC 6750 §2.1, RFC 7616
+ * @see {@link https://www.rfc-editor.org/rfc/rfc9110#section-11 RFC 9110 §11}
  */
-import type { FastifyRequest } from 'fastify'
-import { credentialsStart, isFieldValue, isToken, isToken68, isWellFormed } from './authorization.js'
-import type { Dependency } from '../dependency/dependency.js'
 import { describe } from '../dependency/dependency.js'
 import { Unauthorized } from '../errors.js'
-import type { SchemeCommonOptions, SchemeValue } from './scheme.js'
-import { commonOptions, refusalOf, scheme, singleHeader } from './scheme.js'
+import { credentialsStart, isFieldValue, isToken, isToken68, isWellFormed } from './authorization.js'
+import type { RequestHead } from './header.js'
+import { singleHeader } from './header.js'
+import type { Constructor, SchemeCommonOptions } from './options.js'
+import { commonOptions, refusalOf } from './options.js'
+import type { SchemeDependency, SchemeValue } from './scheme.js'
+import { scheme } from './scheme.js'
 
-/** What an HTTP scheme resolves to. */
+/** Value of {@link http}, {@link httpBearer} and {@link httpDigest}. */
 export interface HttpCredentials {
-  /** the auth-scheme, as the client spelled it */
+  /** auth-scheme, as the client spelled it */
   readonly scheme: string
-  /** what stands behind it, as the client sent it: never empty */
+  /** text after the auth-scheme, as the client sent it; never empty */
   readonly credentials: string
 }
 
 /** Options of {@link httpBearer}. */
 export interface HttpBearerOptions<A extends boolean = boolean> extends SchemeCommonOptions<A> {
-  /** A hint for the document, such as `JWT`. */
+  /** Hint for the document, such as `JWT`. None by default. */
   readonly bearerFormat?: string
 }
 
 /** Options of {@link http}. */
 export interface HttpOptions<A extends boolean = boolean> extends HttpBearerOptions<A> {
-  /** The auth-scheme (RFC 9110 §11.1). Its challenge is spelled like this. */
+  /**
+   * The auth-scheme. Document and challenge show this spelling.
+   *
+   * @see {@link https://www.rfc-editor.org/rfc/rfc9110#section-11.1 RFC 9110 §11.1}
+   */
   readonly scheme: string
 }
 
-// By auth-scheme, in lower case   RFC 7617 §2, RFC 6750 §2.1, RFC 7616 §3.4
-const GRAMMARS: Readonly<Record<string, (credentials: string) => boolean>> = Object.assign(Object.create(null), {
-  basic: isToken68,
-  bearer: isToken68,
-  digest: isWellFormed
-})
+type IsCredentials = (credentials: string) => boolean
+
+const HTTP = { name: 'http', schemeName: 'HTTPBase', options: ['scheme', 'bearerFormat'] }
+const HTTP_BEARER = { name: 'httpBearer', schemeName: 'HTTPBearer', options: ['bearerFormat'] }
+const HTTP_DIGEST = { name: 'httpDigest', schemeName: 'HTTPDigest', options: [] }
+
+// Grammars of credentials, by auth-scheme in lower case   RFC 7617 §2, RFC 6750 §2.1, RFC 7616 §3.4
+const GRAMMARS: ReadonlyMap<string, IsCredentials> = new Map([['basic', isToken68], ['bearer', isToken68], ['digest', isWellFormed]])
 
 /**
- * `Authorization` with one auth-scheme, by name. Its credentials are handed over as they stand: many auth-schemes are not of
- * the grammar of RFC 9110. Those of Basic, Bearer and Digest have to be of theirs.
+ * Makes a scheme that reads `Authorization` with one auth-scheme. The credentials of Basic, Bearer and Digest must follow their
+ * grammar; those of other auth-schemes stay unread, since many do not follow the grammar of RFC 9110.
  *
- * @throws `FST_SECURITY_INVALID_OPTION` where `scheme` is no auth-scheme (RFC 9110 §11.1), or another option is wrong
+ * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION, where `scheme` is not an auth-scheme, or an option is unknown or wrong
+ * @see {@link https://www.rfc-editor.org/rfc/rfc9110#section-11.4 RFC 9110 §11.4}
  * @example
- * const dpop = http({ scheme: 'DPoP' })
+ * const machine = depends({ token: http({ scheme: 'Token' }) }, async ({ token }) => {
+ *   const found = await machines.find(token.credentials)
+ *   if (!found) throw new Unauthorized('Unknown token')
+ *   return found
+ * })
  */
-export function http<A extends boolean = true> (options: HttpOptions<A>): Dependency<SchemeValue<HttpCredentials, A>> {
+export function http<A extends boolean = true> (options: HttpOptions<A>): SchemeDependency<SchemeValue<HttpCredentials, A>> {
   const name: unknown = (options as HttpOptions | undefined)?.scheme
   if (typeof name !== 'string' || !isToken(name)) {
-    throw refusalOf('http')(`scheme is ${describe(name)}: an auth-scheme is wanted`)
+    throw refusalOf('http')(`scheme must be an auth-scheme (RFC 9110 §11.1), got ${describe(name)}. Write { scheme: 'Token' }`)
   }
-  const wanted = name.toLowerCase()
-  return httpScheme(options, 'http', 'HTTPBase', name, name, GRAMMARS[wanted] ?? isFieldValue)
+  const isCredentials = GRAMMARS.get(name.toLowerCase()) ?? isFieldValue
+  return httpScheme(options, HTTP, { challenge: name, documented: name, isCredentials })
 }
 
 /**
- * `Authorization: Bearer`. A token outside the token68 grammar is refused.
+ * Makes a scheme that reads `Authorization: Bearer`. A token outside the token68 grammar is 401.
  *
- * @throws `FST_SECURITY_INVALID_OPTION` where `bearerFormat` is no string, or a common option is wrong
- * @see RFC 6750 §2.1
+ * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION, where an option is unknown or wrong
+ * @see {@link https://www.rfc-editor.org/rfc/rfc6750#section-2.1 RFC 6750 §2.1}
  * @example
  * const machine = depends({ bearer: httpBearer() }, async ({ bearer }) => {
  *   const found = await machines.find(bearer.credentials)
@@ -70,62 +83,73 @@ export function http<A extends boolean = true> (options: HttpOptions<A>): Depend
  */
 export function httpBearer<A extends boolean = true> (
   options?: HttpBearerOptions<A>
-): Dependency<SchemeValue<HttpCredentials, A>> {
-  return httpScheme<A>(options, 'httpBearer', 'HTTPBearer', 'Bearer', 'bearer', isToken68)
+): SchemeDependency<SchemeValue<HttpCredentials, A>> {
+  return httpScheme<A>(options, HTTP_BEARER, { challenge: 'Bearer', documented: 'bearer', isCredentials: isToken68 })
 }
 
 /**
- * `Authorization: Digest`, read and not verified: that takes a server-side nonce, and is for the dependency that needs it.
+ * Makes a scheme that reads `Authorization: Digest`, and does not verify it: that takes nonces that the server keeps. The
+ * dependency that needs the scheme does both.
  *
- * @throws `FST_SECURITY_INVALID_OPTION` where a common option is wrong
- * @see RFC 7616
+ * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION, where an option is unknown or wrong
+ * @see {@link https://www.rfc-editor.org/rfc/rfc7616#section-3.4 RFC 7616 §3.4}
  * @example
- * const digest = httpDigest({ realm: 'Reading room' })
+ * const verify = async (credentials: string) => credentials.includes('response=') && await machines.find(credentials)
+ *
+ * const machine = depends({ digest: httpDigest({ realm: 'Reading room' }) }, async ({ digest }) => {
+ *   const found = await verify(digest.credentials)
+ *   if (!found) throw new Unauthorized('Wrong response')
+ *   return found
+ * })
  */
 export function httpDigest<A extends boolean = true> (
   options?: SchemeCommonOptions<A>
-): Dependency<SchemeValue<HttpCredentials, A>> {
-  return httpScheme<A>(options, 'httpDigest', 'HTTPDigest', 'Digest', 'digest', isWellFormed)
+): SchemeDependency<SchemeValue<HttpCredentials, A>> {
+  return httpScheme<A>(options, HTTP_DIGEST, { challenge: 'Digest', documented: 'digest', isCredentials: isWellFormed })
 }
 
 /**
- * What stands behind an auth-scheme in `Authorization`.
+ * Returns the credentials of one auth-scheme in `Authorization`.
  *
  * @param wanted the auth-scheme, in lower case
- * @returns `undefined` where there is none, of this auth-scheme
- * @throws `InvalidCredentialsRequest` for two lines, `Unauthorized` for what is not of the grammar
+ * @returns `undefined` where the client sent none, or those of another auth-scheme
+ * @throws {InvalidCredentialsRequest} where the client sent two header lines
+ * @throws {Unauthorized} where the credentials do not follow the grammar
  */
 export function readAuthorization (
-  request: FastifyRequest, wanted: string, isOfGrammar: (credentials: string) => boolean
-): string | undefined {
-  const value = singleHeader(request, 'authorization')
-  const start = value === undefined ? -1 : credentialsStart(value, wanted)
-  if (start < 0) return undefined
-  const credentials = value!.slice(start)
-  if (!isOfGrammar(credentials)) throw new Unauthorized('Malformed credentials')
-  return credentials
+  request: RequestHead, wanted: string, isCredentials: IsCredentials
+): HttpCredentials | undefined {
+  const value = singleHeader(request, 'authorization', 'Authorization')
+  if (value === undefined) return undefined
+  const start = credentialsStart(value, wanted)
+  if (start === -1) return undefined
+  const credentials = value.slice(start)
+  if (!isCredentials(credentials)) throw new Unauthorized('Malformed credentials')
+  return { scheme: value.slice(0, wanted.length), credentials }
+}
+
+interface AuthScheme {
+  readonly challenge: string
+  readonly documented: string
+  readonly isCredentials: IsCredentials
 }
 
 function httpScheme<A extends boolean = true> (
-  options: HttpBearerOptions<A> | undefined, constructor: string, schemeName: string,
-  challenge: string, documented: string, isOfGrammar: (credentials: string) => boolean
-): Dependency<SchemeValue<HttpCredentials, A>> {
-  const given: HttpBearerOptions = options ?? {}
-  const common = commonOptions(given, constructor, schemeName)
-  const { bearerFormat } = given
+  given: HttpBearerOptions<A> | undefined, constructor: Constructor, { challenge, documented, isCredentials }: AuthScheme
+): SchemeDependency<SchemeValue<HttpCredentials, A>> {
+  const options: HttpBearerOptions = given ?? {}
+  const common = commonOptions(options, constructor)
+  const { bearerFormat } = options
   if (bearerFormat !== undefined && typeof bearerFormat !== 'string') {
-    throw refusalOf(constructor)('bearerFormat is no string')
+    throw refusalOf(constructor.name)(`bearerFormat must be a string, got ${describe(bearerFormat)}`)
   }
   const wanted = challenge.toLowerCase()
+  // A document in which another auth-scheme has a bearerFormat is not valid.
+  const hint = bearerFormat === undefined || wanted !== 'bearer' ? {} : { bearerFormat }
   return scheme<HttpCredentials>({
     ...common,
-    // Of other auth-schemes a document with a bearerFormat is not valid.
-    openapi: { type: 'http', scheme: documented, ...(bearerFormat === undefined || wanted !== 'bearer' ? {} : { bearerFormat }) },
-    read: (request) => {
-      const credentials = readAuthorization(request, wanted, isOfGrammar)
-      // The auth-scheme as the client spelled it.
-      return credentials === undefined ? undefined : { scheme: request.headers.authorization!.slice(0, wanted.length), credentials }
-    },
+    openapi: { type: 'http', scheme: documented, ...hint },
+    read: (request) => readAuthorization(request, wanted, isCredentials),
     challenge
-  }) as Dependency<SchemeValue<HttpCredentials, A>>
+  }) as SchemeDependency<SchemeValue<HttpCredentials, A>>
 }

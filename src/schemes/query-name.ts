@@ -1,21 +1,21 @@
 /**
- * Names in a query string, compared as they were sent. Decoding them one by one would cost an exception for each that
- * cannot be decoded, and a client may send thousands of those.
+ * Compares names in a query string without decoding them: decoding would cost an exception for each malformed name, and a client
+ * may send thousands of them.
  *
- * @see URL Standard §5.1
+ * @see {@link https://url.spec.whatwg.org/#urlencoded-parsing URL Standard §5.1}
  */
 
-/** A name as its octets in UTF-8, one character each: what {@link endOfName} compares with. */
+/** Returns the octets of a name in UTF-8, one character each, for {@link endOfName}. */
 export function octetsOf (name: string): string {
   return Buffer.from(name).toString('latin1')
 }
 
 /**
- * Where a name ends that is spelled in a text, percent-encoded or not.
+ * Returns the index where a name ends in a text that spells it, percent-encoded or not.
  *
- * @param octets of the name, see {@link octetsOf}
- * @param anyCase whether capital letters of ASCII count as small ones: the octets are in small letters then
- * @returns -1 where the text spells another one
+ * @param octets of the name: see {@link octetsOf}
+ * @param anyCase compares ASCII letters without case; the octets are in lower case then
+ * @returns -1 where the text spells another name
  */
 export function endOfName (text: string, start: number, octets: string, anyCase = false): number {
   let at = start
@@ -25,17 +25,17 @@ export function endOfName (text: string, start: number, octets: string, anyCase 
     // "&" and "=" end a name, unless they are encoded.
     if (encoded === -1 && (code === 0x26 || code === 0x3d)) return -1
     const octet = encoded !== -1 ? encoded : code === 0x2b ? 0x20 : code
-    if ((anyCase ? small(octet) : octet) !== octets.charCodeAt(i)) return -1
+    if ((anyCase ? lowerCase(octet) : octet) !== octets.charCodeAt(i)) return -1
     at += encoded === -1 ? 1 : 3
   }
   return at
 }
 
-function small (code: number): number {
+function lowerCase (code: number): number {
   return code >= 0x41 && code <= 0x5a ? code + 0x20 : code
 }
 
-// Two hexadecimal digits; -1 where there are none.
+// The octet that two hexadecimal digits stand for; -1 where they are not digits.
 function octetAt (text: string, at: number): number {
   const high = digit(text.charCodeAt(at))
   const low = digit(text.charCodeAt(at + 1))

@@ -34,6 +34,8 @@ export interface BearerParts {
   /** the option `scheme`, or what stands for it */
   readonly scheme: Dependency
   readonly issuers: readonly Dependency[]
+  /** an issuer that is not a dependency */
+  readonly identifier?: string | undefined
   readonly binding: Binding
   readonly schema: ClaimsCheck | null
   readonly scopes: ScopesReader
@@ -74,11 +76,12 @@ export function bearerDependency<C> (parts: BearerParts): Dependency<AccessToken
     return token as Dependency<AccessToken<C>>
   }
   const partOf = (): Dependency => token
-  const unburned = extend(checked, { kind: `${parts.kind}.unburned`, partOf })
   const burned = extend(depends({ credentials: parts.binding.credentials }, ({ credentials }, request) => burn(credentials, request)),
     { kind: `${parts.kind}.burned`, partOf })
-  const token: Dependency<AccessToken<unknown>> = extend(
-    depends({ unburned, burned }, ({ unburned }) => unburned), extensionFor(parts, { ...common, unburned, burned }))
+  const data: BearerData = { ...common, get unburned () { return unburned }, burned }
+  // stepUp needs this part without the whole: it says everything about the bearer.
+  const unburned: Dependency<AccessToken<unknown>> = extend(checked, { ...extensionFor(parts, data), partOf })
+  const token: Dependency<AccessToken<unknown>> = extend(depends({ unburned, burned }, ({ unburned }) => unburned), { kind: parts.kind, data })
   return token as Dependency<AccessToken<C>>
 }
 
@@ -109,6 +112,18 @@ export function readIssuers (where: string, option: unknown): readonly Dependenc
     if (data.identifier !== null) known.add(data.identifier)
   }
   return issuers as readonly Dependency[]
+}
+
+/**
+ * Reads the option `audience`.
+ *
+ * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION
+ */
+export function readAudiences (where: string, audience: unknown): readonly string[] {
+  const audiences: readonly unknown[] = Array.isArray(audience) ? audience : [audience]
+  if (audiences.length > 0 && audiences.every((name) => typeof name === 'string' && name !== '')) return Object.freeze([...audiences]) as readonly string[]
+  throw new InvalidOption(`${where}: audience must be a name of this API, or a list of such names, got ${describe(audience)}. ` +
+    'Name what the issuer puts into the claim aud of tokens for this API')
 }
 
 function verifiedDependency (parts: BearerParts, rawClaims: WeakMap<object, JwtClaims>): Dependency<AccessToken<unknown>> {
@@ -153,7 +168,7 @@ function extensionFor (parts: BearerParts, data: BearerData): Extension {
   const { kind, schema, binding, audiences } = parts
   const resource: ResourceFacts = {
     ...binding.resource,
-    issuers: parts.issuers.map((issuer) => issuerDataOf(issuer)!.identifier).filter((identifier) => identifier !== null),
+    issuers: [...parts.issuers.map((issuer) => issuerDataOf(issuer)!.identifier), parts.identifier ?? null].filter((identifier) => identifier !== null),
     header: readsAuthorization(binding.credentials),
     ...(audiences === undefined ? {} : { audiences })
   }

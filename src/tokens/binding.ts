@@ -7,7 +7,12 @@ import type { FastifyRequest } from 'fastify'
 import type { Dependency } from '../index.js'
 import type { ResourceFacts } from '../extension.js'
 import type { JwtClaims } from './access-token.js'
-import { InvalidOption, rejected } from './errors.js'
+import { DpopCredentials, dpopCredentials, proofBurner } from './dpop.js'
+import { readDpopOptions } from './dpop-options.js'
+import { checkProofSignature } from './dpop-proof.js'
+import { rejected } from './errors.js'
+import { certificateCheck } from './mtls.js'
+import { isObject } from './options.js'
 
 /** What a bearer asks about the sender of a token. `credentials` is always the value of {@link Binding.credentials}. */
 export interface Binding {
@@ -31,7 +36,12 @@ export interface Binding {
 export interface BindingOptions {
   readonly dpop?: unknown
   readonly mtls?: unknown
+  /** seconds; must be checked */
+  readonly clockTolerance?: number
 }
+
+const THUMBPRINT = 'jkt'
+const CERTIFICATE = 'x5t#S256'
 
 /**
  * Makes the binding of a bearer.
@@ -40,12 +50,42 @@ export interface BindingOptions {
  * @param scheme reads bearer tokens
  * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION
  */
-export function bindingOf (where: string, scheme: Dependency, { dpop, mtls }: BindingOptions): Binding {
-  if (dpop !== undefined && dpop !== false) throw new InvalidOption(`${where}: dpop must be false`)
-  if (mtls !== undefined) throw new InvalidOption(`${where}: mtls must be left out`)
-  return { credentials: scheme, checkPresence: rejectBound, checkPossession: null, burn: null, resource: {} }
+export function bindingOf (where: string, scheme: Dependency, { dpop, mtls, clockTolerance = 5 }: BindingOptions): Binding {
+  const rules = dpop === undefined || dpop === false ? null : readDpopOptions(where, dpop, clockTolerance)
+  const checkCertificate = mtls === undefined ? null : certificateCheck(where, mtls)
+  return {
+    credentials: rules === null ? scheme : dpopCredentials(scheme, rules),
+    checkPresence (claims, credentials) {
+      if (credentials instanceof DpopCredentials) confirmationOf(claims, THUMBPRINT)
+      else if (Object.hasOwn(claims, 'cnf')) checkSentAsBearer(claims, checkCertificate !== null)
+    },
+    checkPossession: rules === null && checkCertificate === null
+      ? null
+      : (claims, credentials, request) => {
+          if (credentials instanceof DpopCredentials) checkKey(claims, credentials)
+          else if (Object.hasOwn(claims, 'cnf')) checkCertificate!(confirmationOf(claims, CERTIFICATE), request)
+        },
+    burn: rules === null ? null : proofBurner(rules),
+    resource: {
+      ...rules === null ? {} : { dpopAlgorithms: rules.algorithms, dpopRequired: rules.isRequired },
+      ...checkCertificate === null ? {} : { mtls: true }
+    }
+  }
 }
 
-function rejectBound (claims: JwtClaims): void {
-  if (Object.hasOwn(claims, 'cnf')) throw rejected('binding', 'The token must not be bound to a key: it was sent as Bearer')
+function checkSentAsBearer (claims: JwtClaims, hasCertificates: boolean): void {
+  if (!hasCertificates) throw rejected('binding', 'The token must not be bound to a key: it was sent as Bearer')
+  confirmationOf(claims, CERTIFICATE)
+}
+
+function checkKey (claims: JwtClaims, { proof }: DpopCredentials): void {
+  if (confirmationOf(claims, THUMBPRINT) !== proof.thumbprint) throw rejected('binding', 'The token is bound to another key than that of the proof')
+  checkProofSignature(proof)
+}
+
+// A second member, known or not, would be a demand that is not met.
+function confirmationOf (claims: JwtClaims, member: string): string {
+  const cnf = Object.hasOwn(claims, 'cnf') ? claims['cnf'] : undefined
+  if (isObject(cnf) && Object.keys(cnf).length === 1 && Object.hasOwn(cnf, member) && typeof cnf[member] === 'string') return cnf[member]
+  throw rejected('binding', `The token must be bound by cnf with ${member} alone`)
 }

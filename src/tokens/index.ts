@@ -14,12 +14,24 @@ export type { Algorithm } from './algorithms.js'
 // tokens
 export { jwtBearer } from './jwt-bearer.js'
 export type { JwtBearerOptions } from './jwt-bearer.js'
+export { introspectedBearer } from './introspected-bearer.js'
+export type { IntrospectedBearerOptions } from './introspected-bearer.js'
+export type { IntrospectionClient } from './introspection-client.js'
 export type { AccessToken, JwtClaims } from './access-token.js'
 export type { AudienceClaim } from './registered-claims.js'
 export type { ScopesOption } from './granted-scopes.js'
 export type { ClaimsOf, ClaimsSchema, StandardResult, StandardSchemaV1 } from './standard-schema.js'
 export type { HttpCredentials } from '../index.js'
 
+// step-up authentication
+export { stepUp } from './step-up.js'
+export type { StepUpOptions } from './step-up.js'
+
+// sender-constrained tokens
+export type { DpopOptions } from './dpop-options.js'
+export { memoryStore, redisStore } from './stores.js'
+export type { MemoryStoreOptions, OnceStore, RedisStoreOptions } from './stores.js'
+
 // errors
-export { TokenRejected } from './errors.js'
+export { DpopProofRejected, StepUpRequired, TokenRejected } from './errors.js'
 export type { RejectionReason } from './errors.js'

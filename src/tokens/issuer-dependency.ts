@@ -36,7 +36,7 @@ export interface IssuerParts<H extends IssuerHandle> {
 export function issuerDependency<I extends Issuer | Issuers, H extends IssuerHandle> (parts: IssuerParts<H>): I {
   const { kind, data, dependsOnService, handle, onReady } = parts
   const state = {}
-  const dependency: Dependency = extend(depends({}, (_, request) => registrationOf(request).state(state, handle)), {
+  const dependency: Dependency = extend(depends({}, (_, request): IssuerHandle => registrationOf(request).state(state, handle)), {
     kind,
     data,
     dependsOnService,

@@ -21,6 +21,8 @@ export interface IssuerHandle {
    * @returns `null` where it is not trusted. Without a promise, unless the function given to `issuers` returns one
    */
   find(iss: string, request: FastifyRequest): TrustedIssuer | null | Promise<TrustedIssuer | null>
+  /** the issuer, where there is one alone */
+  readonly single?: TrustedIssuer
 }
 
 /** One issuer, in one registration. */

@@ -37,7 +37,7 @@ export function issuer (url: string, options: IssuerOptions = {}): Issuer {
     dependsOnService: true,
     handle (registration) {
       const trusted = remoteIssuer(url, config, { registration })
-      return { trusted, find: (iss) => iss === url ? trusted : null }
+      return { trusted, single: trusted, find: (iss) => iss === url ? trusted : null }
     },
     async onReady ({ trusted }, app) {
       reportOptions(url, config, app)

@@ -44,12 +44,22 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
  * @throws {Unauthorized} cause {@link TokenRejected}, reason `malformed`, `algorithm` or `type`
  */
 export function parseJwt (token: string): Jwt {
+  const { header, claims } = parseParts(token)
+  return new Jwt(readHeader(header), claims as JwtClaims)
+}
+
+/**
+ * Parses a JWT of any kind, and does not look at what it says.
+ *
+ * @throws {Unauthorized} cause {@link TokenRejected}, reason `malformed`
+ */
+export function parseParts (token: string): { readonly header: Readonly<Record<string, unknown>>, readonly claims: Readonly<Record<string, unknown>> } {
   const [header, claims, signature, ...more] = token.split('.', 4)
   if (header === undefined || claims === undefined || signature === undefined || more.length > 0) {
     throw rejected('malformed', 'The token must have three parts')
   }
   decode(signature)
-  return new Jwt(readHeader(parseObject(decode(header))), parseObject(decode(claims)) as JwtClaims)
+  return { header: parseObject(decode(header)), claims: parseObject(decode(claims)) }
 }
 
 /** The octets that are signed, and the signature, of a token that {@link parseJwt} has accepted. */
@@ -58,12 +68,12 @@ export function signedPartsOf (token: string): { readonly data: Uint8Array, read
   return { data: Buffer.from(token.slice(0, end), 'latin1'), signature: Buffer.from(token.slice(end + 1), 'base64url') }
 }
 
-/** Whether a text looks like a JWT: three parts, of which the first is a JSON object with a member `alg`. */
+/** Whether a text looks like a JWT: three parts, of which the first is a JSON object. It need not be a good one. */
 export function looksLikeJwt (token: string): boolean {
-  const parts = token.split('.', 4)
-  if (parts.length !== 3) return false
+  const [header, ...others] = token.split('.', 4)
+  if (others.length !== 2) return false
   try {
-    return Object.hasOwn(parseObject(decode(parts[0]!)), 'alg')
+    return isObject(JSON.parse(Buffer.from(header!, 'base64url').toString()))
   } catch {
     return false
   }
@@ -84,12 +94,17 @@ function parseObject (octets: Buffer): Record<string, unknown> {
     throw rejected('malformed', 'Header and claims must be JSON in UTF-8')
   }
   if (!isObject(value)) throw rejected('malformed', 'Header and claims must be JSON objects')
-  freezeJson(value, 1)
+  freezeJson(value)
   return value
 }
 
-// A member "__proto__" is an ordinary member here, and changes a prototype in code that copies members one by one.
-function freezeJson (value: object, level: number): void {
+/**
+ * Freezes JSON at every level.
+ *
+ * @throws {Unauthorized} where it is too deep, or has a member "__proto__": an ordinary member here, which changes a prototype in code that
+ * copies members one by one
+ */
+export function freezeJson (value: object, level = 1): void {
   if (level > MAX_LEVELS) throw rejected('malformed', `Header and claims must have at most ${MAX_LEVELS} levels`)
   if (Object.hasOwn(value, '__proto__')) throw rejected('malformed', 'Header and claims must not have a member "__proto__"')
   for (const member of Object.values(value)) {
@@ -98,7 +113,7 @@ function freezeJson (value: object, level: number): void {
   Object.freeze(value)
 }
 
-function readHeader (header: Record<string, unknown>): JwtHeader {
+function readHeader (header: Readonly<Record<string, unknown>>): JwtHeader {
   const algorithm = own(header, 'alg')
   if (!isAlgorithm(algorithm)) throw rejected('algorithm', 'The algorithm of the token must be a known one')
   // This library knows no extension, and a recipient must reject what it does not understand.   RFC 7515 §4.1.11, RFC 7797 §6
@@ -108,8 +123,13 @@ function readHeader (header: Record<string, unknown>): JwtHeader {
   return Object.freeze({ algorithm, kid, type: mediaType(own(header, 'typ')) })
 }
 
-// "application/" is left out where no other "/" appears; media types are compared without case.   RFC 7515 §4.1.9
-function mediaType (typ: unknown): string | undefined {
+/**
+ * The type of a JWT: "application/" is left out where no other "/" appears; media types are compared without case.
+ *
+ * @throws {Unauthorized} where it is not a string
+ * @see {@link https://www.rfc-editor.org/rfc/rfc7515#section-4.1.9 RFC 7515 §4.1.9}
+ */
+export function mediaType (typ: unknown): string | undefined {
   if (typ === undefined) return undefined
   if (typeof typ !== 'string') throw rejected('type', 'The type of the token must be a string')
   const type = typ.toLowerCase()
@@ -117,6 +137,6 @@ function mediaType (typ: unknown): string | undefined {
   return bare.includes('/') ? type : bare
 }
 
-function own (object: Record<string, unknown>, name: string): unknown {
+function own (object: Readonly<Record<string, unknown>>, name: string): unknown {
   return Object.hasOwn(object, name) ? object[name] : undefined
 }

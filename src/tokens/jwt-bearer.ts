@@ -3,10 +3,11 @@ import type { FastifyRequest } from 'fastify'
 import type { Dependency, HttpCredentials } from '../index.js'
 import type { AccessToken } from './access-token.js'
 import type { Algorithm } from './algorithms.js'
-import { bearerDependency, readIssuers } from './bearer.js'
+import { bearerDependency, readAudiences, readIssuers } from './bearer.js'
 import { bindingOf } from './binding.js'
 import { claimsCheck } from './claims-schema.js'
 import { sharedBearerScheme } from './credentials.js'
+import type { DpopOptions } from './dpop-options.js'
 import { InvalidOption } from './errors.js'
 import type { ScopesOption } from './granted-scopes.js'
 import { scopesReader } from './granted-scopes.js'
@@ -42,8 +43,11 @@ export interface JwtBearerOptions<S extends ClaimsSchema | undefined = undefined
   /** How many tokens are remembered, so that their signatures are verified once; 0: none. Default: 1000 */
   readonly cache?: number
   /** Tokens that are bound to a key of the client (RFC 9449). Default: `false` */
-  readonly dpop?: unknown
-  /** Reads the client certificate, for tokens that are bound to it (RFC 8705). */
+  readonly dpop?: DpopOptions | false
+  /**
+   * Reads the client certificate, for tokens that are bound to it (RFC 8705): DER, PEM, URL-encoded PEM, or `:base64:` of RFC 9440.
+   * Called for such tokens alone.
+   */
   readonly mtls?: (request: FastifyRequest) => Uint8Array | string | null | undefined
 }
 
@@ -103,16 +107,4 @@ export function jwtBearer<S extends ClaimsSchema | undefined = undefined> (
     clockTolerance,
     audiences: audienceClaim === 'aud' ? audiences : undefined
   })
-}
-
-/**
- * Reads the option `audience`.
- *
- * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION
- */
-export function readAudiences (where: string, audience: unknown): readonly string[] {
-  const audiences: readonly unknown[] = Array.isArray(audience) ? audience : [audience]
-  if (audiences.length > 0 && audiences.every((name) => typeof name === 'string' && name !== '')) return Object.freeze([...audiences]) as readonly string[]
-  throw new InvalidOption(`${where}: audience must be a name of this API, or a list of such names, got ${describe(audience)}. ` +
-    'Name what the issuer puts into the claim aud of tokens for this API')
 }

@@ -84,7 +84,7 @@ export function localIssuer (url: string, options: LocalIssuerOptions = {}): Loc
   checkNumber('localIssuer: lifetime', options.lifetime, { above: 0 })
   const keys = readLocalKeys(options)
   const trusted = trustedLocal(url, keys)
-  const handle: IssuerHandle = { find: (iss) => iss === url ? trusted : null }
+  const handle: IssuerHandle = { single: trusted, find: (iss) => iss === url ? trusted : null }
   const lifetime = options.lifetime ?? 900
   return issuerDependency<LocalIssuer, IssuerHandle>({
     kind: 'localIssuer',

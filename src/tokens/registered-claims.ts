@@ -39,8 +39,6 @@ export class RegisteredClaims {
   readonly jti: unknown
   readonly clientId: unknown
   readonly azp: unknown
-  /** whether the token says that it is bound to its sender */
-  readonly isBound: boolean
 
   constructor (claims: JwtClaims) {
     this.iss = own(claims, 'iss')
@@ -52,7 +50,6 @@ export class RegisteredClaims {
     this.jti = own(claims, 'jti')
     this.clientId = own(claims, 'client_id')
     this.azp = own(claims, 'azp')
-    this.isBound = Object.hasOwn(claims, 'cnf')
   }
 }
 
@@ -78,7 +75,7 @@ export function clientIdOf ({ clientId, azp }: RegisteredClaims): string | null 
 }
 
 /** The value of a claim that the token itself has. */
-export function own (claims: JwtClaims, name: string): unknown {
+export function own (claims: Readonly<Record<string, unknown>>, name: string): unknown {
   return Object.hasOwn(claims, name) ? claims[name] : undefined
 }
 

@@ -1,6 +1,7 @@
 /**
  * The parsers, and the writer of challenges, called one input at a time and compared with readings by hand.
  */
+import fastifyCookie from '@fastify/cookie'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fc from 'fast-check'
 import Fastify from 'fastify'
@@ -8,13 +9,13 @@ import { strict as assert } from 'node:assert'
 import * as authorization from '../../src/schemes/authorization.js'
 import { viewOf } from '../../src/dependency/dependency.js'
 import type { ResolverDefinition, SchemeDefinition } from '../../src/dependency/definition.js'
-import { parseForm } from '../../src/token-endpoint/form-body.js'
+import { readForm } from '../../src/token-endpoint/read-body.js'
 import type { OAuth2Error } from '../../src/index.js'
-import fastifySecurity, {
+import {
   InvalidCredentialsRequest, NotAuthenticated, oauth2PasswordRequestForm, Unauthorized
 } from '../../src/index.js'
 import { maskedUrl } from '../../src/guard/log.js'
-import { isScopeToken, requiredScopes, union } from '../../src/dependency/scopes.js'
+import { isScopeToken, ScopeDemand, SeenScopes, union } from '../../src/dependency/scopes.js'
 import { credentialsOf } from '../fixtures/credentials.js'
 import { expectedForm } from './form.js'
 import * as grammar from './grammar.js'
@@ -100,6 +101,9 @@ function entriesOf (map: ReadonlyMap<string, string> | null): unknown {
 
 // --- What schemes read ------------------------------------------------------------------------------------------------
 
+// Has the cookie parser.
+const server = Fastify()
+
 const reads = KNOWN.map((known) => {
   const { definition } = viewOf(known.make())!
   const scheme = definition.kind === 'anyOf' ? definition.alternatives[0]!.definition : definition
@@ -143,7 +147,7 @@ function requestOf ({ lines, target }: Sent): FastifyRequest {
     const before = query[name]
     query[name] = before === undefined ? value : [before, value].flat()
   }
-  return { headers, query, raw: { rawHeaders: lines.flat(), url: target } } as unknown as FastifyRequest
+  return { method: 'GET', headers, query, server, raw: { rawHeaders: lines.flat(), url: target } } as unknown as FastifyRequest
 }
 
 function outcomeOf (read: () => unknown): Reading {
@@ -223,10 +227,10 @@ function formOf (request: FastifyRequest, resolve: ResolverDefinition['resolve']
   }
   let failure: unknown = 'the body was not read'
   const reply = { header () {} } as unknown as FastifyReply
-  parseForm(request, reply, payload as unknown as NodeJS.ReadableStream, (error) => { failure = error ?? null })
+  readForm(request, reply, payload as unknown as NodeJS.ReadableStream, (error) => { failure = error ?? null })
   try {
     if (failure !== null) throw failure
-    return resolve({} as never, request)
+    return resolve({} as never, request, reply)
   } catch (error) {
     const code = (error as OAuth2Error).error
     if (typeof code !== 'string') throw error
@@ -248,7 +252,7 @@ function sameScopes ({ outer, inner, granted }: { outer: string[], inner: string
   const wanted = [...outer, ...inner].filter((scope, index, all) => all.indexOf(scope) === index)
   const both = union([...new Set(outer)], [...new Set(inner)])
   assert.deepEqual(both, wanted, 'union')
-  const required = requiredScopes(both)
+  const required = new SeenScopes(new ScopeDemand(both))
   assert.equal(required.scopeStr, wanted.join(' '))
   const has: unknown[] = typeof granted === 'string' ? granted.split(' ') : granted instanceof Set ? [...granted] : Array.isArray(granted) ? granted : []
   const isGranted = wanted.every((scope) => has.some((given) => given === scope))
@@ -312,17 +316,10 @@ const FAMILIES: Readonly<Record<string, Family>> = {
 
 const AT_ONCE = 10_000
 
-// It comes with the plugin.
-async function loadCookieParser (): Promise<void> {
-  const app = Fastify()
-  await app.register(fastifySecurity, { swagger: false })
-  await app.close()
-}
-
 export const parsers: Part = {
   share: 1,
   async run (count, seed) {
-    await loadCookieParser()
+    if (!server.hasDecorator('parseCookie')) await server.register(fastifyCookie)
     const tally: Tally = {}
     const weights = Object.values(FAMILIES).reduce((sum, { weight }) => sum + weight, 0)
     for (const [name, { weight, property }] of Object.entries(FAMILIES)) {

@@ -42,7 +42,7 @@ async function listening (t: Test, dependency: Dependency, server: FastifyServer
 }
 
 t.test('apiKeyHeader', async (t) => {
-  t.test('a key is handed over as it came, whatever the case of its name', async (t) => {
+  t.test('the value is the key as the client sent it, and the header name has no case', async (t) => {
     const app = await listening(t, header)
     t.strictSame(await ask(app, '/', { 'X-API-KEY': 'abc' }), [200, 'abc'])
     t.strictSame(await askRaw(app, '/', 'x-ApI-kEy: abc'), [200, 'abc'])
@@ -53,7 +53,7 @@ t.test('apiKeyHeader', async (t) => {
     t.strictSame(await askRaw(app, '/', 'x-api-key: \u00c3\u00a9'), [200, '\u00c3\u00a9'])
   })
 
-  t.test('a header without a value is no key', async (t) => {
+  t.test('an empty header counts as absent', async (t) => {
     const app = await listening(t, header)
     t.strictSame(await ask(app, '/', { 'x-api-key': '' }), absent)
     t.strictSame(await ask(app, '/', { 'x-api-key': '   ' }), absent)
@@ -67,14 +67,14 @@ t.test('apiKeyHeader', async (t) => {
     t.strictSame(await askRaw(app, '/', 'x_api_key: abc'), absent)
   })
 
-  t.test('a key with control characters is refused', async (t) => {
+  t.test('a key with control characters is 401', async (t) => {
     const app = await listening(t, header)
     for (const key of ['a\r\nb', 'a\u0000', '\u0001', 'a\u007f', '\u0100']) {
       t.strictSame(await ask(app, '/', { 'x-api-key': key }), malformed)
     }
   })
 
-  t.test('two header lines are 400, whatever they hold', async (t) => {
+  t.test('two header lines are 400, with any values', async (t) => {
     const app = await listening(t, header)
     for (const [one, other] of [['a', 'b'], ['a', 'a'], ['', 'a'], ['a', ''], ['', '']] as const) {
       t.strictSame(await askRaw(app, '/', `x-api-key: ${one}`, `X-Api-Key: ${other}`), ambiguous, `"${one}" and "${other}"`)
@@ -83,13 +83,13 @@ t.test('apiKeyHeader', async (t) => {
     t.strictSame(await askRaw(app, '/', 'x-api-key: a', 'x-other: b', 'x-api-key: a'), ambiguous)
   })
 
-  t.test('two header lines that hold nothing at all are not taken for a visitor without credentials', async (t) => {
+  t.test('two header lines without values are not an anonymous request', async (t) => {
     const app = await listening(t, apiKeyHeader({ name: 'x-api-key', autoError: false }))
     t.strictSame(await askRaw(app, '/', 'x-api-key:', 'x-api-key: abc'), ambiguous)
     t.strictSame(await askRaw(app, '/', 'x-other: abc'), [200, null])
   })
 
-  t.test('headers that Node keeps the first of, and cookies that it joins, are counted as well', async (t) => {
+  t.test('two lines are 400 also for headers of which Node.js keeps the first, or which it joins', async (t) => {
     for (const name of ['authorization', 'referer', 'user-agent', 'from', 'cookie']) {
       const app = await listening(t, apiKeyHeader({ name }))
       t.strictSame(await askRaw(app, '/', `${name}: abc`), [200, 'abc'], name)
@@ -120,7 +120,7 @@ t.test('apiKeyHeader', async (t) => {
 })
 
 t.test('apiKeyQuery', async (t) => {
-  t.test('a key is handed over decoded', async (t) => {
+  t.test('the value is the key, decoded', async (t) => {
     const app = await listening(t, query)
     const rows: Array<[target: string, answer: Answer]> = [
       ['/?api_key=abc', [200, 'abc']],
@@ -131,7 +131,7 @@ t.test('apiKeyQuery', async (t) => {
       ['/?api_key=%C3%A9', [200, 'é']],
       ['/?api_key=a=b', [200, 'a=b']],
       ['/?api_key=%00', [200, '\u0000']],
-      // What is no encoding stays as it is
+      // An invalid encoding stays as the client sent it.
       ['/?api_key=%zz', [200, '%zz']],
       [`/?api_key=${'a'.repeat(10_000)}`, [200, 'a'.repeat(10_000)]],
       ['/', absent],
@@ -161,7 +161,7 @@ t.test('apiKeyQuery', async (t) => {
     }
   })
 
-  t.test('a parameter that comes twice is 400 where the app\'s own parser keeps one', async (t) => {
+  t.test('a parameter that comes twice is 400, also where a parser of the app keeps one', async (t) => {
     const lastWins = (text: string): Record<string, string> => Object.fromEntries(new URLSearchParams(text))
     const app = await listening(t, query, { routerOptions: { querystringParser: lastWins } })
     t.strictSame(await ask(app, '/?api_key=a'), [200, 'a'])
@@ -170,7 +170,7 @@ t.test('apiKeyQuery', async (t) => {
     }
   })
 
-  t.test('a parameter that comes twice behind a fragment\'s sign or a semicolon is 400 as well', async (t) => {
+  t.test('a parameter that comes twice is 400, also where # or ; begins the query', async (t) => {
     // Both may begin the query, by the router's rules.
     const lastWins = (text: string): Record<string, string> => Object.fromEntries(new URLSearchParams(text))
     const routerOptions = { querystringParser: lastWins, useSemicolonDelimiter: true }
@@ -181,7 +181,7 @@ t.test('apiKeyQuery', async (t) => {
     t.strictSame(await askRaw(app, '/#api_key=a&api_key=b'), ambiguous)
   })
 
-  t.test('what the app\'s own parser makes of a parameter has to be a string', async (t) => {
+  t.test('a parameter that a parser of the app makes something else than a string of is 401', async (t) => {
     const rows: Array<[parsed: unknown, answer: Answer]> = [
       [{ api_key: 'abc' }, [200, 'abc']],
       [{ api_key: ['abc'] }, ambiguous],
@@ -202,11 +202,11 @@ t.test('apiKeyQuery', async (t) => {
     }
   })
 
-  t.test('any name will do, and is found by it alone', async (t) => {
-    for (const name of ['a b', 'é', '$key', 'key[]', 'a&b', 'a=b', '100%']) {
+  t.test('only the parameter of this name is read', async (t) => {
+    for (const name of ['a-b', 'a.b', '~', 'X_1']) {
       const app = await listening(t, apiKeyQuery({ name }))
-      t.strictSame(await ask(app, `/?${encodeURIComponent(name)}=abc`), [200, 'abc'], name)
-      t.strictSame(await ask(app, `/?${encodeURIComponent(name)}=a&${encodeURIComponent(name)}=b`), ambiguous, name)
+      t.strictSame(await ask(app, `/?${name}=abc`), [200, 'abc'], name)
+      t.strictSame(await ask(app, `/?${name}=a&${name}=b`), ambiguous, name)
       t.strictSame(await ask(app, '/?other=abc'), absent, name)
     }
   })
@@ -246,7 +246,7 @@ t.test('apiKeyCookie', async (t) => {
     ['session; session=a', [200, 'a']]
   ]
 
-  t.test('a key is handed over decoded, and two that differ are 400', async (t) => {
+  t.test('the value is the cookie, decoded, and two different cookies of one name are 400', async (t) => {
     const app = await listening(t, cookie)
     for (const [cookie, answer] of rows) {
       t.strictSame(await ask(app, '/', { cookie }), answer, cookie.slice(0, 40))
@@ -264,7 +264,7 @@ t.test('apiKeyCookie', async (t) => {
     t.strictSame(await ask(app, '/', { cookie: ['a=b', 'session=abc'] }), [200, 'abc'])
   })
 
-  t.test('it is the same with @fastify/cookie, registered before or after', async (t) => {
+  t.test('cookies are read in the same way where the app registers @fastify/cookie, before or after', async (t) => {
     for (const order of ['before', 'after']) {
       const app = Fastify()
       t.teardown(() => app.close())
@@ -276,7 +276,7 @@ t.test('apiKeyCookie', async (t) => {
     }
   })
 
-  t.test('@fastify/cookie is not registered for the app', async (t) => {
+  t.test('the app has neither decorators nor hooks of @fastify/cookie unless it registers it', async (t) => {
     const app = await listening(t, cookie)
     await app.ready()
     t.equal(app.hasDecorator('parseCookie'), false)
@@ -284,7 +284,22 @@ t.test('apiKeyCookie', async (t) => {
     t.equal(app.hasReplyDecorator('setCookie'), false)
   })
 
-  t.test('@fastify/cookie may be registered in a context below', async (t) => {
+  t.test('the parser of the app is the one that reads its cookies', async (t) => {
+    const decode = (text: string): string => `decoded ${text}`
+    const app = Fastify()
+    await app.register(fastifySecurity, { swagger: false })
+    await app.register(async (child) => {
+      // The type of the option knows those of serializing alone.
+      await child.register(fastifyCookie, { parseOptions: { decode } as object })
+      child.get('/child', { security: { cookie } }, async (request) => ({ value: request.security.cookie }))
+    })
+    app.get('/', { security: { cookie } }, async (request) => ({ value: request.security.cookie }))
+    const headers = { cookie: 'session=abc' }
+    t.strictSame(await ask(app, '/child', headers), [200, 'decoded abc'])
+    t.strictSame(await ask(app, '/', headers), [200, 'abc'])
+  })
+
+  t.test('an app may register @fastify/cookie in a child context', async (t) => {
     const app = Fastify()
     await app.register(fastifySecurity, { swagger: false })
     await app.register(async (child) => {
@@ -299,14 +314,14 @@ t.test('apiKeyCookie', async (t) => {
     t.match(answer.headers['set-cookie'], /^seen=yes\./)
   })
 
-  t.test('names of cookies that other cookies hold are not mistaken for them', async (t) => {
+  t.test('a name inside of another cookie is not read', async (t) => {
     const app = await listening(t, apiKeyCookie({ name: 's' }))
     t.strictSame(await ask(app, '/', { cookie: 'ss=a; s=b; sss=c' }), [200, 'b'])
     t.strictSame(await ask(app, '/', { cookie: 'a=s; s=b; c=s=d' }), [200, 'b'])
   })
 })
 
-t.test('names that are none are refused where the scheme is made', async (t) => {
+t.test('a name outside of its grammar throws at the call', async (t) => {
   const refused = { code: 'FST_SECURITY_INVALID_OPTION' }
   for (const [constructor, make] of Object.entries({ apiKeyHeader, apiKeyQuery, apiKeyCookie })) {
     const message = new RegExp(`^${constructor}: name`)
@@ -324,7 +339,7 @@ t.test('names that are none are refused where the scheme is made', async (t) => 
   }
 })
 
-t.test('parsers go over a long request in one pass', async (t) => {
+t.test('long requests are read in linear time', async (t) => {
   const size = 1_000_000
   const read = async (dependency: Dependency, url: string, headers: object): Promise<number> => {
     const app = await guardedApp(dependency, { swagger: false })
@@ -353,7 +368,7 @@ t.test('parsers go over a long request in one pass', async (t) => {
   }
 })
 
-t.test('an app that compares keys gets exactly one string', async (t) => {
+t.test('the dependency that verifies a key gets one string', async (t) => {
   const user = depends({ header }, ({ header }) => header.length)
   const app = await guardedApp(user)
   t.strictSame(await ask(app, '/', { 'x-api-key': 'abc' }), [200, 3])

@@ -31,7 +31,7 @@ async function outcomeOf (t: Test, app: FastifyInstance, authorization: string |
   return answer.code as Outcome
 }
 
-t.test('user-id and password are handed over as they were sent', async (t) => {
+t.test('the value is user-id and password, as the client sent them', async (t) => {
   const app = await guardedApp(httpBasic())
   const rows: Array<[authorization: string, outcome: Outcome]> = [
     // RFC 7617 §2
@@ -67,7 +67,7 @@ t.test('user-id and password are handed over as they were sent', async (t) => {
   }
 })
 
-t.test('without user-pass, or of another scheme, nobody has tried', async (t) => {
+t.test('a header without user-pass, or of another auth-scheme, counts as absent', async (t) => {
   const app = await guardedApp(httpBasic())
   for (const authorization of [
     undefined, '', 'Basic', 'Basic ', 'Basic     ', 'Basic\tOg==', 'BasicOg==', 'Basic,Og==', 'Bearer Og==', 'Og==', 'Digest a="b"', 'Basi Og=='
@@ -76,7 +76,7 @@ t.test('without user-pass, or of another scheme, nobody has tried', async (t) =>
   }
 })
 
-t.test('what is no strict base64 is refused', async (t) => {
+t.test('credentials that are not canonical base64 are 401', async (t) => {
   // RFC 4648 §3.3, §3.5
   const app = await guardedApp(httpBasic())
   const rows: Record<string, string> = {
@@ -106,13 +106,13 @@ t.test('what is no strict base64 is refused', async (t) => {
   }
 })
 
-t.test('what is strict base64 of no user-pass is refused', async (t) => {
+t.test('credentials without a colon, with control characters, or not in UTF-8 are 401', async (t) => {
   const app = await guardedApp(httpBasic())
   const rows: Record<string, string> = {
     'no colon': base64('Aladdin'),
     'nothing but a space': base64(' '),
     'a colon of another script': base64('u\uff1ap'),
-    // RFC 7617 §2.1: UTF-8 alone, and nothing is put in place of what is none
+    // RFC 7617 §2.1: UTF-8 only, without replacement characters
     'Latin-1': base64([...Buffer.from('u:'), 0xe9]),
     'a lone continuation byte': base64([0x75, 0x3a, 0x80]),
     'a sequence that is cut off': base64([0x75, 0x3a, 0xc3]),
@@ -133,7 +133,7 @@ t.test('what is strict base64 of no user-pass is refused', async (t) => {
   }
 })
 
-t.test('malformed credentials are refused on a socket, and where nobody has to be known', async (t) => {
+t.test('malformed credentials are 401 on a socket, also where credentials are optional', async (t) => {
   const app = await guardedApp(httpBasic({ autoError: false }))
   t.teardown(() => app.close())
   const rows: Array<[line: string, status: number]> = [
@@ -153,7 +153,7 @@ t.test('malformed credentials are refused on a socket, and where nobody has to b
   }
 })
 
-t.test('every user-pass that the grammar allows comes out as it was sent', async (t) => {
+t.test('every user-pass of the grammar is read as the client sent it', async (t) => {
   const app = await guardedApp(httpBasic())
   const text = fc.string({ unit: 'binary' }).filter((text) => !/\p{Cc}/u.test(text))
   await fc.assert(fc.asyncProperty(text.filter((text) => !text.includes(':')), text, async (username, password) => {
@@ -162,7 +162,7 @@ t.test('every user-pass that the grammar allows comes out as it was sent', async
   }), { numRuns: 100 })
 })
 
-t.test('no bytes are a way in, and none are a 5xx', async (t) => {
+t.test('arbitrary bytes neither pass nor cause a 5xx', async (t) => {
   const strict = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
   const app = await guardedApp(httpBasic())
   await fc.assert(fc.asyncProperty(fc.uint8Array({ maxLength: 12 }), fc.constantFrom('', '=', '-', ' ', '*'), async (bytes, tail) => {
@@ -175,7 +175,7 @@ t.test('no bytes are a way in, and none are a 5xx', async (t) => {
   }), { numRuns: 300 })
 })
 
-t.test('what the resolver refuses has the challenge of Basic, without an error', async (t) => {
+t.test('credentials that a resolver rejects get a Basic challenge without an error', async (t) => {
   const user = depends({ login: httpBasic({ realm: 'staff' }) }, ({ login: { username } }) => {
     if (username !== 'Aladdin') throw new Unauthorized('Unknown user')
     return username
@@ -188,7 +188,7 @@ t.test('what the resolver refuses has the challenge of Basic, without an error',
   t.equal(answer.headers['cache-control'], 'no-store')
 })
 
-t.test('a megabyte of credentials is read in one pass', async (t) => {
+t.test('a megabyte of credentials is read in linear time', async (t) => {
   const app = await guardedApp(httpBasic())
   await app.ready()
   const rows = ['A'.repeat(1_000_000), '='.repeat(1_000_000), `${'A'.repeat(1_000_000)}!`, base64(':'.repeat(750_000)), base64('p'.repeat(750_000))]

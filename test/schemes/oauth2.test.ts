@@ -31,7 +31,7 @@ const bearers: Record<string, { make: (options: any) => Dependency, options: Rec
 
 for (const [name, { make, options, flow, schemeName }] of Object.entries(bearers)) {
   t.test(name, async (t) => {
-    await t.test('its value is the token', async (t) => {
+    await t.test('the value is the token', async (t) => {
       const app = await guardedApp(make(options))
       const rows: Array<[authorization: string, status: number, value: string, challenge?: string]> = [
         ['Bearer abc', 200, 'abc'],
@@ -54,7 +54,7 @@ for (const [name, { make, options, flow, schemeName }] of Object.entries(bearers
       }
     })
 
-    await t.test('the document shows addresses and scopes', async (t) => {
+    await t.test('the document shows URLs and scopes', async (t) => {
       const app = await guardedApp(make({ ...options, refreshUrl, scopes }))
       await app.ready()
       t.strictSame(documentOf(app).components.securitySchemes, {
@@ -62,21 +62,21 @@ for (const [name, { make, options, flow, schemeName }] of Object.entries(bearers
       })
     })
 
-    await t.test('scopes are listed on the operation', async (t) => {
+    await t.test('the operation lists the scopes that it requires', async (t) => {
       const user = depends({ token: make({ ...options, scopes }), required: securityScopes }, () => 'user')
       const app = await guardedApp(user.scoped('me', 'items:read'))
       await app.ready()
       t.strictSame(documentOf(app).paths['/']!['get']!.security, [{ [schemeName]: ['me', 'items:read'] }])
     })
 
-    await t.test('scopes that are used are listed where it lists none', async (t) => {
+    await t.test('the document lists the scopes that routes require where the scheme lists none', async (t) => {
       const user = depends({ token: make(options), required: securityScopes }, () => 'user')
       const app = await guardedApp(user.scoped('b', 'a'))
       await app.ready()
       t.strictSame(documentOf(app).components.securitySchemes![schemeName]!['flows'][flow].scopes, { b: '', a: '' })
     })
 
-    await t.test('options that are no good are refused', async (t) => {
+    await t.test('a wrong option throws at the call', async (t) => {
       const rows: Record<string, unknown[]> = {
         refreshUrl: [null, '', 1, 'http://'],
         scopes: [null, [], 'me', 1, { 'a b': '' }, { '': '' }, { é: '' }, { 'a"': '' }, { 'a\\': '' }, { a: 1 }, { a: undefined }, { a: null }],
@@ -94,7 +94,7 @@ for (const [name, { make, options, flow, schemeName }] of Object.entries(bearers
   })
 }
 
-t.test('relative addresses are shown as those that they resolve to', async (t) => {
+t.test('the document shows relative URLs resolved', async (t) => {
   const token = oauth2AuthorizationCodeBearer({ tokenUrl: 'token', authorizationUrl: '/login/authorize', refreshUrl: '../refresh' })
   const app = Fastify()
   await app.register(async (child) => {
@@ -108,7 +108,7 @@ t.test('relative addresses are shown as those that they resolve to', async (t) =
   })
 })
 
-t.test('oauth2 hands over the whole header value unread, whatever its auth-scheme', async (t) => {
+t.test('the value of oauth2 is the whole header, of any auth-scheme', async (t) => {
   const app = await guardedApp(oauth2({ flows: { password: { tokenUrl } } }))
   t.teardown(() => app.close())
   for (const authorization of ['Bearer abc', 'bearer a b', 'Basic !', 'DPoP a="b', 'abc', 'Bearer', '"', ',', 'Bearer \u00e9']) {
@@ -128,7 +128,7 @@ t.test('oauth2 hands over the whole header value unread, whatever its auth-schem
   t.equal(control.statusCode, 401)
 })
 
-t.test('oauth2 takes all flows of OpenAPI', async (t) => {
+t.test('oauth2 accepts every flow of OpenAPI 3.1', async (t) => {
   const flows = {
     implicit: { authorizationUrl, scopes },
     password: { tokenUrl, refreshUrl, scopes: {} },
@@ -140,7 +140,7 @@ t.test('oauth2 takes all flows of OpenAPI', async (t) => {
   t.strictSame(documentOf(app).components.securitySchemes, { OAuth2: { type: 'oauth2', flows } })
 })
 
-t.test('flows that are no good are refused', async (t) => {
+t.test('a wrong flow throws at the call', async (t) => {
   const make = oauth2 as (options: unknown) => Dependency
   const rows: unknown[] = [
     undefined, null, 'password', [], {},
@@ -161,7 +161,7 @@ t.test('flows that are no good are refused', async (t) => {
   t.throws(() => make(undefined), { code: 'FST_SECURITY_INVALID_OPTION' })
 })
 
-t.test('a scope of any name is an own entry of the document', async (t) => {
+t.test('a scope may have the name of a member of every object', async (t) => {
   for (const name of ['constructor', 'toString', 'hasOwnProperty']) {
     const token = oauth2PasswordBearer({ tokenUrl, scopes: { [name]: 'A name that every object has' } })
     const user = depends({ token, required: securityScopes }, () => 'user')

@@ -9,7 +9,7 @@ import { sendRaw } from '../fixtures/socket.js'
 
 const openIdConnectUrl = 'https://login.example.com/.well-known/openid-configuration'
 
-t.test('the whole header value is handed over unread, whatever its auth-scheme', async (t) => {
+t.test('the value is the whole header, of any auth-scheme', async (t) => {
   const app = await guardedApp(openIdConnect({ openIdConnectUrl }))
   t.teardown(() => app.close())
   for (const authorization of ['Bearer abc', 'bearer a b', 'Basic !', 'DPoP a="b', 'abc', 'Bearer', '"', ',', 'Bearer \u00e9']) {
@@ -21,7 +21,7 @@ t.test('the whole header value is handed over unread, whatever its auth-scheme',
   }
 })
 
-t.test('an empty header is none', async (t) => {
+t.test('an empty header counts as absent', async (t) => {
   const app = await guardedApp(openIdConnect({ openIdConnectUrl }))
   t.teardown(() => app.close())
   for (const authorization of ['', ' ', '   ']) {
@@ -33,7 +33,7 @@ t.test('an empty header is none', async (t) => {
   t.equal((await sendRaw(app, 'GET / HTTP/1.1', 'authorization:')).statusCode, 401)
 })
 
-t.test('what the resolver throws has the challenges of Bearer', async (t) => {
+t.test('credentials that a resolver rejects get a Bearer challenge', async (t) => {
   const user = depends({ header: openIdConnect({ openIdConnectUrl }), required: securityScopes }, ({ header }) => {
     if (header === 'Bearer poor') throw new InsufficientScope()
     throw new Unauthorized('Unknown token')
@@ -48,7 +48,7 @@ t.test('what the resolver throws has the challenges of Bearer', async (t) => {
   t.strictSame(documentOf(app).paths['/']!['get']!.security, [{ OpenIdConnect: ['openid', 'email'] }])
 })
 
-t.test('a relative address is shown as the one that it resolves to', async (t) => {
+t.test('the document shows a relative URL resolved', async (t) => {
   const app = Fastify()
   await app.register(async (child) => {
     await child.register(fastifySecurity, { swaggerUi: false })
@@ -62,7 +62,7 @@ t.test('a relative address is shown as the one that it resolves to', async (t) =
   })
 })
 
-t.test('an address that is none is refused', async (t) => {
+t.test('a wrong URL throws at the call', async (t) => {
   const make = openIdConnect as (options: unknown) => Dependency
   for (const address of [undefined, null, '', 1, {}, 'http://', 'https://a b/']) {
     t.throws(() => make({ openIdConnectUrl: address }), { code: 'FST_SECURITY_INVALID_OPTION', message: /^openIdConnect: openIdConnectUrl/ },

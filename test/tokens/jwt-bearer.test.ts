@@ -5,11 +5,15 @@ import type { FastifyInstance, FastifyPluginOptions } from 'fastify'
 import t from 'tap'
 import { Type } from '@sinclair/typebox'
 import fastifySecurity, {
-  anyOf, apiKeyCookie, apiKeyHeader, depends, httpBearer, oauth2, oauth2PasswordBearer, openIdConnect, optional, scheme
+  anyOf, apiKeyCookie, apiKeyHeader, depends, httpBearer, oauth2, oauth2PasswordBearer, openIdConnect, optional, scheme, securityScopes
 } from '../../src/index.js'
 import type { Dependency } from '../../src/index.js'
-import { extend, extensionOf } from '../../src/extension.js'
-import { bearerDataOf } from '../../src/tokens/bearer.js'
+import { extend, extensionOf, isolated } from '../../src/extension.js'
+import { bearerDataOf, bearerDependency } from '../../src/tokens/bearer.js'
+import type { Binding } from '../../src/tokens/binding.js'
+import { scopesReader } from '../../src/tokens/granted-scopes.js'
+import type { JwtClaims } from '../../src/tokens/index.js'
+import { JwtVerifier } from '../../src/tokens/jwt-verifier.js'
 import { jwtBearer, localIssuer } from '../../src/tokens/index.js'
 import { SignatureMemory } from '../../src/tokens/signature-memory.js'
 import { AUDIENCE, bearerFor, countedIssuer, goodClaims, ISSUER, signingKey, tokenOf } from '../fixtures/jwt.js'
@@ -215,4 +219,57 @@ t.test('tokens A9: the plugin alone loads neither jose nor oauth4webapi nor the 
   t.ok(loaded.size > 20 && loaded.has('@sinclair/typebox'))
   t.strictSame([...loaded].filter((name) => /src\/tokens|^jose|^oauth4webapi/.test(name)), [])
   t.end()
+})
+
+t.test('what was sent with a token is used up last, once per request, and not where a scope is missing', async (t) => {
+  const { issuer } = countedIssuer([key.jwk])
+  const order: string[] = []
+  const seen = new Set<unknown>()
+  const binding: Binding = {
+    credentials: httpBearer(),
+    checkPresence: () => { order.push('presence') },
+    checkPossession: async () => { order.push('possession') },
+    burn: async (credentials): Promise<true> => {
+      order.push('burn')
+      seen.add(credentials)
+      return true
+    },
+    resource: { dpopRequired: true }
+  }
+  const rules = { audiences: new Set([AUDIENCE]), audienceClaim: 'aud' as const, clockTolerance: 5, maxLifetime: undefined, requiresExpiry: true }
+  const verifier = new JwtVerifier({ where: 'jwtBearer', claims: rules, requiresType: false, algorithms: undefined, cache: 10, binding })
+  const token = bearerDependency<JwtClaims>({
+    kind: 'jwtBearer',
+    scheme: httpBearer(),
+    issuers: [issuer as unknown as Dependency],
+    binding,
+    schema: { check: (claims) => { order.push('schema'); return { ...claims, changed: true } }, problem: () => null },
+    scopes: scopesReader('jwtBearer', undefined),
+    verify: (sent) => verifier.verify(sent),
+    clockTolerance: 5,
+    audiences: undefined
+  })
+  const { unburned, burned, rawClaimsOf } = bearerDataOf(extensionOf(token))!
+  const stronger = depends({ unburned: isolated(unburned), required: securityScopes }, ({ unburned, required }) => {
+    order.push(`raw ${String('changed' in rawClaimsOf(unburned))}`)
+    required.assertGranted(unburned.scopes)
+    return unburned
+  })
+  const stepped = depends({ stronger, burned: burned! }, ({ stronger }) => stronger)
+  const app = await appWith(t, (app) => {
+    const uses = [1, 2, 3].map((n) => depends({ token }, ({ token }) => ({ n, token })))
+    app.get('/', { security: { one: uses[0]!.scoped('a'), two: uses[1]!.scoped('b'), three: uses[2]! } }, async () => 'in')
+    app.get('/any', { security: { token: anyOf(token.scoped('x'), token.scoped('a')) } }, async () => 'in')
+    app.get('/step', { security: { token: stepped.scoped('x') } }, async () => 'in')
+  })
+  const jwt = tokenOf(key, goodClaims({ scope: 'a b' }))
+  const steps = async (url: string): Promise<unknown> => {
+    order.length = 0
+    return [(await answer(app, sent(jwt), url)).slice(0, 3), ...order]
+  }
+  t.strictSame(await steps('/'), ['200', 'presence', 'schema', 'possession', 'burn'])
+  t.strictSame(await steps('/any'), ['200', 'presence', 'schema', 'possession', 'burn'])
+  t.strictSame(await steps('/step'), ['403', 'presence', 'schema', 'possession', 'raw false'])
+  app.security.override(token, { issuer: ISSUER, subject: 'test', clientId: null, scopes: ['x'], expiresAt: 0, claims: { iss: ISSUER, exp: 0, acr: 'x' } } as any)
+  t.strictSame(await steps('/step'), ['200', 'raw false'], 'an override replaces every part')
 })

@@ -10,7 +10,7 @@ import { all, answersTo, AUDIENCE, bearerFor, countedIssuer, goodClaims, ISSUER,
 
 const key = signingKey()
 
-async function oneIssuer (t: Parameters<typeof jwtApp>[0], options: object = {}) {
+async function oneIssuer (t: Parameters<typeof jwtApp>[0], options: Record<string, unknown> = {}) {
   const counted = countedIssuer([key.jwk])
   return { counted, ...await jwtApp(t, bearerFor(counted.issuer, options)) }
 }
@@ -32,8 +32,16 @@ function stopClock (t: { teardown(cleanUp: () => unknown): void }, milliseconds:
 t.test('tokens C1, C2, C3: exp must be there, a finite number, and in seconds', async (t) => {
   const { ask, counted } = await oneIssuer(t)
   const bad = tokensWith({
-    absent: { exp: undefined }, text: { exp: String(seconds() + 300) }, null: { exp: null }, true: { exp: true }, '1e999': '"exp":1e999', NaN: { exp: 'NaN' }, object: { exp: {} },
-    list: { exp: [seconds() + 300] }, milliseconds: { exp: Date.now() + 300_000 }, 'far away': { exp: 1e11 }
+    absent: { exp: undefined },
+    text: { exp: String(seconds() + 300) },
+    null: { exp: null },
+    true: { exp: true },
+    '1e999': '"exp":1e999',
+    NaN: { exp: 'NaN' },
+    object: { exp: {} },
+    list: { exp: [seconds() + 300] },
+    milliseconds: { exp: Date.now() + 300_000 },
+    'far away': { exp: 1e11 }
   })
   t.strictSame(await answersTo(ask, bad), all(bad, '401 claims'))
   t.strictSame([await ask(tokenOf(key, goodClaims({ exp: -1 }))), await ask(tokenOf(key, goodClaims({ exp: 0 })))], ['401 expired', '401 expired'])
@@ -88,8 +96,14 @@ t.test('tokens C7: with maxLifetime a token that lives longer, or does not say h
 t.test('tokens C9: iss must be the identifier of the issuer, character by character', async (t) => {
   const { ask, counted } = await oneIssuer(t)
   const bad = tokensWith({
-    absent: { iss: undefined }, case: { iss: ISSUER.toUpperCase() }, slash: { iss: ISSUER.slice(0, -1) }, list: { iss: [ISSUER] }, null: { iss: null }, number: { iss: 1 },
-    unknown: { iss: 'https://other.example/' }, port: { iss: 'https://issuer.example:443/' }
+    absent: { iss: undefined },
+    case: { iss: ISSUER.toUpperCase() },
+    slash: { iss: ISSUER.slice(0, -1) },
+    list: { iss: [ISSUER] },
+    null: { iss: null },
+    number: { iss: 1 },
+    unknown: { iss: 'https://other.example/' },
+    port: { iss: 'https://issuer.example:443/' }
   })
   t.strictSame(await answersTo(ask, bad), all(bad, '401 issuer'))
   t.equal(counted.fetches, 0)
@@ -98,9 +112,21 @@ t.test('tokens C9: iss must be the identifier of the issuer, character by charac
 t.test('tokens C10, C11, C12: aud must have one of the audiences', async (t) => {
   const { ask, counted } = await oneIssuer(t, { audience: [AUDIENCE, 'second'] })
   const bad = tokensWith({
-    absent: { aud: undefined }, 'empty list': { aud: [] }, null: { aud: null }, object: { aud: {} }, number: { aud: 1 }, longer: { aud: `${AUDIENCE}.evil` }, prefix: { aud: AUDIENCE.slice(0, -1) },
-    substring: { aud: 'api.example.com' }, case: { aud: AUDIENCE.toUpperCase() }, slash: { aud: `${AUDIENCE}/` }, nested: { aud: [[AUDIENCE]] }, member: { aud: { 0: AUDIENCE } }, empty: { aud: '' },
-    joined: { aud: `${AUDIENCE} second` }, client_id: { aud: undefined, client_id: AUDIENCE }
+    absent: { aud: undefined },
+    'empty list': { aud: [] },
+    null: { aud: null },
+    object: { aud: {} },
+    number: { aud: 1 },
+    longer: { aud: `${AUDIENCE}.evil` },
+    prefix: { aud: AUDIENCE.slice(0, -1) },
+    substring: { aud: 'api.example.com' },
+    case: { aud: AUDIENCE.toUpperCase() },
+    slash: { aud: `${AUDIENCE}/` },
+    nested: { aud: [[AUDIENCE]] },
+    member: { aud: { 0: AUDIENCE } },
+    empty: { aud: '' },
+    joined: { aud: `${AUDIENCE} second` },
+    client_id: { aud: undefined, client_id: AUDIENCE }
   })
   t.strictSame(await answersTo(ask, bad), all(bad, '401 audience'))
   t.equal(counted.fetches, 0)
@@ -121,9 +147,20 @@ t.test('tokens C13: the audience can be in client_id or azp', async (t) => {
 t.test('tokens C14: which scopes a token grants', async (t) => {
   const { ask, valueOf } = await oneIssuer(t)
   const rows: Record<string, [Record<string, unknown>, string[]]> = {
-    text: [{ scope: 'a b' }, ['a', 'b']], list: [{ scope: ['a', 'b'] }, ['a', 'b']], 'scp list': [{ scp: ['a', 'b'] }, ['a', 'b']], 'scp text': [{ scp: 'b a' }, ['b', 'a']],
-    none: [{}, []], empty: [{ scope: '' }, []], number: [{ scope: 5 }, []], null: [{ scope: null }, []], 'two spaces': [{ scope: 'a  b' }, ['a', 'b']], 'upper case': [{ scope: 'A' }, ['A']],
-    'a number beside scp': [{ scope: 5, scp: ['a'] }, []], both: [{ scope: 'b', scp: ['a'] }, ['b']], 'list with others': [{ scope: ['a', 5, null, ''] }, ['a']], 'one text in a list': [{ scope: ['a b'] }, ['a b']],
+    text: [{ scope: 'a b' }, ['a', 'b']],
+    list: [{ scope: ['a', 'b'] }, ['a', 'b']],
+    'scp list': [{ scp: ['a', 'b'] }, ['a', 'b']],
+    'scp text': [{ scp: 'b a' }, ['b', 'a']],
+    none: [{}, []],
+    empty: [{ scope: '' }, []],
+    number: [{ scope: 5 }, []],
+    null: [{ scope: null }, []],
+    'two spaces': [{ scope: 'a  b' }, ['a', 'b']],
+    'upper case': [{ scope: 'A' }, ['A']],
+    'a number beside scp': [{ scope: 5, scp: ['a'] }, []],
+    both: [{ scope: 'b', scp: ['a'] }, ['b']],
+    'list with others': [{ scope: ['a', 5, null, ''] }, ['a']],
+    'one text in a list': [{ scope: ['a b'] }, ['a b']],
     tab: [{ scope: 'x\ta' }, ['x\ta']]
   }
   const found: Record<string, unknown> = {}

@@ -10,7 +10,7 @@ import { all, answersTo, base64url, bearerFor, countedIssuer, goodClaims, ISSUER
 const key = signingKey()
 
 // An app with one issuer that has one ES256 key, or the keys given.
-async function oneIssuer (t: Parameters<typeof jwtApp>[0], options: object = {}, keys: readonly unknown[] = [key.jwk]) {
+async function oneIssuer (t: Parameters<typeof jwtApp>[0], options: Record<string, unknown> = {}, keys: readonly unknown[] = [key.jwk]) {
   const counted = countedIssuer(keys)
   return { counted, ...await jwtApp(t, bearerFor(counted.issuer, options)) }
 }
@@ -186,8 +186,13 @@ t.test('tokens T15: degenerate ECDSA signatures are rejected', async (t) => {
   const [r, s] = [good.subarray(0, 32), good.subarray(32)]
   const der = Buffer.concat([Buffer.from([0x30, 0x46, 0x02, 0x21, 0]), r, Buffer.from([0x02, 0x21, 0]), s])
   const signatures = {
-    'r = 0, s = 0': Buffer.alloc(64), 'r = n, s = n': Buffer.concat([n, n]), 'r = 0': Buffer.concat([Buffer.alloc(32), s]), 's = n': Buffer.concat([r, n]),
-    DER: der, 'of ES384': Buffer.concat([Buffer.alloc(16), r, Buffer.alloc(16), s]), all: Buffer.alloc(64, 0xff)
+    'r = 0, s = 0': Buffer.alloc(64),
+    'r = n, s = n': Buffer.concat([n, n]),
+    'r = 0': Buffer.concat([Buffer.alloc(32), s]),
+    's = n': Buffer.concat([r, n]),
+    DER: der,
+    'of ES384': Buffer.concat([Buffer.alloc(16), r, Buffer.alloc(16), s]),
+    all: Buffer.alloc(64, 0xff)
   }
   const tokens = Object.fromEntries(Object.entries(signatures).map(([name, signature]) => [name, `${data}.${base64url(signature)}`]))
   t.strictSame(await answersTo(ask, tokens), all(tokens, '401 signature'))
@@ -218,12 +223,19 @@ t.test('tokens T17: header and claims are JSON objects in UTF-8 of at most 100 l
   const { ask, counted } = await oneIssuer(t)
   const nested = (levels: number) => JSON.stringify(goodClaims({ x: 0 })).replace('"x":0', `"x":${'['.repeat(levels - 1)}${']'.repeat(levels - 1)}`)
   const texts: Record<string, unknown> = {
-    array: '[]', null: 'null', text: '"x"', number: '1', nothing: ' ', 'no JSON': '{', 'two values': '{}{}',
+    array: '[]',
+    null: 'null',
+    text: '"x"',
+    number: '1',
+    nothing: ' ',
+    'no JSON': '{',
+    'two values': '{}{}',
     'not UTF-8': Buffer.concat([Buffer.from('{"a":"'), Buffer.from([0xc3, 0x28]), Buffer.from('"}')]),
     'overlong UTF-8': Buffer.concat([Buffer.from('{"a":"'), Buffer.from([0xc0, 0xaf]), Buffer.from('"}')]),
     BOM: Buffer.concat([Buffer.from([0xef, 0xbb, 0xbf]), Buffer.from(JSON.stringify(goodClaims()))]),
     'UTF-16': Buffer.from(JSON.stringify(goodClaims()), 'utf16le'),
-    '101 levels': nested(101), '2,000 levels': nested(2000)
+    '101 levels': nested(101),
+    '2,000 levels': nested(2000)
   }
   const claims = Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, tokenOf(key, text)]))
   t.strictSame(await answersTo(ask, claims), all(claims, '401 malformed'))
@@ -250,7 +262,7 @@ t.test('tokens T18: a polluted prototype provides no claim', async (t) => {
   const pollution = { exp: seconds() + 300, aud: 'https://api.example.com', iss: ISSUER, alg: 'ES256', scope: 'a', token_use: 'access' }
   for (const [name, value] of Object.entries(pollution)) {
     const token = name === 'alg' ? tokenOf(key, goodClaims(), { alg: undefined }) : tokenOf(key, goodClaims({ [name]: undefined, ...(name === 'token_use' ? { nonce: 'x' } : {}) }))
-    Object.defineProperty(Object.prototype, name, { value, configurable: true, enumerable: false, writable: true })
+    Reflect.defineProperty(Object.prototype, name, { value, configurable: true, enumerable: false, writable: true })
     const answer = await ask(token, '/scoped')
     delete (Object.prototype as any)[name]
     t.match(answer, name === 'scope' ? /^403$/ : /^401 /, name)
@@ -262,8 +274,18 @@ t.test('tokens T19, T20, T20b: which types are access tokens', async (t) => {
   const access = typed({ plain: 'at+jwt', upper: 'AT+JWT', long: 'application/at+jwt', 'long upper': 'Application/AT+JWT' })
   const untyped = typed({ absent: undefined, JWT: 'JWT', jwt: 'jwt', long: 'application/jwt' })
   const other = typed({
-    id: 'id_token', number: 1, null: null, empty: '', list: ['at+jwt'], proof: 'dpop+jwt', logout: 'logout+jwt', introspection: 'token-introspection+jwt',
-    slash: 'text/at+jwt', twice: 'application/application/at+jwt', space: 'at+jwt ', 'long i': 'jwt\u0131'
+    id: 'id_token',
+    number: 1,
+    null: null,
+    empty: '',
+    list: ['at+jwt'],
+    proof: 'dpop+jwt',
+    logout: 'logout+jwt',
+    introspection: 'token-introspection+jwt',
+    slash: 'text/at+jwt',
+    twice: 'application/application/at+jwt',
+    space: 'at+jwt ',
+    'long i': 'jwt\u0131'
   })
   const lenient = await oneIssuer(t)
   t.strictSame(await answersTo(lenient.ask, other), all(other, '401 type'))
@@ -282,8 +304,17 @@ t.test('tokens T19, T20, T20b: which types are access tokens', async (t) => {
 t.test('tokens T21, T22: ID tokens, logout tokens, proofs and client assertions are not access tokens', async (t) => {
   const { ask, counted } = await oneIssuer(t)
   const kinds = {
-    nonce: { nonce: 'n' }, at_hash: { at_hash: 'h' }, c_hash: { c_hash: 'h' }, s_hash: { s_hash: 'h' }, 'token_use id': { token_use: 'id' }, 'typ ID': { typ: 'ID' },
-    refresh: { typ: 'Refresh' }, offline: { typ: 'Offline' }, 'Keycloak logout': { typ: 'Logout' }, logout: { events: {} }, proof: { htm: 'GET', htu: 'x' },
+    nonce: { nonce: 'n' },
+    at_hash: { at_hash: 'h' },
+    c_hash: { c_hash: 'h' },
+    s_hash: { s_hash: 'h' },
+    'token_use id': { token_use: 'id' },
+    'typ ID': { typ: 'ID' },
+    refresh: { typ: 'Refresh' },
+    offline: { typ: 'Offline' },
+    'Keycloak logout': { typ: 'Logout' },
+    logout: { events: {} },
+    proof: { htm: 'GET', htu: 'x' },
     'id beside Bearer': { token_use: 'id', typ: 'Bearer' }
   }
   const rejected = Object.fromEntries(Object.entries(kinds).map(([name, claims]) => [name, tokenOf(key, goodClaims(claims))]))

@@ -8,7 +8,7 @@ import fastifySecurity, {
   openIdConnect, optional, scheme, securityScopes
 } from '../../src/index.js'
 import type {
-  Dependency, FastifySecurityOptions, HttpCredentials, RouteSecurity, SecurityDecorator, SecurityRequirement, UndoOverride
+  FastifySecurityOptions, HttpCredentials, RouteSecurity, SchemeDependency, SecurityDecorator, SecurityRequirement, UndoOverride
 } from '../../src/index.js'
 import type { User } from './subjects.js'
 import { currentUser, serviceKey, tenant } from './subjects.js'
@@ -36,7 +36,7 @@ expectTypeOf(app.security.openIdConnect).toEqualTypeOf(openIdConnect)
 expectTypeOf(app.security.optional).toEqualTypeOf(optional)
 expectTypeOf(app.security.scheme).toEqualTypeOf(scheme)
 expectTypeOf(app.security.securityScopes).toEqualTypeOf(securityScopes)
-expectTypeOf(app.security.httpBearer({ autoError: false })).toEqualTypeOf<Dependency<HttpCredentials | null>>()
+expectTypeOf(app.security.httpBearer({ autoError: false })).toEqualTypeOf<SchemeDependency<HttpCredentials | null>>()
 
 // require takes the shapes of the option
 expectTypeOf(app.security.require).returns.toEqualTypeOf<void>()
@@ -63,7 +63,10 @@ app.security.require(undefined)
 expectTypeOf(app.security.override(currentUser, { id: 1, name: 'test' })).toEqualTypeOf<UndoOverride>()
 app.security.override(serviceKey, 'key')
 app.security.override(optional(currentUser), null)
+app.security.override(depends({}, () => true), true)
+// @ts-expect-error it is true
 app.security.override(depends({}, () => true), false)
+app.security.override(currentUser, { id: 1, name: 'test' }, { scopes: ['items'] })
 app.security.override(depends({}, () => 'one'), 'another')
 app.security.override(currentUser.scoped('me').uncached(), { id: 1, name: 'test' })
 // @ts-expect-error a user has an id
@@ -122,6 +125,8 @@ expectTypeOf(app.security.routes()).toEqualTypeOf<RouteSecurity[]>()
 expectTypeOf<RouteSecurity>().toEqualTypeOf<{
   readonly method: string
   readonly url: string
+  readonly constraints?: Readonly<Record<string, unknown>>
+  readonly guarded: boolean
   readonly security: readonly SecurityRequirement[] | false | undefined
 }>()
 expectTypeOf(app.security.print()).toEqualTypeOf<string>()

@@ -1,6 +1,6 @@
 /** What dependencies resolve to, and which resolvers the compiler refuses. */
 import { expectTypeOf } from 'expect-type'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import {
   anyOf, apiKeyHeader, depends, httpBasic, httpBearer, InsufficientScope, optional, securityScopes, Unauthorized
 } from '../../src/index.js'
@@ -21,7 +21,10 @@ expectTypeOf(depends({}, (): PromiseLike<User> => Promise.resolve({ id: 1, name:
 expectTypeOf(depends({}, () => new Map([['a', 1]]))).toEqualTypeOf<Dependency<Map<string, number>>>()
 expectTypeOf(depends({}, (): Record<string, unknown> => ({}))).toEqualTypeOf<Dependency<Record<string, unknown>>>()
 expectTypeOf(depends({}, () => [1])).toEqualTypeOf<Dependency<number[]>>()
-expectTypeOf(depends({}, () => () => 1)).toEqualTypeOf<Dependency<() => number>>()
+expectTypeOf(depends({}, () => () => 1)).toExtend<Dependency<() => number>>()
+expectTypeOf(depends({}, () => ({ a: 'x', b: true }))).toEqualTypeOf<Dependency<{ a: string, b: boolean }>>()
+expectTypeOf(depends({}, async () => ({ a: 'x', b: true }))).toEqualTypeOf<Dependency<{ a: string, b: boolean }>>()
+expectTypeOf(depends({}, async () => 1)).toEqualTypeOf<Dependency<number>>()
 
 // needs, under their names, also where they are made in place
 depends({ bearer: httpBearer(), key: apiKeyHeader({ name: 'x-key', autoError: false }), tenant }, (values, request) => {
@@ -35,7 +38,7 @@ depends({ bearer: httpBearer(), key: apiKeyHeader({ name: 'x-key', autoError: fa
 expectTypeOf(depends({ basic: httpBasic() }, ({ basic }) => basic)).toEqualTypeOf<Dependency<BasicCredentials>>()
 expectTypeOf(depends({ basic: httpBasic() }, async ({ basic }) => basic.username)).toEqualTypeOf<Dependency<string>>()
 expectTypeOf(depends({ user: currentUser.scoped('me') }, ({ user }) => user)).toEqualTypeOf<Dependency<User>>()
-expectTypeOf(depends({ user: optional(currentUser) }, ({ user }) => user)).toEqualTypeOf<Dependency<User | null>>()
+expectTypeOf(depends({ user: optional(currentUser) }, ({ user }) => user, { nullable: true })).toEqualTypeOf<Dependency<User | null>>()
 expectTypeOf<Values<{ user: typeof currentUser, key: Dependency<string> }>>().toEqualTypeOf<{
   readonly user: User, readonly key: string
 }>()
@@ -78,12 +81,49 @@ depends({ token: serviceKey }, async ({ token }) => { if (users.has(token)) retu
 // @ts-expect-error what is not known may be undefined
 depends({}, (): unknown => 1)
 
-// null and true are values
-expectTypeOf(depends({}, () => null)).toEqualTypeOf<Dependency<null>>()
-expectTypeOf(depends({}, async () => null)).toEqualTypeOf<Dependency<null>>()
-expectTypeOf(depends({}, () => true)).toEqualTypeOf<Dependency<boolean>>()
-expectTypeOf(depends({}, async () => true)).toEqualTypeOf<Dependency<boolean>>()
-expectTypeOf(depends({}, (): User | null => null)).toEqualTypeOf<Dependency<User | null>>()
+// null is a value where the dependency says so
+expectTypeOf(depends({}, () => null, { nullable: true })).toEqualTypeOf<Dependency<null>>()
+expectTypeOf(depends({}, async () => null, { nullable: true })).toEqualTypeOf<Dependency<null>>()
+expectTypeOf(depends({}, (): User | null => null, { nullable: true })).toEqualTypeOf<Dependency<User | null>>()
+expectTypeOf(depends({}, async (): Promise<User | null> => null, { nullable: true, hook: 'preHandler' })).toEqualTypeOf<Dependency<User | null>>()
+// @ts-expect-error null
+depends({}, () => null)
+// @ts-expect-error a promise of null
+depends({}, async () => null)
+// @ts-expect-error what a look-up in a database gives
+depends({}, async (): Promise<User | null> => null)
+// @ts-expect-error it is not nullable
+depends({}, async (): Promise<User | null> => null, { nullable: false })
+// @ts-expect-error undefined is not null
+depends({}, async (): Promise<User | undefined> => undefined, { nullable: true })
+// @ts-expect-error nothing is not null
+depends({}, async () => {}, { nullable: true })
+
+// a dependency that only checks returns true, and never false
+expectTypeOf(depends({}, () => true)).toEqualTypeOf<Dependency<true>>()
+expectTypeOf(depends({}, async () => true)).toEqualTypeOf<Dependency<true>>()
+expectTypeOf(depends({ token: serviceKey }, async ({ token }) => {
+  if (!users.has(token)) throw new Unauthorized('Unknown token')
+  return true
+})).toEqualTypeOf<Dependency<true>>()
+// @ts-expect-error a condition
+depends({ token: serviceKey }, ({ token }) => users.has(token))
+// @ts-expect-error the promise of a condition
+depends({ token: serviceKey }, async ({ token }) => users.has(token))
+// @ts-expect-error false
+depends({}, () => false)
+// @ts-expect-error a condition where null is allowed
+depends({ token: serviceKey }, async ({ token }) => users.has(token), { nullable: true })
+
+// a reply that was sent ends the request, and is not a value
+expectTypeOf(depends({ user: currentUser }, ({ user }, request, reply) => {
+  expectTypeOf(reply).toEqualTypeOf<FastifyReply>()
+  return request.url === '/' ? reply.redirect('/login') : user
+})).toEqualTypeOf<Dependency<User>>()
+expectTypeOf(depends({ user: currentUser }, async ({ user }, request, reply) => {
+  if (request.url === '/') return reply.redirect('/login')
+  return user
+})).toEqualTypeOf<Dependency<User>>()
 
 // any is not looked into, and never needs no value
 expectTypeOf(depends({}, () => JSON.parse(''))).toEqualTypeOf<Dependency<any>>()
@@ -106,6 +146,9 @@ function ownedBy<T extends { ownerId: number }> (load: (id: string) => Promise<T
     return thing
   }, { hook: 'preHandler' })
 }
+export function given<T extends object> (value: () => T): Dependency<T> { return depends({}, async () => value()) }
+// @ts-expect-error a T may be undefined
+export function unknown<T> (value: () => T): Dependency<T> { return depends({}, async () => value()) }
 expectTypeOf(ownedBy(async () => ({ ownerId: 1, size: 2 }))).toEqualTypeOf<Dependency<{ ownerId: number, size: number }>>()
 
 // the hook
@@ -113,6 +156,11 @@ depends({}, () => true, { hook: 'onRequest' })
 depends({}, () => true, {})
 // @ts-expect-error a dependency is resolved in onRequest or preHandler
 depends({}, () => true, { hook: 'preValidation' })
+
+// the empty object is a value
+expectTypeOf(depends({}, () => ({}))).toEqualTypeOf<Dependency<{}>>()
+expectTypeOf(depends({}, async () => ({}))).toEqualTypeOf<Dependency<{}>>()
+expectTypeOf(depends({}, (): object => ({}))).toEqualTypeOf<Dependency<object>>()
 
 // alternatives
 expectTypeOf(anyOf(currentUser, serviceKey)).toEqualTypeOf<Dependency<User | string>>()
@@ -147,13 +195,16 @@ depends({ required: securityScopes }, ({ required }) => {
   required.assertGranted([1])
   // @ts-expect-error what was granted is said
   required.assertGranted()
-  return null
+  return true
 })
 
 // views are of the same type
 expectTypeOf(currentUser.scoped('a', 'b').scoped('c')).toEqualTypeOf<Dependency<User>>()
 expectTypeOf(currentUser.uncached().scoped('a')).toEqualTypeOf<Dependency<User>>()
 expectTypeOf(currentUser.of(request)).toEqualTypeOf<User>()
+expectTypeOf(currentUser.peek(request)).toEqualTypeOf<User | undefined>()
+expectTypeOf(currentUser.of({ raw: request.raw })).toEqualTypeOf<User>()
+expectTypeOf(currentUser.peek(Object.create(request) as FastifyRequest)).toEqualTypeOf<User | undefined>()
 expectTypeOf(optional(currentUser).scoped('a').of(request)).toEqualTypeOf<User | null>()
 // @ts-expect-error scopes are arguments, and no array
 currentUser.scoped(['a'])
@@ -161,6 +212,8 @@ currentUser.scoped(['a'])
 currentUser.scoped(1)
 // @ts-expect-error the value is of a request
 currentUser.of()
+// @ts-expect-error an object without a raw request
+currentUser.peek({ headers: {} })
 
 // what gives more may stand for what gives less, and not the other way
 expectTypeOf<Dependency<User>>().toExtend<Dependency<{ id: number }>>()

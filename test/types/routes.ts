@@ -7,7 +7,7 @@ import type {
 } from 'fastify'
 import { httpBearer, optional } from '../../src/index.js'
 import type {
-  Dependency, HttpCredentials, Needs, SecurityIsInferredFromTheRoute, SecurityOption, SecurityValues, WithSecurity
+  Dependency, HttpCredentials, Needs, SecurityIsInferredFromTheRoute, SecurityOption, SecurityRequest, SecurityValues
 } from '../../src/index.js'
 import type { User } from './subjects.js'
 import { currentUser, serviceKey, tenant } from './subjects.js'
@@ -163,7 +163,7 @@ const whole: RouteOptions = { method: 'GET', url: '/', security, handler: async 
 app.route(whole)
 
 // handlers that stand elsewhere
-async function showUser (request: FastifyRequest & WithSecurity<{ user: Dependency<User> }>, reply: FastifyReply): Promise<void> {
+async function showUser (request: SecurityRequest<{ user: Dependency<User> }>, reply: FastifyReply): Promise<void> {
   expectTypeOf(request.security.user).toEqualTypeOf<User>()
   await reply.send(request.security.user)
 }
@@ -185,8 +185,8 @@ app.get('/', { security }, (request: FastifyRequest, reply: FastifyReply) => { r
 // the types by themselves
 expectTypeOf<SecurityValues<typeof security>>().toEqualTypeOf<{ readonly user: User, readonly key: string }>()
 expectTypeOf<SecurityValues<typeof either>>().toEqualTypeOf<{ readonly user: User } | { readonly key: string } | {}>()
-expectTypeOf<SecurityValues<false>>().toEqualTypeOf<Record<never, never>>()
-expectTypeOf<WithSecurity<{ user: Dependency<User> }>>().toEqualTypeOf<{ readonly security: { readonly user: User } }>()
+expectTypeOf<SecurityValues<false>>().toEqualTypeOf<{}>()
+expectTypeOf<SecurityRequest<{ user: Dependency<User> }>['security']>().toEqualTypeOf<{ readonly user: User }>()
 
 // explicit type arguments: `of` has the value
 interface Search { Querystring: { q: string }, Reply: { 200: User } }

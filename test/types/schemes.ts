@@ -6,56 +6,62 @@ import {
   oauth2ClientCredentialsBearer, oauth2PasswordBearer, oauth2PasswordRequestForm, openIdConnect, scheme
 } from '../../src/index.js'
 import type {
-  BasicCredentials, ChallengeParams, Dependency, HttpCredentials, OAuth2PasswordRequestForm
+  BasicCredentials, ChallengeParams, Dependency, HttpCredentials, OAuth2PasswordRequestForm, SchemeDependency
 } from '../../src/index.js'
 
 const aboutIt = { schemeName: 'Name', description: 'What it is', realm: 'a realm' } as const
 declare const maybe: boolean
 
 // the key
-expectTypeOf(apiKeyHeader({ name: 'x-key' })).toEqualTypeOf<Dependency<string>>()
-expectTypeOf(apiKeyQuery({ name: 'key' })).toEqualTypeOf<Dependency<string>>()
-expectTypeOf(apiKeyCookie({ name: 'key' })).toEqualTypeOf<Dependency<string>>()
-expectTypeOf(apiKeyHeader({ ...aboutIt, name: 'x-key', autoError: true })).toEqualTypeOf<Dependency<string>>()
-expectTypeOf(apiKeyHeader({ name: 'x-key', autoError: false })).toEqualTypeOf<Dependency<string | null>>()
-expectTypeOf(apiKeyQuery({ name: 'key', autoError: false })).toEqualTypeOf<Dependency<string | null>>()
-expectTypeOf(apiKeyCookie({ name: 'key', autoError: false })).toEqualTypeOf<Dependency<string | null>>()
+expectTypeOf(apiKeyHeader({ name: 'x-key' })).toEqualTypeOf<SchemeDependency<string>>()
+expectTypeOf(apiKeyQuery({ name: 'key' })).toEqualTypeOf<SchemeDependency<string>>()
+expectTypeOf(apiKeyCookie({ name: 'key' })).toEqualTypeOf<SchemeDependency<string>>()
+expectTypeOf(apiKeyHeader({ ...aboutIt, name: 'x-key', autoError: true })).toEqualTypeOf<SchemeDependency<string>>()
+expectTypeOf(apiKeyHeader({ name: 'x-key', autoError: false })).toEqualTypeOf<SchemeDependency<string | null>>()
+expectTypeOf(apiKeyQuery({ name: 'key', autoError: false })).toEqualTypeOf<SchemeDependency<string | null>>()
+expectTypeOf(apiKeyCookie({ name: 'key', autoError: false })).toEqualTypeOf<SchemeDependency<string | null>>()
 
 // scheme and credentials
 expectTypeOf<HttpCredentials>().toEqualTypeOf<{ readonly scheme: string, readonly credentials: string }>()
-expectTypeOf(http({ scheme: 'DPoP' })).toEqualTypeOf<Dependency<HttpCredentials>>()
-expectTypeOf(httpBearer()).toEqualTypeOf<Dependency<HttpCredentials>>()
-expectTypeOf(httpBearer({ bearerFormat: 'JWT' })).toEqualTypeOf<Dependency<HttpCredentials>>()
-expectTypeOf(httpDigest()).toEqualTypeOf<Dependency<HttpCredentials>>()
-expectTypeOf(httpDigest(aboutIt)).toEqualTypeOf<Dependency<HttpCredentials>>()
-expectTypeOf(http({ scheme: 'DPoP', autoError: false })).toEqualTypeOf<Dependency<HttpCredentials | null>>()
-expectTypeOf(httpBearer({ autoError: false })).toEqualTypeOf<Dependency<HttpCredentials | null>>()
-expectTypeOf(httpDigest({ autoError: false })).toEqualTypeOf<Dependency<HttpCredentials | null>>()
+expectTypeOf(http({ scheme: 'DPoP' })).toEqualTypeOf<SchemeDependency<HttpCredentials>>()
+expectTypeOf(httpBearer()).toEqualTypeOf<SchemeDependency<HttpCredentials>>()
+expectTypeOf(httpBearer({ bearerFormat: 'JWT' })).toEqualTypeOf<SchemeDependency<HttpCredentials>>()
+expectTypeOf(httpDigest()).toEqualTypeOf<SchemeDependency<HttpCredentials>>()
+expectTypeOf(httpDigest(aboutIt)).toEqualTypeOf<SchemeDependency<HttpCredentials>>()
+expectTypeOf(http({ scheme: 'DPoP', autoError: false })).toEqualTypeOf<SchemeDependency<HttpCredentials | null>>()
+expectTypeOf(httpBearer({ autoError: false })).toEqualTypeOf<SchemeDependency<HttpCredentials | null>>()
+expectTypeOf(httpDigest({ autoError: false })).toEqualTypeOf<SchemeDependency<HttpCredentials | null>>()
 
 // user name and password
 expectTypeOf<BasicCredentials>().toEqualTypeOf<{ readonly username: string, readonly password: string }>()
-expectTypeOf(httpBasic()).toEqualTypeOf<Dependency<BasicCredentials>>()
-expectTypeOf(httpBasic({ realm: 'a realm' })).toEqualTypeOf<Dependency<BasicCredentials>>()
-expectTypeOf(httpBasic({ autoError: false })).toEqualTypeOf<Dependency<BasicCredentials | null>>()
+expectTypeOf(httpBasic()).toEqualTypeOf<SchemeDependency<BasicCredentials>>()
+expectTypeOf(httpBasic({ realm: 'a realm' })).toEqualTypeOf<SchemeDependency<BasicCredentials>>()
+expectTypeOf(httpBasic({ autoError: false })).toEqualTypeOf<SchemeDependency<BasicCredentials | null>>()
 
 // the token, or the whole header value
 const tokenUrl = 'token'
 const authorizationUrl = 'https://id.example/authorize'
 const scopes = { me: 'Read your profile' }
 const flows = { password: { tokenUrl, scopes } }
-expectTypeOf(oauth2({ flows })).toEqualTypeOf<Dependency<string>>()
-expectTypeOf(oauth2PasswordBearer({ tokenUrl, scopes })).toEqualTypeOf<Dependency<string>>()
-expectTypeOf(oauth2AuthorizationCodeBearer({ authorizationUrl, tokenUrl, refreshUrl: tokenUrl })).toEqualTypeOf<Dependency<string>>()
-expectTypeOf(oauth2ClientCredentialsBearer({ tokenUrl })).toEqualTypeOf<Dependency<string>>()
-expectTypeOf(openIdConnect({ openIdConnectUrl: 'https://id.example' })).toEqualTypeOf<Dependency<string>>()
-expectTypeOf(oauth2({ flows, autoError: false })).toEqualTypeOf<Dependency<string | null>>()
-expectTypeOf(oauth2PasswordBearer({ tokenUrl, autoError: false })).toEqualTypeOf<Dependency<string | null>>()
-expectTypeOf(oauth2AuthorizationCodeBearer({ authorizationUrl, tokenUrl, autoError: false })).toEqualTypeOf<Dependency<string | null>>()
-expectTypeOf(oauth2ClientCredentialsBearer({ tokenUrl, autoError: false })).toEqualTypeOf<Dependency<string | null>>()
-expectTypeOf(openIdConnect({ openIdConnectUrl: 'https://id.example', autoError: false })).toEqualTypeOf<Dependency<string | null>>()
+expectTypeOf(oauth2({ flows })).toEqualTypeOf<SchemeDependency<string>>()
+expectTypeOf(oauth2PasswordBearer({ tokenUrl, scopes })).toEqualTypeOf<SchemeDependency<string>>()
+expectTypeOf(oauth2AuthorizationCodeBearer({ authorizationUrl, tokenUrl, refreshUrl: tokenUrl })).toEqualTypeOf<SchemeDependency<string>>()
+expectTypeOf(oauth2ClientCredentialsBearer({ tokenUrl })).toEqualTypeOf<SchemeDependency<string>>()
+expectTypeOf(openIdConnect({ openIdConnectUrl: 'https://id.example' })).toEqualTypeOf<SchemeDependency<string>>()
+expectTypeOf(oauth2({ flows, autoError: false })).toEqualTypeOf<SchemeDependency<string | null>>()
+expectTypeOf(oauth2PasswordBearer({ tokenUrl, autoError: false })).toEqualTypeOf<SchemeDependency<string | null>>()
+expectTypeOf(oauth2AuthorizationCodeBearer({ authorizationUrl, tokenUrl, autoError: false })).toEqualTypeOf<SchemeDependency<string | null>>()
+expectTypeOf(oauth2ClientCredentialsBearer({ tokenUrl, autoError: false })).toEqualTypeOf<SchemeDependency<string | null>>()
+expectTypeOf(openIdConnect({ openIdConnectUrl: 'https://id.example', autoError: false })).toEqualTypeOf<SchemeDependency<string | null>>()
 
 // an autoError that is not known may be false
-expectTypeOf(httpBasic({ autoError: maybe })).toEqualTypeOf<Dependency<BasicCredentials | null>>()
+expectTypeOf(httpBasic({ autoError: maybe })).toEqualTypeOf<SchemeDependency<BasicCredentials | null>>()
+
+// unverified() is a view of the same value, and a method of schemes alone
+expectTypeOf(httpBearer().unverified()).toEqualTypeOf<Dependency<HttpCredentials>>()
+expectTypeOf(httpBearer({ autoError: false }).unverified()).toEqualTypeOf<Dependency<HttpCredentials | null>>()
+// @ts-expect-error a view of a scheme is not a scheme
+httpBearer().scoped('a').unverified()
 
 // the form
 expectTypeOf(oauth2PasswordRequestForm()).toEqualTypeOf<Dependency<OAuth2PasswordRequestForm>>()
@@ -64,7 +70,7 @@ expectTypeOf<OAuth2PasswordRequestForm>().toEqualTypeOf<{
   readonly grantType: 'password' | null
   readonly username: string
   readonly password: string
-  readonly scopes: readonly string[]
+  readonly scopes: string[]
   readonly clientId: string | null
   readonly clientSecret: string | null
 }>()
@@ -76,10 +82,10 @@ const signature = {
   challenge: ({ realm, error, scope }: ChallengeParams) => `Signature realm="${realm}", error="${error}", scope="${scope}"`
 }
 const read = (request: FastifyRequest): { key: string } | undefined | null => ({ key: request.id })
-expectTypeOf(scheme({ ...signature, read })).toEqualTypeOf<Dependency<{ key: string }>>()
-expectTypeOf(scheme({ ...signature, read, autoError: true })).toEqualTypeOf<Dependency<{ key: string }>>()
-expectTypeOf(scheme({ ...signature, read, autoError: false })).toEqualTypeOf<Dependency<{ key: string } | null>>()
-expectTypeOf(scheme({ ...signature, read, autoError: maybe })).toEqualTypeOf<Dependency<{ key: string } | null>>()
+expectTypeOf(scheme({ ...signature, read })).toEqualTypeOf<SchemeDependency<{ key: string }>>()
+expectTypeOf(scheme({ ...signature, read, autoError: true })).toEqualTypeOf<SchemeDependency<{ key: string }>>()
+expectTypeOf(scheme({ ...signature, read, autoError: false })).toEqualTypeOf<SchemeDependency<{ key: string } | null>>()
+expectTypeOf(scheme({ ...signature, read, autoError: maybe })).toEqualTypeOf<SchemeDependency<{ key: string } | null>>()
 scheme({
   ...signature,
   read (request) {

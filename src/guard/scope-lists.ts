@@ -1,0 +1,127 @@
+/** The scopes that a route requires of a scheme, for challenges: along one alternative of its requirement. */
+import type { AnyOfDefinition, SchemeDefinition, View } from '../dependency/definition.js'
+import { isScopeToken, union } from '../dependency/scopes.js'
+import { children, definitionsBelow, schemesBelow } from '../dependency/traversal.js'
+import { Failure } from '../plan/failure.js'
+import type { Frame } from '../plan/frame.js'
+import type { Alternatives } from '../plan/step.js'
+
+type Test = (scheme: SchemeDefinition) => boolean
+
+// Returns the index of an alternative; below zero if none is taken.
+type Choice = (definition: AnyOfDefinition) => number
+
+const FIRST: Choice = () => 0
+
+/** The scopes of one requirement. */
+export class ScopeLists {
+  readonly #hasScopes: boolean
+  readonly #first = new Map<unknown, readonly string[]>()
+
+  /** @param views all of them are required, in the order in which they are checked */
+  constructor (readonly views: readonly View[]) {
+    this.#hasScopes = views.some(hasScopes)
+  }
+
+  /**
+   * The scopes that are required of schemes along the first alternative that one of them is in.
+   *
+   * @param key the same for the same schemes
+   */
+  first (key: unknown, isWanted: Test): readonly string[] {
+    if (!this.#hasScopes) return []
+    let scopes = this.#first.get(key)
+    if (scopes === undefined) {
+      const picks = new Map<AnyOfDefinition, number>()
+      pickFirst(this.views, isWanted, picks)
+      this.#first.set(key, scopes = scopesAlong(this.views, isWanted, (definition) => picks.get(definition) ?? 0))
+    }
+    return scopes
+  }
+
+  /** The scopes that are required of schemes along the alternative that a request took, or in which it was denied. */
+  taken (frame: Frame | null, isWanted: Test): readonly string[] {
+    return this.#hasScopes ? scopesAlong(this.views, isWanted, (definition) => takenIndex(frame, definition)) : []
+  }
+}
+
+/** The scopes that can stand in a challenge, each once. */
+export function distinctScopes (scopes: readonly unknown[]): readonly string[] {
+  return [...new Set(scopes.filter(isScopeToken))]
+}
+
+function hasScopes (view: View): boolean {
+  return view.scopes.length > 0 || definitionsBelow(view).some((definition) => children(definition).some(({ scopes }) => scopes.length > 0))
+}
+
+function scopesAlong (views: readonly View[], isWanted: Test, choose: Choice): readonly string[] {
+  const found = new Set<string>()
+  const seen = new Map<View, Set<string>>()
+  const visit = (view: View, outer: readonly string[]): void => {
+    const scopes = union(outer, view.scopes)
+    // Many paths may lead to one dependency: each list of scopes counts once.
+    const known = seen.get(view) ?? new Set()
+    const key = scopes.join(' ')
+    if (known.has(key)) return
+    seen.set(view, known.add(key))
+    const { definition } = view
+    if (definition.kind === 'scheme') {
+      if (isWanted(definition)) for (const scope of scopes) found.add(scope)
+    } else if (definition.kind === 'anyOf') {
+      const alternative = definition.alternatives[choose(definition)]
+      if (alternative !== undefined) visit(alternative, scopes)
+    } else {
+      for (const child of children(definition)) visit(child, scopes)
+    }
+  }
+  for (const view of views) visit(view, [])
+  return [...found]
+}
+
+// The alternatives of a list of requirements are ordered as in the document: those of the last requirement change first.
+function pickFirst (views: readonly View[], isWanted: Test, picks: Map<AnyOfDefinition, number>): void {
+  if (views.some((view) => isInFirst(view, isWanted))) return
+  const last = views.findLast((view) => schemesBelow(view).some(isWanted))
+  if (last === undefined) return
+  const { definition } = last
+  if (definition.kind !== 'anyOf') {
+    pickFirst(children(definition), isWanted, picks)
+    return
+  }
+  const index = definition.alternatives.findIndex((view) => schemesBelow(view).some(isWanted))
+  picks.set(definition, index)
+  pickFirst([definition.alternatives[index]!], isWanted, picks)
+}
+
+function isInFirst (view: View, isWanted: Test, seen = new Set<View>()): boolean {
+  if (seen.has(view)) return false
+  seen.add(view)
+  const { definition } = view
+  if (definition.kind === 'scheme') return isWanted(definition)
+  const taken = definition.kind === 'anyOf' ? [definition.alternatives[FIRST(definition)]!] : children(definition)
+  return taken.some((child) => isInFirst(child, isWanted, seen))
+}
+
+function takenIndex (frame: Frame | null, definition: AnyOfDefinition): number {
+  for (let at = frame; at !== null; at = at.previous) {
+    for (const choice of at.plan.choices) {
+      if (choice.definition !== definition) continue
+      const index = indexIn(choice, at.values)
+      if (index !== null) return index
+    }
+  }
+  return 0
+}
+
+// The alternative that passed, or that decided about the failure. `null`: nothing is known yet.
+function indexIn ({ slot, slots }: Alternatives, values: readonly unknown[]): number | null {
+  const value = values[slot]
+  if (Failure.is(value)) {
+    const index = slots.findIndex((slot) => values[slot] === (value.chosen ?? value))
+    return index < 0 ? null : index
+  }
+  const passed = slots.findIndex((slot) => values[slot] !== undefined && !Failure.is(values[slot]))
+  if (passed >= 0) return passed
+  // Without credentials, an optional dependency takes no alternative.
+  return value === undefined ? null : -1
+}

@@ -1,0 +1,19 @@
+/** What plans ask of the registration that they are compiled for. */
+import type { Definition, Need, ResolverDefinition } from '../dependency/definition.js'
+import type { CacheKey } from './step.js'
+
+/** What resolves instead of an overridden dependency. */
+export interface Replacement {
+  readonly replaced: Definition
+  readonly isNullable: boolean
+  readonly needs: readonly Need[]
+  readonly resolve: ResolverDefinition['resolve']
+}
+
+/** What a plan asks of the registration that it is compiled for. */
+export interface PlanContext {
+  /** @param originals overridden dependencies that are resolved with their originals here */
+  replacementOf(definition: Definition, originals: readonly Definition[]): Replacement | undefined
+  /** The one key for this definition with these scopes, seen with these originals, in this registration. */
+  keyOf(definition: Definition, scopes: readonly string[] | null, originals: readonly Definition[]): CacheKey
+}
