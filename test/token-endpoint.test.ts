@@ -5,14 +5,16 @@ import type { TSchema, TString } from '@sinclair/typebox'
 import { Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { expectTypeOf } from 'expect-type'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import Fastify from 'fastify'
 import { jsonSchemaTransform, serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
+import { connect } from 'node:http2'
 import querystring from 'node:querystring'
 import { PassThrough } from 'node:stream'
 import * as oauth from 'oauth4webapi'
+import * as client from 'openid-client'
 // @ts-expect-error it brings no types
 import { ResourceOwnerPassword, ClientCredentials } from 'simple-oauth2'
 import t from 'tap'
@@ -252,17 +254,63 @@ t.test('a copy of the route that another plugin makes reads the form as well', a
   t.match((await post(app, '/alias', 'grant_type=refresh_token')).json(), { error: 'invalid_request' })
 })
 
-t.test('the form is read beside @fastify/formbody and hooks that read the headers later', async (t) => {
-  const app = await endpoint(t, async (app) => {
-    await app.register(formbody)
-    app.addHook('preParsing', async (request) => { String(request.headers['content-type']) })
-    app.addHook('onRoute', (route) => {
-      route.preParsing = [...[route.preParsing ?? []].flat(), async (request: { headers: object }, _reply: unknown, payload: unknown) => { Object.keys(request.headers); return payload }] as never
+t.test('the form is read beside @fastify/formbody and hooks of other plugins that read or add headers', async (t) => {
+  const hooks: Record<string, (request: FastifyRequest) => void> = {
+    'reads them': (request) => { String(request.headers['content-type']) },
+    'lists them': (request) => { Object.keys(request.headers) },
+    'adds one': (request) => { request.headers = { ...request.headers, 'x-added': 'yes' } },
+    'asks for the media type': (request) => { String(request.mediaType) }
+  }
+  for (const [name, hook] of Object.entries(hooks)) {
+    const app = await endpoint(t, async (app) => {
+      await app.register(formbody)
+      app.addHook('preParsing', async (request) => { hook(request) })
+      app.addHook('onRoute', (route) => {
+        const last = async (request: FastifyRequest, _reply: unknown, payload: unknown): Promise<unknown> => { hook(request); return payload }
+        route.preParsing = [...[route.preParsing ?? []].flat(), last] as never
+        const note = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+          reply.header('x-seen', [request.headers['content-type'], request.mediaType, request.headers['x-added'] ?? '', 'transfer-encoding' in request.headers].join(' '))
+        }
+        route.preHandler = [...[route.preHandler ?? []].flat(), note] as never
+      })
     })
-  })
-  const port = await portOf(app)
-  const answer = await fetch(`http://127.0.0.1:${port}/token`, { method: 'POST', body: new URLSearchParams({ grant_type: 'refresh_token', refresh_token: 'r' }) })
-  t.match(await answer.json(), { refreshToken: 'r' })
+    const address = `http://127.0.0.1:${await portOf(app)}/token`
+    for (const isChunked of [false, true]) {
+      const form = 'grant_type=refresh_token&refresh_token=r'
+      const answer = await fetch(address, { method: 'POST', headers: { 'content-type': FORM }, body: isChunked ? new Blob([form]).stream() : form, duplex: 'half' } as RequestInit)
+      t.match(await answer.json(), { refreshToken: 'r' }, name)
+      t.equal(answer.headers.get('x-seen'), [FORM, FORM, name === 'adds one' ? 'yes' : '', isChunked].join(' '), name)
+    }
+  }
+})
+
+t.test('hooks of the context see the form as the body, also those before the hooks of the route', async (t) => {
+  const seen: unknown[] = []
+  const app = await endpoint(t, (app) => app.addHook('preValidation', async (request) => { seen.push({ ...request.body as object }) }))
+  await post(app, '/token', 'grant_type=refresh_token&refresh_token=r')
+  t.strictSame(seen, [{ grant_type: 'refresh_token', refresh_token: 'r' }])
+})
+
+t.test('a request without a body is answered over HTTP/1 and HTTP/2', async (t) => {
+  for (const http2 of [false, true]) {
+    const app = Fastify({ http2 } as never) as unknown as FastifyInstance
+    t.teardown(() => app.close())
+    await app.register(fastifySecurity, { swagger: false })
+    app.post('/token', { security: { form: oauth2PasswordRequestForm() } }, async (request) => request.security.form)
+    const origin = `http://127.0.0.1:${await portOf(app)}`
+    if (!http2) {
+      const answer = await fetch(`${origin}/token`, { method: 'POST', headers: { 'content-type': FORM } })
+      t.match(await answer.json(), { error: 'invalid_request', error_description: /username/ })
+      continue
+    }
+    const session = connect(origin)
+    t.teardown(() => { session.destroy() })
+    const stream = session.request({ ':method': 'POST', ':path': '/token', 'content-type': FORM }, { endStream: true })
+    let text = ''
+    stream.on('data', (chunk) => { text += String(chunk) })
+    await once(stream, 'end')
+    t.match(JSON.parse(text), { error: 'invalid_request', error_description: /username/ })
+  }
 })
 
 t.test('OAuth2TokenResponse serves every serializer compiler', async (t) => {
@@ -350,9 +398,60 @@ t.test('foreign clients log in, refresh and authenticate as machines', async (t)
 
   const server = { issuer: origin, token_endpoint: `${origin}/token` }
   const insecure = { [oauth.allowInsecureRequests]: true }
-  const client = { client_id: 'm' }
-  const answer = await oauth.processClientCredentialsResponse(server, client, await oauth.clientCredentialsGrantRequest(server, client, oauth.ClientSecretBasic('s:+%'), {}, insecure))
+  const machine = { client_id: 'm' }
+  const answer = await oauth.processClientCredentialsResponse(server, machine, await oauth.clientCredentialsGrantRequest(server, machine, oauth.ClientSecretBasic('s:+%'), {}, insecure))
   t.equal(answer.access_token, 'client_credentials')
-  const refused = await oauth.refreshTokenGrantRequest(server, client, oauth.None(), 'unknown', insecure)
-  t.match(await oauth.processRefreshTokenResponse(server, client, refused).catch((error) => error), { error: 'invalid_grant' })
+  const refused = await oauth.refreshTokenGrantRequest(server, machine, oauth.None(), 'unknown', insecure)
+  t.match(await oauth.processRefreshTokenResponse(server, machine, refused).catch((error) => error), { error: 'invalid_grant' })
+})
+
+t.test('openid-client gets tokens for each grant', async (t) => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(fastifySecurity, { swagger: false })
+  const SECRET = 's:+% é'
+  let challenge = ''
+  app.post('/token', { schema: { response: { 200: OAuth2TokenResponse } }, security: { form: oauth2TokenRequestForm({ grants: GRANTS }) } }, async ({ security: { form } }) => {
+    if (form.clientId !== 'web' || form.clientSecret !== SECRET) throw new OAuth2Error('invalid_client', 'Unknown client')
+    const answer = { access_token: form.grantType, token_type: 'bearer', expires_in: 60, ...form.scopes.length === 0 ? {} : { scope: form.scopes.join(' ') } }
+    switch (form.grantType) {
+      case 'password':
+        if (form.username !== 'alice' || form.password !== 'wönd er+land&=') throw new OAuth2Error('invalid_grant', 'Incorrect username or password')
+        return { ...answer, refresh_token: 'r' }
+      case 'refresh_token':
+        if (form.refreshToken !== 'r') throw new OAuth2Error('invalid_grant', 'Unknown refresh token')
+        return answer
+      case 'authorization_code':
+        if (form.code !== 'c' || await client.calculatePKCECodeChallenge(form.codeVerifier ?? '') !== challenge) throw new OAuth2Error('invalid_grant', 'Unknown code')
+        return answer
+      case 'client_credentials': return answer
+    }
+  })
+  const origin = `http://127.0.0.1:${await portOf(app)}`
+  for (const authentication of [client.ClientSecretBasic(SECRET), client.ClientSecretPost(SECRET)]) {
+    const config = new client.Configuration({ issuer: origin, token_endpoint: `${origin}/token` }, 'web', SECRET, authentication)
+    client.allowInsecureRequests(config)
+    const password = { username: 'alice', password: 'wönd er+land&=', scope: 'me items' }
+    const first = await client.genericGrantRequest(config, 'password', password)
+    t.match(first, { access_token: 'password', refresh_token: 'r', scope: 'me items', expires_in: 60 })
+    t.match(await client.refreshTokenGrant(config, first.refresh_token!), { access_token: 'refresh_token' })
+    t.match(await client.clientCredentialsGrant(config, { scope: 'me' }), { access_token: 'client_credentials', scope: 'me' })
+    const codeVerifier = client.randomPKCECodeVerifier()
+    challenge = await client.calculatePKCECodeChallenge(codeVerifier)
+    const callback = new URL('https://client.example/callback?code=c')
+    t.match(await client.authorizationCodeGrant(config, callback, { pkceCodeVerifier: codeVerifier }), { access_token: 'authorization_code' })
+    for (const [request, error, status] of [
+      [() => client.genericGrantRequest(config, 'password', { ...password, password: 'wrong' }), 'invalid_grant', 400],
+      [() => client.refreshTokenGrant(config, 'unknown'), 'invalid_grant', 400],
+      [() => client.authorizationCodeGrant(config, callback, { pkceCodeVerifier: client.randomPKCECodeVerifier() }), 'invalid_grant', 400],
+      [() => client.genericGrantRequest(config, 'urn:ietf:params:oauth:grant-type:device_code', { device_code: 'd' }), 'unsupported_grant_type', 400]
+    ] as const) t.match(await request().catch((problem: unknown) => problem), { error, status })
+  }
+  for (const authentication of [client.ClientSecretBasic('wrong'), client.ClientSecretPost('wrong'), client.None()]) {
+    const config = new client.Configuration({ issuer: origin, token_endpoint: `${origin}/token` }, 'web', 'wrong', authentication)
+    client.allowInsecureRequests(config)
+    const problem = await client.clientCredentialsGrant(config).catch((problem: unknown) => problem)
+    // The client reads the challenge of a 401 before the answer.
+    t.match(problem, { status: 401, cause: [{ scheme: 'basic', parameters: { realm: 'api', charset: 'UTF-8' } }] })
+  }
 })
