@@ -106,10 +106,10 @@ t.test('the shapes of security', async (t) => {
     }
   })
 
-  t.test('a route that declares nothing is left alone', async (t) => {
+  t.test('request.security throws on a route that declares nothing', async (t) => {
     const app = await secured(t)
     app.get('/', async (request) => request.security)
-    t.strictSame((await app.inject({ url: '/', headers: asMallory })).json(), {})
+    t.match((await app.inject({ url: '/', headers: asMallory })).json(), { statusCode: 500, code: 'FST_SECURITY_NOT_RESOLVED' })
   })
 })
 
@@ -155,18 +155,19 @@ t.test('the values', async (t) => {
     t.strictSame(seen, [{ user: { name: 'ann' } }, 'ann', { user: { name: 'ann' } }, 'ann'])
   })
 
-  t.test('of a request that was refused are none, for whoever asks: an error handler, or a hook', async (t) => {
+  t.test('peek finds nothing in a request that was denied, and request.security throws', async (t) => {
     const app = await secured(t)
     const seen: unknown[] = []
     app.setErrorHandler((_error, request, reply) => {
-      seen.push(Object.keys(request.security))
+      seen.push(user.peek(request))
+      t.throws(() => request.security, { code: 'FST_SECURITY_NOT_RESOLVED' })
       reply.send({ sorry: true })
     })
-    app.addHook('onResponse', async (request) => { seen.push(Object.keys(request.security)) })
+    app.addHook('onResponse', async (request) => { seen.push(user.peek(request)) })
     app.get('/', { security: { user } }, async () => 'done')
     app.get('/any', { security: [{ user }, { key }] }, async () => 'done')
     for (const url of ['/', '/any']) t.equal((await app.inject({ url, headers: asMallory })).statusCode, 401)
-    t.strictSame(seen, [[], [], [], []])
+    t.strictSame(seen, [undefined, undefined, undefined, undefined])
   })
 
   t.test('are of one request, and not of another at the same time', async (t) => {
