@@ -74,7 +74,8 @@ app.post('/token', {
     access_token: await issueToken({ username, scopes: granted }),
     token_type: 'bearer',
     expires_in: LIFETIME,
-    scope: granted
+    // An empty scope is not in the grammar of RFC 6749 §3.3.
+    ...granted === '' ? {} : { scope: granted }
   }
 })
 

@@ -30,7 +30,7 @@ export { oauth2PasswordRequestForm, oauth2TokenRequestForm } from './token-endpo
 export type {
   OAuth2PasswordRequestForm, OAuth2PasswordRequestFormOptions, OAuth2TokenRequestForm, OAuth2TokenRequestFormOptions, WithFields
 } from './token-endpoint/request-form.js'
-export type { ExtraFields, ExtraValues } from './token-endpoint/form-fields.js'
+export type { ExtraFields, ExtraValues, StringSchema } from './token-endpoint/form-fields.js'
 export type {
   AuthorizationCodeGrant, ClientCredentialsGrant, GrantForms, OAuth2Grant, PasswordGrant, RefreshTokenGrant
 } from './token-endpoint/grants.js'

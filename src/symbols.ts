@@ -27,8 +27,11 @@ export const kCompleted = Symbol.for('fastify-security.completed')
 /** On an instance: the cookie parser for contexts in which the app has not registered @fastify/cookie. */
 export const kParseCookie = Symbol.for('fastify-security.parse-cookie')
 
-/** On a request: the fields of the form that its route read. */
+/** On a request: the form that its route read. */
 export const kForm = Symbol.for('fastify-security.form')
+
+/** In a route's schema: responses that the document shows in the place of those that @fastify/swagger must not see. */
+export const kResponses = Symbol.for('fastify-security.responses')
 
 /** In the options of an `InsufficientScope`: its scopes are those of the place, not of the application's own choice. */
 export const kDeclaredScopes = Symbol.for('fastify-security.declaredScopes')

@@ -63,8 +63,6 @@ export interface ShapeContext {
 export interface OperationFragment {
   readonly requestBody?: unknown
   readonly responses?: Readonly<Record<string, unknown>>
-  /** statuses whose schema @fastify/swagger must not see: `responses` has them */
-  readonly hiddenResponses?: readonly string[]
 }
 
 /** All of several, as a requirement: `readRequirement` makes it. Its value is made when a handler reads it. */

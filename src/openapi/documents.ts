@@ -53,7 +53,7 @@ export class Documents {
     for (const instance of new Set([registry.root, ...records.map(({ instance }) => instance)])) this.attach(instance)
     for (const [index, record] of records.entries()) {
       // Fastify has compiled the serialisers: the document sees the change, and replies do not.
-      record.options.schema = { ...shownSchema(record), [MARK]: index } as FastifySchema
+      record.options.schema = { ...record.options.schema, [MARK]: index } as FastifySchema
     }
     return [...this.#originals].flatMap((original) => this.#compareStatic(original, records))
   }
@@ -91,14 +91,6 @@ export class Documents {
       done()
     })
   }
-}
-
-// Compilers and transforms of the app may not know the schemas that a login form brings.
-function shownSchema ({ options: { schema }, fragments }: RouteRecord): FastifySchema | undefined {
-  const hidden = [...fragments.values()].flatMap(({ hiddenResponses = [] }) => hiddenResponses)
-  if (hidden.length === 0) return schema
-  const responses = Object.entries(schema?.response ?? {}).filter(([status]) => !hidden.includes(status))
-  return { ...schema, response: Object.fromEntries(responses) }
 }
 
 // A mistake in a document shows when the app becomes ready, not when a client opens the page.

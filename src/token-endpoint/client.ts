@@ -8,7 +8,7 @@ import { InvalidCredentialsRequest, OAuth2Error } from '../errors.js'
 import type { BasicCredentials } from '../schemes/http-basic.js'
 import { httpBasicCredentials } from '../schemes/http-basic.js'
 import { fieldOf } from './form-fields.js'
-import type { FormFields } from './read-body.js'
+import type { FormFields } from './parse-form.js'
 
 /** The client's credentials: read, not verified. */
 export interface Client {
@@ -46,7 +46,7 @@ function readBasic (request: FastifyRequest): BasicCredentials | undefined {
   try {
     return httpBasicCredentials(request)
   } catch (error) {
-    if (error instanceof InvalidCredentialsRequest) throw new OAuth2Error('invalid_request', 'Authorization must not be repeated')
+    if (error instanceof InvalidCredentialsRequest) throw new OAuth2Error('invalid_request', error.message)
     throw new OAuth2Error('invalid_client', 'The credentials of the client are malformed')
   }
 }

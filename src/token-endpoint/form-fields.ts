@@ -1,18 +1,27 @@
-/** The fields of a form beside those of OAuth 2: TypeBox schemas of strings, checked by the plugin itself. */
+/** Single fields of a form, and the fields beside those of OAuth 2: TypeBox schemas of strings. */
 import type { Static, TOptional, TSchema } from '@sinclair/typebox'
-import { FormatRegistry, OptionalKind } from '@sinclair/typebox'
-import { Value } from '@sinclair/typebox/value'
 import { describe, isPlainObject } from '../dependency/dependency.js'
 import { OAuth2Error } from '../errors.js'
-import type { FormFields } from './read-body.js'
+import type { FormFields } from './parse-form.js'
+import type { StringRules } from './string-schema.js'
+import { isValid, readStringSchema } from './string-schema.js'
 
-/** TypeBox schemas by the name of the field. */
-export interface ExtraFields { readonly [name: string]: TSchema }
+/** A TypeBox schema of a string. */
+export interface StringSchema extends TSchema {
+  /** The type that TypeBox infers. */
+  static: string
+}
+
+/** TypeBox schemas of strings by the name of the field. */
+export interface ExtraFields { readonly [name: string]: StringSchema }
 
 /** The values of extra fields: an absent optional one is `null`. */
 export type ExtraValues<F> = {
   readonly [K in keyof F]: F[K] extends TSchema ? F[K] extends TOptional<TSchema> ? Static<F[K]> | null : Static<F[K]> : never
 }
+
+/** The rules of extra fields by the name of the field. */
+export type FieldRules = ReadonlyMap<string, StringRules>
 
 // The parameters of RFC 6749 and RFC 7636, and the names under which the form hands them over.
 const STANDARD = [
@@ -21,31 +30,29 @@ const STANDARD = [
 ]
 
 /**
- * Checks the option `fields`.
+ * Reads the option `fields`.
  *
  * @param refuse makes the error
  */
-export function readFields (fields: unknown, refuse: (problem: string) => Error): ExtraFields {
+export function readFields (fields: unknown, refuse: (problem: string) => Error): FieldRules {
   if (!isPlainObject(fields)) throw refuse(`fields must be an object of TypeBox schemas, got ${describe(fields)}`)
-  for (const [name, schema] of Object.entries(fields)) {
-    if (STANDARD.includes(name) || name === '__proto__') throw refuse(`fields.${name} must not have the name of a standard field. Choose another name`)
-    if (!isStringSchema(schema)) throw refuse(`fields.${name} must be a TypeBox schema of a string, got ${describe(schema)}. Use Type.String()`)
-    const { format } = schema as { format?: string }
-    if (format !== undefined && !FormatRegistry.Has(format)) {
-      throw refuse(`fields.${name} must have a format that TypeBox knows, got "${format}". Register it with FormatRegistry.Set`)
-    }
-  }
-  return fields as unknown as ExtraFields
+  return new Map(Object.entries(fields).map(([name, schema]) => {
+    if (STANDARD.includes(name)) throw refuse(`fields.${name} must not have the name of a standard field. Choose another name`)
+    if (name === '' || name === '__proto__') throw refuse(`fields must have names that an object can hold, got ${JSON.stringify(name)}. Choose another name`)
+    return [name, readStringSchema(schema, (problem) => refuse(`fields.${name} ${problem}`))]
+  }))
 }
 
 /** Reads and checks the extra fields. @throws {OAuth2Error} invalid_request */
-export function extraValues (fields: ExtraFields, form: FormFields): Record<string, string | null> {
-  return Object.fromEntries(Object.entries(fields).map(([name, schema]) => {
+export function extraValues (fields: FieldRules, form: FormFields): Record<string, string | null> {
+  const values: Record<string, string | null> = {}
+  for (const [name, rules] of fields) {
     const value = fieldOf(form, name)
-    if (value === null && !isOptional(schema)) throw new OAuth2Error('invalid_request', `${name} is missing`)
-    if (value !== null && !Value.Check(schema, value)) throw new OAuth2Error('invalid_request', `${name} is not valid`)
-    return [name, value]
-  }))
+    if (value === null && !rules.isOptional) throw new OAuth2Error('invalid_request', `${name} is missing`)
+    if (value !== null && !isValid(rules, value)) throw new OAuth2Error('invalid_request', `${name} is not valid`)
+    values[name] = value
+  }
+  return values
 }
 
 /**
@@ -58,22 +65,4 @@ export function fieldOf (form: FormFields, name: string): string | null {
   const value = Object.hasOwn(form, name) ? form[name] : undefined
   if (Array.isArray(value)) throw new OAuth2Error('invalid_request', `${name} must not be repeated`)
   return typeof value !== 'string' || value === '' ? null : value
-}
-
-/** Whether an extra field may be absent. */
-export function isOptional (schema: TSchema): boolean {
-  return (schema as { readonly [OptionalKind]?: string })[OptionalKind] === 'Optional'
-}
-
-/** The JSON Schema of an extra field. */
-export function jsonSchemaOf (schema: TSchema): unknown {
-  return JSON.parse(JSON.stringify(schema))
-}
-
-function isStringSchema (schema: unknown): schema is TSchema {
-  if (typeof schema !== 'object' || schema === null) return false
-  const { type, const: constant, anyOf, enum: values } = schema as { type?: unknown, const?: unknown, anyOf?: unknown, enum?: unknown }
-  if (Array.isArray(anyOf)) return anyOf.every(isStringSchema)
-  if (Array.isArray(values)) return values.every((value) => typeof value === 'string')
-  return type === 'string' && (constant === undefined || typeof constant === 'string')
 }

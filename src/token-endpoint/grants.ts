@@ -9,11 +9,11 @@ import { OAuth2Error } from '../errors.js'
 import type { Client } from './client.js'
 import { clientOf } from './client.js'
 import { fieldOf } from './form-fields.js'
-import type { FormFields } from './read-body.js'
+import type { FormFields } from './parse-form.js'
 
 interface CommonFields {
   /** The scopes that the client asks for, as sent; an empty list where it asks for none. */
-  readonly scopes: readonly string[]
+  readonly scopes: string[]
   /** From the body, or from HTTP Basic (RFC 6749 §2.3.1). */
   readonly clientId: string | null
   /** From the same place; not verified. */

@@ -1,121 +1,116 @@
 /**
  * Reads the form of one route, whatever parsers its context has: a parser for forms would open every JSON route of the context to
  * a form that a foreign site can post.
- *
- * @see {@link https://www.rfc-editor.org/rfc/rfc6749#appendix-B RFC 6749, appendix B}
  */
 import type { FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { AsyncResource } from 'node:async_hooks'
-import { isUtf8 } from 'node:buffer'
 import { Readable } from 'node:stream'
 import { HookNotUsable, OAuth2Error } from '../errors.js'
 import { kForm } from '../symbols.js'
-
-/** The media type of a form. */
-export const FORM = 'application/x-www-form-urlencoded'
+import { bytesOf, isAlreadyRead, replay } from './host-body.js'
+import type { FormFields } from './parse-form.js'
+import { fieldsOfParsed, FORM, mediaTypeProblem, parseForm } from './parse-form.js'
 
 /** The largest body in bytes, unless the route sets its own limit. */
 export const BODY_LIMIT = 16 * 1024
 
-/** The fields of a form: an array holds the values of a repeated one. */
-export type FormFields = Readonly<Record<string, string | readonly string[]>>
+type Headers = Record<string, string | string[] | undefined>
 
-type Done = (error?: Error | null, payload?: any) => void
+type Done = (error?: Error | null, payload?: NodeJS.ReadableStream) => void
 
-const kHeaders = Symbol('fastify-security.headers')
-
-const kReadByHost = Symbol('fastify-security.read-by-host')
-
-interface HeldRequest {
-  /** the fields, once the body was read */
-  [kForm]?: FormFields
-  /** the headers that are hidden while Fastify chooses a parser */
-  [kHeaders]?: Record<string, string | undefined>
-  [kReadByHost]?: boolean
+interface FormRequest {
+  [kForm]?: {
+    /** `null` until a parser of the app has made the body */
+    readonly fields: FormFields | null
+    /** the headers as they were, while Fastify does not see all of them */
+    readonly headers: Headers | null
+  }
 }
 
-// Fastify chooses a parser by these: while the form is read here, they are hidden.
+// Fastify chooses a parser by these.
 const HIDDEN = ['content-type', 'content-length', 'transfer-encoding'] as const
 
 /** The fields of the form that a route read; `undefined` where it read none. */
 export function fieldsOf (request: FastifyRequest): FormFields | undefined {
-  return (request as HeldRequest)[kForm]
+  return (request as FormRequest)[kForm]?.fields ?? undefined
 }
 
-/** Adds the hooks that read the form to a route. */
+/** Adds the hooks that read the form to a route, once: it may be a copy of one that has them. */
 export function addFormHooks (route: RouteOptions): void {
   route.bodyLimit ??= BODY_LIMIT
-  route.preParsing = [...[route.preParsing ?? []].flat(), readForm]
-  route.preValidation = [handOverForm, ...[route.preValidation ?? []].flat()] as NonNullable<RouteOptions['preValidation']>
+  route.preParsing = [...withoutHook(route.preParsing, readForm), readForm] as NonNullable<RouteOptions['preParsing']>
+  route.preValidation = [handOverForm, ...withoutHook(route.preValidation, handOverForm)] as NonNullable<RouteOptions['preValidation']>
 }
+
+/** The hooks of a route, as an array without one of them. */
+export function withoutHook (hooks: unknown, hook: unknown): unknown[] {
+  return [hooks ?? []].flat().filter((other) => other !== hook)
+}
+
+/**
+ * What stands behind an error of Fastify's in a request whose body the host has read: the app has no parser that can serve it.
+ *
+ * @returns `null` for every other error
+ */
+export function hostProblem (request: FastifyRequest, code: unknown): Error | null {
+  const isRead = (request as FormRequest)[kForm]?.fields === null
+  return isRead && (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE' || code === 'FST_ERR_CTP_INVALID_CONTENT_LENGTH') ? new HookNotUsable(NO_PARSER) : null
+}
+
+const NO_PARSER = 'The body was read before Fastify could read it, and the app has no parser that takes it from there. ' +
+  `Add one: app.addContentTypeParser('${FORM}', {}, (request, payload, done) => done(null, payload.body))`
 
 /** The last preParsing hook of the route. */
 export function readForm (request: FastifyRequest, reply: FastifyReply, payload: NodeJS.ReadableStream, done: Done): void {
-  const problem = mediaTypeProblem(request.headers['content-type'])
-  const limit = request.routeOptions.bodyLimit
-  if (problem !== null || Number(request.headers['content-length']) > limit) {
+  const refuse = (error: Error): void => {
     leaveBody(request, reply)
-    done(new OAuth2Error('invalid_request', problem ?? TOO_LARGE))
-    return
+    done(error)
   }
-  if (isReadByHost(request, payload)) {
-    ;(request as HeldRequest)[kReadByHost] = true
-    done(request.server.hasContentTypeParser(FORM) ? null : new HookNotUsable(NO_PARSER), payload)
-    return
+  const limit = request.routeOptions.bodyLimit
+  const problem = mediaTypeProblem(request.headers['content-type'])
+  if (problem !== null) return refuse(new OAuth2Error('invalid_request', problem))
+  if (Number(request.headers['content-length']) > limit) return refuse(tooLarge())
+  if (isAlreadyRead(payload)) {
+    if ((bytesOf(payload)?.length ?? 0) > limit) return refuse(tooLarge())
+    Object.assign(request, { [kForm]: { fields: null, headers: null } })
+    return done(null, replay(payload))
   }
   // The events of a socket would lose the AsyncLocalStorage of the request's hooks.
   readAll(payload, limit, AsyncResource.bind((error: Error | null, body: Buffer) => {
-    const fields = error === null ? parseForm(body) : error
-    if (fields instanceof Error) {
-      leaveBody(request, reply)
-      done(fields)
-      return
+    try {
+      if (error !== null) throw error
+      holdForm(request, parseForm(body))
+    } catch (problem) {
+      return refuse(problem as Error)
     }
-    hideHeaders(request, fields)
     done(null, Readable.from([]))
   }))
 }
 
-// The first preValidation hook of the route: puts the headers back, and hands over the body.
+// The first preValidation hook of the route. Those of its contexts run before it.
 function handOverForm (request: FastifyRequest, _reply: FastifyReply, done: Done): void {
-  const held = request as HeldRequest
-  const headers = held[kHeaders]
-  if (headers !== undefined) {
-    request.headers = { ...request.headers, ...headers }
-    request.body = held[kForm]
-  } else if (held[kReadByHost] === true) {
-    // A parser of the app made the body. Without that, another plugin removed the hook that reads the form.
-    held[kForm] = fromHost(request.body)
-  }
+  const form = (request as FormRequest)[kForm]
+  if (form?.fields === null) Object.assign(request, { [kForm]: { fields: fieldsOfParsed(request.body), headers: null } })
+  else if (form !== undefined && form.headers !== null) restoreHeaders(request, form.headers)
   done()
 }
 
-const TOO_LARGE = 'The body is too large'
-
-const NO_PARSER = 'The host has read the body before Fastify, and the app has no parser for forms. ' +
-  `Add one: app.addContentTypeParser('${FORM}', …)`
-
-// Fastify's setter adds and replaces headers: the raw ones stay.
-function hideHeaders (request: FastifyRequest, fields: FormFields): void {
+// Without these headers Fastify finds no body to parse. Its documented setter adds and replaces headers: the raw ones stay.
+function holdForm (request: FastifyRequest, fields: FormFields): void {
   const { headers } = request
-  Object.assign(request, { [kForm]: fields, [kHeaders]: Object.fromEntries(HIDDEN.map((name) => [name, headers[name]])) })
+  Object.assign(request, { [kForm]: { fields, headers } })
+  request.body = fields
   request.headers = { ...headers, ...Object.fromEntries(HIDDEN.map((name) => [name, undefined])) }
 }
 
-// Cloud Functions and Firebase read the body, and hand over what they parsed.
-function isReadByHost ({ raw }: FastifyRequest, payload: NodeJS.ReadableStream): boolean {
-  const { readableEnded = false, destroyed = false } = payload as Partial<Readable>
-  return readableEnded || destroyed || (raw as { rawBody?: unknown }).rawBody !== undefined || (raw as { body?: unknown }).body !== undefined
-}
-
-function fromHost (body: unknown): FormFields {
-  const fields: Record<string, string | readonly string[]> = Object.create(null)
-  if (typeof body !== 'object' || body === null) return fields
-  for (const [name, value] of Object.entries(body)) {
-    if (typeof value === 'string' || (Array.isArray(value) && value.every((one) => typeof one === 'string'))) fields[name] = value
-    else throw new OAuth2Error('invalid_request', 'Every field of the form must be text')
+// Hooks in between may have added headers of their own.
+function restoreHeaders (request: FastifyRequest, original: Headers): void {
+  const headers: Headers = { ...request.headers }
+  for (const name of HIDDEN) {
+    if (Object.hasOwn(original, name)) headers[name] = original[name]
+    else Reflect.deleteProperty(headers, name)
   }
-  return fields
+  request.headers = headers as FastifyRequest['headers']
 }
 
 // What was not read of a body must not be taken for the next request. HTTP/2 has no such header, and no such need.
@@ -123,12 +118,8 @@ function leaveBody ({ raw }: FastifyRequest, reply: FastifyReply): void {
   if (raw.httpVersionMajor === 1) reply.header('connection', 'close')
 }
 
-// media-type = type "/" subtype parameters; both names without regard to case   RFC 9110 §8.3.1
-function mediaTypeProblem (contentType: string | undefined): string | null {
-  const [type, ...parameters] = (contentType ?? '').split(';').map((part) => part.trim().toLowerCase())
-  if (type !== FORM) return `The body must be ${FORM}`
-  const charsets = parameters.filter((parameter) => parameter.startsWith('charset='))
-  return charsets.every((charset) => /^charset="?utf-8"?$/.test(charset)) ? null : 'The body must be in UTF-8'
+function tooLarge (): Error {
+  return new OAuth2Error('invalid_request', 'The body is too large')
 }
 
 // A body that is too large is left where it is: the connection is closed after the answer.
@@ -136,46 +127,24 @@ function readAll (payload: NodeJS.ReadableStream, limit: number, done: (error: E
   const chunks: Buffer[] = []
   let length = 0
   const settle = (error: Error | null): void => {
-    payload.removeListener('data', onData)
-    payload.removeListener('end', onEnd)
-    payload.removeListener('error', onError)
+    for (const [event, listener] of Object.entries(listeners)) payload.removeListener(event, listener)
     // A stream that a hook made may fail later.
     payload.on('error', () => {})
     done(error, Buffer.concat(chunks))
   }
-  const onData = (chunk: Buffer | string): void => {
-    const bytes = Buffer.from(chunk as Buffer)
-    length += bytes.length
-    chunks.push(bytes)
-    if (length > limit) settle(new OAuth2Error('invalid_request', TOO_LARGE))
+  const fail = (): void => { settle(new OAuth2Error('invalid_request', 'The body is broken')) }
+  const listeners = {
+    data: (chunk: Buffer | string) => {
+      const bytes = Buffer.from(chunk as Buffer)
+      length += bytes.length
+      chunks.push(bytes)
+      if (length > limit) settle(tooLarge())
+    },
+    end: () => { settle(null) },
+    error: fail,
+    // A destroyed stream may have neither an end nor an error.
+    close: fail
   }
-  const onEnd = (): void => { settle(null) }
-  const onError = (): void => { settle(new OAuth2Error('invalid_request', 'The body is broken')) }
-  payload.on('data', onData)
-  payload.on('end', onEnd)
-  payload.on('error', onError)
+  for (const [event, listener] of Object.entries(listeners)) payload.on(event, listener)
   payload.resume()
-}
-
-// Percent-encoded UTF-8   RFC 6749, appendix B
-function parseForm (body: Buffer): FormFields | Error {
-  const text = body.toString()
-  if (!isUtf8(body) || !isDecodable(text)) return new OAuth2Error('invalid_request', 'The body is malformed')
-  const fields: Record<string, string | string[]> = Object.create(null)
-  for (const [name, value] of new URLSearchParams(text)) {
-    const known = fields[name]
-    if (known === undefined) fields[name] = value
-    else if (typeof known === 'string') fields[name] = [known, value]
-    else known.push(value)
-  }
-  return fields
-}
-
-function isDecodable (text: string): boolean {
-  try {
-    decodeURIComponent(text)
-    return true
-  } catch {
-    return false
-  }
 }

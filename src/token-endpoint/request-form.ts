@@ -8,11 +8,11 @@ import { resolver } from '../dependency/definition.js'
 import type { Dependency } from '../dependency/dependency.js'
 import { dependencyOf, describe, isPlainObject } from '../dependency/dependency.js'
 import { HookNotUsable, InvalidOption, OAuth2Error } from '../errors.js'
-import type { ExtraFields, ExtraValues } from './form-fields.js'
+import type { ExtraFields, ExtraValues, FieldRules } from './form-fields.js'
 import { extraValues, fieldOf, readFields } from './form-fields.js'
 import type { GrantForms, OAuth2Grant, PasswordGrant } from './grants.js'
 import { GRANT_FIELDS, readGrant } from './grants.js'
-import type { FormFields } from './read-body.js'
+import type { FormFields } from './parse-form.js'
 import { fieldsOf } from './read-body.js'
 import { shapeRoute } from './shape-route.js'
 
@@ -52,7 +52,7 @@ export interface FormDescription {
   readonly grants: readonly OAuth2Grant[]
   /** whether the client may leave out `grant_type` */
   readonly isGrantOptional: boolean
-  readonly fields: ExtraFields
+  readonly fields: FieldRules
 }
 
 /**
@@ -120,9 +120,16 @@ function formDependency<T> (description: FormDescription, read: (form: FormField
   const resolve = (_: never, request: FastifyRequest): unknown => {
     const form = fieldsOf(request)
     if (form === undefined) throw new HookNotUsable("The form was not read here. Declare it in the route's security, or among its preHandler hooks")
+    checkRepeats(form, description)
     return read(form, request)
   }
   return dependencyOf({ ...resolver([], resolve, true), shape: (route, where, app) => shapeRoute(route, where, { ...app, description }) })
+}
+
+// Whatever the grant, a parameter that the endpoint knows must not come twice.   RFC 6749 §3.2
+function checkRepeats (form: FormFields, { grants, fields }: FormDescription): void {
+  const own = grants.flatMap((grant) => Object.keys(GRANT_FIELDS[grant]))
+  for (const name of ['grant_type', 'scope', 'client_id', 'client_secret', ...own, ...fields.keys()]) fieldOf(form, name)
 }
 
 function grantTypeOf (form: FormFields, { grants, isGrantOptional }: FormDescription): OAuth2Grant | null {

@@ -3,15 +3,14 @@ import type { RouteOptions } from 'fastify'
 import type { OperationFragment, ShapeContext } from '../dependency/definition.js'
 import { InvalidRequirement } from '../errors.js'
 import { addAnswers } from './answer.js'
-import { isOptional, jsonSchemaOf } from './form-fields.js'
 import { GRANT_FIELDS } from './grants.js'
-import { addFormHooks, FORM } from './read-body.js'
+import { FORM } from './parse-form.js'
+import { addFormHooks } from './read-body.js'
 import type { FormDescription } from './request-form.js'
-import { OAuth2TokenResponse, serializeTokenResponse } from './token-response.js'
 
 /** Shapes a route. @throws {InvalidRequirement} FST_SECURITY_INVALID_REQUIREMENT */
 export function shapeRoute (
-  route: RouteOptions, where: string, { realm, instance, description }: ShapeContext & { readonly description: FormDescription }
+  route: RouteOptions, where: string, { realm, description }: ShapeContext & { readonly description: FormDescription }
 ): OperationFragment {
   if (String(route.method) !== 'POST') {
     throw new InvalidRequirement(`${where}: a login form must be posted, got ${String(route.method)}. Declare it on a POST route (RFC 6749 §3.2)`)
@@ -21,23 +20,16 @@ export function shapeRoute (
   }
   addFormHooks(route)
   addAnswers(route, realm)
-  const hiddenResponses = serializeTokenResponse(route, instance.serializerCompiler)
   return {
     requestBody: { required: true, content: { [FORM]: { schema: formSchema(description) } } },
     responses: {
-      ...Object.fromEntries(hiddenResponses.map((status) => [status, tokenResponse()])),
       400: errorResponse('The form is not valid, or the grant is rejected (RFC 6749 §5.2)', 'invalid_grant', 'Incorrect username or password'),
       401: {
         ...errorResponse('The client fails to authenticate (RFC 6749 §5.2)', 'invalid_client', 'Unknown client'),
         headers: { 'WWW-Authenticate': { description: 'The authentication that is accepted here', schema: { type: 'string' } } }
       }
-    },
-    hiddenResponses
+    }
   }
-}
-
-function tokenResponse (): object {
-  return { description: 'Default Response', content: { 'application/json': { schema: JSON.parse(JSON.stringify(OAuth2TokenResponse)) as object } } }
 }
 
 function errorResponse (description: string, error: string, text: string): object {
@@ -59,13 +51,13 @@ function errorResponse (description: string, error: string, text: string): objec
 function formSchema ({ grants, isGrantOptional, fields }: FormDescription): object {
   const own = grants.flatMap((grant) => Object.entries(GRANT_FIELDS[grant]))
   const isSingle = grants.length === 1
-  const extra = Object.entries(fields)
+  const extra = [...fields]
   return {
     type: 'object',
     required: [
       ...isGrantOptional ? [] : ['grant_type'],
       ...isSingle ? own.filter(([, isRequired]) => isRequired).map(([name]) => name) : [],
-      ...extra.filter(([, schema]) => !isOptional(schema)).map(([name]) => name)
+      ...extra.filter(([, rules]) => !rules.isOptional).map(([name]) => name)
     ],
     properties: {
       grant_type: { type: 'string', enum: [...grants] },
@@ -73,7 +65,7 @@ function formSchema ({ grants, isGrantOptional, fields }: FormDescription): obje
       scope: { type: 'string', description: 'scopes, separated by spaces' },
       client_id: { type: 'string' },
       client_secret: fieldSchema('client_secret'),
-      ...Object.fromEntries(extra.map(([name, schema]) => [name, jsonSchemaOf(schema)]))
+      ...Object.fromEntries(extra.map(([name, rules]) => [name, rules.document]))
     }
   }
 }

@@ -70,7 +70,7 @@ expectTypeOf<OAuth2PasswordRequestForm>().toEqualTypeOf<{
   readonly grantType: 'password' | null
   readonly username: string
   readonly password: string
-  readonly scopes: readonly string[]
+  readonly scopes: string[]
   readonly clientId: string | null
   readonly clientSecret: string | null
 }>()
