@@ -7,10 +7,7 @@ find_chromium() {
   command -v "${CHROMIUM:-chromium}" || command -v chromium-browser || command -v google-chrome || true
 }
 
-if [ -z "$(find_chromium)" ] && [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
-  apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium > /dev/null
-fi
+if [ -z "$(find_chromium)" ]; then bash scripts/install-system.sh chromium || true; fi
 CHROMIUM="$(find_chromium)"
 if [ -z "$CHROMIUM" ]; then
   echo 'The browser tests need Chromium: install it (Debian: apt-get install chromium), or say where it is: CHROMIUM=/path npm run test:browser' >&2
@@ -18,4 +15,4 @@ if [ -z "$CHROMIUM" ]; then
 fi
 export CHROMIUM
 node scripts/install.js test
-exec node scripts/tests/run.js --jobs 1 test/browser/swagger-ui.browser.ts
+exec node scripts/tests/run.js --jobs 1 test/browser/*.browser.ts

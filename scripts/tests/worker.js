@@ -10,6 +10,9 @@ import { pathToFileURL } from 'node:url'
 process.env.TAP_TIMEOUT = '0'
 register('./resolve.js', import.meta.url)
 const { Test } = await import('tap')
+// Random samples are the same in every run. `SEED=2 npm run test:fast` draws others.
+const { default: fc } = await import('fast-check')
+fc.configureGlobal({ seed: Number(process.env.SEED ?? 1) })
 
 process.on('message', ({ file }) => {
   // What a test leaves open does not keep a process that has nothing more to do.
