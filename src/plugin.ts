@@ -96,7 +96,7 @@ function decorate (fastify: FastifyInstance, registration: Registration): void {
 }
 
 function isDeclaredPublic ({ routeOptions: { config } }: FastifyRequest): boolean {
-  const record = (config as { [kRecord]?: RouteRecord } | undefined)?.[kRecord]
+  const record = (config as { [kRecord]?: () => RouteRecord } | undefined)?.[kRecord]?.()
   return record?.decision?.isPublic === true || (record?.twinOf ?? record)?.options.security === false
 }
 

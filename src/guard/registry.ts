@@ -139,7 +139,8 @@ function addRecord (registry: Registry, instance: FastifyInstance, options: Rout
   if (typeof options.wsHandler === 'function') {
     options.wsHandler = wrapHandler(registry, record, handlers.get(options.wsHandler) ?? options.wsHandler)
   }
-  options.config = { ...options.config, [kRecord]: record } as NonNullable<typeof options.config>
+  // A function, since Fastify puts the configuration of a route on errors: a logger would write the record.
+  options.config = { ...options.config, [kRecord]: () => record } as NonNullable<typeof options.config>
   record.registration?.addRoute(record)
   registry.records.push(record)
 }

@@ -201,7 +201,7 @@ function isAnswerable (error: unknown): boolean {
 }
 
 function decisionOf ({ routeOptions: { config } }: FastifyRequest): RouteDecision | null {
-  return (config as { [kRecord]?: { decision: RouteDecision | null } } | undefined)?.[kRecord]?.decision ?? null
+  return (config as { [kRecord]?: () => { decision: RouteDecision | null } } | undefined)?.[kRecord]?.().decision ?? null
 }
 
 function partsOf (request: FastifyRequest): readonly RouteGuard[] {
