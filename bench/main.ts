@@ -129,6 +129,8 @@ async function check (): Promise<void> {
   for (const { name, was, is } of lost) print(`${name}: ${is.toFixed(2)} × by hand, and was ${was.toFixed(2)}`)
   if (lost.length > 0) process.exitCode = 1
   else print('No ratio is twice what bench/ratios.json says.')
+  const count = Object.values(committed).reduce((sum, rows) => sum + Object.keys(rows).length, 0)
+  print(`${count - lost.length} passed, ${lost.length} failed`)
 }
 
 async function ratios (): Promise<Ratios> {

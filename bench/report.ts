@@ -1,5 +1,5 @@
 /** What a part of the benchmark hands over, and how it is written down. */
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import type { Samples } from './harness.js'
 import { differences, quartiles, ratio } from './harness.js'
@@ -107,6 +107,8 @@ export function machine (): string {
 }
 
 function versionOf (name: string): string {
-  const { version } = JSON.parse(readFileSync(new URL(`../node_modules/${name}/package.json`, import.meta.url), 'utf8')) as { version: string }
+  // What only the benchmark needs is installed in its own folder.
+  const places = ['node_modules', '../node_modules'].map((place) => new URL(`${place}/${name}/package.json`, import.meta.url))
+  const { version } = JSON.parse(readFileSync(places.find((place) => existsSync(place))!, 'utf8')) as { version: string }
   return version
 }

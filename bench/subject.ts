@@ -17,13 +17,13 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url))
 
 /** Compiles, and returns the directory where that is. To be taken away by {@link remove}. */
 export async function compile (): Promise<string> {
-  const cache = join(ROOT, 'node_modules', '.cache')
+  const cache = join(ROOT, 'bench', 'node_modules', '.cache')
   await mkdir(cache, { recursive: true })
   const target = await mkdtemp(join(cache, 'fastify-security-bench-'))
   await writeFile(join(target, 'package.json'), '{ "type": "module" }')
   for (const directory of ['src', 'bench']) {
     for (const entry of await readdir(join(ROOT, directory), { recursive: true })) {
-      if (!entry.endsWith('.ts')) continue
+      if (!entry.endsWith('.ts') || entry.includes('node_modules')) continue
       const { outputText } = ts.transpileModule(await readFile(join(ROOT, directory, entry), 'utf8'), {
         compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ES2022, esModuleInterop: true }
       })

@@ -17,4 +17,5 @@ if [ -z "$CHROMIUM" ]; then
   exit 1
 fi
 export CHROMIUM
-exec npx tap --disable-coverage --allow-empty-coverage --timeout 300 "$@" test/browser/*.browser.ts
+node scripts/install.js test
+exec node scripts/tests/run.js --jobs 1 test/browser/swagger-ui.browser.ts

@@ -29,7 +29,7 @@ async function fastifySecurity (fastify: FastifyInstance, options: FastifySecuri
   const checked = readOptions(options, fastify.prefix)
   const { makesDocument, makesPage } = checkContext(fastify, options)
   const registry = registryOf(fastify)
-  checkAge(registry)
+  await checkAge(fastify, registry)
   const registration = new Registration(registry, fastify, checked)
   decorate(fastify, registration)
   fastify.addHook('onRoute', adoptTokenResponse)
@@ -37,7 +37,6 @@ async function fastifySecurity (fastify: FastifyInstance, options: FastifySecuri
   if (makesDocument) await registerSwagger(fastify, options.swagger || {}, registration)
   registration.documents = new Documents({
     registry,
-    prefix: checked.prefix,
     allowsHandWritten: checked.onHandWrittenSecurity === 'allow',
     decorators: ['swagger', ...checked.documents],
     onVersion: (version) => { registration.openapiVersion = version },
@@ -102,13 +101,17 @@ function isDeclaredPublic ({ routeOptions: { config } }: FastifyRequest): boolea
 }
 
 // An app that is older than this module did not announce its routes.
-function checkAge ({ isComplete, root, records }: Registry): void {
+async function checkAge (fastify: FastifyInstance, registry: Registry): Promise<void> {
+  const { isComplete, root, records } = registry
   if (isComplete || records.length > 0) return
-  // @fastify/cors' answer to preflights is not guarded anyway.
-  const preflights = answersPreflights(root) ? 1 : 0
-  if (countRoutes(root) <= preflights) return
-  throw new RegistrationRefused('This app was created before fastify-security was loaded, and has routes that the plugin did not see. ' +
+  if (answersPreflights(root)) registry.preflights = 1
+  if (countRoutes(root) <= registry.preflights) return
+  // The hooks of the registry take effect now: what a plugin that fails has queued is lost.
+  await fastify.after()
+  registry.state = 'refused'
+  registry.refusal = new RegistrationRefused('This app was created before fastify-security was loaded, and has routes that the plugin did not see. ' +
     'Import fastify-security before the app is created, or register the plugin before the routes')
+  throw registry.refusal
 }
 
 async function registerSwagger (

@@ -83,7 +83,7 @@ const examples = found.flatMap(({ name, examples, members }) => [
 
 t.test('the reference is what the docstrings give', async (t) => {
   const out = t.testdir()
-  const typedoc = join(root, 'node_modules/typedoc/bin/typedoc')
+  const typedoc = join(root, 'scripts/api/node_modules/typedoc/bin/typedoc')
   const { status, stdout, stderr } = spawnSync(
     process.execPath, [typedoc, '--options', join(root, 'scripts/api/typedoc.json'), '--out', out], { encoding: 'utf8' }
   )

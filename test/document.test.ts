@@ -25,7 +25,7 @@ const bearer = httpBearer()
 const basic = httpBasic()
 const key = apiKeyHeader({ name: 'x-key' })
 const oauth = oauth2PasswordBearer({ tokenUrl: 'token' })
-const user = depends({ token: oauth, required: securityScopes }, () => 'user')
+const user = depends({ token: oauth, required: securityScopes }, ({ required }) => `user ${required.scopeStr}`)
 
 function appOf (t: Test): FastifyInstance {
   const app = Fastify()
@@ -344,7 +344,7 @@ for (const [order, setUp] of Object.entries(ORDERS)) {
     await t.rejects(async () => {
       await setUp(app, { swagger: { info: { title: 'Old', version: '2' } } }, {})
       await app.ready()
-    }, { code: 'FST_SECURITY_REGISTRATION', message: /Swagger 2\.0/ })
+    }, { code: 'FST_SECURITY_START_REFUSED', problems: [{ code: 'FST_SECURITY_REGISTRATION', route: null, message: /Swagger 2\.0/ }] })
   })
 
   t.test(`a security for all operations in a document set up ${order} is refused, or allowed on request`, async (t) => {
@@ -360,7 +360,7 @@ for (const [order, setUp] of Object.entries(ORDERS)) {
     await t.rejects(async () => {
       await setUp(refused, options, {})
       await refused.ready()
-    }, { code: 'FST_SECURITY_HAND_WRITTEN', message: /onHandWrittenSecurity: 'allow'/ })
+    }, { code: 'FST_SECURITY_START_REFUSED', problems: [{ code: 'FST_SECURITY_HAND_WRITTEN', route: null, message: /onHandWrittenSecurity: 'allow'/ }] })
 
     const allowed = await set(setUp, t, options, { onHandWrittenSecurity: 'allow' })
     await allowed.ready()
@@ -390,7 +390,7 @@ for (const [order, setUp] of Object.entries(ORDERS)) {
     await t.rejects(async () => {
       await setUp(conflicting, withScheme('x-other'), {})
       await conflicting.ready()
-    }, { code: 'FST_SECURITY_SCHEME_CONFLICT', message: /"APIKeyHeader"/ })
+    }, { code: 'FST_SECURITY_START_REFUSED', problems: [{ code: 'FST_SECURITY_SCHEME_CONFLICT', route: null, message: /"APIKeyHeader"/ }] })
   })
 
   t.test(`a document set up ${order} leaves no route of ours that answers, or that is listed`, async (t) => {
@@ -433,7 +433,7 @@ t.test('two children have documents of their own, each with its own routes', asy
 })
 
 t.test('a document of OpenAPI 3.0 and one of 3.1 in one app each say what they can', async (t) => {
-  const checked = depends({ key, required: securityScopes }, () => true)
+  const checked = depends({ key, required: securityScopes }, ({ required }) => ({ granted: required.scopes }))
   const app = appOf(t)
   await app.register(fastifySecurity, { swagger: false })
   const documents: FastifyInstance[] = []
@@ -472,7 +472,7 @@ t.test('Swagger UI of the user\'s own, or by swaggerUi beside a document of his 
 t.test('a second document, which its decorator tells from the first, has the same entries where it is set up before the plugin', async (t) => {
   const app = appOf(t)
   await app.register(fastifySwagger, own({ decorator: 'internal' as 'swagger' }))
-  await app.register(fastifySecurity, { swaggerUi: false })
+  await app.register(fastifySecurity, { swaggerUi: false, documents: ['internal'] })
   await routes(app)
   await app.ready()
   await isComplete(t, documentOf({ swagger: (app as unknown as { internal(): unknown }).internal }))
@@ -481,7 +481,7 @@ t.test('a second document, which its decorator tells from the first, has the sam
 
 t.test('a document around two contexts with the plugin has the entries of both', async (t) => {
   const app = appOf(t)
-  const checked = depends({ oauth: oauth2PasswordBearer({ tokenUrl: '/token' }), required: securityScopes }, () => true)
+  const checked = depends({ oauth: oauth2PasswordBearer({ tokenUrl: '/token' }), required: securityScopes }, ({ required }) => ({ granted: required.scopes }))
   await app.register(fastifySwagger, own())
   for (const name of ['one', 'other']) {
     await app.register(async (context) => {
@@ -508,12 +508,12 @@ t.test('two contexts with the plugin, in one document, cannot have two schemes o
       }, { prefix: `/${name}` })
     }
     await app.ready()
-  }, { code: 'FST_SECURITY_SCHEME_CONFLICT', message: /"APIKeyHeader"/ })
+  }, { code: 'FST_SECURITY_START_REFUSED', problems: [{ code: 'FST_SECURITY_SCHEME_CONFLICT', route: null, message: /"APIKeyHeader"/ }] })
 })
 
 for (const openapi of VERSIONS) {
   t.test(`the routes' table says what a document of the user's own in OpenAPI ${openapi} says`, async (t) => {
-    const checked = depends({ key, required: securityScopes }, () => true)
+    const checked = depends({ key, required: securityScopes }, ({ required }) => ({ granted: required.scopes }))
     const app = appOf(t)
     await app.register(fastifySecurity, { swagger: false })
     await app.register(fastifySwagger, own({ openapi: { openapi, info: { title: 'Own', version: '7' } } }))

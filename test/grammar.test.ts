@@ -20,19 +20,9 @@ import fastifySecurity, {
 } from '../src/index.js'
 import type { Read } from './fixtures/abnf.js'
 import { grammarOf, matches, phrasesOf, readAs, RULES, sentences } from './fixtures/abnf.js'
+import { holds, runs } from './fixtures/property.js'
 import { secured } from './fixtures/secured.js'
 import { credentialsOf } from './fixtures/credentials.js'
-
-// A run is repeated with the seed that it names.
-const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31)
-const { RUNS } = process.env
-
-/** A slow machine tries fewer. */
-function runs (numRuns: number): fc.Parameters<any> {
-  return { seed, ...(RUNS === undefined ? { numRuns, interruptAfterTimeLimit: 5_000 } : { numRuns: Number(RUNS) }) }
-}
-
-t.comment(`SEED=${seed}`)
 
 // Some characters would break the lines of the report.
 function shown (text: string): string {
@@ -131,10 +121,10 @@ t.test('the grammars read challenges and their parameters', async (t) => {
   t.throws(() => grammarOf('a = %x41-\n'), 'no ABNF')
 })
 
-t.test('whatever a rule makes is read by it', async () => {
+t.test('whatever a rule makes is read by it', async (t) => {
   // apg never goes back: this shows that the order of the alternatives loses nothing of what the RFCs allow.
   for (const rule of RULES) {
-    fc.assert(fc.property(sentences(rule), (text) => matches(rule, text)), { ...runs(60), interruptAfterTimeLimit: 500 })
+    await holds(t, fc.property(sentences(rule), (text) => matches(rule, text)), runs(60))
   }
 })
 
@@ -200,17 +190,17 @@ function paramsOf (text: string): Array<[string, string]> | null {
   return params === null ? null : [...params]
 }
 
-t.test('each kind of text is told apart as its ABNF says', async () => {
+t.test('each kind of text is told apart as its ABNF says', async (t) => {
   const kinds: Array<[read: (text: string) => boolean, rule: string]> = [
     [isToken, 'token'], [isToken68, 'token68'], [isQuotable, 'quotable'], [isScopeToken, 'scope-token'], [isFieldValue, 'text']
   ]
   for (const [read, rule] of kinds) {
-    fc.assert(fc.property(roughly(sentences(rule)), (text) => { assert.equal(read(text), matches(rule, text), shown(text)) }), runs(500))
+    await holds(t, fc.property(roughly(sentences(rule)), (text) => { assert.equal(read(text), matches(rule, text), shown(text)) }), runs(500))
   }
 })
 
-t.test('auth-params are read as their ABNF says', async () => {
-  fc.assert(fc.property(roughly(sentences('params')), (text) => {
+t.test('auth-params are read as their ABNF says', async (t) => {
+  await holds(t, fc.property(roughly(sentences('params')), (text) => {
     assert.deepEqual(paramsOf(text), paramsBy(text), shown(text))
     assert.equal(isWellFormed(text), matches('token68', text) || paramsBy(text) !== null, shown(text))
   }), runs(2_000))
@@ -230,8 +220,8 @@ t.test('every short text is taken for auth-params as their ABNF says', async (t)
   t.strictSame([...differing].slice(0, 20), [])
 })
 
-t.test('a quoted-string is written by its ABNF, and means what was to be said', async () => {
-  fc.assert(fc.property(fc.string({ unit: fc.constantFrom(...SPECIAL.filter((one) => matches('quotable', one))) }), (text) => {
+t.test('a quoted-string is written by its ABNF, and means what was to be said', async (t) => {
+  await holds(t, fc.property(fc.string({ unit: fc.constantFrom(...SPECIAL.filter((one) => matches('quotable', one))) }), (text) => {
     const written = quotedString(text)
     assert.ok(matches('quoted-string', written), shown(written))
     assert.equal(readAs('params', `a=${written}`)![0]!.params[0]![1], text)
@@ -359,7 +349,7 @@ for (const [name, { dependency, header, by, tried }] of Object.entries(READERS))
     const app = await secured(t)
     app.get('/', { security: { value: dependency } }, async (request) => ({ value: request.security.value }))
     const texts = fc.oneof({ weight: 4, arbitrary: roughly(tried) }, { weight: 1, arbitrary: roughly(anyCredentials) })
-    await fc.assert(fc.asyncProperty(texts, async (text) => {
+    await holds(t, fc.asyncProperty(texts, async (text) => {
       assert.deepEqual(await outcomeOf(app, { url: '/', headers: { [header]: text } }), by(text), shown(text))
     }), runs(300))
   })
@@ -383,7 +373,7 @@ t.test('a cookie is read from every list of cookies that the grammar makes', asy
       return text
     }
   }
-  await fc.assert(fc.asyncProperty(fc.array(pair, { minLength: 1, maxLength: 4 }), async (pairs) => {
+  await holds(t, fc.asyncProperty(fc.array(pair, { minLength: 1, maxLength: 4 }), async (pairs) => {
     const cookie = pairs.join('; ')
     const phrases = phrasesOf('cookie-string', cookie, ['cookie-name', 'cookie-value'])!
     const found = new Set(phrases.flatMap(([, phrase], i) => phrases[i - 1]?.[1] === 'sid' && i % 2 === 1 ? [value(phrase)] : []))
@@ -397,7 +387,7 @@ t.test('the scopes of a login form are those of RFC 6749 §3.3, split on white s
   const app = await secured(t)
   app.post('/', { security: { form: oauth2PasswordRequestForm() } }, async (request) => ({ value: request.security.form.scopes }))
   const headers = { 'content-type': 'application/x-www-form-urlencoded' }
-  await fc.assert(fc.asyncProperty(roughly(sentences('scope')), async (scope) => {
+  await holds(t, fc.asyncProperty(roughly(sentences('scope')), async (scope) => {
     // A form is in UTF-8: half of a pair of surrogates cannot be sent.
     fc.pre(!/\p{Cs}/u.test(scope))
     const payload = new URLSearchParams({ username: 'a', password: 'b', scope }).toString()
@@ -416,7 +406,7 @@ t.test('the errors of a login form hold the characters of RFC 6749 §5.2', async
     throw new OAuth2Error('invalid_grant', request.security.form.username)
   })
   const headers = { 'content-type': 'application/x-www-form-urlencoded' }
-  await fc.assert(fc.asyncProperty(fc.string({ unit: fc.oneof(fc.constantFrom(...SPECIAL), fc.string({ minLength: 1, maxLength: 1 })), minLength: 1 }), async (text) => {
+  await holds(t, fc.asyncProperty(fc.string({ unit: fc.oneof(fc.constantFrom(...SPECIAL), fc.string({ minLength: 1, maxLength: 1 })), minLength: 1 }), async (text) => {
     fc.pre(!/\p{Cs}/u.test(text))
     const payload = new URLSearchParams({ username: text, password: 'b' }).toString()
     const response = await app.inject({ method: 'POST', url: '/', headers, payload })
@@ -494,7 +484,7 @@ t.test('every challenge that can be sent is one challenge by its ABNF, with the 
   }
   const authSchemes = fc.oneof(sentences('token'), fc.constantFrom('bearer', 'BASIC', 'bAsIc', 'BEARER', 'DPoP'))
   let lines = 0
-  await fc.assert(fc.asyncProperty(authSchemes, realms, fc.boolean(), someScopes, async (authScheme, realm, isOwn, scopes) => {
+  await holds(t, fc.asyncProperty(authSchemes, realms, fc.boolean(), someScopes, async (authScheme, realm, isOwn, scopes) => {
     const app = Fastify()
     await app.register(fastifySecurity, { swagger: false, ...(isOwn ? {} : { realm }) })
     const schemes = everyScheme(authScheme, isOwn ? { realm } : {})
@@ -535,9 +525,9 @@ t.test('every challenge that can be sent is one challenge by its ABNF, with the 
   t.ok(lines > 0)
 })
 
-t.test('a challenge is written as it is meant, whatever its parameters', async () => {
+t.test('a challenge is written as it is meant, whatever its parameters', async (t) => {
   const params = fc.dictionary(sentences('token').filter((name) => name !== '__proto__' && !/^\d+$/.test(name)), fc.option(realms, { nil: undefined }), { minKeys: 1, maxKeys: 4 })
-  fc.assert(fc.property(sentences('auth-scheme'), params, (authScheme, params) => {
+  await holds(t, fc.property(sentences('auth-scheme'), params, (authScheme, params) => {
     const wanted = Object.entries(params).filter(([, value]) => value !== undefined)
     // A challenge without a parameter is never asked for: every one has a realm.
     fc.pre(wanted.length > 0)
@@ -626,7 +616,7 @@ t.test('whatever an app sends in WWW-Authenticate is one challenge a line, of it
       { ...nothing, authorization: 'Bearer limited' }, { ...nothing, query: 'key=good&key=bad' }
     ]
   ]
-  await fc.assert(fc.asyncProperty(declarations, fc.array(sendings, { minLength: 12, maxLength: 12 }), async (declaration, sent) => {
+  await holds(t, fc.asyncProperty(declarations, fc.array(sendings, { minLength: 12, maxLength: 12 }), async (declaration, sent) => {
     const { either, around, scopes, realms } = declaration
     const app = await declared(declaration)
     const known = everyScheme('DPoP', {})

@@ -34,7 +34,7 @@ app.get('/', { security: { name } }, async () => 'in')`,
       at: 'usr',
       says: 'Property \'usr\' does not exist on type \'Values<{ readonly user: Dependency<User>; }>\'.'
     },
-    node: 'GET / → 500 FST_SECURITY_RESOLVER_FAILED: A resolver returned undefined: it has to throw, or to return a value (true or null where it only checks)'
+    node: 'GET / → 500 FST_SECURITY_RESOLVER_FAILED: A dependency could not be resolved'
   },
   {
     mistake: 'a misspelt import among dependencies',
@@ -43,7 +43,7 @@ app.get('/', { security: { name } }, async () => 'in')`,
       at: 'curentUser',
       says: 'Property \'curentUser\' does not exist on type \'typeof import("mistakes/dependencies", { with: { "resolution-mode": "import" } })\'. Did you mean \'currentUser\'?'
     },
-    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security: "user" is undefined, and no dependency (a misspelt import, or two modules that import each other?)'
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security: "user" must be a dependency, got undefined. Check for a misspelled or circular import'
   },
   {
     mistake: 'a misspelt import among needs',
@@ -52,7 +52,7 @@ app.get('/', { security: { name } }, async () => 'in')`,
       at: 'curentUser',
       says: 'Property \'curentUser\' does not exist on type \'typeof import("mistakes/dependencies", { with: { "resolution-mode": "import" } })\'. Did you mean \'currentUser\'?'
     },
-    node: 'FST_SECURITY_INVALID_OPTION: depends: "user" is undefined, and no dependency (a misspelt import, or two modules that import each other?)'
+    node: 'FST_SECURITY_INVALID_OPTION: depends: "user" must be a dependency, got undefined. Check for a misspelled or circular import'
   },
   {
     mistake: 'a misspelt import in place of a requirement',
@@ -82,8 +82,7 @@ app.get('/', { securty: { user: currentUser } }, async () => 'in')`,
       says: `Object literal may only specify known properties, but 'securty' does not exist in type 'Omit<RouteShorthandOptions<Server<typeof IncomingMessage, typeof ServerResponse>, IncomingMessage, ServerResponse<IncomingMessage>, ... 4 more ..., FastifyBaseLogger>, "security" | "websocket"> & { ...; }'. Did you mean to write 'security'?
 Object literal may only specify known properties, but 'securty' does not exist in type 'RouteShorthandOptions<Server<typeof IncomingMessage, typeof ServerResponse>, IncomingMessage, ServerResponse<IncomingMessage>, ... 4 more ..., FastifyBaseLogger>'. Did you mean to write 'security'?`
     },
-    node: `FST_SECURITY_START_REFUSED: The app does not start. Its routes are not guarded as declared:
-- GET /: it declares no security, and nothing is required around it: say who may call it, or security: false if it is public (onUndeclaredRoute: 'error')`
+    node: 'FST_SECURITY_START_REFUSED: The app does not start:\n- GET /: it declares no security, and no requirement of its contexts applies. Say who may call it, or security: false if it is public (onUndeclaredRoute: \'error\')'
   },
   {
     mistake: 'a scope that the scheme does not list',
@@ -104,7 +103,7 @@ Object literal may only specify known properties, but 'securty' does not exist i
       Type '() => Promise<{ id: number; }>' is not assignable to type 'Dependency<unknown>'.
         Type '() => Promise<{ id: number; }>' is not assignable to type 'DependencyViews<unknown>'.`
     },
-    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security: "user" is a function, and no dependency (make one of it with depends, or call it if it is a constructor)'
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security: "user" must be a dependency, got a function. Make a dependency of it: user: depends({}, …), or call it if it is a constructor'
   },
   {
     mistake: 'a function in place of a dependency, in require',
@@ -117,7 +116,7 @@ Object literal may only specify known properties, but 'securty' does not exist i
       Type '(name: string) => Promise<User | undefined>' is not assignable to type 'Dependency<unknown>'.
         Type '(name: string) => Promise<User | undefined>' is not assignable to type 'DependencyViews<unknown>'.`
     },
-    node: 'FST_SECURITY_INVALID_REQUIREMENT: app.security.require: "user" is a function, and no dependency (make one of it with depends, or call it if it is a constructor)'
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: app.security.require: "user" must be a dependency, got a function. Make a dependency of it: user: depends({}, …), or call it if it is a constructor'
   },
   {
     mistake: 'a function in place of a dependency, in depends',
@@ -128,7 +127,7 @@ Object literal may only specify known properties, but 'securty' does not exist i
   Type '(name: string) => Promise<User | undefined>' is not assignable to type 'Dependency<unknown>'.
     Type '(name: string) => Promise<User | undefined>' is not assignable to type 'DependencyViews<unknown>'.`
     },
-    node: 'FST_SECURITY_INVALID_OPTION: depends: "user" is a function, and no dependency (make one of it with depends, or call it if it is a constructor)'
+    node: 'FST_SECURITY_INVALID_OPTION: depends: "user" must be a dependency, got a function. Make a dependency of it: user: depends({}, …), or call it if it is a constructor'
   },
   {
     mistake: 'a function in place of a requirement',
@@ -138,7 +137,7 @@ Object literal may only specify known properties, but 'securty' does not exist i
       says: `Type '(name: string) => Promise<User | undefined>' is not assignable to type 'SecurityOption | undefined'.
   Type '(name: string) => Promise<User | undefined>' is missing the following properties from type 'Mistake<"give the dependency a name: { user: dependency }">': then, mistake`
     },
-    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security: it takes an object of dependencies, not a function'
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security: the dependencies must be an object, got a function. Pass the dependencies first: depends({}, resolve)'
   },
   {
     mistake: 'a constructor that is not called',
@@ -151,7 +150,7 @@ Object literal may only specify known properties, but 'securty' does not exist i
       Type '<A extends boolean = true>(options?: HttpBearerOptions<A> | undefined) => SchemeDependency<SchemeValue<HttpCredentials, A>>' is not assignable to type 'Dependency<unknown>'.
         Type '<A extends boolean = true>(options?: HttpBearerOptions<A> | undefined) => SchemeDependency<SchemeValue<HttpCredentials, A>>' is not assignable to type 'DependencyViews<unknown>'.`
     },
-    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security: "bearer" is a function, and no dependency (make one of it with depends, or call it if it is a constructor)'
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security: "bearer" must be a dependency, got a function. Make a dependency of it: bearer: depends({}, …), or call it if it is a constructor'
   },
   {
     mistake: 'the requirement as OpenAPI writes it',
@@ -160,13 +159,13 @@ Object literal may only specify known properties, but 'securty' does not exist i
       at: 'OAuth2PasswordBearer',
       says: 'Type \'string[]\' is not assignable to type \'Dependency<unknown> | Mistake<"a dependency is made by depends, or by calling a scheme">\'.'
     },
-    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security, alternative 1: "OAuth2PasswordBearer" is an array, and no dependency (scopes are put on a dependency: user.scoped("me"))'
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security, alternative 1: "OAuth2PasswordBearer" must be a dependency, got an array. Put scopes on a dependency with scoped(): user.scoped("me")'
   },
   {
     mistake: 'the requirement as OpenAPI writes it, in the schema',
     source: 'app.get(\'/\', { schema: { security: [{ OAuth2PasswordBearer: [\'me\'] }] } }, async () => \'in\')',
     compiler: null,
-    node: 'FST_SECURITY_HAND_WRITTEN: Route GET /: schema.security is written by hand: a lock in the document that nothing enforces. Declare the route\'s security instead, or register the plugin with onHandWrittenSecurity: \'allow\' while you move'
+    node: 'FST_SECURITY_HAND_WRITTEN: Route GET /: schema.security must not be written by hand: the document would show a lock that nothing enforces. Declare the route\'s security option, or register the plugin with onHandWrittenSecurity: \'allow\' while you move'
   },
   {
     mistake: 'the name of a scheme',
@@ -175,7 +174,7 @@ Object literal may only specify known properties, but 'securty' does not exist i
       at: 'security',
       says: 'Type \'string\' is not assignable to type \'SecurityOption | undefined\'.'
     },
-    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security: it takes an object of dependencies, not the string "OAuth2PasswordBearer"'
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security: the dependencies must be an object, got the string "OAuth2PasswordBearer". Write { name: dependency }'
   },
 
   // shapes that require nothing
@@ -217,7 +216,7 @@ Object literal may only specify known properties, but 'securty' does not exist i
       says: `Argument of type 'SchemeDependency<string>' is not assignable to parameter of type 'NamedDependencies'.
   Type 'DependencyHook & DependencyViews<string> & SchemeViews<string>' is missing the following properties from type 'Mistake<"give the dependency a name: { user: dependency }">': then, mistake`
     },
-    node: 'FST_SECURITY_INVALID_OPTION: depends: it takes an object of dependencies, not a dependency: give it a name, { token: dependency }'
+    node: 'FST_SECURITY_INVALID_OPTION: depends: the dependencies must be an object, got a dependency. Give the dependency a name: { token: dependency }'
   },
   {
     mistake: 'an empty object',
@@ -250,7 +249,7 @@ Object literal may only specify known properties, but 'securty' does not exist i
       at: 'security',
       says: 'Type \'true\' is not assignable to type \'SecurityOption | undefined\'.'
     },
-    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security: it takes an object of dependencies, not a boolean'
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security: the dependencies must be an object, got a boolean. Write { name: dependency }'
   },
   {
     mistake: 'alternatives as an array, in anyOf',
@@ -261,7 +260,7 @@ Object literal may only specify known properties, but 'securty' does not exist i
   Type '(SchemeDependency<string> | Dependency<User>)[]' is not assignable to type 'DependencyHook'.
     Type '(SchemeDependency<string> | Dependency<User>)[]' provides no match for the signature '(this: any, request: any, reply: any, done: (error?: Error | undefined) => void): void'.`
     },
-    node: 'FST_SECURITY_INVALID_OPTION: anyOf: alternative 1 is an array, and no dependency'
+    node: 'FST_SECURITY_INVALID_OPTION: anyOf: alternative 1 must be a dependency, got an array. Check for a misspelled or circular import'
   },
   {
     mistake: 'an object of dependencies, in optional',
@@ -270,7 +269,7 @@ Object literal may only specify known properties, but 'securty' does not exist i
       at: 'user',
       says: 'Object literal may only specify known properties, and \'user\' does not exist in type \'Dependency<unknown>\'.'
     },
-    node: 'FST_SECURITY_INVALID_OPTION: optional: it takes a dependency, not an object'
+    node: 'FST_SECURITY_INVALID_OPTION: optional: the argument must be a dependency, got an object. Check for a misspelled or circular import'
   },
   {
     mistake: 'an object of dependencies, among the hooks',
@@ -293,7 +292,7 @@ app.get('/', { security: { user } }, async () => 'in')`,
   Type 'Promise<User | undefined>' is not assignable to type 'Mistake<"a resolver must not return undefined, null or false: throw Unauthorized or Forbidden, return a value or true, or set { nullable: true }"> & Promise<true>'.
     Property 'mistake' is missing in type 'Promise<User | undefined>' but required in type 'Mistake<"a resolver must not return undefined, null or false: throw Unauthorized or Forbidden, return a value or true, or set { nullable: true }">'.`
     },
-    node: 'GET / → 500 FST_SECURITY_RESOLVER_FAILED: A resolver returned undefined: it has to throw, or to return a value (true or null where it only checks)'
+    node: 'GET / → 500 FST_SECURITY_RESOLVER_FAILED: A dependency could not be resolved'
   },
   {
     mistake: 'a resolver that gives nothing',
@@ -304,7 +303,7 @@ app.get('/', { security: { user } }, async () => 'in')`,
       says: `Argument of type '({ token }: Values<{ readonly token: SchemeDependency<string>; }>) => void' is not assignable to parameter of type 'Resolver<{ readonly token: SchemeDependency<string>; }, (true & Promise<true>) | (ReplyLike & Promise<true>) | (PromiseLike<Value> & Promise<...>) | (Mistake<...> & Promise<...>)>'.
   Type 'void' is not assignable to type '(true & Promise<true>) | (ReplyLike & Promise<true>) | (PromiseLike<Value> & Promise<true>) | (Mistake<"a resolver must not return undefined, null or false: throw Unauthorized or Forbidden, return a value or true, or set { nullable: true }"> & Promise<...>)'.`
     },
-    node: 'GET / → 500 FST_SECURITY_RESOLVER_FAILED: A resolver returned undefined: it has to throw, or to return a value (true or null where it only checks)'
+    node: 'GET / → 500 FST_SECURITY_RESOLVER_FAILED: A dependency could not be resolved'
   },
   {
     mistake: "optional's null, unhandled in a handler",
@@ -366,7 +365,7 @@ Argument of type '(request: FastifyRequest<…>) => string' is not assignable to
       says: `  The last overload gave the following error.
 Argument of type 'undefined' is not assignable to parameter of type 'User'.`
     },
-    node: 'FST_SECURITY_INVALID_OPTION: override: undefined is no value'
+    node: 'FST_SECURITY_INVALID_OPTION: override: the replacement must be a value, got undefined. Pass a value of the dependency, a function or a dependency'
   },
 
   // scopes
@@ -393,7 +392,7 @@ app.get('/', { security: { user } }, async () => 'in')`,
       at: 'required',
       says: 'Type \'void\' is not assignable to type \'Dependency<unknown> | Mistake<"a dependency is made by depends, or by calling a scheme">\'.'
     },
-    node: 'FST_SECURITY_HOOK_NOT_USABLE: A dependency can be an onRequest, preValidation or preHandler hook, and no other'
+    node: 'FST_SECURITY_HOOK_NOT_USABLE: A dependency must be an onRequest, preValidation or preHandler hook. Move it to one of these'
   },
   {
     mistake: 'a number in place of a scope',
@@ -402,7 +401,7 @@ app.get('/', { security: { user } }, async () => 'in')`,
       at: '1',
       says: 'Argument of type \'number\' is not assignable to parameter of type \'string\'.'
     },
-    node: 'FST_SECURITY_INVALID_OPTION: scoped: a number is no scope: one or more printable ASCII characters without space, quote and backslash (RFC 6749 §3.3)'
+    node: 'FST_SECURITY_INVALID_OPTION: scoped: a scope must be printable ASCII without space, quote and backslash (RFC 6749 §3.3), got a number. Pass each scope as a string of its own: scoped("a", "b")'
   },
   {
     mistake: 'scopes as an array',
@@ -411,13 +410,13 @@ app.get('/', { security: { user } }, async () => 'in')`,
       at: '[\'me\', \'items\']',
       says: 'Argument of type \'string[]\' is not assignable to parameter of type \'string\'.'
     },
-    node: 'FST_SECURITY_INVALID_OPTION: scoped: an array is no scope: one or more printable ASCII characters without space, quote and backslash (RFC 6749 §3.3)'
+    node: 'FST_SECURITY_INVALID_OPTION: scoped: a scope must be printable ASCII without space, quote and backslash (RFC 6749 §3.3), got an array. Pass each scope as a string of its own: scoped("a", "b")'
   },
   {
     mistake: 'scopes as one text',
     source: 'currentUser.scoped(\'me items\')',
     compiler: null,
-    node: 'FST_SECURITY_INVALID_OPTION: scoped: the string "me items" is no scope: one or more printable ASCII characters without space, quote and backslash (RFC 6749 §3.3)'
+    node: 'FST_SECURITY_INVALID_OPTION: scoped: a scope must be printable ASCII without space, quote and backslash (RFC 6749 §3.3), got the string "me items". Pass each scope as a string of its own: scoped("a", "b")'
   },
 
   // options
@@ -429,7 +428,7 @@ app.get('/', { security: { user } }, async () => 'in')`,
       says: `Argument of type '{ scopes: { me: string; }; }' is not assignable to parameter of type 'OAuth2TokenOptions<true>'.
   Property 'tokenUrl' is missing in type '{ scopes: { me: string; }; }' but required in type 'OAuth2TokenOptions<true>'.`
     },
-    node: 'FST_SECURITY_INVALID_OPTION: oauth2PasswordBearer: tokenUrl is missing'
+    node: 'FST_SECURITY_INVALID_OPTION: oauth2PasswordBearer: tokenUrl must be an absolute or relative URL, got undefined'
   },
   {
     mistake: 'the name of a header as an argument',
@@ -438,7 +437,7 @@ app.get('/', { security: { user } }, async () => 'in')`,
       at: '\'x-key\'',
       says: 'Argument of type \'string\' is not assignable to parameter of type \'ApiKeyOptions<true>\'.'
     },
-    node: 'FST_SECURITY_INVALID_OPTION: apiKeyHeader: name is undefined: it has to name what is read'
+    node: 'FST_SECURITY_INVALID_OPTION: apiKeyHeader: the options must be an object, got the string "x-key". Write { name: … }'
   },
   {
     mistake: 'scopes of a scheme as an array',
@@ -448,7 +447,7 @@ app.get('/', { security: { user } }, async () => 'in')`,
       says: `Type 'string[]' is not assignable to type 'Readonly<Record<string, string>>'.
   Index signature for type 'string' is missing in type 'string[]'.`
     },
-    node: 'FST_SECURITY_INVALID_OPTION: oauth2PasswordBearer: scopes is an array: an object of descriptions is wanted'
+    node: 'FST_SECURITY_INVALID_OPTION: oauth2PasswordBearer: scopes must be an object of descriptions, got an array. Write { scope: \'its description\' }'
   },
   {
     mistake: 'a misspelt option of a scheme',
@@ -457,7 +456,7 @@ app.get('/', { security: { user } }, async () => 'in')`,
       at: 'relam',
       says: 'Object literal may only specify known properties, but \'relam\' does not exist in type \'HttpBearerOptions<true>\'. Did you mean to write \'realm\'?'
     },
-    node: 'GET / → 200 in'
+    node: 'FST_SECURITY_INVALID_OPTION: httpBearer: Unknown option "relam". Expected one of: bearerFormat, schemeName, description, realm, autoError'
   },
   {
     mistake: 'a misspelt option of depends',
@@ -467,7 +466,7 @@ app.get('/', { security: { name } }, async () => 'in')`,
       at: 'hok',
       says: 'Object literal may only specify known properties, but \'hok\' does not exist in type \'DependsOptions\'. Did you mean to write \'hook\'?'
     },
-    node: 'GET / → 500 TypeError: Cannot convert object to primitive value'
+    node: 'FST_SECURITY_INVALID_OPTION: depends: Unknown option "hok". Expected one of: hook, nullable'
   },
   {
     mistake: 'a misspelt hook',
@@ -476,7 +475,7 @@ app.get('/', { security: { name } }, async () => 'in')`,
       at: 'hook',
       says: 'Type \'"prehandler"\' is not assignable to type \'Hook | undefined\'. Did you mean \'"preHandler"\'?'
     },
-    node: 'FST_SECURITY_INVALID_OPTION: depends: the option hook is "onRequest" or "preHandler", not the string "prehandler"'
+    node: 'FST_SECURITY_INVALID_OPTION: depends: hook must be "onRequest" or "preHandler", got the string "prehandler"'
   },
   {
     mistake: 'a misspelt option of the plugin',
@@ -485,7 +484,7 @@ app.get('/', { security: { name } }, async () => 'in')`,
       at: 'onUndeclaredRoutes',
       says: 'Object literal may only specify known properties, and \'onUndeclaredRoutes\' does not exist in type \'FastifyRegisterOptions<FastifySecurityOptions & { readonly prefix?: string | undefined; }>\'.'
     },
-    node: 'FST_SECURITY_INVALID_OPTION: fastify-security: there is no option "onUndeclaredRoutes": realm, swagger, swaggerUi, onUncheckedScopes, onHandWrittenSecurity, onUndeclaredRoute, prefix, logLevel, logSerializers, name, encapsulate'
+    node: 'FST_SECURITY_INVALID_OPTION: fastify-security: Unknown option "onUndeclaredRoutes". Write "onUndeclaredRoute"'
   },
   {
     mistake: 'a misspelt value of an option of the plugin',
@@ -494,7 +493,7 @@ app.get('/', { security: { name } }, async () => 'in')`,
       at: 'onUndeclaredRoute',
       says: 'Type \'"eror"\' is not assignable to type \'"error" | "allow" | ((route: RouteOptions<RawServerDefault, IncomingMessage, ServerResponse<IncomingMessage>, RouteGenericInterface, unknown, FastifySchema, FastifyTypeProviderDefault, FastifyBaseLogger>) => boolean) | undefined\'. Did you mean \'"error"\'?'
     },
-    node: 'FST_SECURITY_INVALID_OPTION: fastify-security: onUndeclaredRoute is the string "eror": "error" or "allow" is wanted'
+    node: 'FST_SECURITY_INVALID_OPTION: fastify-security: onUndeclaredRoute must be one of "error", "allow" or a function, got the string "eror"'
   },
 
   // places and times
@@ -503,29 +502,27 @@ app.get('/', { security: { name } }, async () => 'in')`,
     source: `app.register(fastifySecurity, { swagger: false })
 app.get('/', { security: { user: currentUser } }, async () => 'in')`,
     compiler: null,
-    node: `FST_SECURITY_START_REFUSED: The app does not start. Its routes are not guarded as declared:
-- GET /: it declares security where fastify-security is not in force. Register the plugin before the route and in its context: await app.register(fastifySecurity)`
+    node: 'FST_SECURITY_START_REFUSED: The app does not start:\n- GET /: it declares security, but fastify-security is not registered in this context, or was registered after the route. Register the plugin before the route: await app.register(fastifySecurity)'
   },
   {
     mistake: 'no registration',
     source: `// await app.register(fastifySecurity)
 app.get('/', { security: { user: currentUser } }, async () => 'in')`,
     compiler: null,
-    node: `FST_SECURITY_START_REFUSED: The app does not start. Its routes are not guarded as declared:
-- GET /: it declares security where fastify-security is not in force. Register the plugin before the route and in its context: await app.register(fastifySecurity)`
+    node: 'FST_SECURITY_START_REFUSED: The app does not start:\n- GET /: it declares security, but fastify-security is not registered in this context, or was registered after the route. Register the plugin before the route: await app.register(fastifySecurity)'
   },
   {
     mistake: 'a dependency that waits for the body, in an earlier hook',
     source: `const owner = depends({ token: oauth2 }, () => true, { hook: 'preHandler' })
 app.get('/', { onRequest: owner }, async () => 'in')`,
     compiler: null,
-    node: 'FST_SECURITY_HOOK_TOO_EARLY: Route GET /: a dependency that is resolved at preHandler stands in onRequest: move it to preHandler, or declare it in security'
+    node: 'FST_SECURITY_HOOK_TOO_EARLY: Route GET /: a dependency that needs the parsed request must not stand in onRequest. Move it to preHandler, or declare it in security'
   },
   {
     mistake: 'the value of a dependency that was not required',
     source: 'app.get(\'/\', { security: { key } }, async (request) => currentUser.of(request))',
     compiler: null,
-    node: 'GET / → 500 FST_SECURITY_NOT_RESOLVED: This request has not resolved the dependency: require it on the route, or around it'
+    node: 'GET / → 500 FST_SECURITY_NOT_RESOLVED: This request has not resolved the dependency. Require it on the route or in its context, or use peek() where it may be absent'
   },
   {
     mistake: 'explicit type arguments',

@@ -9,7 +9,7 @@ import fastifySecurity, {
   oauth2AuthorizationCodeBearer, oauth2ClientCredentialsBearer, oauth2PasswordBearer, openIdConnect, optional, scheme,
   securityScopes
 } from '../src/index.js'
-import { basePath } from '../src/openapi/openapi.js'
+import { basePath } from '../src/requirement/security-schemes.js'
 import type { OpenAPIDocument, Operation, Requirement } from './fixtures/openapi-document.js'
 import { documentOf, problemsOf } from './fixtures/openapi-document.js'
 
@@ -57,7 +57,10 @@ async function operationsOf (
 
 /** A dependency that checks its scopes. */
 function checked<T> (dependency: Dependency<T>): Dependency<T> {
-  return depends({ dependency, required: securityScopes }, ({ dependency }) => dependency as T & {}) as Dependency<T>
+  return depends({ dependency, required: securityScopes }, ({ dependency, required }) => {
+    required.assertGranted(required.scopes)
+    return dependency as object
+  }) as Dependency as Dependency<T>
 }
 
 // --- Schemes ------------------------------------------------------------------------------------------------------
@@ -236,7 +239,7 @@ t.test('an OAuth 2 scheme that lists no scopes gets those that are used, in ever
     })
   })
   const { flows } = components.securitySchemes!['OAuth2']!
-  const used = { a: '', around: '', b: '', hidden: '', hook: '' }
+  const used = { a: '', around: '', b: '', hook: '' }
   t.same(flows.clientCredentials.scopes, used)
   t.same(flows.authorizationCode.scopes, used)
 })
@@ -255,7 +258,7 @@ const basic = httpBasic()
 const key = apiKeyHeader({ name: 'x-key' })
 const oauth = oauth2PasswordBearer({ tokenUrl: 'token', scopes })
 const nobody = depends({}, () => true)
-const user = depends({ token: oauth, required: securityScopes }, () => ({ name: 'user' }))
+const user = depends({ token: oauth, required: securityScopes }, ({ required }) => ({ name: `user ${required.scopeStr}` }))
 const admin = depends({ user: user.scoped('me') }, () => true)
 const checkedBearer = checked(bearer)
 const checkedId = checked(openIdConnect({ openIdConnectUrl: 'https://id.example.org/' }))
@@ -300,7 +303,7 @@ const SECURITY: Array<{ what: string, option: SecurityOption, security: Requirem
   },
   { what: 'no scheme', option: { nobody }, security: undefined },
   { what: 'no scheme, optional', option: { it: optional(nobody) }, security: undefined },
-  { what: 'no scheme in one of the alternatives', option: [{ bearer }, { nobody }], security: [{ HTTPBearer: [] }, {}] },
+  { what: 'no scheme in one of the alternatives', option: [{ bearer }, { nobody }], security: [{ HTTPBearer: [] }] },
   { what: 'no scheme beside one', option: { nobody, bearer }, security: [{ HTTPBearer: [] }] }
 ]
 
@@ -348,12 +351,14 @@ t.test("dependencies among a route's own hooks are documented like security, and
   t.strictSame(security('/public'), [{ APIKeyHeader: [] }])
 })
 
-t.test('a guard without any scheme adds nothing to an operation', async (t) => {
+t.test('a guard without any scheme describes its refusals, and no security', async (t) => {
   const { paths, components } = await documentWith(t, (app) => {
     app.get('/open', async () => null)
     app.get('/guarded', { security: { nobody } }, async () => null)
   })
-  t.strictSame(paths['/guarded'], paths['/open'])
+  t.equal(paths['/guarded']!['get']!.security, undefined)
+  t.strictSame(Object.keys(paths['/guarded']!['get']!.responses), ['200', '401'])
+  t.strictSame(Object.keys(paths['/open']!['get']!.responses), ['200'])
   t.strictSame(components.securitySchemes ?? {}, {})
 })
 
@@ -528,7 +533,7 @@ t.test('403 is documented where scopes are required, and only there', async (t) 
     deep: ['200', '401', '403'],
     bearer: ['200', '401', '403'],
     public: ['200'],
-    'without a scheme': ['200']
+    'without a scheme': ['200', '401']
   })
 })
 
@@ -665,7 +670,7 @@ for (const [what, own] of Object.entries(CONFLICTS)) {
     const app = await appWith(t, (app) => {
       app.get('/1', { security: { bearer } }, async () => null)
     }, { swagger: { openapi: { components: { securitySchemes: { HTTPBearer: own } } } } })
-    await t.rejects(async () => { await app.ready() }, { code: 'FST_SECURITY_SCHEME_CONFLICT', message: /"HTTPBearer"/ })
+    await t.rejects(async () => { await app.ready() }, { code: 'FST_SECURITY_START_REFUSED', problems: [{ code: 'FST_SECURITY_SCHEME_CONFLICT', message: /"HTTPBearer"/ }] })
   })
 }
 
@@ -673,7 +678,7 @@ t.test("an OAuth 2 scheme of one's own may leave out what the constructors bring
   const own = (schemeName: string, openapi: { type: string, [key: string]: unknown }): Dependency => scheme({
     schemeName, openapi, read: () => 'token', challenge: 'Bearer'
   })
-  const required = depends({ one: own('WithoutScopes', { type: 'oauth2', flows: { password: { tokenUrl: 'token' } } }), required: securityScopes }, () => true)
+  const required = depends({ one: own('WithoutScopes', { type: 'oauth2', flows: { password: { tokenUrl: 'token' } } }), required: securityScopes }, ({ required }) => ({ granted: required.scopes }))
   const app = await appWith(t, (app) => {
     app.get('/', { security: { it: required.scoped('me') } }, async () => null)
     app.get('/bare', { security: { it: own('WithoutFlows', { type: 'oauth2' }) } }, async () => null)

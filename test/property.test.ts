@@ -12,18 +12,11 @@ import type { Dependency } from '../src/index.js'
 import fastifySecurity, { depends, securityScopes, Unauthorized } from '../src/index.js'
 import type { Requirement } from './fixtures/openapi-document.js'
 import { documentOf, lint } from './fixtures/openapi-document.js'
+import { holds, runs } from './fixtures/property.js'
 import type { Built, Def, Deed, Own, Ref, Route, Tree } from './fixtures/trees.js'
 import {
   anyDeed, bareSchemes, build, callOf, GRANTED, isBad, isLate, messageOf, nameOf, SCHEMES, SCOPES, targetOf, trees, valueOf
 } from './fixtures/trees.js'
-
-// A run is repeated with the seed that it names.
-const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31)
-const { RUNS } = process.env
-// A slow machine tries fewer.
-const parameters = { seed, ...(RUNS === undefined ? { numRuns: 60, interruptAfterTimeLimit: 9_000 } : { numRuns: Number(RUNS) }) }
-
-t.comment(`SEED=${seed}`)
 
 // --- What a client may send ---------------------------------------------------------------------------------------
 
@@ -413,15 +406,15 @@ async function judge (tree: Tree): Promise<void> {
   await setImmediate()
 }
 
-t.test('a request is answered as a naive reading of the declared tree says, with its values and its calls', async () => {
-  await fc.assert(fc.asyncProperty(trees(anyDeed).map(withoutLateHooks), async (tree) => { await judge(tree) }), parameters)
+t.test('a request is answered as a naive reading of the declared tree says, with its values and its calls', async (t) => {
+  await holds(t, fc.asyncProperty(trees(anyDeed).map(withoutLateHooks), async (tree) => { await judge(tree) }), runs(60))
 })
 
 const use = (to: number, uncached = false): Ref => ({ to, scopes: [], uncached })
 const collecting = { kind: 'resolver', takesScopes: false, does: 'collect', isAsync: false } as const
 
-t.test('a dependency that waits for the body, met twice, has what it needs resolved for it once, also where that is uncached', async () => {
-  await judge({
+t.test('a dependency that waits for the body, met twice, has what it needs resolved for it once, also where that is uncached', async (t) => {
+  await t.resolves(judge({
     defs: [
       { ...collecting, needs: [], late: false },
       { ...collecting, needs: [], late: true },
@@ -429,7 +422,7 @@ t.test('a dependency that waits for the body, met twice, has what it needs resol
       { kind: 'anyOf', of: [use(6)] }
     ],
     routes: [{ around: [], own: { kind: 'all', of: [use(7), use(6)] }, onRequest: [], preHandler: [] }]
-  })
+  }))
 })
 
 // --- The document -------------------------------------------------------------------------------------------------
@@ -513,10 +506,10 @@ function withCheckedScopes (tree: Tree): Tree {
   }
 }
 
-t.test('what the document says is what the server does, but for credentials that are optional, sent and refused', async () => {
+t.test('what the document says is what the server does, but for credentials that are optional, sent and refused', async (t) => {
   const documented = trees(fc.constant<Deed>('collect')).map(withoutLateHooks).map(withCheckedScopes)
   const sendings = everything(['good', 'limited', 'bad'])
-  await fc.assert(fc.asyncProperty(documented, async (tree) => {
+  await holds(t, fc.asyncProperty(documented, async (tree) => {
     const app = Fastify()
     await app.register(fastifySecurity, { swaggerUi: false })
     declare(app, tree, build(tree, checkedSchemes(), () => {}))
@@ -543,5 +536,5 @@ t.test('what the document says is what the server does, but for credentials that
     }
     await app.close()
     await setImmediate()
-  }), parameters)
+  }), runs(60))
 })

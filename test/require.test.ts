@@ -211,7 +211,7 @@ t.test('requirements add up', async (t) => {
     t.strictSame((await app.inject({ url: '/none', headers: asAnn })).json(), { user: 'ann' })
   })
 
-  t.test("a requirement of the context and the route may use one name for two dependencies", async (t) => {
+  t.test('a requirement of the context and the route may use one name for two dependencies', async (t) => {
     const app = await secured(t)
     app.security.require({ who: user })
     app.get('/', { security: { who: key } }, async (request) => request.security.who)
@@ -328,7 +328,6 @@ t.test('security: false and require(false) lift a requirement', async (t) => {
     t.same(await Promise.all(['/', '/open', '/keyed', '/open-again'].map((url) => statusOf(app, url))), [401, 200, 401, 200])
     t.same([await statusOf(app, '/keyed', asAnn), await statusOf(app, '/keyed', withKey)], [401, 200])
   })
-
 
   t.test('require(false) does not lift a requirement of a context below it', async (t) => {
     const app = await secured(t)

@@ -1,6 +1,6 @@
 /**
  * Every spelling of a route, and every spelling of a request for it: methods, prefixes, constraints and the options of the
- * router. However a route is declared and asked for, its handler runs for nobody who may not come, and the list of routes has it.
+ * router. In all of them the guard runs before the handler, and the route is listed.
  */
 import type { FastifyInstance, FastifyServerOptions, HTTPMethods, InjectOptions, RouteHandlerMethod } from 'fastify'
 import Fastify from 'fastify'
@@ -49,9 +49,9 @@ async function askAll (app: FastifyInstance, method: string, urls: readonly stri
   return [...text.matchAll(/HTTP\/1\.1 (\d{3})/g)].map(([, status]) => Number(status))
 }
 
-const AS_SOMEBODY = 'authorization: Bearer good\r\n'
+const AUTHENTICATED = 'authorization: Bearer good\r\n'
 
-t.test('every method in every form of declaring a route', async (t) => {
+t.test('a route of every method is guarded, in every form of declaring it', async (t) => {
   type Declare = (app: FastifyInstance, method: string, handler: RouteHandlerMethod) => unknown
   type Shorthand = (...args: unknown[]) => unknown
   const shorthand = (app: FastifyInstance, method: string): Shorthand =>
@@ -80,15 +80,16 @@ t.test('every method in every form of declaring a route', async (t) => {
         const { app } = all
         for (const more of added) app.addHttpMethod(more, { hasBody: more === 'PROPFIND' })
         declare(app, method, all.handler)
+        await app.ready()
         const listed = app.security.routes().find((route) => route.method === method)
-        t.strictSame(listed, { method, url: '/x', security: GUARDED })
+        t.strictSame(listed, { method, url: '/x', guarded: true, security: GUARDED })
         const found = [await statusOf(app, ask(method, '/x')), all.calls, await statusOf(app, ask(method, '/x', withToken)), all.calls]
         t.strictSame(found, [401, 0, 200, 1], method)
       }
     })
   }
 
-  t.test('what is required around a route holds in all forms as well', async (t) => {
+  t.test('a requirement of the context holds in all forms', async (t) => {
     for (const [name, declare] of forms) {
       const all = await counted(t)
       all.app.security.require({ key: apiKeyHeader({ name: 'x-key' }) })
@@ -100,14 +101,14 @@ t.test('every method in every form of declaring a route', async (t) => {
   })
 })
 
-t.test('HEAD', async (t) => {
+t.test('a HEAD route is guarded', async (t) => {
   const key = apiKeyHeader({ name: 'x-key' })
   const withKey = { 'x-key': 'k' }
 
   for (const exposeHeadRoutes of [undefined, true, false]) {
     for (const exposeHeadRoute of [undefined, true, false]) {
       for (const method of ['GET', 'get', ['GET'], ['GET', 'POST'], ['get', 'Head'], ['HEAD', 'GET']] as Array<HTTPMethods | HTTPMethods[]>) {
-        t.test(`is guarded like ${String(method)}, or not there: exposeHeadRoutes ${exposeHeadRoutes}, exposeHeadRoute ${exposeHeadRoute}`, async (t) => {
+        t.test(`it is guarded like ${String(method)}, or does not exist: exposeHeadRoutes ${exposeHeadRoutes}, exposeHeadRoute ${exposeHeadRoute}`, async (t) => {
           const all = await counted(t, exposeHeadRoutes === undefined ? {} : { exposeHeadRoutes })
           const { app } = all
           const isThere = String(method).toUpperCase().includes('HEAD') || (exposeHeadRoute ?? exposeHeadRoutes ?? true)
@@ -116,7 +117,7 @@ t.test('HEAD', async (t) => {
           t.equal(all.calls, 0)
           t.equal(await statusOf(app, { method: 'HEAD', url: '/x', headers: withToken }), isThere ? 200 : 404)
           t.equal(await statusOf(app, { url: '/x' }), 401)
-          t.strictSame(app.security.routes().filter((route) => route.method === 'HEAD'), isThere ? [{ method: 'HEAD', url: '/x', security: GUARDED }] : [])
+          t.strictSame(app.security.routes().filter((route) => route.method === 'HEAD'), isThere ? [{ method: 'HEAD', url: '/x', guarded: true, security: GUARDED }] : [])
         })
       }
     }
@@ -145,7 +146,7 @@ t.test('HEAD', async (t) => {
     }
   }
 
-  t.test('a public GET route does not open a guarded HEAD route, nor the other way round, below a prefix', async (t) => {
+  t.test('a public GET route does not open a guarded HEAD route below a prefix', async (t) => {
     const all = await counted(t)
     await all.app.register(async (child) => {
       child.head('/', guarded, all.handler)
@@ -207,7 +208,7 @@ t.test('routes of one address that differ in their constraints', async (t) => {
   }
 })
 
-t.test('prefixes', async (t) => {
+t.test('routes below prefixes are guarded', async (t) => {
   const chains = [
     [''], ['/'], ['/p'], ['/p/'], ['/:id'], ['/p', '/q'], ['/p/', '/q/'], ['/p', ''], ['/p', '/'], ['', '/q'], ['/', '/q'],
     ['/p', '/:id', '/r'], ['/p/', '', '/r/'], ['/p', '/', '/']
@@ -231,6 +232,7 @@ t.test('prefixes', async (t) => {
             instance.get('/x', guarded, all.handler)
           }
           await below(app, chain)
+          await app.ready()
           const listed = app.security.routes()
           const where = JSON.stringify([server, prefixTrailingSlash])
           t.ok(listed.length >= 4, where)
@@ -238,7 +240,7 @@ t.test('prefixes', async (t) => {
           // A HEAD twin may have another address than its GET route: '/p//' and '/p/', with a slash at the end of both parts.
           for (const method of ['GET', 'HEAD']) {
             const asked = listed.filter((route) => route.method === method).map(({ url }) => url.replaceAll(':id', '7'))
-            t.strictSame(await askAll(app, method, asked, AS_SOMEBODY), asked.map(() => 200), `${where} ${method} ${asked.join(' ')}`)
+            t.strictSame(await askAll(app, method, asked, AUTHENTICATED), asked.map(() => 200), `${where} ${method} ${asked.join(' ')}`)
           }
           const asked = [...new Set(listed.map(({ url }) => url.replaceAll(':id', '7')))]
           all.calls = 0
@@ -250,7 +252,7 @@ t.test('prefixes', async (t) => {
           }
           t.equal(all.calls, 0, where)
           if (server.routerOptions !== undefined) continue
-          const answered = await askAll(app, 'GET', others, AS_SOMEBODY)
+          const answered = await askAll(app, 'GET', others, AUTHENTICATED)
           const unlisted = others.filter((url, index) => answered[index] === 200 && !asked.includes(url))
           t.strictSame(unlisted, [], `${where}: what answers is listed`)
         }
@@ -259,7 +261,7 @@ t.test('prefixes', async (t) => {
   }
 })
 
-t.test('however a request is spelled, the handler runs for nobody without credentials', async (t) => {
+t.test('the handler does not run without credentials, in any spelling of the address', async (t) => {
   const canonical = ['/a/secret', '/p/secret', '/p/', '/p', '/u/Ann/secret', '/v1/items;list']
 
   const hex = (character: string): string => `%${character.charCodeAt(0).toString(16).padStart(2, '0')}`
@@ -281,7 +283,7 @@ t.test('however a request is spelled, the handler runs for nobody without creden
       ...each.filter((index) => /[a-z]/i.test(url[index]!)).map((index) => url.slice(0, index) + hex(url[index]!) + url.slice(index + 1)),
       ...each.filter((index) => url[index] === '/').map((index) => `${url.slice(0, index)}/${url.slice(index)}`),
       ...each.filter((index) => /[a-z]/.test(url[index]!)).map((index) => url.slice(0, index) + url[index]!.toUpperCase() + url.slice(index + 1))
-      // The parser of Node refuses all others, and the connection with them.
+      // Node's parser closes the connection for all others.
     ].filter((spelling) => /^(\/|\*|http:)/.test(spelling))
   }
 
@@ -313,10 +315,10 @@ t.test('however a request is spelled, the handler runs for nobody without creden
         t.equal(all.calls, 0)
         const hasDelimiter = options['useSemicolonDelimiter'] === true
         const answered = canonical.filter((url) => !(hasDelimiter && url.includes(';')))
-        t.strictSame(await askAll(app, 'GET', answered, AS_SOMEBODY), answered.map(() => 200))
+        t.strictSame(await askAll(app, 'GET', answered, AUTHENTICATED), answered.map(() => 200))
         t.strictSame(app.security.routes().filter(({ security }) => JSON.stringify(security) !== JSON.stringify(GUARDED)), [])
-        // Those that mean the same here do so with credentials as well: the switches are on.
-        t.strictSame(await askAll(app, 'GET', ['/A/SECRET', '/a/secret/', '//a//secret', '/a/secret;a=1'], AS_SOMEBODY), [
+        // The options of the router are on: with credentials these spellings reach the route.
+        t.strictSame(await askAll(app, 'GET', ['/A/SECRET', '/a/secret/', '//a//secret', '/a/secret;a=1'], AUTHENTICATED), [
           options['caseSensitive'] === true ? 404 : 200, options['ignoreTrailingSlash'] === true ? 200 : 404,
           options['ignoreDuplicateSlashes'] === true ? 200 : 404, hasDelimiter ? 200 : 404
         ])
@@ -324,7 +326,7 @@ t.test('however a request is spelled, the handler runs for nobody without creden
     }
   }
 
-  t.test('beside a public route that takes every address', async (t) => {
+  t.test('nor beside a public route that takes every address', async (t) => {
     for (let bits = 0; bits < 16; bits++) {
       const routerOptions = Object.fromEntries(switches.map((name, index) => [name, (bits & (1 << index)) !== 0]))
       const all = await counted(t, { routerOptions } as FastifyServerOptions)
@@ -340,7 +342,7 @@ t.test('however a request is spelled, the handler runs for nobody without creden
     }
   })
 
-  t.test('and no header makes another request of it', async (t) => {
+  t.test('no request header changes the route', async (t) => {
     const all = await counted(t)
     await declare(all)
     all.app.get('/public', { security: false }, async () => 'public')

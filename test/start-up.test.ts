@@ -1,4 +1,4 @@
-/** What is refused at start-up, in which order it may ever come, and that a route so refused never answers. */
+/** Declarations that stop the start, and routes of a refused app, which never answer. */
 import type { AddressInfo } from 'node:net'
 import cors from '@fastify/cors'
 import fastifySwagger from '@fastify/swagger'
@@ -10,10 +10,10 @@ import type { Dependency, FastifySecurityOptions, Needs, SecurityOption } from '
 import { documentOf } from './fixtures/openapi-document.js'
 
 // Some apps have to be older than the module: all that loads it is imported after they are made.
-const olderApps = Array.from({ length: 13 }, () => Fastify())
+const olderApps = Array.from({ length: 12 }, () => Fastify())
 const {
   default: fastifySecurity,
-  anyOf, apiKeyHeader, depends, httpBasic, httpBearer, oauth2PasswordBearer, optional, securityScopes, Unauthorized
+  anyOf, apiKeyHeader, depends, httpBearer, oauth2PasswordBearer, optional, securityScopes, Unauthorized
 } = await import('../src/index.js')
 const { everythingElse, secured } = await import('./fixtures/secured.js')
 
@@ -40,20 +40,15 @@ function older (t: Teardown): FastifyInstance {
   return app
 }
 
-/** The message that `ready()` is rejected with, as a list of routes is. */
-async function refusal (t: Tap, app: FastifyInstance): Promise<string> {
-  let thrown: unknown
-  try {
-    await app.ready()
-  } catch (error) {
-    thrown = error
-  }
-  t.match(thrown, { code: 'FST_SECURITY_START_REFUSED', message: /^The app does not start\./ })
-  return (thrown as Error | undefined)?.message ?? ''
+/** What the app is refused for: `CODE ROUTE` of each problem. */
+async function problemsOf (t: Tap, app: FastifyInstance): Promise<string[]> {
+  const error = await errorOf(app) as { code?: string, problems?: Array<{ code: string, route: string | null, message: string }> } | null
+  t.match(error, { code: 'FST_SECURITY_START_REFUSED' })
+  return (error?.problems ?? []).map(({ code, route }) => `${code.replace('FST_SECURITY_', '')} ${route ?? '-'}`)
 }
 
-/** What an app was refused with, by the call that declares a route or by `ready()`. */
-async function errorOf (app: FastifyInstance, declare: () => void): Promise<unknown> {
+/** The error of the call that declares a route, or of `ready()`. */
+async function errorOf (app: FastifyInstance, declare = (): void => {}): Promise<unknown> {
   try {
     declare()
     await app.ready()
@@ -63,40 +58,27 @@ async function errorOf (app: FastifyInstance, declare: () => void): Promise<unkn
   }
 }
 
-/** What `/secret` answers a stranger, or `null` where the app does not answer at all. */
-async function statusOf (app: FastifyInstance): Promise<number | null> {
-  try {
-    return (await app.inject('/secret')).statusCode
-  } catch {
-    return null
-  }
+/** The status of `/secret`, or `null` where the app does not answer at all. */
+async function statusOf (app: FastifyInstance, headers: Record<string, string> = {}): Promise<number | null> {
+  return await app.inject({ url: '/secret', headers }).then(({ statusCode }) => statusCode, () => null)
 }
 
-/** Asks an app that was refused in every way there is: nobody may see what the handler has to say. */
+/** Asks an app that was refused in every way there is: no client may see the answer of its handler. */
 async function neverAnswers (t: Tap, app: FastifyInstance, url = '/secret'): Promise<void> {
-  const ask = async (headers: Record<string, string>): Promise<string> => {
-    try {
-      const { statusCode, body } = await app.inject({ url, headers })
-      return `${statusCode} ${body}`
-    } catch (error) {
-      return (error as Error).message
-    }
-  }
+  const ask = async (headers: Record<string, string>): Promise<string> =>
+    await app.inject({ url, headers }).then(({ statusCode, body }) => `${statusCode} ${body}`, ({ message }) => message as string)
   for (const headers of [{}, withToken]) t.notMatch(await ask(headers), /^200|secret"?$/, 'right after ready() was rejected')
   await everythingElse()
   for (const headers of [{}, withToken]) t.notMatch(await ask(headers), /^200|secret"?$/, 'later')
   await t.rejects(app.listen({ port: 0, host: '127.0.0.1' }), 'it does not listen')
-  // And where somebody makes it.
+  // Nor where the server itself is made to listen.
   await new Promise<void>((resolve) => { app.server.listen(0, '127.0.0.1', resolve) })
   const reply = await fetch(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}${url}`, { headers: { ...withToken, connection: 'close' } })
   t.not(reply.status, 200, 'over a socket')
   t.not(await reply.text(), 'secret')
 }
 
-const NOT_IN_FORCE = 'it declares security where fastify-security is not in force. Register the plugin before the route and in ' +
-  'its context: await app.register(fastifySecurity)'
-
-t.test('1: a route that declares security and is not guarded', async (t) => {
+t.test('1: a route that declares security where the plugin is not in force', async (t) => {
   const plugin = { swagger: false } as const
   const orders: Array<[string, (app: FastifyInstance) => unknown, string?]> = [
     ['declared after a registration that was not awaited', (app) => {
@@ -135,18 +117,18 @@ t.test('1: a route that declares security and is not guarded', async (t) => {
         app.get('/secret', guarded, secret)
       })
     }],
-    ['declared in an app where the plugin never is registered', (app) => { app.get('/secret', guarded, secret) }],
-    ['declared in a plugin of an app where ours never is registered', (app) => {
+    ['declared in an app without the plugin', (app) => { app.get('/secret', guarded, secret) }],
+    ['declared in another plugin of an app without ours', (app) => {
       app.register(fp(async (instance) => { instance.get('/secret', guarded, secret) }))
     }],
-    ['declared where the registration failed, and nobody cared', async (app) => {
+    ['declared where the registration failed, and the error was swallowed', async (app) => {
       app.register(fastifySecurity, { realm: 'ä' })
       app.after((_error) => {})
       await app.after()
       app.get('/secret', guarded, secret)
     }],
     ['declared as any of several', (app) => { app.get('/secret', { security: [{ token }, { key }] }, secret) }],
-    ['declared with what is undefined', (app) => { app.get('/secret', { security: undefined } as never, secret) }],
+    ['declared as undefined', (app) => { app.get('/secret', { security: undefined } as never, secret) }],
     ['declared by a dependency among its hooks', (app) => { app.get('/secret', { preHandler: [token] }, secret) }],
     ['declared for several methods', (app) => {
       app.route({ method: ['GET', 'POST'], url: '/secret', ...guarded, handler: secret })
@@ -159,44 +141,60 @@ t.test('1: a route that declares security and is not guarded', async (t) => {
     t.test(`${name} is refused, and never answers`, async (t) => {
       const app = bare(t)
       await setUp(app)
-      t.match((await refusal(t, app)).split('\n'), [/^The app does not start/, `- ${route}: ${NOT_IN_FORCE}`])
+      t.same(await problemsOf(t, app), [`START_REFUSED ${route}`])
       await neverAnswers(t, app)
     })
   }
 
-  t.test('neither does its HEAD twin, nor any method of several', async (t) => {
+  t.test('its HEAD twin answers 500, and so does each of several methods', async (t) => {
     const app = bare(t)
     app.get('/get', guarded, secret)
     app.all('/all', guarded, secret)
-    await refusal(t, app)
+    await problemsOf(t, app)
     await everythingElse()
     t.equal((await app.inject({ method: 'HEAD', url: '/get', headers: withToken })).statusCode, 500)
     for (const method of app.supportedMethods as Array<'GET'>) {
-      t.equal((await app.inject({ method, url: '/all', headers: withToken })).statusCode, 500, method)
+      const answer = await app.inject({ method, url: '/all', headers: { ...withToken, 'content-type': 'text/plain' } })
+      t.equal(answer.statusCode, 500, method)
+      if (method !== 'HEAD' as string) t.equal(answer.json().code, 'FST_SECURITY_ROUTE_NOT_GUARDED', method)
     }
   })
 
-  t.test('neither does it where another plugin took away what stops it', async (t) => {
+  t.test('a public route of a refused app answers 500 as well', async (t) => {
+    const app = await secured(t)
+    app.get('/secret', secret)
+    await app.register(async (child) => { child.security.require({ token }) })
+    t.same(await problemsOf(t, app), ['START_REFUSED -'])
+    await neverAnswers(t, app)
+  })
+
+  t.test('a guarded route does not answer where another plugin failed to load', async (t) => {
+    const routes: Array<[string, FastifySecurityOptions, declare: (app: FastifyInstance) => void]> = [
+      ['own', {}, (app) => { app.get('/secret', guarded, secret) }],
+      ['in a hook', {}, (app) => { app.get('/secret', { onRequest: token }, secret) }],
+      ['required', {}, (app) => { app.get('/secret', secret); app.security.require({ token }) }],
+      ['by default', { defaultSecurity: () => ({ token }) }, (app) => { app.get('/secret', secret) }]
+    ]
+    for (const [name, options, declare] of routes) {
+      const app = await secured(t, options)
+      declare(app)
+      app.register(async () => { throw new Error('cannot load') })
+      await t.rejects(Promise.resolve(app.ready()), { message: 'cannot load' }, name)
+      await neverAnswers(t, app)
+    }
+  })
+
+  t.test('it does not answer where another plugin changes its hooks', async (t) => {
     for (const [name, change] of changes) {
       const app = bare(t)
       app.addHook('onRoute', (route) => { change(route, 'onRequest') })
       t.ok(await errorOf(app, () => { app.get('/secret', { ...guarded, onRequest: async () => {} }, secret) }), name)
       await everythingElse()
-      t.not(await statusOf(app), 200, name)
+      for (const headers of [{}, withToken]) t.not(await statusOf(app, headers), 200, name)
     }
   })
 
-  t.test('the answer that it gives is an error of the server', async (t) => {
-    const app = bare(t)
-    app.get('/secret', guarded, secret)
-    await refusal(t, app)
-    await everythingElse()
-    t.match((await app.inject({ url: '/secret', headers: withToken })).json(), {
-      statusCode: 500, code: 'FST_SECURITY_ROUTE_NOT_GUARDED'
-    })
-  })
-
-  t.test('where the registration was awaited, in whatever way, all is well', async (t) => {
+  t.test('a route that is registered after the plugin was loaded is guarded', async (t) => {
     for (const setUp of [
       (app: FastifyInstance) => { app.register(fastifySecurity, plugin).after(() => { app.get('/secret', guarded, secret) }) },
       (app: FastifyInstance) => {
@@ -215,79 +213,88 @@ t.test('1: a route that declares security and is not guarded', async (t) => {
     }
   })
 
-  t.test('an app that does not use it is left alone', async (t) => {
+  t.test('an app without the plugin keeps a security that was written by hand', async (t) => {
     const app = bare(t)
     app.get('/', { schema: { security: [{ own: [] }] } as object }, secret)
     t.equal((await app.inject('/')).body, 'secret')
   })
 })
 
-t.test("1: a route whose security is set by another plugin's onRoute", async (t) => {
-  const REASSIGNED = "its security was set by another plugin's onRoute hook, after its guard was made: declare it on the route, or use app.security.require"
-  const routes: Array<[string, RouteDeclaration]> = [
-    ['that declares nothing', {}],
-    ['that declares something else', { security: { key } }],
-    ['that is public', { security: false }],
-    ['that carries a dependency among its hooks', { onRequest: key }]
+t.test("1: a security that another plugin's onRoute hook sets counts", async (t) => {
+  const routes: Array<[string, RouteDeclaration, status: number]> = [
+    ['declares nothing', {}, 200],
+    ['declares another requirement', { security: { key } }, 200],
+    ['is public', { security: false }, 200],
+    ['has a dependency among its hooks', { onRequest: key }, 401]
   ]
-  for (const [which, options] of routes) {
-    t.test(`it is refused, and never answers: assigned on a route ${which}`, async (t) => {
+  const ways: Array<[string, (route: RouteOptions) => void]> = [
+    ['assigned', (route) => { Object.assign(route, guarded) }],
+    ['defined', (route) => { Object.defineProperty(route, 'security', { value: guarded.security, enumerable: true }) }]
+  ]
+  for (const [which, options, status] of routes) {
+    for (const [way, set] of ways) {
       const app = await secured(t)
-      app.addHook('onRoute', (route) => { Object.assign(route, guarded) })
+      app.addHook('onRoute', (route) => { if (route.method === 'GET') set(route) })
       app.get('/secret', options, secret)
-      t.match((await refusal(t, app)).split('\n')[1], `- GET /secret: ${REASSIGNED}`)
-      await neverAnswers(t, app)
-    })
-
-    t.test(`it is refused, and never answers: defined on a route ${which}`, async (t) => {
-      const app = await secured(t)
-      app.addHook('onRoute', (route) => {
-        Object.defineProperty(route, 'security', { value: guarded.security, enumerable: true })
-      })
-      t.ok(await errorOf(app, () => { app.get('/secret', options, secret) }), 'by the call, or at ready()')
-      await everythingElse()
-      t.not(await statusOf(app), 200)
-    })
+      const statuses = [await statusOf(app), await statusOf(app, { 'x-key': 'k' }), await statusOf(app, withToken)]
+      t.same(statuses, [401, 401, status], `${way} on a route that ${which}`)
+    }
   }
 
-  for (const [name, change] of [
-    ['a member is added', (security) => { security['key'] = key }],
-    ['a member is replaced', (security) => { security['token'] = key }],
-    ['a member is removed', (security) => { delete security['token'] }]
-  ] satisfies Array<[string, (security: Record<string, unknown>) => void]>) {
-    t.test(`it is refused where what is declared is changed in place: ${name}`, async (t) => {
-      for (const security of [{ token, basic: httpBasic() }, [{ token, basic: httpBasic() }]] as SecurityOption[]) {
+  t.test('a requirement that is changed in place counts as it is when the app becomes ready', async (t) => {
+    const both = { ...withToken, 'x-key': 'k' }
+    const cases: Array<[string, change: (security: Record<string, unknown>) => void, denied: Record<string, string>, granted: Record<string, string>]> = [
+      ['added', (security) => { security['key'] = key }, withToken, both],
+      ['replaced', (security) => { security['token'] = key }, withToken, { 'x-key': 'k' }]
+    ]
+    for (const [name, change, denied, granted] of cases) {
+      for (const security of [{ token }, [{ token }]] as SecurityOption[]) {
         const app = await secured(t)
-        app.addHook('onRoute', (route) => { change([route.security].flat()[0] as Record<string, unknown>) })
+        app.addHook('onRoute', (route) => { if (route.method === 'GET') change([route.security].flat()[0] as Record<string, unknown>) })
         app.get('/secret', { security }, secret)
-        t.match((await refusal(t, app)).split('\n')[1], /^- GET \/secret: /)
-        await everythingElse()
-        t.not(await statusOf(app), 200)
+        t.same([await statusOf(app), await statusOf(app, denied), await statusOf(app, granted)], [401, 401, 200], name)
       }
-    })
-  }
+    }
+    const emptied = await secured(t)
+    emptied.addHook('onRoute', (route) => { delete (route.security as Record<string, unknown>)['token'] })
+    t.ok(await errorOf(emptied, () => { emptied.get('/secret', { security: { token } }, secret) }))
+    await neverAnswers(t, emptied)
+  })
+
+  t.test('it is refused where it is wrong', async (t) => {
+    const oauth2 = oauth2PasswordBearer({ tokenUrl: 'token', scopes: { me: '' } })
+    const wrong: Array<[security: unknown, code: string]> = [
+      [{}, 'INVALID_REQUIREMENT'],
+      [undefined, 'INVALID_REQUIREMENT'],
+      [token, 'INVALID_REQUIREMENT'],
+      [{ token: oauth2.scoped('me') }, 'UNCHECKED_SCOPES'],
+      [{ other: httpBearer({ description: 'Another' }), token }, 'SCHEME_CONFLICT']
+    ]
+    for (const [security, code] of wrong) {
+      const app = await secured(t)
+      app.addHook('onRoute', (route) => { if (route.method === 'GET') Object.assign(route, { security }) })
+      app.get('/secret', guarded, secret)
+      t.same(await problemsOf(t, app), [`${code} GET /secret`])
+      await neverAnswers(t, app)
+    }
+  })
 
   t.test('it is refused where the plugin is not in force', async (t) => {
     const app = bare(t)
-    app.addHook('onRoute', (route) => { Object.assign(route, guarded) })
+    app.addHook('onRoute', (route) => { if (route.method === 'GET') Object.assign(route, guarded) })
     app.get('/secret', secret)
-    t.match((await refusal(t, app)).split('\n')[1], `- GET /secret: ${REASSIGNED}`)
+    t.same(await problemsOf(t, app), ['START_REFUSED GET /secret'])
     await neverAnswers(t, app)
   })
 
-  t.test('it is refused where one is set for the HEAD twin alone', async (t) => {
+  t.test('a HEAD twin has the requirement of its GET, whatever is set on it', async (t) => {
     const app = await secured(t)
-    app.addHook('onRoute', (route) => { if (route.method === 'HEAD') Object.assign(route, guarded) })
-    app.get('/secret', secret)
-    t.match((await refusal(t, app)).split('\n').slice(1), [`- HEAD /secret: ${REASSIGNED}`])
-  })
-
-  t.test('what is set to what it is already is well', async (t) => {
-    const app = await secured(t)
-    app.addHook('onRoute', (route) => { Object.assign(route, { ...route }) })
+    app.addHook('onRoute', (route) => { if (route.method === 'HEAD') route.security = route.url === '/secret' ? false : { key } })
     app.get('/secret', guarded, secret)
-    t.equal((await app.inject('/secret')).statusCode, 401)
-    t.equal((await app.inject({ url: '/secret', headers: withToken })).body, 'secret')
+    app.get('/open', secret)
+    t.equal((await app.inject({ method: 'HEAD', url: '/secret' })).statusCode, 401)
+    t.equal((await app.inject({ method: 'HEAD', url: '/secret', headers: withToken })).statusCode, 200)
+    t.equal((await app.inject({ method: 'HEAD', url: '/open' })).statusCode, 200)
   })
 })
 
@@ -340,10 +347,7 @@ t.test('1: in an app that is older than the module', async (t) => {
     t.test(`a route is refused, and never answers: ${name}`, async (t) => {
       const app = older(t)
       setUp(app)
-      await t.rejects(async () => { await app.ready() }, {
-        code: 'FST_SECURITY_REGISTRATION',
-        message: /has routes that it did not see: load the module before the app is made, or register the plugin before the routes/
-      })
+      await t.rejects(async () => { await app.ready() }, { code: 'FST_SECURITY_REGISTRATION', message: /Import fastify-security before the app/ })
       await neverAnswers(t, app)
     })
   }
@@ -358,7 +362,7 @@ t.test('1: in an app that is older than the module', async (t) => {
     await neverAnswers(t, app)
   })
 
-  // Fastify shows hooks to contexts that are made after them, and to no other: what is not seen may not answer either.
+  // Fastify adds a hook to the contexts that are made after it, and to no other. A route that no hook of ours sees must not answer.
   for (const [name, setUp] of [
     ['the route is in a context that was made before', async (app) => {
       let child: FastifyInstance | undefined
@@ -366,7 +370,7 @@ t.test('1: in an app that is older than the module', async (t) => {
       await app.register(fastifySecurity, plugin)
       child!.get('/secret', guarded, secret)
     }],
-    ['the route is in a context that was made before, and something is required around it', async (app) => {
+    ['the route is in a context that was made before, and its parent requires something', async (app) => {
       let child: FastifyInstance | undefined
       await app.register(async (instance) => { child = instance })
       await app.register(fastifySecurity, plugin)
@@ -388,7 +392,7 @@ t.test('1: in an app that is older than the module', async (t) => {
       })
     }]
   ] satisfies Array<[string, (app: FastifyInstance) => Promise<void>]>) {
-    t.test(`a route is guarded or refused, and answers no stranger: ${name}`, async (t) => {
+    t.test(`a route is guarded or refused: ${name}`, async (t) => {
       const app = older(t)
       let error: unknown = null
       try {
@@ -403,26 +407,14 @@ t.test('1: in an app that is older than the module', async (t) => {
       else t.match(error, { code: /^FST_SECURITY_/ })
     })
   }
-
-  t.test('is refused where Fastify does not show the contexts that it has', async (t) => {
-    const app = older(t)
-    const known = app as unknown as Record<symbol, unknown>
-    const symbol = Object.getOwnPropertySymbols(app).find(({ description }) => description === 'fastify.children')!
-    const contexts = known[symbol]
-    Reflect.deleteProperty(app, symbol)
-    let error: unknown
-    await app.register(fastifySecurity).after((thrown) => { error = thrown })
-    known[symbol] = contexts
-    t.match(error, { code: 'FST_SECURITY_REGISTRATION', message: /load fastify-security before the app is made$/ })
-  })
 })
 
 t.test('2: two schemes of one name', async (t) => {
-  const message = /^Route GET \/b: there is another scheme named "APIKeyHeader".*: give one a schemeName of its own/
+  const message = /^Route GET \/b: .*"APIKeyHeader".* schemeName/
   const code = 'FST_SECURITY_SCHEME_CONFLICT'
   const other = apiKeyHeader({ name: 'x-other' })
 
-  t.test('that differ are refused by the call that brings the second', async (t) => {
+  t.test('the call that brings a different scheme throws', async (t) => {
     for (const security of [{ other }, { both: depends({ token, other }, () => true) }, [{ token }, { other }], { o: optional(other) }]) {
       const app = await secured(t)
       app.get('/a', { security: { key } }, secret)
@@ -431,18 +423,18 @@ t.test('2: two schemes of one name', async (t) => {
     }
   })
 
-  t.test('that differ are refused on one route', async (t) => {
+  t.test('two different schemes on one route throw', async (t) => {
     const app = await secured(t)
     t.throws(() => app.get('/b', { security: { key, other } }, secret), { code, message })
   })
 
-  t.test('that differ in their description alone are refused', async (t) => {
+  t.test('schemes that differ in their description alone are different', async (t) => {
     const app = await secured(t)
     app.get('/a', { security: { key } }, secret)
     t.throws(() => app.get('/b', { security: { other: apiKeyHeader({ name: 'x-key', description: 'Another' }) } }, secret), { code, message })
   })
 
-  t.test('that are equal are one: two modules that each call httpBearer(), also with realms of their own', async (t) => {
+  t.test('equal schemes are one entry: two modules may each call httpBearer(), also with realms of their own', async (t) => {
     const app = await secured(t, { swagger: {}, swaggerUi: false })
     app.get('/a', { security: { token } }, secret)
     app.get('/b', { security: { token: httpBearer({ realm: 'b' }) } }, secret)
@@ -452,18 +444,18 @@ t.test('2: two schemes of one name', async (t) => {
     t.strictSame(app.security.routes().find(({ url }) => url === '/c')?.security, [{ HTTPBearer: [] }])
   })
 
-  t.test("the user's own components that differ are refused, and such as are equal are not", async (t) => {
+  t.test('a component of the user that differs stops the start, and an equal one does not', async (t) => {
     const withOwn = (HTTPBearer: object): FastifySecurityOptions =>
       ({ swagger: { openapi: { components: { securitySchemes: { HTTPBearer: HTTPBearer as never } } } }, swaggerUi: false })
     const different = await secured(t, withOwn({ type: 'http', scheme: 'basic' }))
     different.get('/', guarded, secret)
-    await t.rejects(async () => { await different.ready() }, { code, message: /"HTTPBearer": give one of the two another name/ })
+    t.same(await problemsOf(t, different), ['SCHEME_CONFLICT -'])
     const equal = await secured(t, withOwn({ type: 'http', scheme: 'bearer' }))
     equal.get('/', guarded, secret)
     await t.resolves(async () => { await equal.ready() })
   })
 
-  t.test('components of a document that the user has registered himself are judged as well', async (t) => {
+  t.test('components of a document that the user registered count as well', async (t) => {
     for (const order of ['before', 'after'] as const) {
       const app = bare(t)
       const document = { openapi: { components: { securitySchemes: { HTTPBearer: { type: 'http', scheme: 'basic' } } } } } as const
@@ -471,7 +463,7 @@ t.test('2: two schemes of one name', async (t) => {
       await app.register(fastifySecurity, order === 'before' ? {} : { swagger: false })
       if (order === 'after') await app.register(fastifySwagger, document)
       app.get('/', guarded, secret)
-      await t.rejects(async () => { await app.ready() }, { code, message: /HTTPBearer/ }, order)
+      t.same(await problemsOf(t, app), ['SCHEME_CONFLICT -'], order)
     }
   })
 })
@@ -483,46 +475,46 @@ t.test('3: scopes', async (t) => {
   const UNCHECKED = 'FST_SECURITY_UNCHECKED_SCOPES'
   const UNKNOWN = 'FST_SECURITY_UNKNOWN_SCOPE'
 
-  for (const [name, dependency, code, message] of [
-    ['on a bare scheme', oauth2.scoped('me'), UNCHECKED, /^Route GET \/: nothing checks the scopes "me".*has to need securityScopes.*onUncheckedScopes: 'allow'/],
-    ['on a dependency that does not look at them', blind.scoped('me'), UNCHECKED, /nothing checks the scopes "me"/],
-    ['on a view of a view', blind.scoped('me').uncached().scoped('items'), UNCHECKED, /nothing checks the scopes "me items"/],
-    ['in a need', depends({ below: blind.scoped('me'), required: securityScopes }, () => true), UNCHECKED, /"me"/],
-    ['on alternatives of which one does not look at them', anyOf(checking, blind).scoped('me'), UNCHECKED, /"me"/],
-    ['on an optional dependency that does not look at them', optional(blind).scoped('me'), UNCHECKED, /"me"/],
-    ['that the scheme does not list', checking.scoped('me', 'mee'), UNKNOWN, /^Route GET \/: the scheme "OAuth2PasswordBearer" does not list the scopes "mee": add them.*"me items"/],
-    ['that a scheme below does not list', depends({ checking }, () => true).scoped('mee'), UNKNOWN, /"mee"/],
-    ['that the scheme of one alternative does not list', anyOf(depends({ token, required: securityScopes }, () => true), checking).scoped('mee'), UNKNOWN, /"mee"/]
-  ] as const) {
-    t.test(`${name} are refused`, async (t) => {
-      const app = await secured(t)
-      t.throws(() => app.get('/', { security: { dependency } }, secret), { code, message })
-      t.throws(() => app.get('/', { security: [{ key }, { dependency }] }, secret), { code }, 'in an alternative')
-      t.throws(() => app.get('/', { onRequest: dependency }, secret), { code }, 'as a hook')
-    })
-  }
+  t.test('scopes that nothing checks, or that a scheme does not list, throw', async (t) => {
+    const refused: Array<[string, dependency: Dependency, code: string, scopes: string]> = [
+      ['on a bare scheme', oauth2.scoped('me'), UNCHECKED, '"me"'],
+      ['on a dependency that does not look at them', blind.scoped('me'), UNCHECKED, '"me"'],
+      ['on a view of a view', blind.scoped('me').uncached().scoped('items'), UNCHECKED, '"me items"'],
+      ['in a need', depends({ below: blind.scoped('me'), required: securityScopes }, () => true), UNCHECKED, '"me"'],
+      ['on alternatives of which one does not look at them', anyOf(checking, blind).scoped('me'), UNCHECKED, '"me"'],
+      ['on an optional dependency that does not look at them', optional(blind).scoped('me'), UNCHECKED, '"me"'],
+      ['that the scheme does not list', checking.scoped('me', 'mee'), UNKNOWN, '"mee"'],
+      ['that a scheme below does not list', depends({ checking }, () => true).scoped('mee'), UNKNOWN, '"mee"'],
+      ['that the scheme of one alternative does not list', anyOf(depends({ token, required: securityScopes }, () => true), checking).scoped('mee'), UNKNOWN, '"mee"']
+    ]
+    const app = await secured(t)
+    for (const [name, dependency, code, scopes] of refused) {
+      t.throws(() => app.get('/', { security: { dependency } }, secret), { code, message: new RegExp(`^Route GET /: .*${scopes}`) }, name)
+      t.throws(() => app.get('/', { security: [{ key }, { dependency }] }, secret), { code }, `${name}, in an alternative`)
+      t.throws(() => app.get('/', { onRequest: dependency }, secret), { code }, `${name}, as a hook`)
+    }
+  })
 
-  for (const [name, dependency] of [
-    ['that the dependency looks at', checking.scoped('me')],
-    ['that something it needs looks at', depends({ checking }, () => true).scoped('me', 'items')],
-    ['that every alternative looks at', anyOf(checking, depends({ key, required: securityScopes }, () => true)).scoped('me')],
-    ['of a scheme that lists none', depends({
-      token: oauth2PasswordBearer({ tokenUrl: 'token' }), required: securityScopes
-    }, () => true).scoped('anything')],
-    ['of a scheme that is no OAuth 2', depends({ token, required: securityScopes }, () => true).scoped('role')]
-  ] as const) {
-    t.test(`${name} are well`, async (t) => {
+  t.test('scopes that every alternative checks are accepted', async (t) => {
+    const accepted: Dependency[] = [
+      checking.scoped('me'),
+      depends({ checking }, () => true).scoped('me', 'items'),
+      anyOf(checking, depends({ key, required: securityScopes }, () => true)).scoped('me'),
+      depends({ token: oauth2PasswordBearer({ tokenUrl: 'token' }), required: securityScopes }, () => true).scoped('anything'),
+      depends({ token, required: securityScopes }, () => true).scoped('role')
+    ]
+    for (const dependency of accepted) {
       const app = await secured(t)
       app.get('/', { security: { dependency } }, secret)
       await t.resolves(async () => { await app.ready() })
-    })
-  }
+    }
+  })
 
-  t.test("that nothing checks are let through with onUncheckedScopes: 'allow', and unknown ones are not", async (t) => {
+  t.test("onUncheckedScopes: 'allow' accepts unchecked scopes, and not unknown ones", async (t) => {
     const app = await secured(t, { onUncheckedScopes: 'allow' })
     app.get('/', { security: { token: oauth2.scoped('me') } }, secret)
-    t.strictSame(app.security.routes()[0]?.security, [{ OAuth2PasswordBearer: ['me'] }])
     t.equal((await app.inject('/')).statusCode, 401)
+    t.strictSame(app.security.routes()[0]?.security, [{ OAuth2PasswordBearer: ['me'] }])
     const other = await secured(t, { onUncheckedScopes: 'allow' })
     t.throws(() => other.get('/', { security: { token: oauth2.scoped('mee') } }, secret), { code: UNKNOWN })
   })
@@ -530,69 +522,70 @@ t.test('3: scopes', async (t) => {
 
 t.test('4: a security of any other shape', async (t) => {
   class Requirement { readonly token = token }
-  const NOTHING = /^Route GET \/x: security requires nothing: write \{ name: dependency \} for what it takes, or false if it is public/
   // eslint-disable-next-line no-sparse-arrays
   const sparse = [{ token }, , { key }]
-  for (const [name, security, message] of [
-    ['an empty array', [], NOTHING],
-    ['an empty object', {}, NOTHING],
-    ['an array of an empty object', [{}], NOTHING],
-    ['an array of empty objects', [{}, {}], NOTHING],
-    ['an array with a hole in it', sparse, /^Route GET \/x: security, alternative 2/],
-    ['an array of holes', new Array(2), /^Route GET \/x: security/],
-    ['a bare dependency', token, /^Route GET \/x: security is a bare dependency: give its value a name, \{ user: dependency \}/],
-    ['an array of bare dependencies', [token, key], /^Route GET \/x: security, alternative 1 is a bare dependency: give its value a name/],
-    ['undefined', undefined, /^Route GET \/x: security is undefined: a misspelt import.*Leave the option out.*or write false if it is public/],
-    ['null', null, /^Route GET \/x: security is null: a misspelt import/],
-    ['undefined in an array', [{ token }, undefined], /^Route GET \/x: security, alternative 2 is undefined: a misspelt import/],
-    ['a member that is undefined', { token, user: undefined }, /^Route GET \/x: security: "user" is undefined, and no dependency \(a misspelt import/],
-    ['a member that is null', { user: null }, /^Route GET \/x: security: "user" is null, and no dependency/],
-    ['a member that is a constructor of dependencies', { user: httpBearer }, /^Route GET \/x: security: "user" is a function, and no dependency/],
-    ['a member that is false', { token, key: false }, /^Route GET \/x: security: "key" is a boolean, and no dependency/],
-    ['a member that is an object of dependencies', { all: { token } }, /^Route GET \/x: security: "all" is an object, and no dependency/],
-    ['a member under a symbol', { token, [Symbol('key')]: key }, /^Route GET \/x: security/],
-    ['an array in an array', [[{ token }]], /^Route GET \/x: security, alternative 1: .* not an array/],
-    ['an object of a class', new Requirement(), /^Route GET \/x: security: .* not an object/],
-    ['true', true, /^Route GET \/x: security: it takes an object of dependencies, not a boolean/],
-    ['a string', 'HTTPBearer', /^Route GET \/x: security: .* not the string "HTTPBearer"/],
-    ['an empty string', '', /^Route GET \/x: security/],
-    ['zero', 0, /^Route GET \/x: security: .* not a number/],
-    ['a function', () => true, /^Route GET \/x: security: .* not a function/],
-    ['what OpenAPI would say', [{ HTTPBearer: [] }], /^Route GET \/x: security, alternative 1: "HTTPBearer" is an array, and no dependency/]
-  ] as const) {
-    t.test(`${name} is refused, and makes no route`, async (t) => {
-      const app = await secured(t)
-      t.throws(() => app.get('/x', { security } as never, secret), { code: 'FST_SECURITY_INVALID_REQUIREMENT', message })
-      t.notOk(app.hasRoute({ method: 'GET', url: '/x' }))
-    })
-  }
+  const shapes: Array<[string, security: unknown, noun?: string]> = [
+    ['an empty array', [], 'nothing'],
+    ['an empty object', {}, 'nothing'],
+    ['an array of an empty object', [{}], 'nothing'],
+    ['an array of empty objects', [{}, {}], 'nothing'],
+    ['an array with a hole in it', sparse, 'alternative 2'],
+    ['an array of holes', new Array(2)],
+    ['a bare dependency', token, 'bare dependency'],
+    ['an array of bare dependencies', [token, key], 'alternative 1'],
+    ['undefined', undefined, 'undefined'],
+    ['null', null, 'null'],
+    ['undefined in an array', [{ token }, undefined], 'alternative 2'],
+    ['a member that is undefined', { token, user: undefined }, '"user"'],
+    ['a member that is null', { user: null }, '"user"'],
+    ['a member that is a constructor of dependencies', { user: httpBearer }, '"user"'],
+    ['a member that is false', { token, key: false }, '"key"'],
+    ['a member that is an object of dependencies', { all: { token } }, '"all"'],
+    ['a member under a symbol', { token, [Symbol('key')]: key }],
+    ['an array in an array', [[{ token }]], 'alternative 1'],
+    ['an object of a class', new Requirement(), 'object'],
+    ['true', true, 'boolean'],
+    ['a string', 'HTTPBearer', 'string'],
+    ['an empty string', ''],
+    ['zero', 0, 'number'],
+    ['a function', () => true, 'function'],
+    ['an array of Security Requirement Objects', [{ HTTPBearer: [] }], '"HTTPBearer"']
+  ]
+  t.test('it throws, and makes no route', async (t) => {
+    const app = await secured(t)
+    for (const [name, security, noun = ''] of shapes) {
+      t.throws(() => app.get('/x', { security } as never, secret), {
+        code: 'FST_SECURITY_INVALID_REQUIREMENT', message: new RegExp(`^Route GET /x: security.*${noun}`)
+      }, name)
+      t.notOk(app.hasRoute({ method: 'GET', url: '/x' }), name)
+    }
+  })
 
-  t.test('a route that was refused by its call is no route, should anybody catch the error', async (t) => {
+  t.test('a route whose call threw does not exist, even if the app catches the error', async (t) => {
     const app = await secured(t)
     t.throws(() => app.get('/x', { security: {} }, secret))
     app.post('/y', guarded, secret)
-    t.strictSame(app.security.routes(), [{ method: 'POST', url: '/y', security: [{ HTTPBearer: [] }] }])
     t.equal((await app.inject('/x')).statusCode, 404)
+    t.strictSame(app.security.routes(), [{ method: 'POST', url: '/y', guarded: true, security: [{ HTTPBearer: [] }] }])
   })
 
-  t.test('a dependency in a hook that can hold none is refused', async (t) => {
+  t.test('a dependency in a hook that cannot deny a request throws', async (t) => {
+    const app = await secured(t)
     for (const hook of ['preParsing', 'preSerialization', 'onSend', 'onResponse', 'onError', 'onTimeout', 'onRequestAbort']) {
-      const app = await secured(t)
       t.throws(() => app.get('/x', { [hook]: [token] } as never, secret), {
-        code: 'FST_SECURITY_INVALID_REQUIREMENT',
-        message: `Route GET /x: a dependency stands in ${hook}: it can be an onRequest, preValidation or preHandler hook, and no other`
-      })
+        code: 'FST_SECURITY_INVALID_REQUIREMENT', message: new RegExp(`^Route GET /x: .*${hook}`)
+      }, hook)
     }
   })
 })
 
 t.test('4: a schema.security that is written by hand', async (t) => {
   const code = 'FST_SECURITY_HAND_WRITTEN'
-  const message = /^Route GET \/x: schema\.security is written by hand: a lock in the document that nothing enforces\. Declare the route's security instead.*onHandWrittenSecurity: 'allow'/
+  const message = /^Route GET \/x: schema\.security .*onHandWrittenSecurity: 'allow'/
   const schema = { security: [{ HTTPBearer: [] }] } as object
   const document = { swagger: {}, swaggerUi: false } as const
 
-  t.test('is refused without security, beside it, and where something is required around', async (t) => {
+  t.test('it throws without a security, beside one, and under a requirement', async (t) => {
     for (const options of [{}, guarded, { security: false }, { preHandler: token }] as const) {
       const app = await secured(t, document)
       t.throws(() => app.get('/x', { ...options, schema }, secret), { code, message })
@@ -602,7 +595,7 @@ t.test('4: a schema.security that is written by hand', async (t) => {
     t.throws(() => app.get('/x', { schema }, secret), { code, message })
   })
 
-  t.test('is refused whatever it is, unless it is empty', async (t) => {
+  t.test('any value but an empty array throws', async (t) => {
     for (const security of [[{}], {}, 'HTTPBearer', null]) {
       const app = await secured(t, document)
       t.throws(() => app.get('/x', { schema: { security } as object }, secret), { code })
@@ -616,32 +609,32 @@ t.test('4: a schema.security that is written by hand', async (t) => {
     t.strictSame(paths['/c']?.['get']?.security, [{ HTTPBearer: [] }])
   })
 
-  t.test("is refused when the app becomes ready where another plugin's onRoute writes it", async (t) => {
+  t.test("it stops the start where another plugin's onRoute hook writes it", async (t) => {
     const app = await secured(t, document)
     app.addHook('onRoute', (route) => { route.schema = { ...route.schema, ...schema } })
     app.get('/x', secret)
-    t.match(await refusal(t, app), /\n- GET \/x: another plugin wrote schema\.security by hand/)
+    t.same(await problemsOf(t, app), ['HAND_WRITTEN GET /x'])
   })
 
-  t.test('is refused on a route that is older than the plugin, where a document of the user shows it', async (t) => {
+  t.test('it stops the start on a route that is older than the plugin', async (t) => {
     const app = bare(t)
     await app.register(fastifySwagger, { openapi: { components: { securitySchemes: { HTTPBearer: { type: 'http', scheme: 'bearer' } } } } })
     app.get('/x', { schema }, secret)
     await app.register(fastifySecurity)
-    await t.rejects(async () => { await app.ready() }, { message: /GET \/x/ })
+    t.same(await problemsOf(t, app), ['HAND_WRITTEN GET /x'])
   })
 
-  t.test('is refused for the whole document', async (t) => {
+  t.test('it stops the start in the root of a document', async (t) => {
     const security = [{ HTTPBearer: [] }]
     const app = bare(t)
     await t.rejects(async () => { await app.register(fastifySecurity, { swagger: { openapi: { security } } }) }, { code, message: /app\.security\.require/ })
     const own = bare(t)
     await own.register(fastifySwagger, { openapi: { security } })
     await own.register(fastifySecurity)
-    await t.rejects(async () => { await own.ready() }, { code, message: /app\.security\.require/ })
+    t.same(await problemsOf(t, own), ['HAND_WRITTEN -'])
   })
 
-  t.test("stays as it is with onHandWrittenSecurity: 'allow'", async (t) => {
+  t.test("onHandWrittenSecurity: 'allow' leaves it as it is", async (t) => {
     const app = await secured(t, {
       swagger: { openapi: { components: { securitySchemes: { HTTPBearer: { type: 'http', scheme: 'bearer' } } } } },
       swaggerUi: false,
@@ -653,10 +646,10 @@ t.test('4: a schema.security that is written by hand', async (t) => {
     t.equal((await app.inject('/y')).statusCode, 401)
     const { paths } = documentOf(app)
     t.strictSame(paths['/x']?.['get']?.security, [{ HTTPBearer: [] }])
-    t.strictSame(paths['/y']?.['get']?.security, [{ APIKeyHeader: [] }], 'what is enforced is what is shown')
+    t.strictSame(paths['/y']?.['get']?.security, [{ APIKeyHeader: [] }], 'the document shows the requirement that the guard enforces')
   })
 
-  t.test("a plugin that makes a second route of a route's options is not taken for a hand", async (t) => {
+  t.test("a plugin may make a second route of a route's options", async (t) => {
     const app = await secured(t, document)
     app.addHook('onRoute', function (route) {
       if (route.method === 'GET' && !route.url.startsWith('/v1')) this.route({ ...route, url: `/v1${route.url}` })
@@ -669,15 +662,14 @@ t.test('4: a schema.security that is written by hand', async (t) => {
   })
 })
 
-t.test('5: what cannot be resolved or written out', async (t) => {
-  t.test("a dependency of preHandler in a route's earlier hooks is refused", async (t) => {
+t.test('5: a dependency in an early hook, and a requirement that is too large', async (t) => {
+  t.test('a preHandler dependency in an earlier hook of a route throws', async (t) => {
     const above = depends({ late }, () => true)
     for (const hook of ['onRequest', 'preValidation']) {
       for (const dependency of [late, above, anyOf(token, late), optional(late)]) {
         const app = await secured(t)
         t.throws(() => app.get('/x', { [hook]: [async () => {}, dependency] }, secret), {
-          code: 'FST_SECURITY_HOOK_TOO_EARLY',
-          message: `Route GET /x: a dependency that is resolved at preHandler stands in ${hook}: move it to preHandler, or declare it in security`
+          code: 'FST_SECURITY_HOOK_TOO_EARLY', message: new RegExp(`^Route GET /x: .*${hook}`)
         })
       }
     }
@@ -691,22 +683,22 @@ t.test('5: what cannot be resolved or written out', async (t) => {
   }))
   const TOO_MANY = {
     code: 'FST_SECURITY_TOO_MANY_ALTERNATIVES',
-    message: /^Route GET \/x: written out, the requirement has more than 64 alternatives: split the route, or let one dependency decide/
+    message: /^Route GET \/x: .*64 alternatives/
   }
 
-  t.test('64 alternatives are well, and the last of them lets in', async (t) => {
+  t.test('a requirement may have 64 alternatives', async (t) => {
     const app = await secured(t)
     app.get('/x', { security: keys(64) }, secret)
     t.equal((await app.inject({ url: '/x', headers: { 'x-key-63': 'k' } })).body, 'secret')
     t.equal((await app.inject('/x')).statusCode, 401)
   })
 
-  t.test('65 alternatives are refused', async (t) => {
+  t.test('65 alternatives throw', async (t) => {
     const app = await secured(t)
     t.throws(() => app.get('/x', { security: keys(65) }, secret), TOO_MANY)
   })
 
-  t.test('alternatives multiply where all of several are required, and are refused without being written out', async (t) => {
+  t.test('alternatives of several dependencies multiply', async (t) => {
     const app = await secured(t)
     const any = (count: number, place: string): Dependency =>
       anyOf(...keys(count, place).map(({ key }) => key) as [Dependency, ...Dependency[]])
@@ -720,23 +712,22 @@ t.test('5: what cannot be resolved or written out', async (t) => {
   t.test('equal alternatives count once', async (t) => {
     const app = await secured(t)
     app.get('/x', { security: Array.from({ length: 100 }, () => ({ token })) }, secret)
+    await app.ready()
     t.strictSame(app.security.routes()[0]?.security, [{ HTTPBearer: [] }])
   })
 })
 
 t.test("6: with onUndeclaredRoute: 'error'", async (t) => {
-  const UNDECLARED = 'it declares no security, and nothing is required around it: say who may call it, or security: false if it is public ' +
-    "(onUndeclaredRoute: 'error')"
   const strict = { onUndeclaredRoute: 'error', swagger: false } as const
 
-  t.test('a route of which nothing is declared keeps the app from starting', async (t) => {
+  t.test('a route that declares nothing stops the start', async (t) => {
     const app = await secured(t, strict)
     app.get('/forgotten', secret)
     app.get('/declared', guarded, secret)
-    t.match((await refusal(t, app)).split('\n').slice(1), [`- GET /forgotten: ${UNDECLARED}`])
+    t.same(await problemsOf(t, app), ['START_REFUSED GET /forgotten'])
   })
 
-  t.test('whatever says who may call a route declares it', async (t) => {
+  t.test('security, a dependency among its hooks and a requirement of its context each declare a route', async (t) => {
     const app = await secured(t, { ...strict, swagger: {} })
     app.get('/own', guarded, secret)
     app.get('/public', { security: false }, secret)
@@ -754,30 +745,28 @@ t.test("6: with onUndeclaredRoute: 'error'", async (t) => {
     t.equal((await app.inject('/docs/json')).statusCode, 200)
   })
 
-  t.test('a hook of the app declares nothing, and neither does an empty lock in the document', async (t) => {
+  t.test('a dependency in addHook and an empty schema.security declare nothing', async (t) => {
     const app = await secured(t, strict)
     app.addHook('onRequest', token)
     app.get('/a', secret)
     app.get('/b', { schema: { security: [] } as object }, secret)
-    t.match((await refusal(t, app)).split('\n').slice(1), [`- GET /a: ${UNDECLARED}`, `- GET /b: ${UNDECLARED}`])
+    t.same(await problemsOf(t, app), ['START_REFUSED GET /a', 'START_REFUSED GET /b'])
   })
 
-  t.test('routes that were declared before the plugin are judged', async (t) => {
+  t.test('routes that were registered before the plugin count', async (t) => {
     const app = bare(t)
     app.get('/early', secret)
     app.register(async (child) => { child.get('/child', secret) })
     app.register(fastifySecurity, strict)
     app.post('/late', secret)
-    t.match((await refusal(t, app)).split('\n').slice(1).sort(), [
-      `- GET /child: ${UNDECLARED}`, `- GET /early: ${UNDECLARED}`, `- POST /late: ${UNDECLARED}`
-    ])
+    t.same((await problemsOf(t, app)).sort(), ['START_REFUSED GET /child', 'START_REFUSED GET /early', 'START_REFUSED POST /late'])
   })
 
   t.test('a HEAD route of its own is named, and the twin of a GET route is not', async (t) => {
     const app = await secured(t, strict)
     app.get('/get', secret)
     app.head('/head', secret)
-    t.match((await refusal(t, app)).split('\n').slice(1), [`- GET /get: ${UNDECLARED}`, `- HEAD /head: ${UNDECLARED}`])
+    t.same(await problemsOf(t, app), ['START_REFUSED GET /get', 'START_REFUSED HEAD /head'])
   })
 
   for (const order of ['before', 'after'] as const) {
@@ -791,14 +780,14 @@ t.test("6: with onUndeclaredRoute: 'error'", async (t) => {
     })
   }
 
-  t.test('an OPTIONS route of the user does not count as declared', async (t) => {
+  t.test('an OPTIONS route of the app does not count as declared', async (t) => {
     const app = await secured(t, strict)
     await app.register(cors)
     app.options('/files/*', secret)
-    t.match((await refusal(t, app)).split('\n').slice(1), [`- OPTIONS /files/*: ${UNDECLARED}`])
+    t.same(await problemsOf(t, app), ['START_REFUSED OPTIONS /files/*'])
   })
 
-  t.test('a function lets those pass for which it says true, and nothing else', async (t) => {
+  t.test('a function returns true for routes that may stay undeclared', async (t) => {
     const asked: string[] = []
     const app = await secured(t, {
       ...strict,
@@ -810,11 +799,11 @@ t.test("6: with onUndeclaredRoute: 'error'", async (t) => {
     app.get('/health', { exposeHeadRoute: false }, secret)
     app.post('/forgotten', secret)
     app.get('/declared', guarded, secret)
-    t.match((await refusal(t, app)).split('\n').slice(1), [`- POST /forgotten: ${UNDECLARED}`])
+    t.same(await problemsOf(t, app), ['START_REFUSED POST /forgotten'])
     t.strictSame(asked, ['GET /health', 'POST /forgotten'])
   })
 
-  t.test('404 handlers are no routes', async (t) => {
+  t.test('a 404 handler is not a route', async (t) => {
     const app = await secured(t, strict)
     app.setNotFoundHandler(async (_request, reply) => reply.code(404).send('nothing'))
     await app.register(async (child) => {
@@ -823,7 +812,7 @@ t.test("6: with onUndeclaredRoute: 'error'", async (t) => {
     t.equal((await app.inject('/nowhere')).statusCode, 404)
   })
 
-  t.test('without it such routes are left alone', async (t) => {
+  t.test('without the option a route may declare nothing', async (t) => {
     const app = await secured(t)
     app.get('/', secret)
     t.equal((await app.inject('/')).statusCode, 200)
@@ -849,50 +838,48 @@ const changes: Array<[string, (route: RouteOptions, hook: 'onRequest' | 'preHand
   ['defines them anew', (route, hook) => { Object.defineProperty(route, hook, { value: [], enumerable: true }) }]
 ]
 
-t.test("7: a guard that is no longer among the route's hooks", async (t) => {
-  const alwaysLate = depends({}, () => { throw new Unauthorized() }, { hook: 'preHandler' })
+t.test("another plugin's onRoute hook may not take the guard away", async (t) => {
+  const deniedLate = depends({}, () => { throw new Unauthorized() }, { hook: 'preHandler' })
   const own = async (): Promise<void> => {}
-  for (const [hook, security] of [['onRequest', { token }], ['preHandler', { alwaysLate }]] as const) {
+  for (const [hook, security] of [['onRequest', { token }], ['preHandler', { late }], ['preHandler', { deniedLate }]] as const) {
     for (const [name, change] of changes) {
-      t.test(`is noticed where another plugin's onRoute ${name}, at ${hook}, and the route lets nobody in`, async (t) => {
-        for (const options of [{ security }, { security, [hook]: own }, { security, [hook]: [own, own] }]) {
-          const app = await secured(t)
-          app.addHook('onRoute', (route) => { change(route, hook) })
-          const error = await errorOf(app, () => { app.get('/secret', options, secret) })
-          // The last two may be refused by the language as well.
-          if (name === 'deletes them' || name === 'defines them anew') t.ok(error)
-          else {
-            t.match(error, {
-              code: 'FST_SECURITY_START_REFUSED',
-              message: /\n- GET \/secret: another plugin took its guard out of the route's hooks.*an onRoute hook has to add/
-            })
-          }
-          await everythingElse()
-          t.not(await statusOf(app), 200)
-        }
-      })
+      for (const options of [{ security }, { security, [hook]: own }, { security, [hook]: [own, own] }]) {
+        const app = await secured(t)
+        let runs = 0
+        app.addHook('onRoute', (route) => { change(route, hook) })
+        // Where the change itself throws, there is no route.
+        await errorOf(app, () => { app.get('/secret', options, async () => { runs++; return 'secret' }) })
+        await everythingElse()
+        t.ok([401, 500, null].includes(await statusOf(app)), `where it ${name} at ${hook}`)
+        t.equal(runs, 0)
+        // A hook that is wrapped goes on to guard.
+        if (name !== 'wraps them') t.ok([500, null].includes(await statusOf(app, withToken)), `where it ${name} at ${hook}, with credentials`)
+        else t.equal(await statusOf(app, withToken), 'deniedLate' in security ? 401 : 200)
+      }
     }
   }
 
-  t.test("a dependency that another plugin took out of the route's hooks is noticed, and the route lets nobody in", async (t) => {
+  t.test('a route answers 500 without the dependency that another plugin took out of its hooks', async (t) => {
     for (const hook of ['onRequest', 'preValidation', 'preHandler'] as const) {
       const app = await secured(t)
       app.addHook('onRoute', (route) => { route[hook] = [] })
       app.get('/secret', { [hook]: [token] }, secret)
-      t.match(await refusal(t, app), /\n- GET \/secret: another plugin took its guard out of the route's hooks/)
-      await everythingElse()
-      t.not(await statusOf(app), 200, hook)
+      t.same([await statusOf(app), await statusOf(app, withToken)], [500, 500], hook)
     }
   })
 
-  t.test('a dependency that another plugin put among the hooks is noticed: it is neither listed nor documented', async (t) => {
-    const app = await secured(t)
-    app.addHook('onRoute', (route) => { route.preHandler = [token] })
-    app.get('/secret', secret)
-    t.match(await refusal(t, app), /\n- GET \/secret: .*a dependency has to be declared on the route/)
+  t.test('a dependency that another plugin puts among the hooks is part of the guard, and documented', async (t) => {
+    for (const hook of ['onRequest', 'preHandler'] as const) {
+      const app = await secured(t, { swagger: {}, swaggerUi: false })
+      app.addHook('onRoute', (route) => { route[hook] = [...[route[hook] ?? []].flat(), token] as never })
+      app.get('/secret', secret)
+      t.same([await statusOf(app), await statusOf(app, withToken)], [401, 200], hook)
+      t.match(app.security.routes()[0], { url: '/secret', guarded: true, security: [{ HTTPBearer: [] }] }, hook)
+      t.same(documentOf(app).paths['/secret']?.['get']?.security, [{ HTTPBearer: [] }], hook)
+    }
   })
 
-  t.test('another plugin may add to the hooks that are there, in any way', async (t) => {
+  t.test('it may add hooks in any way', async (t) => {
     for (const [name, add] of [
       ['push', (route: RouteOptions, fn: () => Promise<void>) => { (route.onRequest as unknown[]).push(fn) }],
       ['unshift', (route: RouteOptions, fn: () => Promise<void>) => { (route.onRequest as unknown[]).unshift(fn) }],
@@ -910,7 +897,7 @@ t.test("7: a guard that is no longer among the route's hooks", async (t) => {
     }
   })
 
-  t.test('another plugin may put another handler in: it stands behind the guard', async (t) => {
+  t.test('it may replace the handler: the guard runs before the new one', async (t) => {
     const app = await secured(t)
     app.addHook('onRoute', (route) => { route.handler = async () => 'another' })
     app.get('/secret', guarded, secret)
@@ -919,47 +906,44 @@ t.test("7: a guard that is no longer among the route's hooks", async (t) => {
   })
 })
 
-t.test('one error lists all the routes that are to be mended', async (t) => {
+t.test('one error lists all problems', async (t) => {
   const app = bare(t)
   app.get('/too-early', guarded, secret)
   app.get('/undeclared', secret)
   await app.register(fastifySecurity, { swagger: false, onUndeclaredRoute: 'error' })
-  app.addHook('onRoute', (route) => {
-    if (route.url === '/taken') route.onRequest = []
-    if (route.url === '/given') Object.assign(route, guarded)
-  })
-  app.get('/taken', guarded, secret)
+  app.addHook('onRoute', (route) => { if (route.url === '/given') Object.assign(route, { security: {} }) })
   app.post('/given', { security: false }, secret)
   app.get('/well', guarded, secret)
   app.route({ method: ['PUT', 'PATCH'], url: '/forgotten', handler: secret })
-  const lines = (await refusal(t, app)).split('\n')
-  t.match(lines, [
-    'The app does not start. Its routes are not guarded as declared:',
-    /^- GET \/too-early: it declares security where fastify-security is not in force/,
-    /^- GET \/undeclared: it declares no security/,
-    /^- GET \/taken: another plugin took its guard out/,
-    /^- POST \/given: its security was set by another plugin's onRoute hook/,
-    /^- PUT,PATCH \/forgotten: it declares no security/
+  await app.register(async (child) => { child.security.require({ token }) })
+  const error = await errorOf(app) as Error & { problems: unknown }
+  const code = 'FST_SECURITY_START_REFUSED'
+  t.match(error.problems, [
+    { code, route: 'GET /too-early', message: /declares security/ },
+    { code, route: 'GET /undeclared', message: /declares no security/ },
+    { code: 'FST_SECURITY_INVALID_REQUIREMENT', route: 'POST /given', message: /security requires nothing/ },
+    { code, route: 'PUT,PATCH /forgotten', message: /declares no security/ },
+    { code, route: null, message: /app\.security\.require.* applies to no route/ }
   ])
-  t.equal(lines.length, 6)
+  t.equal(error.message.split('\n').length, 6, 'a line for each, and one more')
 })
 
-t.test('registrations', async (t) => {
-  const twice = { code: 'FST_SECURITY_REGISTRATION', message: /registered here already: once for a context and all below it is enough/ }
+t.test('the plugin is registered once for a context and all below it', async (t) => {
+  const twice = { code: 'FST_SECURITY_REGISTRATION', message: /once for a context/ }
 
-  t.test('a second one in the same context is refused', async (t) => {
+  t.test('a second registration in the same context is refused', async (t) => {
     const app = await secured(t)
     await t.rejects(async () => { await app.register(fastifySecurity, { swagger: false }) }, twice)
   })
 
-  t.test('one in a context below is refused', async (t) => {
+  t.test('a registration in a child context is refused', async (t) => {
     const app = await secured(t)
     await t.rejects(async () => {
       await app.register(async (child) => { await child.register(fastifySecurity, { swagger: false }) })
     }, twice)
   })
 
-  t.test('contexts side by side may have one each, with documents of their own', async (t) => {
+  t.test('sibling contexts may each have a registration, with documents of their own', async (t) => {
     const app = bare(t)
     for (const prefix of ['/a', '/b']) {
       await app.register(async (child) => {
@@ -976,7 +960,7 @@ t.test('registrations', async (t) => {
     }
   })
 
-  t.test('its decorators are nobody else\'s: a second plugin that wants them is told by Fastify', async (t) => {
+  t.test('another plugin cannot replace its decorators', async (t) => {
     const app = await secured(t)
     t.throws(() => { app.decorate('security', 1 as never) }, { code: 'FST_ERR_DEC_ALREADY_PRESENT' })
     t.throws(() => { app.decorateRequest('security', null as never) }, { code: 'FST_ERR_DEC_ALREADY_PRESENT' })
@@ -984,35 +968,39 @@ t.test('registrations', async (t) => {
 })
 
 t.test('the options of the plugin are checked', async (t) => {
-  const OPTION = 'FST_SECURITY_INVALID_OPTION'
-  for (const [name, options, code, message] of [
-    ['a realm that cannot be sent', { realm: 'ä' }, OPTION, /^fastify-security: realm is the string "ä": printable ASCII is wanted/],
-    ['a realm with a line break', { realm: 'a\r\nb' }, OPTION, /realm/],
-    ['a realm that is no string', { realm: 1 }, OPTION, /realm is a number/],
-    ['a null for a realm', { realm: null }, OPTION, /realm is null/],
-    ['onUncheckedScopes', { onUncheckedScopes: 'warn' }, OPTION, /onUncheckedScopes is the string "warn": "error" or "allow" is wanted/],
-    ['onHandWrittenSecurity', { onHandWrittenSecurity: true }, OPTION, /onHandWrittenSecurity is a boolean: "error" or "allow" is wanted/],
-    ['onUndeclaredRoute', { onUndeclaredRoute: 'deny' }, OPTION, /onUndeclaredRoute is the string "deny": "error" or "allow" is wanted/],
-    ['a null for onUndeclaredRoute', { onUndeclaredRoute: null }, OPTION, /onUndeclaredRoute is null/],
-    ['an option that there is not', { onUndeclaredRoutes: 'error' }, OPTION, /there is no option "onUndeclaredRoutes": .*onUndeclaredRoute/],
-    ['swagger.decorator', { swagger: { decorator: 'document' } }, OPTION, /swagger\.decorator is not supported/],
-    ['swaggerUi.security', { swaggerUi: { security: {} } }, 'FST_SECURITY_INVALID_REQUIREMENT', /^swaggerUi\.security requires nothing/],
-    ['swaggerUi.security that is undefined', { swaggerUi: { security: undefined } }, 'FST_SECURITY_INVALID_REQUIREMENT', /^swaggerUi\.security is undefined/]
-  ] as const) {
-    t.test(`${name} is refused`, async (t) => {
-      await t.rejects(async () => { await bare(t).register(fastifySecurity, options as never) }, { code, message })
-    })
+  const refused: Array<[option: object, noun: string, code?: string]> = [
+    [{ realm: 'ä' }, 'realm'],
+    [{ realm: 'a\r\nb' }, 'realm'],
+    [{ realm: 1 }, 'realm'],
+    [{ realm: null }, 'realm'],
+    [{ onUncheckedScopes: 'warn' }, 'onUncheckedScopes'],
+    [{ onHandWrittenSecurity: true }, 'onHandWrittenSecurity'],
+    [{ onUndeclaredRoute: 'deny' }, 'onUndeclaredRoute'],
+    [{ onUndeclaredRoute: null }, 'onUndeclaredRoute'],
+    [{ onUndeclaredRoutes: 'error' }, '"onUndeclaredRoutes"'],
+    [{ onUnverifiedScheme: 'deny' }, 'onUnverifiedScheme'],
+    [{ strict: 'yes' }, 'strict'],
+    [{ documents: 'internal' }, 'documents'],
+    [{ serializer: true }, 'serializer'],
+    [{ defaultSecurity: { token } }, 'defaultSecurity'],
+    [{ swagger: true }, 'swagger'],
+    [{ swagger: { decorator: 'document' } }, 'swagger.decorator'],
+    [{ swaggerUi: { security: {} } }, 'swaggerUi.security', 'FST_SECURITY_INVALID_REQUIREMENT'],
+    [{ swaggerUi: { security: undefined } }, 'swaggerUi.security', 'FST_SECURITY_INVALID_REQUIREMENT']
+  ]
+  for (const [options, noun, code = 'FST_SECURITY_INVALID_OPTION'] of refused) {
+    await t.rejects(async () => { await bare(t).register(fastifySecurity, options as never) }, { code, message: new RegExp(noun) }, JSON.stringify(options))
   }
 
   t.test('an option swagger that has no effect is refused', async (t) => {
     const app = bare(t)
     await app.register(fastifySwagger, { openapi: {} })
     await t.rejects(async () => { await app.register(fastifySecurity, { swagger: { openapi: {} } }) }, {
-      code: 'FST_SECURITY_REGISTRATION', message: /the option swagger has no effect, leave it out/
+      code: 'FST_SECURITY_REGISTRATION', message: /option swagger/i
     })
   })
 
-  t.test('no options are well, and so are those that are left undefined', async (t) => {
+  t.test('options may be left out, or undefined', async (t) => {
     for (const options of [undefined, {}, { realm: undefined, swagger: undefined, swaggerUi: undefined, onUndeclaredRoute: undefined }]) {
       const app = bare(t)
       await app.register(fastifySecurity, options as never)
@@ -1023,7 +1011,7 @@ t.test('the options of the plugin are checked', async (t) => {
   })
 })
 
-t.test('a refusal that is thrown in a request of a hook of the app is an error of the server, and lets nobody in', async (t) => {
+t.test('a dependency in addHook that cannot guard answers 500', async (t) => {
   const app = await secured(t)
   const oauth2 = oauth2PasswordBearer({ tokenUrl: 'token', scopes: { me: '' } })
   app.addHook('onRequest', oauth2.scoped('me'))

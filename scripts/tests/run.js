@@ -3,7 +3,7 @@
  * Worker processes do the work (worker.js); this one hands out files, watches over them and adds up.
  */
 import { fork } from 'node:child_process'
-import { mkdirSync, statSync, watch, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, statSync, watch, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -70,13 +70,21 @@ async function runAll (files) {
     }
   }
   const jobs = Math.min(Number(options.jobs ?? availableParallelism()), queue.length)
+  const alone = queue.filter(isAlone)
+  const together = queue.filter((file) => !alone.includes(file))
   await Promise.all(Array.from({ length: jobs }, async () => {
-    while (queue.length > 0) await useWorker(queue, report)
+    for (let file = alone.shift(); file !== undefined; file = alone.shift()) await useWorker([file], report)
+    while (together.length > 0) await useWorker(together, report)
   }))
   if (failures.length > 0 && files.length > 1) console.log(`\nAll failures again:\n${failures.join('\n')}`)
   console.log(`\n${totals.files} files, ${totals.assertions} assertions, ${totals.skipped} skipped, ${((Date.now() - start) / 1000).toFixed(0)} s`)
   console.log(`${totals.passed} passed, ${totals.failed} failed`)
   return totals
+}
+
+// A file that needs a process in which nothing is loaded yet says so by this tag.
+function isAlone (file) {
+  return readFileSync(file, 'utf8').includes('@alone')
 }
 
 function add (totals, result) {

@@ -2,7 +2,9 @@
 import { readdirSync } from 'node:fs'
 
 // Whatever stands in test/deep/ is slow. So are these, wherever they stand.
-const SLOW = []
+const SLOW = [
+  'api-docs', 'document', 'examples', 'grammar', 'interop', 'linear', 'property', 'route-spellings', 'secrets', 'start-up-orders'
+]
 
 /** Returns the paths of all test files, sorted, relative to the root of the project and with forward slashes. */
 export function allFiles () {

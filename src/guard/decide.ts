@@ -20,7 +20,7 @@ import { isPreflight, isWithinDocs } from './special-routes.js'
 import { warnAtReady } from './warnings.js'
 
 const PUBLIC: Decision = {
-  views: [], guard: null, hookGuards: [], isDeclared: true, isPublic: true, alternatives: [], schemes: [], fragments: []
+  prefix: '', views: [], guard: null, hookGuards: [], isDeclared: true, isPublic: true, alternatives: [], schemes: [], fragments: []
 }
 
 /** Decides about every route, and names the problems for which the app does not start. */
@@ -70,6 +70,7 @@ function decisionOf (registration: Registration, record: RouteRecord): Decision 
   const views = [...required, ...checkHooks(hooks, where)]
   const alternatives = checkedAlternatives(registration, views, where)
   return {
+    prefix: registration.options.prefix,
     views,
     guard: required.length === 0 ? null : registration.guards.get(required, own === null ? -1 : required.length - 1),
     hookGuards: hooks.map(({ view }) => registration.hookGuard(view)),

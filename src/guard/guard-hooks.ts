@@ -5,7 +5,7 @@ import { RouteNotGuarded } from '../errors.js'
 import type { Registration } from './registration.js'
 import type { Registry } from './registry.js'
 import { isMetadata } from './resource-metadata.js'
-import type { CallbackHook, RouteRecord } from './route-record.js'
+import type { CallbackHook, Decision, RouteRecord } from './route-record.js'
 import { isPreflight } from './special-routes.js'
 
 type ErrorHook = (request: FastifyRequest, reply: FastifyReply, error: Error, done: () => void) => void
@@ -56,21 +56,26 @@ function isLate (security: unknown): boolean {
 
 function guardHook (registry: Registry, record: RouteRecord): CallbackHook {
   return function securityGuard (request, reply, done) {
-    const guard = record.decision?.guard ?? null
-    if (guard === null) {
+    const { decision } = record
+    if (decision === null || (decision.guard === null && decision.hookGuards.length === 0)) {
       done()
       return
     }
     if (registry.state === 'open') {
-      guard.onRequest(request, reply, done)
+      runGuard(decision, request, reply, done)
       return
     }
     // The first `inject` of an app is dispatched in the tick in which the app becomes ready.
     setImmediate(() => {
-      if (registry.state === 'open') guard.onRequest(request, reply, done)
+      if (registry.state === 'open') runGuard(decision, request, reply, done)
       else done(new RouteNotGuarded())
     })
   }
+}
+
+function runGuard ({ guard }: Decision, request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void {
+  if (guard === null) done()
+  else guard.onRequest(request, reply, done)
 }
 
 function errorHook (record: RouteRecord): ErrorHook {

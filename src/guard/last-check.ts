@@ -1,27 +1,35 @@
-/**
- * The last check: the handler of a guarded route runs only in a request that its guard has passed, whatever other plugins did to
- * the hooks. The guard's own state says so, not the presence of a hook.
- */
+/** The last check before the handler of a route: its guard has passed. What the guard is, is decided elsewhere. */
 import type { FastifyRequest } from 'fastify'
 import { RouteNotGuarded } from '../errors.js'
-import type { Registry } from './registry.js'
-import type { Decision, Handler, RouteRecord } from './route-record.js'
-import { isRequest } from './route-record.js'
+import { kRegistration } from '../symbols.js'
 import type { RouteGuard } from './route-guard.js'
+import type { Decision, Handler, RouteOwner, RouteRecord } from './route-record.js'
+import { isRequest } from './route-record.js'
 
-/** Wraps the handler of a route. */
-export function checked (registry: Registry, record: RouteRecord, handler: Handler): Handler {
+/** The state of an app, as far as it decides which handlers run. */
+export interface AppState {
+  /** wrapped handlers, with what they wrap */
+  readonly handlers: WeakMap<object, Handler>
+  /** from `deciding` on, requirements are fixed; from `open` on, guarded handlers run; `refused`: no handler runs */
+  state: 'loading' | 'deciding' | 'open' | 'refused'
+}
+
+/** An instance below a registration of the plugin. */
+export interface Registered { [kRegistration]?: RouteOwner }
+
+/** Whether a route declares a guard by itself. */
+export function isGuardWanted ({ options, security, hooks }: RouteRecord): boolean {
+  return Object.hasOwn(options, 'security') || security !== undefined || hooks.length > 0
+}
+
+/** Wraps a handler in the last check: whatever other plugins did to the hooks, it runs only where the guard has passed. */
+export function wrapHandler (registry: AppState, record: RouteRecord, handler: Handler): Handler {
   function securityHandler (this: unknown, first: any, second: any): unknown {
-    if (isUnguarded(registry, record)) return handler.call(this, first, second)
-    const { guard, hookGuards } = decisionOf(registry, record)
-    // A WebSocket handler gets the socket first.
     const request = isRequest(first) ? first : second
-    for (const hookGuard of hookGuards) {
-      if (!hookGuard.hasPassed(request)) throw refusal(hookGuard, request)
-    }
-    if (guard === null || guard.hasPassed(request)) return handler.call(this, first, second)
+    const guard = pendingGuard(registry, record, request)
+    if (guard === null) return handler.call(this, first, second)
     // Another plugin's onRoute hook set a `security` that needs the parsed request: no preHandler hook was added in time.
-    if (guard.preHandler === null || record.guardHooks.preHandler !== undefined || request !== first) throw refusal(guard, request)
+    if (guard.preHandler === null || record.guardHooks.preHandler !== undefined || request === second) throw refusal(guard, request)
     return new Promise((resolve, reject) => {
       guard.preHandler!(first, second, (error) => {
         if (error !== undefined || !guard.hasPassed(first)) reject(error ?? refusal(guard, first))
@@ -33,6 +41,22 @@ export function checked (registry: Registry, record: RouteRecord, handler: Handl
   return securityHandler
 }
 
+/**
+ * The guard that the request has still to pass; `null` where the handler may run.
+ *
+ * @throws {RouteNotGuarded} FST_SECURITY_ROUTE_NOT_GUARDED
+ */
+function pendingGuard ({ state }: AppState, record: RouteRecord, request: FastifyRequest): RouteGuard | null {
+  if (state === 'refused') throw new RouteNotGuarded()
+  const { decision } = record
+  if (decision === null ? !mayBeGuarded(record) : isUnguarded(decision)) return null
+  if (decision === null || state !== 'open') throw new RouteNotGuarded()
+  const missing = decision.hookGuards.find((guard) => !guard.hasPassed(request))
+  if (missing !== undefined) throw refusal(missing, request)
+  const { guard } = decision
+  return guard === null || guard.hasPassed(request) ? null : guard
+}
+
 // Listeners of decisions learn that the request failed.
 function refusal (guard: RouteGuard, request: FastifyRequest): Error {
   const error = new RouteNotGuarded()
@@ -40,14 +64,12 @@ function refusal (guard: RouteGuard, request: FastifyRequest): Error {
   return error
 }
 
-function isUnguarded ({ state }: Registry, { decision, registration }: RouteRecord): boolean {
-  if (state === 'refused') return false
-  // Before the decision Fastify itself refuses requests, unless the app is being started.
-  if (decision === null) return registration === null || state !== 'open'
-  return decision.guard === null && decision.hookGuards.length === 0
+// The app did not become ready: another plugin failed before the routes were decided.
+function mayBeGuarded (record: RouteRecord): boolean {
+  if (isGuardWanted(record) && (record.hooks.length > 0 || record.options.security !== false)) return true
+  return (record.instance as Registered)[kRegistration]?.mayGuard(record) === true
 }
 
-function decisionOf ({ state }: Registry, { decision }: RouteRecord): Decision {
-  if (state !== 'open' || decision === null) throw new RouteNotGuarded()
-  return decision
+function isUnguarded ({ guard, hookGuards }: Decision): boolean {
+  return guard === null && hookGuards.length === 0
 }

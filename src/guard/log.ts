@@ -54,7 +54,8 @@ export function maskLog ({ options }: RouteRecord, schemes: readonly SchemeDefin
   const parameters = queryParameters(schemes)
   if (parameters.length === 0) return
   // Fastify read the object when the route was registered: a member that is added now takes effect.
-  Object.assign(options.logSerializers!, { req: masking(parameters, serializer ?? fastifySerializer) })
+  const own = options.logSerializers!['req'] as RequestSerializer | undefined
+  Object.assign(options.logSerializers!, { req: masking(parameters, own ?? serializer ?? fastifySerializer) })
 }
 
 /**
@@ -94,8 +95,18 @@ function withMaskedUrl (request: FastifyRequest, parameters: readonly string[]):
     url: masked(request.url),
     originalUrl: masked(request.originalUrl),
     ...(raw === undefined ? {} : { raw: { value: Object.create(raw, { url: masked(raw.url) }) } }),
-    query: { get: () => MASK }
+    query: { get: () => maskedQuery(request.query, parameters), enumerable: true }
   }) as FastifyRequest
+}
+
+function maskedQuery (query: unknown, parameters: readonly string[]): unknown {
+  if (typeof query !== 'object' || query === null) return query === undefined ? undefined : MASK
+  return Object.fromEntries(Object.entries(query).map(([name, value]) => [name, isSecret(percentEncoded(name), parameters) ? MASK : value]))
+}
+
+// Every octet: `encodeURIComponent` throws for a lone surrogate.
+function percentEncoded (name: string): string {
+  return Buffer.from(name).toString('hex').replace(/../g, '%$&')
 }
 
 // A client may spell the name in another case, percent-encoded, or with brackets behind it.

@@ -19,10 +19,11 @@ import type { RequestSerializer } from './log.js'
 import type { Registry } from './registry.js'
 import { checkDeclaration, checkViews } from './requirement-checks.js'
 import type { Resource } from './resource-metadata.js'
-import { isMetadataRequest, metadataOf } from './resource-metadata.js'
+import { isMetadata, isMetadataRequest, metadataOf } from './resource-metadata.js'
 import type { RouteGuard } from './route-guard.js'
 import type { Problem, RouteOwner, RouteRecord } from './route-record.js'
 import { SchemeNames } from './scheme-names.js'
+import { isWithinDocs } from './special-routes.js'
 
 /** The checked options of the plugin. */
 export interface RegistrationOptions {
@@ -86,6 +87,10 @@ export class Registration implements RouteOwner, HookRuntime, RegistrationContex
     })
   }
 
+  get prefix (): string {
+    return this.options.prefix
+  }
+
   get signal (): AbortSignal {
     return this.#closing.signal
   }
@@ -113,6 +118,13 @@ export class Registration implements RouteOwner, HookRuntime, RegistrationContex
     for (const record of this.registry.records) {
       if (record.registration === this && isWithin(record.instance, instance)) addPreHandler(this.registry, record)
     }
+  }
+
+  mayGuard (record: RouteRecord): boolean {
+    if (isMetadata(record)) return false
+    if (isWithinDocs(this, record)) return this.docs!.view !== null
+    if (record.options.security === false) return false
+    return this.options.defaultSecurity !== null || this.contexts.around(record.instance).inForce.length > 0
   }
 
   decide (records: readonly RouteRecord[], existing: ReadonlySet<RouteRecord>): readonly Problem[] {

@@ -8,53 +8,50 @@
  */
 import diagnostics from 'node:diagnostics_channel'
 import type { FastifyInstance } from 'fastify'
-import { StartRefused } from '../errors.js'
+import { RouteNotGuarded, StartRefused } from '../errors.js'
 import { kRecord, kRegistration, kRegistry, kSubscribed } from '../symbols.js'
-import { checked } from './last-check.js'
-import type { Handler, Problem, RouteOwner, RouteRecord } from './route-record.js'
+import type { AppState, Registered } from './last-check.js'
+import { isGuardWanted, wrapHandler } from './last-check.js'
+import type { CallbackHook, Handler, Problem, RouteOwner, RouteRecord } from './route-record.js'
 import { hookDependencies, methodsOf, routeName, urlsOf } from './route-record.js'
 
 /** All that is known of one app. */
-export interface Registry {
+export interface Registry extends AppState {
   readonly root: FastifyInstance
   readonly records: RouteRecord[]
   /** registrations of the plugin */
   readonly owners: RouteOwner[]
   /** guards that this package put among hooks: a copied route carries those of the original */
   readonly guardHooks: WeakSet<object>
-  /** wrapped handlers, with what they wrap */
-  readonly handlers: WeakMap<object, Handler>
   /** identifiers of protected resources */
   readonly resources: Set<string>
   /** problems that are not about one route */
   readonly problems: Problem[]
   /** whether the app was made after this module was loaded, so that no route is unknown */
   readonly isComplete: boolean
-  /** from `deciding` on, requirements are fixed; from `open` on, guarded handlers run; `refused`: no handler runs */
-  state: 'loading' | 'deciding' | 'open' | 'refused'
+  /** routes of @fastify/cors that are older than the registry: a preflight is not guarded anyway */
+  preflights: number
+  /** why the app does not start, once that is decided */
+  refusal: Error | null
 }
-
-interface Registered { [kRegistry]?: Registry, [kRegistration]?: RouteOwner }
 
 /** The registry of the app that an instance belongs to; a new one where the app is older than this module. */
 export function registryOf (instance: FastifyInstance): Registry {
-  return (instance as Registered)[kRegistry] ?? createRegistry(rootOf(instance), false)
+  return (instance as { [kRegistry]?: Registry })[kRegistry] ?? createRegistry(contextsOf(instance))
 }
 
-/** The first instance of an app: a child instance has its parent as prototype. */
-export function rootOf (instance: FastifyInstance): FastifyInstance {
-  let root = instance
-  for (;;) {
-    const parent = Object.getPrototypeOf(root) as FastifyInstance
-    if (typeof parent.addHook !== 'function') return root
-    root = parent
-  }
+// An instance and those above it, the first one of the app last: a child instance has its parent as prototype.
+function contextsOf (instance: FastifyInstance): FastifyInstance[] {
+  const contexts: FastifyInstance[] = []
+  for (let at = instance; typeof at.addHook === 'function'; at = Object.getPrototypeOf(at)) contexts.push(at)
+  return contexts
 }
 
 /** Refuses the start: from now on no handler of the app runs. */
 export function refuseStart (registry: Registry, problems: readonly Problem[]): never {
   registry.state = 'refused'
-  throw new StartRefused(problems)
+  registry.refusal = new StartRefused(problems)
+  throw registry.refusal
 }
 
 /** The records of routes that exist: Fastify may have refused one after the record was made. */
@@ -82,7 +79,9 @@ function textOf (_key: string, value: unknown): unknown {
   return value instanceof RegExp ? String(value) : value
 }
 
-function createRegistry (root: FastifyInstance, isComplete: boolean): Registry {
+// Contexts that are older than the registry do not inherit a hook of the root.
+function createRegistry (contexts: readonly FastifyInstance[], isComplete = false): Registry {
+  const root = contexts.at(-1)!
   const registry: Registry = {
     root,
     records: [],
@@ -92,16 +91,29 @@ function createRegistry (root: FastifyInstance, isComplete: boolean): Registry {
     resources: new Set(),
     problems: [],
     isComplete,
+    preflights: 0,
+    refusal: null,
     state: 'loading'
   }
   Object.defineProperty(root, kRegistry, { value: registry })
-  root.addHook('onRoute', function securityRoute (this: FastifyInstance, options) {
-    addRecord(registry, this, options)
-  })
+  for (const context of contexts) {
+    context.addHook('onRoute', function securityRoute (this: FastifyInstance, options) {
+      addRecord(registry, this, options)
+    })
+  }
+  if (!isComplete) root.addHook('onRequest', refuseUnknown(registry))
   root.addHook('onReady', function securityReady () {
     return decide(registry)
   })
   return registry
+}
+
+// A route that is older than the registry has no wrapped handler. Fastify adds this hook to it as well.
+function refuseUnknown (registry: Registry): CallbackHook {
+  return (_request, _reply, done) => {
+    if (registry.state === 'refused') done(new RouteNotGuarded())
+    else done()
+  }
 }
 
 function addRecord (registry: Registry, instance: FastifyInstance, options: RouteRecord['options']): void {
@@ -123,9 +135,9 @@ function addRecord (registry: Registry, instance: FastifyInstance, options: Rout
     defaulted: null,
     decision: null
   }
-  options.handler = checked(registry, record, handler) as typeof options.handler
+  options.handler = wrapHandler(registry, record, handler) as typeof options.handler
   if (typeof options.wsHandler === 'function') {
-    options.wsHandler = checked(registry, record, handlers.get(options.wsHandler) ?? options.wsHandler)
+    options.wsHandler = wrapHandler(registry, record, handlers.get(options.wsHandler) ?? options.wsHandler)
   }
   options.config = { ...options.config, [kRecord]: record } as NonNullable<typeof options.config>
   record.registration?.addRoute(record)
@@ -148,6 +160,8 @@ function findTwin ({ records }: Registry, options: RouteRecord['options'], handl
 }
 
 async function decide (registry: Registry): Promise<void> {
+  // Fastify asks again with each inject and listen.
+  if (registry.refusal !== null) throw registry.refusal
   registry.state = 'deciding'
   const existing = existingRecords(registry)
   const problems = [...registry.problems, ...unknownRoutes(registry, existing)]
@@ -159,7 +173,8 @@ async function decide (registry: Registry): Promise<void> {
     if (records === undefined) owned.set(owner, [record])
     else records.push(record)
   }
-  problems.push(...existing.filter((record) => (record.instance as Registered)[kRegistration] === undefined && isGuardWanted(record)).map(notInForce))
+  problems.push(...existing.filter((record) => (record.instance as Registered)[kRegistration] === undefined &&
+    isGuardWanted(record) && !isTwinOfWanted(record)).map(notInForce))
   for (const owner of registry.owners) problems.push(...owner.decide(owned.get(owner) ?? [], new Set(existing)))
   if (problems.length > 0) refuseStart(registry, problems)
   for (const owner of registry.owners) problems.push(...await owner.becomeReady())
@@ -174,8 +189,9 @@ function openWhenReady (registry: Registry): void {
   }, () => {})
 }
 
-function isGuardWanted ({ options, hooks }: RouteRecord): boolean {
-  return Object.hasOwn(options, 'security') || hooks.length > 0
+// A HEAD twin has the problem of its GET.
+function isTwinOfWanted ({ twinOf }: RouteRecord): boolean {
+  return twinOf !== null && isGuardWanted(twinOf)
 }
 
 /** The problem of a route that is guarded by nothing, although it declares something. */
@@ -189,10 +205,10 @@ export function notInForce (record: RouteRecord): Problem {
 }
 
 // In an app that is older than this module, a child context may have registered routes that no hook of ours saw.
-function unknownRoutes ({ isComplete, root }: Registry, records: readonly RouteRecord[]): Problem[] {
+function unknownRoutes ({ isComplete, root, preflights }: Registry, records: readonly RouteRecord[]): Problem[] {
   if (isComplete) return []
   const known = records.reduce((count, record) => count + urlsOf(record).length * methodsOf(record.options).length, 0)
-  if (countRoutes(root) <= known) return []
+  if (countRoutes(root) <= known + preflights) return []
   return [{
     code: 'FST_SECURITY_REGISTRATION',
     route: null,
@@ -212,6 +228,6 @@ const channel = diagnostics.channel('fastify.initialization') as ReturnType<type
 if (channel[kSubscribed] === undefined) {
   Object.defineProperty(channel, kSubscribed, { value: 1 })
   channel.subscribe((message) => {
-    createRegistry((message as { fastify: FastifyInstance }).fastify, true)
+    createRegistry([(message as { fastify: FastifyInstance }).fastify], true)
   })
 }

@@ -1,5 +1,5 @@
 /** What a single call shows to be wrong: the checks of a declaration when a route is registered, and of `require` when it is called. */
-import type { View } from '../dependency/definition.js'
+import type { Definition, View } from '../dependency/definition.js'
 import { definitionsBelow, schemesBelow } from '../dependency/traversal.js'
 import { HandWrittenSecurity, HookTooEarly, InvalidRequirement, TooManyAlternatives } from '../errors.js'
 import type { Alternative } from '../requirement/alternatives.js'
@@ -24,6 +24,11 @@ export interface Declared {
 export function checkDeclaration (registration: Registration, record: RouteRecord): void {
   if (isMetadata(record)) return
   const where = `Route ${routeName(record)}`
+  // A HEAD twin was checked as its GET. Changes that another plugin made since are checked when the app becomes ready.
+  if (record.twinOf !== null) {
+    shapeRoute(registration, record, record.twinOf.fragments.keys())
+    return
+  }
   const { own, isDeclared } = readDeclared(registration, record)
   const around = (isDeclared && own === null) || isWithinDocs(registration, record) || isPreflight(record)
     ? []
@@ -34,9 +39,13 @@ export function checkDeclaration (registration: Registration, record: RouteRecor
       "Declare the route's security option, or register the plugin with onHandWrittenSecurity: 'allow' while you move")
   }
   checkViews(registration, views, where)
-  for (const definition of definitionsBelow(...views)) {
+  shapeRoute(registration, record, definitionsBelow(...views))
+}
+
+function shapeRoute ({ options: { realm } }: Registration, record: RouteRecord, definitions: Iterable<Definition>): void {
+  for (const definition of definitions) {
     if (definition.kind !== 'resolver' || definition.shape === undefined) continue
-    record.fragments.set(definition, definition.shape(record.options, where, { instance: record.instance, realm: registration.options.realm }))
+    record.fragments.set(definition, definition.shape(record.options, `Route ${routeName(record)}`, { instance: record.instance, realm }))
   }
 }
 
@@ -47,9 +56,11 @@ export function checkDeclaration (registration: Registration, record: RouteRecor
  */
 export function readDeclared ({ docs }: Registration, record: RouteRecord): Declared {
   if (docs !== null && isWithinDocs({ docs }, record)) return { isDeclared: true, own: docs.view }
-  const { options } = record.twinOf ?? record
-  if (!Object.hasOwn(options, 'security')) return { isDeclared: false, own: null }
-  return { isDeclared: true, own: readRequirement(options.security, `Route ${routeName(record)}: security`) }
+  const { options, security } = record.twinOf ?? record
+  // Another plugin may replace a declaration. One that it deletes stays in force.
+  const isThere = Object.hasOwn(options, 'security')
+  if (!isThere && security === undefined) return { isDeclared: false, own: null }
+  return { isDeclared: true, own: readRequirement(isThere ? options.security : security, `Route ${routeName(record)}: security`) }
 }
 
 /** Checks requirements that all hold at one place. @throws the start-up errors of a single call */

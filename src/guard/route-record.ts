@@ -1,6 +1,6 @@
 /** What is known of one route: its options, its context, and what the start decided about it. */
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
-import type { OperationFragment, SchemeDefinition, View } from '../dependency/definition.js'
+import type { Definition, OperationFragment, SchemeDefinition, View } from '../dependency/definition.js'
 import { viewOf } from '../dependency/dependency.js'
 import type { StartProblem } from '../errors.js'
 import type { Alternative } from '../requirement/alternatives.js'
@@ -23,6 +23,8 @@ export interface Decision {
   readonly guard: RouteGuard | null
   /** guards of dependencies that stand in the route's own hooks */
   readonly hookGuards: readonly RouteGuard[]
+  /** of the registration: relative addresses in the document are relative to it */
+  readonly prefix: string
   readonly isDeclared: boolean
   /** declared public: `security: false`, `require(false)` or `defaultSecurity` */
   readonly isPublic: boolean
@@ -53,7 +55,7 @@ export interface RouteRecord {
   /** the guard's own hooks, by name */
   readonly guardHooks: { onRequest?: object, preHandler?: object }
   /** what the document shows of dependencies that shaped the route, by dependency */
-  readonly fragments: Map<object, OperationFragment>
+  readonly fragments: Map<Definition, OperationFragment>
   /** what `defaultSecurity` says of it */
   defaulted: { readonly isDeclared: boolean, readonly own: View | null } | null
   decision: Decision | null
@@ -61,8 +63,12 @@ export interface RouteRecord {
 
 /** A registration of the plugin, as far as the registry of routes knows it. */
 export interface RouteOwner {
+  /** the prefix of the instance on which the plugin is registered */
+  readonly prefix: string
   /** Checks a route that is being registered, and puts the guard among its hooks. */
   addRoute(record: RouteRecord): void
+  /** Whether its contexts or `defaultSecurity` may guard a route that is not yet decided. */
+  mayGuard(record: RouteRecord): boolean
   /** Decides about its routes, and about those that are older than it. */
   decide(records: readonly RouteRecord[], existing: ReadonlySet<RouteRecord>): readonly Problem[]
   /** Runs what waits for the app to become ready. */

@@ -6,6 +6,7 @@ import { HandWrittenSecurity, RegistrationRefused, SchemeConflict } from '../err
 import type { Decision, RouteRecord } from '../guard/route-record.js'
 import type { Alternative, SecurityRequirement } from '../requirement/alternatives.js'
 import { distinct, requirementKey, securityOf } from '../requirement/alternatives.js'
+import type { ServerObject } from '../requirement/security-schemes.js'
 import { basePath, schemeObject } from '../requirement/security-schemes.js'
 import type { FoundOperation, OpenAPIDocument, Operation } from './document.js'
 import { MARK, operationsOf, RouteIndex } from './document.js'
@@ -14,13 +15,11 @@ import { kResponses } from '../symbols.js'
 
 /** What a document depends on besides its routes. */
 export interface CompletionOptions {
-  /** the prefix of the instance on which the plugin is registered */
-  readonly prefix: string
   readonly allowsHandWritten: boolean
 }
 
 /** The schemes of a document, with the scopes that its operations require. */
-type UsedSchemes = Map<string, { readonly scheme: SchemeDefinition, readonly scopes: Set<string> }>
+type UsedSchemes = Map<string, { readonly scheme: SchemeDefinition, readonly base: string, readonly scopes: Set<string> }>
 
 /**
  * Completes a document that @fastify/swagger built.
@@ -41,11 +40,10 @@ export function completeDocument (built: OpenAPIDocument, records: readonly Rout
   for (const found of operationsOf(document)) {
     const routes = index.routesOf(found)
     delete found.operation[MARK]
-    completeOperation(found, routes, { version, used, options })
+    completeOperation(found, routes, { version, servers: document.servers, used, options })
   }
-  const base = basePath(options.prefix, document.servers)
   const existing = document.components?.securitySchemes ?? {}
-  const securitySchemes = mergeSchemes(existing, used, base)
+  const securitySchemes = mergeSchemes(existing, used)
   if (Object.keys(securitySchemes).length > 0 || document.components?.securitySchemes !== undefined) {
     document.components = { ...document.components, securitySchemes }
   }
@@ -55,18 +53,19 @@ export function completeDocument (built: OpenAPIDocument, records: readonly Rout
 /** What operations of one document have in common. */
 interface Completion {
   readonly version: string
+  readonly servers: readonly ServerObject[] | undefined
   readonly used: UsedSchemes
   readonly options: CompletionOptions
 }
 
 function completeOperation ({ operation, path, method }: FoundOperation, routes: readonly RouteRecord[], completion: Completion): void {
   const decided = routes.flatMap(({ decision }) => decision ?? [])
-  const { version, used, options } = completion
-  const security = operationSecurity(decided, version)
+  const { version, servers, used, options } = completion
+  const security = operationSecurity(routes, version)
   if (!options.allowsHandWritten && routes.length > 0) checkWritten(operation, `${method} ${path}`)
   if (decided.some(({ isDeclared }) => isDeclared)) delete operation.security
   if (security !== undefined) operation.security = security
-  for (const { alternatives } of decided) useSchemes(alternatives, used)
+  for (const { alternatives, prefix } of decided) useSchemes(alternatives, basePath(prefix, servers), used)
   if (security !== undefined && security.length > 0) dropParameters(operation, decided)
   for (const { options } of routes) addTokenResponses(operation, options.schema)
   for (const { fragments } of decided) fragments.forEach((fragment) => { addFragment(operation, fragment) })
@@ -94,11 +93,12 @@ function checkWritten ({ security = [] }: Operation, name: string): void {
  * The `security` of an operation. Several routes may be one operation: it shows the alternatives of all, and a public one among
  * them admits every client.
  */
-export function operationSecurity (decided: readonly Decision[], version: string): readonly SecurityRequirement[] | undefined {
+export function operationSecurity (routes: readonly RouteRecord[], version: string): readonly SecurityRequirement[] | undefined {
+  const decided = routes.flatMap(({ decision }) => decision ?? [])
   const all = decided.map((decision) => ({ decision, security: documentedSecurity(decision, version) }))
   const guarded = all.filter(({ security }) => security !== undefined && security.length > 0)
   if (guarded.length === 0) return all.some(({ security }) => security !== undefined) ? [] : undefined
-  const isOpen = all.some(({ decision }) => decision.guard === null && decision.hookGuards.length === 0)
+  const isOpen = decided.length < routes.length || all.some(({ decision }) => decision.guard === null && decision.hookGuards.length === 0)
   const merged = guarded.flatMap(({ security }) => security!)
   return distinct(isOpen ? [...merged, {}] : merged, requirementKey)
 }
@@ -109,28 +109,36 @@ function documentedSecurity ({ alternatives, isPublic, fragments }: Decision, ve
   return security ?? (isPublic || fragments.length > 0 ? [] : undefined)
 }
 
-function useSchemes (alternatives: readonly Alternative[], used: UsedSchemes): void {
+function useSchemes (alternatives: readonly Alternative[], base: string, used: UsedSchemes): void {
   for (const alternative of alternatives) {
     for (const [scheme, scopes] of alternative) {
-      const known = used.get(scheme.schemeName) ?? { scheme, scopes: new Set<string>() }
+      const known = used.get(scheme.schemeName) ?? { scheme, base, scopes: new Set<string>() }
+      // Registrations in different contexts do not know each other's schemes.
+      if (known.scheme !== scheme && !isDeepStrictEqual(schemeObject(known.scheme, known.base), schemeObject(scheme, base))) {
+        throw conflict(`Two contexts have different schemes named "${scheme.schemeName}"`)
+      }
       used.set(scheme.schemeName, known)
       for (const scope of scopes) known.scopes.add(scope)
     }
   }
 }
 
-function mergeSchemes (existing: Readonly<Record<string, unknown>>, used: UsedSchemes, base: string): Record<string, unknown> {
+function mergeSchemes (existing: Readonly<Record<string, unknown>>, used: UsedSchemes): Record<string, unknown> {
   const merged: Record<string, unknown> = { ...existing }
-  for (const [name, { scheme, scopes }] of used) {
+  for (const [name, { scheme, base, scopes }] of used) {
     const object = schemeObject(scheme, base, scopes)
     // A name such as `constructor` is one that every object has.
     const there = Object.hasOwn(merged, name) ? merged[name] : undefined
     if (there !== undefined && ![object, schemeObject(scheme, base), scheme.openapi].some((known) => isDeepStrictEqual(known, there))) {
-      throw new SchemeConflict(`The document's components.securitySchemes has another "${name}". Give one of the two another name`)
+      throw conflict(`The document's components.securitySchemes has another "${name}"`)
     }
     merged[name] = object
   }
   return merged
+}
+
+function conflict (problem: string): Error {
+  return new SchemeConflict(`${problem}. Give one of the two a schemeName of its own`)
 }
 
 // A parameter that a scheme describes is not described a second time.

@@ -12,10 +12,9 @@ export function staticProblems (document: OpenAPIDocument, records: readonly Rou
   const index = new RouteIndex(records, document.servers)
   return operationsOf(document).flatMap((found) => {
     const routes = index.routesOf(found)
-    const decided = routes.flatMap(({ decision }) => decision ?? [])
     if (routes.length === 0) return []
     const documented = found.operation.security ?? document.security as readonly SecurityRequirement[] | undefined
-    const enforced = operationSecurity(decided, document.openapi ?? '3.0.0')
+    const enforced = operationSecurity(routes, document.openapi ?? '3.0.0')
     if (keyOf(documented) === keyOf(enforced)) return []
     return [{
       code: 'FST_SECURITY_HAND_WRITTEN',

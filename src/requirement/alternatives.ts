@@ -18,6 +18,8 @@ export class Alternative extends Map<SchemeDefinition, readonly string[]> {
   readonly verified = new Set<SchemeDefinition>()
   /** whether something in it is `optional`, and its credentials are absent */
   isOptional = false
+  /** of each `anyOf` in it, the alternative that is taken: a dependency that is needed twice is resolved once */
+  readonly choices = new Map<string, number>()
 }
 
 /**
@@ -27,7 +29,7 @@ export class Alternative extends Map<SchemeDefinition, readonly string[]> {
  * @param tooMany makes the error for a requirement of more than {@link MAX_ALTERNATIVES}
  */
 export function alternativesOf (views: readonly View[], tooMany: () => Error): readonly Alternative[] {
-  return allOf(views, { scopes: [], isVerified: false }, { tooMany, known: new Map() })
+  return allOf(views, { scopes: [], isVerified: false }, { tooMany, known: new Map(), ids: new Map() })
 }
 
 /**
@@ -87,12 +89,17 @@ interface Site {
 interface Walk {
   readonly tooMany: () => Error
   readonly known: Map<View, Map<string, readonly Alternative[]>>
+  /** a number for each `anyOf` */
+  readonly ids: Map<Definition, number>
 }
 
 function allOf (views: readonly View[], site: Site, walk: Walk): readonly Alternative[] {
   return views.reduce<readonly Alternative[]>((before, view) => {
     const here = ofView(view, site, walk)
-    return bounded(before.flatMap((one) => here.map((other) => merged(one, other))), walk)
+    const pairs = before.flatMap((one) => here.map((other) => [one, other] as const))
+    const possible = pairs.filter(([one, other]) => isConsistent(one, other))
+    // Equal alternatives are one, so that only one choice of theirs is known.
+    return bounded((possible.length > 0 ? possible : pairs).map(([one, other]) => merged(one, other)), walk)
   }, [new Alternative()])
 }
 
@@ -100,22 +107,40 @@ function ofView (view: View, outer: Site, walk: Walk): readonly Alternative[] {
   const site = { scopes: union(outer.scopes, view.scopes), isVerified: outer.isVerified || view.unverified === true }
   const known = walk.known.get(view) ?? new Map<string, readonly Alternative[]>()
   const key = `${site.isVerified} ${site.scopes.join(' ')}`
-  const alternatives = known.get(key) ?? ofDefinition(view.definition, site, walk)
+  const alternatives = known.get(key) ?? ofDefinition(view, site, walk)
   walk.known.set(view, known.set(key, alternatives))
   return alternatives
 }
 
-function ofDefinition (definition: Definition, site: Site, walk: Walk): readonly Alternative[] {
+function ofDefinition ({ definition, cached }: View, site: Site, walk: Walk): readonly Alternative[] {
   switch (definition.kind) {
     case 'scopes': return [new Alternative()]
     case 'scheme': return [ofScheme(definition, site)]
     case 'resolver': return allOf(definition.needs.map(({ view }) => view), { ...site, isVerified: true }, walk)
     case 'allOf': return allOf(definition.needs.map(({ view }) => view), site, walk)
     case 'anyOf': {
-      const either = definition.alternatives.flatMap((view) => ofView(view, site, walk))
-      return bounded(definition.absent === undefined ? either : [...either, absent()], walk)
+      const choice = cached ? choiceKey(definition, site, walk) : null
+      const either = definition.alternatives.flatMap((view, index) => ofView(view, site, walk).map((one) => chosen(one, choice, index)))
+      return bounded(definition.absent === undefined ? either : [...either, chosen(absent(), choice, -1)], walk)
     }
   }
+}
+
+// With other scopes it is resolved anew, and may take another alternative.
+function choiceKey (definition: Definition, { scopes }: Site, { ids }: Walk): string {
+  if (!ids.has(definition)) ids.set(definition, ids.size)
+  return `${ids.get(definition)} ${[...scopes].sort().join(' ')}`
+}
+
+function chosen (alternative: Alternative, choice: string | null, index: number): Alternative {
+  if (choice === null) return alternative
+  const own = merged(alternative, new Alternative())
+  own.choices.set(choice, index)
+  return own
+}
+
+function isConsistent (one: Alternative, other: Alternative): boolean {
+  return [...other.choices].every(([choice, index]) => (one.choices.get(choice) ?? index) === index)
 }
 
 function ofScheme (scheme: SchemeDefinition, { scopes, isVerified }: Site): Alternative {
@@ -134,6 +159,7 @@ function merged (one: Alternative, other: Alternative): Alternative {
   const both = new Alternative(one)
   for (const [scheme, scopes] of other) both.set(scheme, union(both.get(scheme) ?? [], scopes))
   for (const scheme of [...one.verified, ...other.verified]) both.verified.add(scheme)
+  for (const [choice, index] of [...one.choices, ...other.choices]) both.choices.set(choice, index)
   both.isOptional = one.isOptional || other.isOptional
   return both
 }

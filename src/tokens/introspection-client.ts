@@ -4,6 +4,7 @@
  * @see {@link https://www.rfc-editor.org/rfc/rfc7662#section-2.1 RFC 7662 §2.1}
  */
 import type { webcrypto } from 'node:crypto'
+import type * as oauth from 'oauth4webapi'
 import type { ClientAuth } from 'oauth4webapi'
 import { InvalidOption, IntrospectionFailed } from './errors.js'
 import type { ImportedKey, PrivateKey } from './keys.js'
@@ -74,7 +75,7 @@ export function readClient (where: string, client: unknown): Client {
   }
 }
 
-type Library = Promise<typeof import('oauth4webapi')>
+type Library = Promise<typeof oauth>
 type Authentication = () => Promise<ClientAuth>
 
 function readAuthentication (name: string, client: Record<string, unknown>, library: Library): readonly [string | null, Authentication] {

@@ -59,7 +59,11 @@ export function stepUp<T extends AccessToken<unknown>> (token: Dependency<T>, op
   // An override of this dependency replaces its parts as well: another stepUp may need them.
   const part = { kind: 'stepUp.part', partOf: (): Dependency => whole }
   // The demand is checked before the scopes: these reach the second need alone.
-  const unburned = extend(depends({ strong, token: source.unburned }, ({ token }) => token), part)
+  const unburned = extend(depends({ strong, token: source.unburned }, ({ strong, token }) => {
+    // Of an `anyOf`, scopes may lead on to another token.
+    if (token !== strong) checkDemand(source, token, demand)
+    return token
+  }), part)
   const burned = source.burned === null ? null : extend(depends({ burned: source.burned }, () => true as const), part)
   const result = burned === null ? depends({ unburned }, ({ unburned }) => unburned) : depends({ unburned, burned }, ({ unburned }) => unburned)
   const whole: Dependency = extend(result, { kind: 'stepUp', data: { ...source, unburned, burned } satisfies Source })
@@ -84,9 +88,9 @@ function sourceOf (token: unknown): Source | null {
 // The parts of an `anyOf`. An override of it replaces them as well.
 function combined (whole: Dependency, sources: readonly Source[]): Source {
   const part = { kind: 'anyOf.part', partOf: () => whole }
-  // The proof of the alternative that passes is used up, and no other.
+  // The proof of the alternative that passes with its scopes is used up, and no other.
   const burns = sources.map(({ unburned, burned }) =>
-    burned === null ? depends({ token: isolated(unburned) }, () => true as const) : depends({ token: isolated(unburned), burned }, () => true as const))
+    burned === null ? depends({ unburned }, () => true as const) : depends({ unburned, burned }, () => true as const))
   return {
     unburned: extend(first(sources.map(({ unburned }) => unburned)), part),
     burned: sources.every(({ burned }) => burned === null) ? null : extend(first(burns), part),

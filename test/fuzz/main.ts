@@ -107,6 +107,7 @@ async function runAll (only: string | undefined, runs: number, seed: number): Pr
     process.stdout.write(`fuzz: failed in ${failed.join(', ')}; to repeat it: npm run fuzz -- --seed ${seed} --runs ${runs} --only ${failed[0]}\n`)
     process.exitCode = 1
   }
+  process.stdout.write(`${names.length - failed.length} passed, ${failed.length} failed\n`)
 }
 
 const WHAT: Readonly<Record<string, string>> = {

@@ -7,7 +7,7 @@ import config from './stryker.config.js'
 import { reasonOf } from './survivors.js'
 
 const { files } = JSON.parse(readFileSync(config.jsonReporter.fileName, 'utf8'))
-const { version } = JSON.parse(readFileSync('node_modules/@stryker-mutator/core/package.json', 'utf8'))
+const { version } = JSON.parse(readFileSync('test/node_modules/@stryker-mutator/core/package.json', 'utf8'))
 
 const rows = Object.entries(files).sort(([one], [other]) => one < other ? -1 : 1).map(([name, { source, mutants }]) => {
   const of = (...statuses) => mutants.filter(({ status }) => statuses.includes(status))

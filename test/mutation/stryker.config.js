@@ -24,7 +24,7 @@ export default {
     linesOf('src/guard/registration.ts', 'override (dependency', '#checkNames ('), linesOf('src/guard/registration.ts', 'function replacementOf')
   ],
   // What the copy is made of that is worked on.
-  ignorePatterns: ['/*', '!/src', '!/test', '!/package.json', '!/tsconfig.json'],
+  ignorePatterns: ['/*', '!/src', '!/test', '/test/node_modules', '!/package.json', '!/tsconfig.json'],
   tempDirName: 'node_modules/.cache/stryker',
   reporters: ['progress-append-only', 'clear-text', 'json'],
   clearTextReporter: { logTests: false, allowEmojis: false },

@@ -89,6 +89,7 @@ t.test('tokens D6: a proof is signed by the public key that it carries', async (
     'RSA of 1024 bits': proofOf(token, {}, { jwk: small.publicKey.export({ format: 'jwk' }) }, small),
     'other curve': proofOf(token, {}, { jwk: signingKey('ES384').jwk }),
     'not a point': proofOf(token, {}, { jwk: { ...clientKey.jwk, y: clientKey.jwk.x } }),
+    'of another algorithm': proofOf(token, {}, { jwk: { ...clientKey.jwk, alg: 'ES384' } }),
     text: proofOf(token, {}, { jwk: 'key' })
   }
   t.strictSame(await answers(ask, token, proofs), all(proofs, PROOF))

@@ -3,7 +3,7 @@ import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { z } from 'zod'
-import fastifySecurity, { anyOf, depends, optional } from '../../src/index.js'
+import fastifySecurity, { anyOf, apiKeyCookie, depends, optional } from '../../src/index.js'
 import type { Dependency } from '../../src/index.js'
 import { jwtBearer, localIssuer, memoryStore, StepUpRequired, stepUp } from '../../src/tokens/index.js'
 import { boundToken, dpopBearer, local, proofOf, thumbprint, clientKey } from '../fixtures/dpop.js'
@@ -105,6 +105,23 @@ t.test('stepUp takes stepUp, and an anyOf of tokens', async (t) => {
   const proof = proofOf(bound)
   const headers = { authorization: `DPoP ${bound}`, dpop: proof }
   t.strictSame([(await either.ask(undefined, headers)).status, (await either.ask(undefined, headers)).status], [200, 401], 'its proof counts once')
+})
+
+t.test('tokens S1: of an anyOf, the token that has the scopes must meet the demand as well', async (t) => {
+  const inCookie = jwtBearer({ issuer: local, audience: AUDIENCE, scheme: apiKeyCookie({ name: 'token' }) })
+  const { ask } = await appOf(t, stepUp(anyOf(inCookie, token), { acr: 'mfa' }).scoped('a'))
+  const strong = { cookie: `token=${await sign({ acr: 'mfa', sub: 'alice' })}` }
+  t.match(await ask(await sign({ sub: 'bob', scope: 'a' }), strong), { status: 401, code: 'FST_SECURITY_STEP_UP' })
+  t.match(await ask(await sign({ sub: 'bob', scope: 'a', acr: 'mfa' }), strong), { status: 200, value: { subject: 'bob' } })
+})
+
+t.test('tokens D16: below stepUp, an anyOf uses up the proof of the token that passes', async (t) => {
+  const inCookie = jwtBearer({ issuer: local, audience: AUDIENCE, scheme: apiKeyCookie({ name: 'token' }) })
+  const { ask } = await appOf(t, stepUp(anyOf(inCookie, dpopBearer()), { acr: 'mfa' }).scoped('a'))
+  const bound = await boundToken({ acr: 'mfa', scope: 'a' })
+  const headers = { cookie: `token=${await sign({ acr: 'mfa' })}`, authorization: `DPoP ${bound}`, dpop: proofOf(bound) }
+  t.equal((await ask(undefined, headers)).status, 200)
+  t.not((await ask(undefined, headers)).status, 200)
 })
 
 t.test('stepUp reads the claims before the schema changes them', async (t) => {
