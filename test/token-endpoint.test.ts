@@ -332,6 +332,38 @@ t.test('OAuth2TokenResponse serves every serializer compiler', async (t) => {
   }
 })
 
+t.test('the document shows the fields of every grant, and errors that the route does not describe itself', async (t) => {
+  for (const openapi of ['3.0.3', '3.1.0', '3.2.0']) {
+    const app = Fastify()
+    t.teardown(() => app.close())
+    await app.register(fastifySecurity, { swagger: { openapi: { openapi, info: { title: 'API', version: '1.0.0' }, servers: [{ url: '/' }] } }, swaggerUi: false })
+    const form = oauth2TokenRequestForm({ grants: GRANTS, fields: { tenant: Type.String({ minLength: 2 }) } })
+    const handler = async (): Promise<never> => { throw new OAuth2Error('invalid_grant') }
+    app.post('/token', { schema: { operationId: 'token' }, security: { form } }, handler)
+    app.post('/own', { schema: { operationId: 'own', response: { 401: { description: 'mine', type: 'object' } } }, security: { form } }, handler)
+    app.post('/class', { schema: { operationId: 'class', response: { '4xx': { description: 'mine', type: 'object' } } }, security: { form } }, handler)
+    await app.ready()
+    const document = documentOf(app)
+    if (openapi !== '3.2.0') t.strictSame(await problemsOf(document), [])
+    const operation = document.paths['/token']!['post']! as unknown as { requestBody: { required: boolean, content: Record<string, { schema: { required: string[], properties: Record<string, object> } }> } }
+    t.equal(operation.requestBody.required, true)
+    const { required, properties } = operation.requestBody.content[FORM]!.schema
+    t.strictSame(required, ['grant_type', 'tenant'])
+    t.strictSame(Object.keys(properties), [
+      'grant_type', 'username', 'password', 'refresh_token', 'code', 'redirect_uri', 'code_verifier', 'scope', 'client_id', 'client_secret', 'tenant'
+    ])
+    t.match(properties, {
+      grant_type: { enum: [...GRANTS] }, username: { description: /password/ }, refresh_token: { format: 'password', description: /refresh_token/ }, tenant: { minLength: 2 }
+    })
+    t.strictSame(['/token', '/own', '/class'].map((path) => Object.keys(document.paths[path]!['post']!.responses)), [['200', '400', '401'], ['400', '401'], ['4XX']])
+    t.equal(document.paths['/own']!['post']!.responses['401']!.description, 'mine')
+    t.match(document.paths['/token']!['post']!.responses, {
+      400: { content: { 'application/json': { example: { error: 'invalid_grant' } } } },
+      401: { headers: { 'WWW-Authenticate': {} }, content: { 'application/json': { example: { error: 'invalid_client' } } } }
+    })
+  }
+})
+
 t.test('OAuth2TokenResponse is the schema that TypeBox would make', (t) => {
   const { description: tokenType } = OAuth2TokenResponse.properties.token_type
   const { description: scope } = OAuth2TokenResponse.properties.scope

@@ -10,7 +10,7 @@ import type { ServerObject } from '../requirement/security-schemes.js'
 import { basePath, schemeObject } from '../requirement/security-schemes.js'
 import type { FoundOperation, OpenAPIDocument, Operation } from './document.js'
 import { MARK, operationsOf, RouteIndex } from './document.js'
-import { addResponses } from './responses.js'
+import { addResponse, addResponses } from './responses.js'
 import { kResponses } from '../symbols.js'
 
 /** What a document depends on besides its routes. */
@@ -81,7 +81,7 @@ function addTokenResponses (operation: Operation, schema: FastifySchema & { read
 
 function addFragment (operation: Operation, { requestBody, responses }: OperationFragment): void {
   if (requestBody !== undefined) operation.requestBody = copyOf(requestBody)
-  if (responses !== undefined) operation.responses = { ...copyOf(responses) as object, ...operation.responses }
+  for (const [status, response] of Object.entries(responses ?? {})) addResponse(operation, status, copyOf(response) as object)
 }
 
 function checkWritten ({ security = [] }: Operation, name: string): void {

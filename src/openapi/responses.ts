@@ -20,20 +20,20 @@ export function addResponses (operation: Operation, decided: readonly Decision[]
   if (guarded.length === 0) return
   const needsScopes = guarded.some(({ alternatives }) => requiresScopes(alternatives))
   const readsCookie = !SAFE.includes(method) && guarded.some(({ schemes }) => schemes.some(({ openapi }) => openapi['in'] === 'cookie'))
-  add(operation, 401, error(401, 'Unauthorized', 'FST_SECURITY_NOT_AUTHENTICATED', 'Not authenticated', {
+  addResponse(operation, 401, error(401, 'Unauthorized', 'FST_SECURITY_NOT_AUTHENTICATED', 'Not authenticated', {
     description: 'Not authenticated, or the credentials are rejected', headers: CHALLENGE
   }))
   if (needsScopes) {
-    add(operation, 403, error(403, 'Forbidden', 'FST_SECURITY_INSUFFICIENT_SCOPE', 'Insufficient scope', {
+    addResponse(operation, 403, error(403, 'Forbidden', 'FST_SECURITY_INSUFFICIENT_SCOPE', 'Insufficient scope', {
       description: 'Authenticated, and a scope is missing', headers: CHALLENGE
     }))
   } else if (readsCookie) {
-    add(operation, 403, error(403, 'Forbidden', 'FST_SECURITY_CROSS_ORIGIN', 'This cookie does not count in a request from another origin', {
+    addResponse(operation, 403, error(403, 'Forbidden', 'FST_SECURITY_CROSS_ORIGIN', 'This cookie does not count in a request from another origin', {
       description: 'A cookie in a request from another origin'
     }))
   }
   if (guarded.some(dependsOnService)) {
-    add(operation, 503, error(503, 'Service Unavailable', 'FST_SECURITY_UNAVAILABLE', 'Service unavailable', {
+    addResponse(operation, 503, error(503, 'Service Unavailable', 'FST_SECURITY_UNAVAILABLE', 'Service unavailable', {
       description: 'A service that the check depends on cannot be reached', headers: RETRY
     }))
   }
@@ -44,7 +44,8 @@ function dependsOnService ({ views }: Decision): boolean {
     (definition as { readonly extension?: Extension }).extension?.dependsOnService === true)
 }
 
-function add (operation: Operation, status: number, response: object): void {
+/** Adds a response, unless the operation documents that status, its class or a default. */
+export function addResponse (operation: Operation, status: number | string, response: object): void {
   const responses = operation.responses ?? {}
   const range = `${String(status)[0]}XX`
   if ([String(status), range, range.toLowerCase(), 'default'].some((key) => Object.hasOwn(responses, key))) return

@@ -49,21 +49,22 @@ function errorResponse (description: string, error: string, text: string): objec
 }
 
 function formSchema ({ grants, isGrantOptional, fields }: FormDescription): object {
-  const own = grants.flatMap((grant) => Object.entries(GRANT_FIELDS[grant]))
+  const own = grants.flatMap((grant) => Object.entries(GRANT_FIELDS[grant]).map(([name, isRequired]) => ({ grant, name, isRequired })))
   const isSingle = grants.length === 1
   const extra = [...fields]
   return {
     type: 'object',
     required: [
       ...isGrantOptional ? [] : ['grant_type'],
-      ...isSingle ? own.filter(([, isRequired]) => isRequired).map(([name]) => name) : [],
+      ...isSingle ? own.filter(({ isRequired }) => isRequired).map(({ name }) => name) : [],
       ...extra.filter(([, rules]) => !rules.isOptional).map(([name]) => name)
     ],
     properties: {
       grant_type: { type: 'string', enum: [...grants] },
-      ...Object.fromEntries(own.map(([name]) => [name, fieldSchema(name)])),
+      // A flat list of properties is the only form that Swagger UI can show: the grant of a field is in its description.
+      ...Object.fromEntries(own.map(({ grant, name, isRequired }) => [name, fieldSchema(name, isSingle ? undefined : `${isRequired ? 'required ' : ''}with ${grant}`)])),
       scope: { type: 'string', description: 'scopes, separated by spaces' },
-      client_id: { type: 'string' },
+      client_id: fieldSchema('client_id'),
       client_secret: fieldSchema('client_secret'),
       ...Object.fromEntries(extra.map(([name, rules]) => [name, rules.document]))
     }
@@ -74,6 +75,11 @@ const NON_EMPTY = ['username', 'password', 'refresh_token', 'code']
 
 const SECRET = ['password', 'client_secret', 'refresh_token', 'code_verifier']
 
-function fieldSchema (name: string): object {
-  return { type: 'string', ...NON_EMPTY.includes(name) ? { minLength: 1 } : {}, ...SECRET.includes(name) ? { format: 'password' } : {} }
+function fieldSchema (name: string, description?: string): object {
+  return {
+    type: 'string',
+    ...NON_EMPTY.includes(name) ? { minLength: 1 } : {},
+    ...SECRET.includes(name) ? { format: 'password' } : {},
+    ...description === undefined ? {} : { description }
+  }
 }

@@ -1,12 +1,13 @@
 /** The value of every scheme, with and without `autoError: false`. */
+import { Type } from '@sinclair/typebox'
 import { expectTypeOf } from 'expect-type'
 import type { FastifyRequest } from 'fastify'
 import {
   apiKeyCookie, apiKeyHeader, apiKeyQuery, http, httpBasic, httpBearer, httpDigest, oauth2, oauth2AuthorizationCodeBearer,
-  oauth2ClientCredentialsBearer, oauth2PasswordBearer, oauth2PasswordRequestForm, openIdConnect, scheme
+  oauth2ClientCredentialsBearer, oauth2PasswordBearer, oauth2PasswordRequestForm, oauth2TokenRequestForm, openIdConnect, scheme
 } from '../../src/index.js'
 import type {
-  BasicCredentials, ChallengeParams, Dependency, HttpCredentials, OAuth2PasswordRequestForm, SchemeDependency
+  BasicCredentials, ChallengeParams, Dependency, HttpCredentials, OAuth2PasswordRequestForm, RefreshTokenGrant, SchemeDependency
 } from '../../src/index.js'
 
 const aboutIt = { schemeName: 'Name', description: 'What it is', realm: 'a realm' } as const
@@ -66,6 +67,28 @@ httpBearer().scoped('a').unverified()
 // the form
 expectTypeOf(oauth2PasswordRequestForm()).toEqualTypeOf<Dependency<OAuth2PasswordRequestForm>>()
 expectTypeOf(oauth2PasswordRequestForm({ strict: true })).toEqualTypeOf<Dependency<OAuth2PasswordRequestForm>>()
+const token = oauth2TokenRequestForm({ grants: ['password', 'client_credentials'], fields: { otp: Type.String(), device: Type.Optional(Type.Literal('a')) } })
+declare function valueOf<T> (form: Dependency<T>): T
+const posted = valueOf(token)
+if (posted.grantType === 'password') {
+  expectTypeOf(posted.username).toEqualTypeOf<string>()
+  expectTypeOf(posted.clientSecret).toEqualTypeOf<string | null>()
+  // @ts-expect-error a field of another grant
+  String(posted.refreshToken)
+} else {
+  expectTypeOf(posted.grantType).toEqualTypeOf<'client_credentials'>()
+  expectTypeOf(posted.clientSecret).toEqualTypeOf<string>()
+}
+expectTypeOf(posted.scopes).toEqualTypeOf<string[]>()
+expectTypeOf(posted.otp).toEqualTypeOf<string>()
+expectTypeOf(posted.device).toEqualTypeOf<'a' | null>()
+expectTypeOf(oauth2TokenRequestForm({ grants: ['refresh_token'] })).toEqualTypeOf<Dependency<RefreshTokenGrant>>()
+// @ts-expect-error a field of a form is text
+oauth2PasswordRequestForm({ fields: { count: Type.Number() } })
+// @ts-expect-error a grant that is not built
+oauth2TokenRequestForm({ grants: ['implicit'] })
+// @ts-expect-error at least one grant
+oauth2TokenRequestForm({ grants: [] })
 expectTypeOf<OAuth2PasswordRequestForm>().toEqualTypeOf<{
   readonly grantType: 'password' | null
   readonly username: string
