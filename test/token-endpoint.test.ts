@@ -43,7 +43,7 @@ function takeBody (_request: unknown, payload: unknown, done: (error: null, body
 }
 
 /** Serves an app from a host that reads the body of every request. */
-function fromHost (t: Teardown, app: FastifyInstance, keep: (request: object, text: string) => void): (body: string, contentType?: string) => Promise<Response> {
+function fromHost (t: Teardown, app: FastifyInstance, keep: (request: object, text: string) => void): (body: string | ReadableStream, contentType?: string) => Promise<Response> {
   const server = createServer((request, response) => {
     let text = ''
     request.on('data', (chunk) => { text += String(chunk) })
@@ -57,7 +57,7 @@ function fromHost (t: Teardown, app: FastifyInstance, keep: (request: object, te
     await app.ready()
     if (!server.listening) await once(server.listen(0, '127.0.0.1'), 'listening')
     const { port } = server.address() as { port: number }
-    return await fetch(`http://127.0.0.1:${port}/token`, { method: 'POST', headers: { 'content-type': contentType }, body })
+    return await fetch(`http://127.0.0.1:${port}/token`, { method: 'POST', headers: { 'content-type': contentType }, body, duplex: 'half' } as RequestInit)
   }
 }
 
@@ -219,6 +219,7 @@ t.test('a body that the host has read is checked as any other', async (t) => {
   t.match(await (await send(`${form}&scope=a+b`)).json(), { refreshToken: 'r', scopes: ['a', 'b'] })
   for (const body of ['grant_type=refresh_token', `${form}&refresh_token=r`, `${form}&x=${'x'.repeat(16 * 1024)}`]) {
     t.match(await (await send(body)).json(), { error: 'invalid_request' }, body.slice(0, 60))
+    t.match(await (await send(new Blob([body]).stream())).json(), { error: 'invalid_request' }, `in chunks: ${body.slice(0, 60)}`)
   }
   t.match(await (await send(form, 'application/json')).json(), { error: 'invalid_request' })
   const nested = fromHost(t, await endpoint(t, (app) => app.addContentTypeParser(FORM, {}, takeBody)), (request, text) => {
