@@ -23,11 +23,11 @@ export async function printSecurity (app: FastifyInstance, flags: readonly strin
 /** The table as Markdown: a line for each address and what it takes, with all methods that take it. */
 export function markdownOf (routes: readonly RouteSecurity[]): string {
   const lines = new Map<string, { url: string, methods: string[], who: string }>()
-  for (const { method, url, security } of routes) {
-    const who = worded(security)
+  for (const { method, url, guarded, security } of routes) {
+    const who = describe(security, guarded)
     const line = lines.get(`${url} ${who}`) ?? { url, methods: [], who }
     lines.set(`${url} ${who}`, line)
-    // Several versions of a route, by constraints, are one to whoever reads who may call it.
+    // Versions of a route that differ by their constraints share a line.
     if (!line.methods.includes(method)) line.methods.push(method)
   }
   const rows = [...lines]
@@ -36,11 +36,10 @@ export function markdownOf (routes: readonly RouteSecurity[]): string {
   return ['| route | methods | who may call it |\n', '|---|---|---|\n', ...rows].join('')
 }
 
-// What is open stands out: it is what a reviewer looks for.
-function worded (security: RouteSecurity['security']): string {
-  if (security === undefined) return '**nothing declared**'
+// Open routes stand out for a reviewer.
+function describe (security: RouteSecurity['security'], guarded: boolean): string {
   if (security === false) return '**public**'
-  if (security.length === 0) return 'guarded, without a scheme'
+  if (security === undefined) return guarded ? 'guarded, without a scheme' : '**nothing declared**'
   return security.map((requirement) => {
     const all = Object.entries(requirement)
       .map(([name, scopes]) => scopes.length === 0 ? name : `${name} with ${scopes.map(code).join(', ')}`)

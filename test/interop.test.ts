@@ -28,7 +28,7 @@ t.setTimeout(240_000)
 // The option --import of fastify-cli does not wait for what it imports; that of Node does.
 const tsx = { NODE_OPTIONS: '--import=tsx' }
 
-const FORGOTTEN = "GET /forgotten: it declares no security, and nothing is required around it: say who may call it, or security: false if it is public (onUndeclaredRoute: 'error')"
+const FORGOTTEN = /GET \/forgotten: it declares no security/
 
 /** As much of a test as is needed for files that go when it ends. */
 type Test = Pick<typeof t, 'fixture' | 'teardown' | 'testdir'>
@@ -62,7 +62,7 @@ for (const [kind, fileOf, variables] of [
   t.test(`fastify-cli, with an app of ${kind}`, async (t) => {
     const file = fileOf(t)
 
-    await t.test('fastify start: every route is guarded as it says', async (t) => {
+    await t.test('fastify start: every route is guarded as it declares', async (t) => {
       const address = await fastifyStart(t, [file], variables)
       if (typeof address !== 'string') return t.fail(address.stderr + address.stdout)
       const answers: unknown[] = []
@@ -84,16 +84,16 @@ for (const [kind, fileOf, variables] of [
       t.equal(end.code, 1)
       const { err } = JSON.parse(end.stdout.trim()) as { err: { code: string, message: string } }
       t.equal(err.code, 'FST_SECURITY_START_REFUSED')
-      t.equal(err.message, `The app does not start. Its routes are not guarded as declared:\n- ${FORGOTTEN}`)
+      t.match(err.message, FORGOTTEN)
     })
 
-    await t.test('its helper for tests: app.inject is answered alike', async (t) => {
+    await t.test('its helper for tests: app.inject gets the same answers', async (t) => {
       t.match(await injected(file, [{ url: '/' }, { url: '/items' }, { url: '/items', headers: withToken }], variables), [
         [200, 'public'], [401, /FST_SECURITY_NOT_AUTHENTICATED/], [200, 'ann']
       ])
     })
 
-    await t.test('fastify generate-swagger writes their locks', async (t) => {
+    await t.test('fastify generate-swagger writes the security of the routes', async (t) => {
       const { code, stdout } = await fastifyCli(['generate-swagger', file], variables)
       t.equal(code, 0)
       const { paths, components } = JSON.parse(stdout) as Record<string, Record<string, Record<string, { security: unknown }>>>
@@ -111,7 +111,7 @@ t.test('fastify print-routes prints the routes', async (t) => {
   t.match(stdout, /items \(GET, HEAD\)/)
 })
 
-t.test('fastify-cli takes the Fastify of the app, and not its own: the app is guarded on whichever made it', async (t) => {
+t.test('fastify-cli uses the Fastify of the app, and the app is guarded on it', async (t) => {
   const folder = project(t, {
     'app.js': `
       import { readFileSync } from 'node:fs'
@@ -157,17 +157,17 @@ t.test('in the folders that fastify-cli generates', async (t) => {
     export default fp(async (fastify) => { fastify.get('/health', { security: false }, async () => 'up') }, ${JSON.stringify(meta)})`
   const asked = [{ url: '/health' }, { url: '/items' }, { url: '/items', headers: withToken }]
 
-  await t.test('a plugin whose name comes first makes a route that nobody has seen: the app is refused', async (t) => {
+  await t.test('a route of a plugin whose name comes first stops the start', async (t) => {
     const folder = project(t, { 'app.js': app, plugins: { 'health.js': health({}), 'security.js': security }, routes })
-    await t.rejects(injected(join(folder, 'app.js'), asked), /This app was made before fastify-security was loaded, and has routes that it did not see/)
+    await t.rejects(injected(join(folder, 'app.js'), asked), /This app was created before fastify-security was loaded, and has routes that the plugin did not see/)
   })
 
-  await t.test('once the app file imports the package, it is refused by the name of the route', async (t) => {
+  await t.test('once the app file imports the package, the message names the route', async (t) => {
     const folder = project(t, { 'app.js': early, plugins: { 'health.js': health({}), 'security.js': security }, routes })
-    await t.rejects(injected(join(folder, 'app.js'), asked), /GET \/health: it declares security where fastify-security is not in force/)
+    await t.rejects(injected(join(folder, 'app.js'), asked), /GET \/health: it declares security/)
   })
 
-  await t.test('once the plugin depends on the other, it comes after it, and all is well', async (t) => {
+  await t.test('a plugin that depends on the security plugin is loaded after it', async (t) => {
     for (const file of [app, early]) {
       const folder = project(t, {
         'app.js': file, plugins: { 'health.js': health({ dependencies: ['security'] }), 'security.js': security }, routes
@@ -176,16 +176,16 @@ t.test('in the folders that fastify-cli generates', async (t) => {
     }
   })
 
-  await t.test('a plugin that was never registered is noticed, once the app file imports the package', async (t) => {
+  await t.test('an app that imports the package and never registers it fails to start', async (t) => {
     const folder = project(t, { 'app.js': early, plugins: {}, routes })
-    await t.rejects(injected(join(folder, 'app.js'), asked), /GET \/items: it declares security where fastify-security is not in force/)
+    await t.rejects(injected(join(folder, 'app.js'), asked), /GET \/items: it declares security/)
   })
 })
 
 // --- @fastify/helmet ------------------------------------------------------------------------------------------------
 
 for (const order of ['before', 'after'] as const) {
-  t.test(`@fastify/helmet, registered ${order} the plugin, lets the docs work by swaggerCSP, and is on refusals as well`, async (t) => {
+  t.test(`@fastify/helmet, registered ${order} the plugin, lets the docs work by swaggerCSP, and sets its headers on denials`, async (t) => {
     const app = Fastify()
     t.teardown(() => app.close())
     // As the documentation of @fastify/swagger-ui has it. `swaggerCSP` is read when a context is made that comes later.
@@ -212,7 +212,7 @@ for (const order of ['before', 'after'] as const) {
     t.strictSame(inline.filter(([, kind, text]) => {
       const source = `'sha256-${createHash('sha256').update(text!).digest('base64')}'`
       return !policy.get(`${kind}-src`)!.includes(source)
-    }), [], 'nothing that stands in the page is forbidden')
+    }), [], 'the policy allows every script and style of the page')
     const files = [...page.body.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, path]) => new URL(path!, 'http://app.test/docs'))
     t.ok(files.length > 3)
     for (const { origin, pathname } of files) {
@@ -227,12 +227,12 @@ for (const order of ['before', 'after'] as const) {
 
 // --- tracing ----------------------------------------------------------------------------------------------------------
 
-t.test('a plugin that wraps the hooks of each route, as @fastify/otel does', async (t) => {
+t.test('a plugin may wrap the hooks and the handler of each route, as @fastify/otel does', async (t) => {
   const user = depends({ bearer: httpBearer() }, ({ bearer }) => {
     if (bearer.credentials !== 'good') throw new Unauthorized()
     return 'ann'
   })
-  /** What its onRoute hook does: each hook in a function of its own, and the handler as well. */
+  /** Its onRoute hook puts each hook and the handler in a function of its own. */
   const wrapping = (hooks: boolean) => (route: RouteOptions): void => {
     const { handler } = route
     route.handler = function (...args) { return handler.apply(this, args) }
@@ -241,33 +241,26 @@ t.test('a plugin that wraps the hooks of each route, as @fastify/otel does', asy
   }
 
   for (const order of ['before', 'after'] as const) {
-    await t.test(`registered ${order} the plugin: the app is refused where it hides the guard, and lets no stranger in`, async (t) => {
+    for (const hooks of [true, false]) {
       const app = Fastify()
       t.teardown(() => app.close())
-      if (order === 'before') app.addHook('onRoute', wrapping(true))
+      if (order === 'before') app.addHook('onRoute', wrapping(hooks))
       await app.register(fastifySecurity, { swagger: false })
-      if (order === 'after') app.addHook('onRoute', wrapping(true))
+      if (order === 'after') app.addHook('onRoute', wrapping(hooks))
       app.get('/', { security: { user } }, async () => 'in')
-      await t.rejects(async () => { await app.ready() }, { message: /- GET \/: another plugin took its guard out of the route's hooks/ })
-      t.equal((await app.inject('/')).statusCode, 401)
-    })
-
-    await t.test(`registered ${order} the plugin: all is well where it leaves the hooks alone`, async (t) => {
-      const app = Fastify()
-      t.teardown(() => app.close())
-      if (order === 'before') app.addHook('onRoute', wrapping(false))
-      await app.register(fastifySecurity, { swagger: false })
-      if (order === 'after') app.addHook('onRoute', wrapping(false))
-      app.get('/', { security: { user } }, async () => 'in')
-      t.equal((await app.inject('/')).statusCode, 401)
-      t.equal((await app.inject({ url: '/', headers: withToken })).body, 'in')
-    })
+      app.get('/hook', { preHandler: user }, async () => 'in')
+      for (const url of ['/', '/hook']) {
+        const where = `${url}, registered ${order} the plugin, ${hooks ? 'with' : 'without'} the hooks`
+        t.equal((await app.inject(url)).statusCode, 401, where)
+        t.equal((await app.inject({ url, headers: withToken })).body, 'in', where)
+      }
+    }
   }
 })
 
 // --- who may call what, from the command line -------------------------------------------------------------------------
 
-t.test('an app prints who may call what, instead of listening', async (t) => {
+t.test('an app prints its routes and their security, instead of listening', async (t) => {
   const printed = async (...flags: string[]): Promise<Ended> => await node([appOf('table.ts'), ...flags], tsx)
 
   await t.test('for the terminal', async (t) => {
@@ -275,18 +268,13 @@ t.test('an app prints who may call what, instead of listening', async (t) => {
       code: 0,
       stdout: [
         'GET     /users/me               OAuth2PasswordBearer[me items]',
-        'HEAD    /users/me               OAuth2PasswordBearer[me items]',
         'DELETE  /users/me               OAuth2PasswordBearer[admin]',
         'POST    /notes                  HTTPBearer + APIKeyHeader | OAuth2PasswordBearer',
         'GET     /notes                  HTTPBearer | (anybody)',
-        'HEAD    /notes                  HTTPBearer | (anybody)',
         'POST    /check                  (guarded, without a scheme)',
         'GET     /health                 (public)',
-        'HEAD    /health                 (public)',
         'GET     /items/:kind(book|pen)  APIKeyHeader',
-        'HEAD    /items/:kind(book|pen)  APIKeyHeader',
         'GET     /forgotten              (nothing declared)',
-        'HEAD    /forgotten              (nothing declared)',
         ''
       ].join('\n'),
       stderr: ''
@@ -313,7 +301,7 @@ t.test('an app prints who may call what, instead of listening', async (t) => {
     })
   })
 
-  await t.test('only when it is asked to', async (t) => {
+  await t.test('only with the option --security', async (t) => {
     t.strictSame(await printed('--markdown'), { code: 0, stdout: 'It would listen\n', stderr: '' })
   })
 })

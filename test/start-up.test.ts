@@ -89,6 +89,10 @@ t.test('1: a route that declares security where the plugin is not in force', asy
       app.get('/secret', guarded, secret)
       await app.register(fastifySecurity, plugin)
     }],
+    ['declared as public before the registration', async (app) => {
+      app.get('/secret', { security: false }, secret)
+      await app.register(fastifySecurity, plugin)
+    }],
     ['declared in a context that was loaded before the registration', async (app) => {
       app.register(async (child) => { child.get('/secret', guarded, secret) })
       app.register(fastifySecurity, plugin)

@@ -128,7 +128,9 @@ function routeProblems (registration: Registration, record: RouteRecord, decisio
     problems.push(['FST_SECURITY_HAND_WRITTEN', 'schema.security must not be written by hand: the document would show a lock that nothing enforces. ' +
       "Declare the route's security option instead"])
   }
-  if (isGuarded && record.registration === null) problems.push(['FST_SECURITY_START_REFUSED', notInForce(record).message])
+  // A route that is older than the plugin is not in the document either.
+  const isDeclaredHere = isGuarded || Object.hasOwn(record.options, 'security')
+  if (isDeclaredHere && record.registration === null) problems.push(['FST_SECURITY_START_REFUSED', notInForce(record).message])
   if (!decision.isDeclared && !registration.options.mayBeUndeclared(record.options)) {
     problems.push(['FST_SECURITY_START_REFUSED', 'it declares no security, and no requirement of its contexts applies. ' +
       "Say who may call it, or security: false if it is public (onUndeclaredRoute: 'error')"])
