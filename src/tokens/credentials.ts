@@ -17,7 +17,7 @@ export const sharedBearerScheme: Dependency = httpBearer()
 export type TokenReader = (credentials: unknown, request: FastifyRequest) => string
 
 // "Bearer" 1*SP b64token   RFC 6750 §2.1; the name of a scheme is compared without case   RFC 9110 §11.1
-const BEARER = /^bearer +(.+)$/i
+const BEARER = /^bearer +(.+)$/is
 
 // b64token = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="   RFC 6750 §2.1
 const B64TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/
