@@ -348,7 +348,9 @@ for (const [name, { dependency, header, by, tried }] of Object.entries(READERS))
   t.test(`${name} takes what its grammar makes, with the value that it means, and refuses the rest`, async (t) => {
     const app = await secured(t)
     app.get('/', { security: { value: dependency } }, async (request) => ({ value: request.security.value }))
+    // Node strips white space around a value: one that is white space alone is absent.
     const texts = fc.oneof({ weight: 4, arbitrary: roughly(tried) }, { weight: 1, arbitrary: roughly(anyCredentials) })
+      .filter((text) => text === '' || text.trim() !== '')
     await holds(t, fc.asyncProperty(texts, async (text) => {
       assert.deepEqual(await outcomeOf(app, { url: '/', headers: { [header]: text } }), by(text), shown(text))
     }), runs(300))
