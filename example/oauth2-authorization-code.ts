@@ -2,7 +2,7 @@
  * OAuth 2 with the authorization code flow: the provider, which is started beside it (provider.ts), hands out opaque tokens,
  * and is asked about each one (RFC 7662).
  *
- *     curl http://127.0.0.1:3000/users/me                                    → 401 Bearer realm="api"
+ *     curl http://127.0.0.1:3000/users/me                                    → 401 Bearer realm="api", scope="me"
  *     curl -H 'Authorization: Bearer guess' http://127.0.0.1:3000/users/me   → 401 Bearer realm="api", error="invalid_token"
  */
 import Fastify from 'fastify'

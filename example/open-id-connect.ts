@@ -5,7 +5,7 @@
  * Open /docs, choose Authorize, tick scopes under "authorization_code", and log in as johndoe.
  *
  *     curl http://127.0.0.1:3000/health                                      → 200 {"status":"up"}
- *     curl http://127.0.0.1:3000/users/me                                    → 401 Bearer realm="api"
+ *     curl http://127.0.0.1:3000/users/me                                    → 401 Bearer realm="api", scope="me"
  *     curl -H 'Authorization: Bearer guess' http://127.0.0.1:3000/users/me   → 401 Bearer realm="api", error="invalid_token"
  */
 import Fastify from 'fastify'

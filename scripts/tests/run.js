@@ -3,7 +3,7 @@
  * Worker processes do the work (worker.js); this one hands out files, watches over them and adds up.
  */
 import { fork } from 'node:child_process'
-import { mkdirSync, readFileSync, statSync, watch, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, watch, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -32,6 +32,10 @@ const { values: options, positionals } = parseArgs({
     help: { type: 'boolean' }
   }
 })
+// The tests have a package.json of their own: they find the package under its name by this link.
+mkdirSync('test/node_modules', { recursive: true })
+if (!existsSync('test/node_modules/fastify-security')) symlinkSync('../..', 'test/node_modules/fastify-security', 'junction')
+
 if (options.help) {
   process.stdout.write(HELP)
 } else {

@@ -53,7 +53,7 @@ export class Documents {
     for (const instance of new Set([registry.root, ...records.map(({ instance }) => instance)])) this.attach(instance)
     for (const [index, record] of records.entries()) {
       // Fastify has compiled the serialisers: the document sees the change, and replies do not.
-      record.options.schema = { ...record.options.schema, [MARK]: index } as FastifySchema
+      record.options.schema = { ...withoutSecurity(record), [MARK]: index } as FastifySchema
     }
     return [...this.#originals].flatMap((original) => this.#compareStatic(original, records))
   }
@@ -91,6 +91,13 @@ export class Documents {
       done()
     })
   }
+}
+
+// A `security` by hand may name a scheme that the document does not have: @fastify/swagger would throw. The guard's own replaces it.
+function withoutSecurity ({ options: { schema }, decision }: RouteRecord): FastifySchema | undefined {
+  if (decision?.isDeclared !== true || schema?.security === undefined) return schema
+  const { security, ...rest } = schema
+  return rest
 }
 
 // A mistake in a document shows when the app becomes ready, not when a client opens the page.
