@@ -2,7 +2,9 @@
  * What the standards and other people's accidents ask for, where no other file of tests is the place for it; and that
  * docs/standards.md names tests that there are. What takes a socket is in standards-sockets.test.ts.
  */
-import { readdirSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
+import { relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import csrfProtection from '@fastify/csrf-protection'
@@ -61,8 +63,9 @@ t.test('the page of the standards', async (t) => {
     return new RegExp(`^${parts.map((part) => part.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')).join('.+')}$`, 's')
   }
 
-  const files = readdirSync(new URL('test/', root), { recursive: true, encoding: 'utf8' })
-    .map((name) => `test/${name.replaceAll('\\', '/')}`).filter((name) => name.endsWith('.test.ts'))
+  const folder = fileURLToPath(new URL('test/', root))
+  // test/node_modules has test files of other packages.
+  const files = ts.sys.readDirectory(folder, ['.test.ts'], ['**/node_modules']).map((path) => `test/${relative(folder, path).replaceAll('\\', '/')}`)
   const known = new Map(files.map((file) => [file.replace(/^test\//, ''), titlesOf(file)]))
 
   t.test('names tests that there are', async (t) => {
