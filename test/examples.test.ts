@@ -66,6 +66,7 @@ t.test('every example shows in its document what it is about', async (t) => {
     'optional.ts': ['HTTPBearer'],
     'own-scheme.ts': ['Ticket'],
     'scopes.ts': ['OAuth2PasswordBearer'],
+    'session-cookie.ts': ['APIKeyCookie'],
     'several-ways.ts': ['APIKeyHeader', 'HTTPBasic'],
     'simple-oauth2.ts': ['OAuth2PasswordBearer']
   }
