@@ -25,7 +25,12 @@ export interface Accounts {
   setDisabled (username: string, isDisabled: boolean): boolean
 }
 
-interface Row { readonly username: string, readonly role: Role, readonly disabled: number, readonly password_hash: string }
+interface Row {
+  readonly username: string
+  readonly role: Role
+  readonly disabled: number
+  readonly password_hash: string
+}
 
 // An unknown name costs the work of a known one: the time of the answer does not tell which names exist.
 const hashOfNoAccount = hash(randomBytes(16))

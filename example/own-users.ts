@@ -1,6 +1,7 @@
 /**
- * An API with its own users: login by password, short access tokens that this server signs, and refresh tokens that rotate.
- * Users and refresh tokens are in SQLite and outlive a restart. The parts are in own-users/, and docs/own-users.md explains them.
+ * An API with its own users: login by password, short access tokens that this server signs, and refresh tokens that
+ * rotate. Users and refresh tokens are in SQLite and outlive a restart. The parts are in own-users/, and
+ * docs/own-users.md explains them.
  *
  *     curl -i http://127.0.0.1:3000/users/johndoe/notes                                 → 401 Bearer realm="api", scope="notes:read"
  *     curl -i -d 'grant_type=password&username=johndoe&password=guess' http://127.0.0.1:3000/token  → 400 {"error":"invalid_grant","error_description":"Incorrect username or password"}
@@ -11,8 +12,8 @@
  *     curl -i -X POST -H "Authorization: Bearer $TOKEN" http://127.0.0.1:3000/logout       → 204
  *     curl -i -H "Authorization: Bearer $TOKEN" http://127.0.0.1:3000/users/johndoe/notes  → 401 Bearer realm="api", error="invalid_token"
  *
- * The environment: PUBLIC_URL (https, as clients write it), TOKEN_SECRET (32 bytes at least), DATABASE_FILE, ADMIN_PASSWORD (for its
- * first start), TRUST_PROXY (addresses of proxies, with commas), HOST, PORT.
+ * The environment: PUBLIC_URL (https, as clients write it), TOKEN_SECRET (32 bytes at least), DATABASE_FILE,
+ * ADMIN_PASSWORD (for its first start), TRUST_PROXY (addresses of proxies, with commas), LOG_LEVEL, HOST, PORT.
  */
 import { localIssuer } from 'fastify-security/tokens'
 import { ownUsersApp } from './own-users/app.js'

@@ -1,6 +1,6 @@
 /**
- * The settings of an app that keeps its data: environment variables, and for development a database in memory with users whose
- * passwords stand here. Those never serve in production, nor at an address that other machines reach.
+ * The settings of an app that keeps its data: environment variables, and for development a database in memory with users
+ * whose passwords stand here. Those never serve in production, nor at an address that other machines reach.
  */
 import { isIP } from 'node:net'
 import type { Accounts, Role } from './accounts.js'
@@ -28,8 +28,8 @@ export interface Storage {
 }
 
 /**
- * Opens the file `DATABASE_FILE`. An empty one gets the user `admin`, whose password is `ADMIN_PASSWORD`. Where `DATABASE_FILE`
- * is not set, the database is in memory and has the users for development.
+ * Opens the file `DATABASE_FILE`. An empty one gets the user `admin`, whose password is `ADMIN_PASSWORD`. Where
+ * `DATABASE_FILE` is not set, the database is in memory and has the users for development.
  *
  * @throws {Error} where the file does not have a user, and `ADMIN_PASSWORD` is not set
  */
@@ -55,16 +55,20 @@ export async function openStorage (): Promise<Storage> {
 export function refuseDevelopmentDefaults (notes: readonly string[]): void {
   if (notes.length === 0) return
   const host = setting('HOST') ?? '127.0.0.1'
-  const lines = notes.map((note) => `- ${note}\n`).join('')
-  if (setting('NODE_ENV') === 'production') throw new Error(`These are for development alone:\n${lines}`)
-  if (!isLoopback(host)) throw new Error(`HOST must be a loopback address, got ${host}. These are for development alone:\n${lines}`)
+  const list = `These are for development alone:\n${notes.map((note) => `- ${note}\n`).join('')}`
+  if (setting('NODE_ENV') === 'production') throw new Error(list)
+  if (!isLoopback(host)) throw new Error(`HOST must be a loopback address, got ${host}. ${list}`)
 }
 
 function firstPassword (): string {
   const password = setting('ADMIN_PASSWORD')
-  if (password === undefined) throw new Error('DATABASE_FILE does not have a user. Set ADMIN_PASSWORD for the user admin')
+  if (password === undefined) {
+    throw new Error('DATABASE_FILE does not have a user. Set ADMIN_PASSWORD for the user admin')
+  }
   if (password.length >= MIN_PASSWORD_LENGTH) return password
-  throw new Error(`ADMIN_PASSWORD must have at least ${MIN_PASSWORD_LENGTH} characters, got ${password.length}. Choose a longer one`)
+  throw new Error(
+    `ADMIN_PASSWORD must have at least ${MIN_PASSWORD_LENGTH} characters, got ${password.length}. Choose a longer one`
+  )
 }
 
 function isLoopback (host: string): boolean {

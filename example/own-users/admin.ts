@@ -38,13 +38,16 @@ export async function adminRoutes (instance: FastifyInstance, options: AdminOpti
     const { params: { username }, body: { isDisabled } } = request
     if (!accounts.setDisabled(username, isDisabled)) return await reply.code(404).send({ message: 'Unknown user' })
     if (isDisabled) refreshTokens.revokeAll(username)
-    audit(request, { event: 'admin', outcome: isDisabled ? 'disabled' : 'enabled', username, reason: `by ${admin.of(request).username}` })
+    const outcome = isDisabled ? 'disabled' : 'enabled'
+    audit(request, { event: 'admin', outcome, username, reason: `by ${admin.of(request).username}` })
     return accounts.find(username)!
   })
 
   // For a token that was found where it should not be: its jti is enough.
   router.post('/revocations', {
-    schema: { body: Type.Object({ jti: Type.String({ minLength: 1, maxLength: 100 }), expiresAt: Type.Integer({ minimum: 0 }) }) }
+    schema: {
+      body: Type.Object({ jti: Type.String({ minLength: 1, maxLength: 100 }), expiresAt: Type.Integer({ minimum: 0 }) })
+    }
   }, async (request, reply) => {
     revocations.add(issuer, request.body.jti, request.body.expiresAt)
     audit(request, { event: 'admin', outcome: 'revoked', username: null, reason: `by ${admin.of(request).username}` })

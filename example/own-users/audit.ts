@@ -23,12 +23,14 @@ declare module 'fastify' {
 
 const CHANNEL = 'fastify-security:decision'
 
-/**
- * Writes an entry for each decision about a request of this app.
- *
- * @param usernameOf the user of a request, where its credentials were good; must not throw
- */
-export function auditDecisions (app: FastifyInstance, write: AuditLog, usernameOf: (request: FastifyRequest) => string | null): void {
+interface AuditOptions {
+  readonly write: AuditLog
+  /** Returns the user of a request whose credentials were good. Must not throw */
+  readonly usernameOf: (request: FastifyRequest) => string | null
+}
+
+/** Writes an entry for each decision about a request of this app. */
+export function auditDecisions (app: FastifyInstance, { write, usernameOf }: AuditOptions): void {
   app.decorate('auditLog', write)
   const listener = (message: unknown): void => {
     const { request, outcome, code, error } = message as Decision

@@ -1,6 +1,6 @@
 /**
- * Refresh tokens in a table. Each is good for one refresh, which answers with the next one of its family (the login). A used
- * token that comes again was copied: its family ends. The table keeps hashes of the tokens.
+ * Refresh tokens in a table. Each is good for one refresh, which answers with the next one of its family (the login). A
+ * used token that comes again was copied: its family ends. The table keeps hashes of the tokens.
  *
  * @see {@link https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2 RFC 9700 §4.14.2}
  */
@@ -32,8 +32,8 @@ export interface RefreshTokenLifetimes {
   /** The login ends after this time. Default: 90 days */
   readonly family?: number
   /**
-   * A used token that comes again so soon changes nothing: the client has sent one request twice, or has not got the answer.
-   * Default: 10
+   * A used token that comes again so soon changes nothing: the client has sent one request twice, or has not got the
+   * answer. Default: 10
    */
   readonly grace?: number
 }
@@ -63,11 +63,14 @@ interface Row {
 const DAY = 86_400
 
 /** Makes the tables where they do not exist yet. `now` is in milliseconds. */
-export function openRefreshTokens (database: Database, lifetimes: RefreshTokenLifetimes, now: () => number): RefreshTokens {
+export function openRefreshTokens (
+  database: Database, lifetimes: RefreshTokenLifetimes, now: () => number
+): RefreshTokens {
   const { token: tokenLifetime = 14 * DAY, family: familyLifetime = 90 * DAY, grace = 10 } = lifetimes
   database.exec(`
     CREATE TABLE IF NOT EXISTS families (
-      family_id TEXT PRIMARY KEY, username TEXT NOT NULL, scopes TEXT NOT NULL, ends_at INTEGER NOT NULL, revoked INTEGER NOT NULL DEFAULT 0
+      family_id TEXT PRIMARY KEY, username TEXT NOT NULL, scopes TEXT NOT NULL,
+      ends_at INTEGER NOT NULL, revoked INTEGER NOT NULL DEFAULT 0
     );
     CREATE INDEX IF NOT EXISTS families_by_user ON families (username);
     CREATE TABLE IF NOT EXISTS refresh_tokens (
@@ -75,13 +78,19 @@ export function openRefreshTokens (database: Database, lifetimes: RefreshTokenLi
       family_id TEXT NOT NULL REFERENCES families ON DELETE CASCADE
     );
     CREATE INDEX IF NOT EXISTS refresh_tokens_by_family ON refresh_tokens (family_id)`)
-  const insertFamily = database.prepare('INSERT INTO families (family_id, username, scopes, ends_at) VALUES (?, ?, ?, ?)')
-  const insertToken = database.prepare('INSERT INTO refresh_tokens (token_hash, expires_at, family_id) VALUES (?, ?, ?)')
+  const insertFamily = database.prepare(
+    'INSERT INTO families (family_id, username, scopes, ends_at) VALUES (?, ?, ?, ?)'
+  )
+  const insertToken = database.prepare(
+    'INSERT INTO refresh_tokens (token_hash, expires_at, family_id) VALUES (?, ?, ?)'
+  )
   const select = database.prepare('SELECT * FROM refresh_tokens JOIN families USING (family_id) WHERE token_hash = ?')
   const selectActive = database.prepare('SELECT 1 FROM families WHERE family_id = ? AND revoked = 0')
   const use = database.prepare('UPDATE refresh_tokens SET used_at = ? WHERE token_hash = ?')
   const revokeOne = database.prepare('UPDATE families SET revoked = 1 WHERE family_id = ?')
-  const revokeOfUser = database.prepare('UPDATE families SET revoked = 1 WHERE username = ? AND revoked = 0 AND ends_at > ?')
+  const revokeOfUser = database.prepare(
+    'UPDATE families SET revoked = 1 WHERE username = ? AND revoked = 0 AND ends_at > ?'
+  )
   const removeEnded = database.prepare('DELETE FROM families WHERE ends_at <= ?')
 
   const addToken = (familyId: string, endsAt: number): string => {

@@ -1,4 +1,4 @@
-/** Access tokens that are revoked before they expire, by issuer and `jti`: a token has more than one spelling, and one `jti`. */
+/** Access tokens that are revoked before they expire, by issuer and `jti`: a token may be spelled in more than one way. */
 import type { Database } from '../database.js'
 
 /** The table of revoked access tokens. */

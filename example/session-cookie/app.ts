@@ -1,4 +1,4 @@
-/** The browser application of session-cookie.ts, without its settings: tests give it a clock and a database of their own. */
+/** The application of session-cookie.ts, without its settings: tests give it a clock and a database of their own. */
 import { Type } from '@sinclair/typebox'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import cookie from '@fastify/cookie'
@@ -6,14 +6,16 @@ import formbody from '@fastify/formbody'
 import rateLimit from '@fastify/rate-limit'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, FastifyServerOptions } from 'fastify'
 import Fastify from 'fastify'
-import fastifySecurity, { apiKeyCookie, CrossOriginRequest, depends, isCrossOrigin, Unauthorized } from 'fastify-security'
+import fastifySecurity, {
+  apiKeyCookie, CrossOriginRequest, depends, isCrossOrigin, Unauthorized
+} from 'fastify-security'
 import type { Accounts } from '../accounts.js'
 import type { Database } from '../database.js'
 import { loginPage, notesPage, sendPage } from './pages.js'
 import { openSessions } from './sessions.js'
 import type { SessionLifetimes } from './sessions.js'
 
-/** The name of the cookie. Browsers take it by HTTPS alone, for this host and all its paths, and never for a subdomain. */
+/** The name of the cookie. Browsers take it by HTTPS alone, for this host and all its paths, not from a subdomain. */
 export const COOKIE = '__Host-session'
 
 const ATTRIBUTES = { path: '/', secure: true, httpOnly: true, sameSite: 'lax' } as const
@@ -33,7 +35,8 @@ export interface SessionAppOptions {
 
 /** Makes the application. */
 export async function sessionApp (options: SessionAppOptions): Promise<FastifyInstance> {
-  const { database, accounts, lifetimes = { idle: 1_800, total: 43_200 }, loginsPerMinute = 10, now = Date.now } = options
+  const { database, accounts, loginsPerMinute = 10, now = Date.now } = options
+  const { lifetimes = { idle: 1_800, total: 43_200 } } = options
   const sessions = openSessions(database, lifetimes, now)
   database.exec('CREATE TABLE IF NOT EXISTS notes (username TEXT NOT NULL, text TEXT NOT NULL)')
   const addNote = database.prepare('INSERT INTO notes (username, text) VALUES (?, ?)')
@@ -59,7 +62,9 @@ export async function sessionApp (options: SessionAppOptions): Promise<FastifyIn
   await app.register(rateLimit, { global: false })
   await app.register(fastifySecurity, { strict: true, swaggerUi: { security: false } })
 
-  app.get('/api/me', { security: { user: currentUser } }, async ({ security: { user } }) => ({ username: user.username }))
+  app.get('/api/me', {
+    security: { user: currentUser }
+  }, async ({ security: { user } }) => ({ username: user.username }))
 
   // Only the pages take forms: the rest of the app goes on answering 415 to them.
   await app.register(async function pages (context) {
@@ -83,7 +88,9 @@ export async function sessionApp (options: SessionAppOptions): Promise<FastifyIn
     router.get('/login', { security: false }, async (_request, reply) => sendPage(reply, loginPage()))
 
     router.post('/login', {
-      schema: { body: Type.Object({ username: Type.String({ maxLength: 100 }), password: Type.String({ maxLength: 200 }) }) },
+      schema: {
+        body: Type.Object({ username: Type.String({ maxLength: 100 }), password: Type.String({ maxLength: 200 }) })
+      },
       security: false,
       onRequest: requireSameOrigin,
       config: { rateLimit: { max: loginsPerMinute, timeWindow: '1 minute' } }

@@ -2,7 +2,7 @@
 import type { FastifyReply } from 'fastify'
 
 // Forms post to this app alone, other pages do not frame these, and scripts do not run.
-const POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+const POLICY = "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
 /** Sends a page. The browser does not keep it, so that it cannot be read with the back button after the logout. */
 export function sendPage (reply: FastifyReply, body: string): FastifyReply {
@@ -30,11 +30,16 @@ export function loginPage (problem?: string): string {
 export function notesPage (username: string, notes: readonly string[]): string {
   return `<h1>Notes of ${escapeHtml(username)}</h1>
 <ul>${notes.map((note) => `<li>${escapeHtml(note)}</li>`).join('')}</ul>
-<form method="post" action="/notes"><label>Note <input name="text" maxlength="200" required></label><button>Add</button></form>
+<form method="post" action="/notes">
+<label>Note <input name="text" maxlength="200" required></label>
+<button>Add</button>
+</form>
 <form method="post" action="/logout"><button>Log out</button></form>`
 }
 
-const ENTITIES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' }
+const ENTITIES: Readonly<Record<string, string>> = {
+  '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;'
+}
 
 function escapeHtml (text: string): string {
   return text.replace(/[&<>"']/g, (character) => ENTITIES[character]!)

@@ -1,4 +1,4 @@
-/** Sessions in a table. It keeps the hash of a session id, so that a copy of the database does not let its reader in. */
+/** Sessions in a table. It keeps hashes of session ids, so that a copy of the database does not let its reader in. */
 import { createHash, randomBytes } from 'node:crypto'
 import type { Database } from '../database.js'
 
@@ -22,7 +22,7 @@ export interface Sessions {
   /** Begins a session. @returns its id, which only the cookie has */
   begin (username: string): { readonly id: string, readonly expiresAt: number }
   find (id: string): Session | undefined
-  /** Moves the end of a session once half of the idle time is over. @returns the new end, or `undefined` where it stays */
+  /** Moves the end of a session once half of the idle time is over. @returns the new end, `undefined` where it stays */
   renew (id: string): number | undefined
   end (id: string): void
 }
@@ -33,7 +33,7 @@ export function openSessions (database: Database, { idle, total }: SessionLifeti
     id_hash TEXT PRIMARY KEY, username TEXT NOT NULL, expires_at INTEGER NOT NULL, ends_at INTEGER NOT NULL
   )`)
   const insert = database.prepare('INSERT INTO sessions (id_hash, username, expires_at, ends_at) VALUES (?, ?, ?, ?)')
-  const select = database.prepare('SELECT username, expires_at, ends_at FROM sessions WHERE id_hash = ? AND expires_at > ?')
+  const select = database.prepare('SELECT * FROM sessions WHERE id_hash = ? AND expires_at > ?')
   const update = database.prepare('UPDATE sessions SET expires_at = ? WHERE id_hash = ?')
   const remove = database.prepare('DELETE FROM sessions WHERE id_hash = ?')
   const removeExpired = database.prepare('DELETE FROM sessions WHERE expires_at <= ?')

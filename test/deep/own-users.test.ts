@@ -29,6 +29,7 @@ interface Tokens { readonly access_token: string, readonly refresh_token: string
 
 interface Started {
   readonly app: FastifyInstance
+  readonly database: Database
   readonly accounts: Accounts
   readonly clock: { now: number }
   readonly audit: AuditEntry[]
@@ -68,6 +69,7 @@ async function start (t: Test, options: Partial<OwnUsersOptions> = {}): Promise<
   const withScope = (scope: string | undefined): Record<string, string> => scope === undefined ? {} : { scope }
   const started: Started = {
     app,
+    database,
     accounts,
     clock,
     audit,
@@ -254,7 +256,7 @@ t.test('a refresh token ends after 14 days, and a login after 90, however often 
 })
 
 t.test('a refresh gives no more scopes than the login, nor than the role has now', async (t) => {
-  const { login, refresh } = await start(t)
+  const { database, login, refresh } = await start(t)
   const reader = await login('johndoe', 'notes:read')
   const more = await refresh(reader.refresh_token, 'notes:read notes:write users')
   t.equal(more.json().scope, 'notes:read')
@@ -262,7 +264,10 @@ t.test('a refresh gives no more scopes than the login, nor than the role has now
   const full = await login('admin')
   const less = (await refresh(full.refresh_token, 'notes:read')).json()
   t.equal(less.scope, 'notes:read')
-  t.equal((await refresh(less.refresh_token)).json().scope, 'notes:read notes:write users', 'the login keeps its own')
+  const all = (await refresh(less.refresh_token)).json()
+  t.equal(all.scope, 'notes:read notes:write users', 'the login keeps its own')
+  database.exec("UPDATE accounts SET role = 'user' WHERE username = 'admin'")
+  t.equal((await refresh(all.refresh_token)).json().scope, 'notes:read notes:write', 'the user is not an administrator any more')
 })
 
 t.test('of parallel refreshes with one token exactly one succeeds', async (t) => {
