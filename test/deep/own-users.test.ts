@@ -2,8 +2,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { FastifyInstance } from 'fastify'
-import type { Response } from 'light-my-request'
+import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import t from 'tap'
 import type { Test } from 'tap'
 import type { Accounts } from '../../example/accounts.js'
@@ -33,10 +32,10 @@ interface Started {
   readonly accounts: Accounts
   readonly clock: { now: number }
   readonly audit: AuditEntry[]
-  token (fields: Record<string, string>): Promise<Response>
+  token (fields: Record<string, string>): Promise<LightMyRequestResponse>
   login (username?: string, scope?: string): Promise<Tokens>
-  refresh (refreshToken: string, scope?: string): Promise<Response>
-  call (method: 'GET' | 'POST' | 'PATCH', url: string, accessToken: string, payload?: object): Promise<Response>
+  refresh (refreshToken: string, scope?: string): Promise<LightMyRequestResponse>
+  call (method: 'GET' | 'POST' | 'PATCH', url: string, accessToken: string, payload?: object): Promise<LightMyRequestResponse>
   /** the statuses of an access token and of a refresh, in this order */
   probe (tokens: Tokens): Promise<readonly [access: number, refresh: number]>
 }
@@ -60,7 +59,7 @@ async function start (t: Test, options: Partial<OwnUsersOptions> = {}): Promise<
   })
   app.addHook('onClose', async () => { database.close() })
   t.teardown(async () => { await app.close() })
-  const token = async (fields: Record<string, string>): Promise<Response> => await app.inject({
+  const token = async (fields: Record<string, string>): Promise<LightMyRequestResponse> => await app.inject({
     method: 'POST',
     url: '/token',
     headers: { 'content-type': 'application/x-www-form-urlencoded' },
@@ -420,7 +419,7 @@ t.test('processes that share a file: one refresh of many succeeds, and all survi
     return { address: addressOf(running, 'own-users.ts'), output: running.output, stop: running.stop }
   }
   const [one, two] = [await run(), await run()]
-  const post = async (address: string, fields: Record<string, string>): Promise<globalThis.Response> =>
+  const post = async (address: string, fields: Record<string, string>): Promise<Response> =>
     await fetch(`${address}/token`, { method: 'POST', body: new URLSearchParams(fields) })
   const users = async (address: string, accessToken: string): Promise<number> =>
     (await fetch(`${address}/admin/users`, { headers: { authorization: `Bearer ${accessToken}` } })).status

@@ -2,8 +2,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { FastifyInstance } from 'fastify'
-import type { Response } from 'light-my-request'
+import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import t from 'tap'
 import type { Test } from 'tap'
 import type { Accounts } from '../../example/accounts.js'
@@ -24,9 +23,9 @@ interface Browser {
   readonly app: FastifyInstance
   /** the value of the cookie */
   cookie: string | undefined
-  get (url: string, headers?: Record<string, string>): Promise<Response>
-  post (url: string, fields: Record<string, string>, headers?: Record<string, string>): Promise<Response>
-  login (password?: string): Promise<Response>
+  get (url: string, headers?: Record<string, string>): Promise<LightMyRequestResponse>
+  post (url: string, fields: Record<string, string>, headers?: Record<string, string>): Promise<LightMyRequestResponse>
+  login (password?: string): Promise<LightMyRequestResponse>
 }
 
 interface Started { readonly app: FastifyInstance, readonly accounts: Accounts, readonly clock: { now: number }, browser (): Browser }
@@ -46,7 +45,7 @@ async function start (t: Test, options: Partial<SessionAppOptions> = {}): Promis
 
 // A browser that keeps the one cookie, and says as browsers do where its forms come from.
 function browserOf (app: FastifyInstance): Browser {
-  const send = async (method: 'GET' | 'POST', url: string, headers: Record<string, string>, payload?: string): Promise<Response> => {
+  const send = async (method: 'GET' | 'POST', url: string, headers: Record<string, string>, payload?: string): Promise<LightMyRequestResponse> => {
     const cookie = browser.cookie === undefined ? {} : { cookie: `${COOKIE}=${browser.cookie}` }
     const response = await app.inject({
       method, url, headers: { host: 'app.example', ...cookie, ...headers }, ...payload === undefined ? {} : { payload }
@@ -68,7 +67,7 @@ function browserOf (app: FastifyInstance): Browser {
 
 interface SetCookie { readonly value: string, readonly attributes: string[] }
 
-function setCookieOf (response: Response): SetCookie | undefined {
+function setCookieOf (response: LightMyRequestResponse): SetCookie | undefined {
   const line = response.headers['set-cookie']
   if (line === undefined) return undefined
   const [, value, rest] = new RegExp(`^${COOKIE}=([^;]*); (.*)$`).exec(String(line))!
@@ -276,7 +275,7 @@ t.test('a session outlives a restart, and the file does not have its id', async 
   })
   t.equal(login.status, 303)
   const cookie = login.headers.getSetCookie()[0]!.split(';')[0]!
-  const me = async (address: string): Promise<Response['statusCode']> => (await fetch(`${address}/api/me`, { headers: { cookie } })).status
+  const me = async (address: string): Promise<number> => (await fetch(`${address}/api/me`, { headers: { cookie } })).status
   t.equal(await me(addressOf(first, 'session-cookie.ts')), 200)
   await first.stop()
 
