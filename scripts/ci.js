@@ -25,7 +25,6 @@ const JOBS = [
   { name: 'tests', command: `node scripts/tests/run.js --jobs ${half} --coverage ${REPORTS}/coverage all`, after: ['build', 'install', 'system'], cores: half },
   { name: `node${OTHER_NODE}`, command: `npm install --prefix ${NODES} --no-audit --no-fund --no-save node@${OTHER_NODE}`, isOptional: true },
   { name: `tests on Node ${OTHER_NODE}`, command: `${NODES}/node_modules/node/bin/node scripts/tests/run.js --jobs 1 fast`, after: ['build', `node${OTHER_NODE}`], isOptional: true },
-  { name: 'start-up', command: 'node scripts/tests/run.js --jobs 1 test/start-up.test.ts', after: ['build'] },
   { name: 'types', command: 'npm run --silent check' },
   { name: 'lint', command: 'npm run --silent lint:code && npm run --silent lint:cycles' },
   { name: 'browser', command: 'npm run --silent test:browser', after: ['install', 'system'] },

@@ -545,23 +545,30 @@ t.test('the pages say who else is let in', async (t) => {
   const requirements = piecesOf('requirements.md')
 
   t.test('either, inside a dependency', async (t) => {
-    const { app } = await run(t, requirements.get('Any of')![0]!)
+    const { app } = await run(t, requirements.get('Any of')![0]!, {
+      given: {
+        sessions: "const sessions = { find: async (token) => token === 'ann' ? { user: { username: 'ann' } } : undefined }",
+        machines: "const machines = { find: async (key) => key === 'scanner' ? { name: 'scanner' } : undefined }"
+      }
+    })
     const post = async (headers: Record<string, string>): Promise<LightMyRequestResponse> => await app.inject({ method: 'POST', url: '/notes', headers })
     t.equal((await post({})).statusCode, 401)
     t.equal((await post(bearer('ann'))).body, 'user ann')
     t.equal((await post({ 'x-api-key': 'scanner' })).body, 'machine scanner')
+    t.equal((await post(bearer('guess'))).statusCode, 401)
+    t.equal((await post({ 'x-api-key': 'guess' })).statusCode, 401)
   })
 
   t.test('nobody, inside a dependency', async (t) => {
-    const { app } = await run(t, requirements.get('Or nobody')![0]!)
-    t.equal((await app.inject('/welcome')).body, 'Welcome, stranger')
+    const { app } = await run(t, requirements.get('Optional credentials')![0]!)
+    t.equal((await app.inject('/welcome')).body, 'Welcome, guest')
     t.equal((await app.inject({ url: '/welcome', headers: bearer('ann') })).body, 'Welcome, ann')
     t.equal((await app.inject({ url: '/welcome', headers: bearer('guess') })).statusCode, 401)
   })
 
   t.test('the rest of the quick start', async (t) => {
     const quickStart = piecesOf('quick-start.md')
-    const { app } = await run(t, quickStart.get('Close the rest')![0]!)
+    const { app } = await run(t, quickStart.get('Require once')![0]!)
     t.equal((await app.inject('/health')).statusCode, 200)
     t.equal((await app.inject('/api')).statusCode, 401)
     t.equal((await app.inject({ url: '/api', headers: bearer('ann') })).body, '{"hello":"ann"}')
@@ -588,7 +595,7 @@ t.test('the page of dependencies says', async (t) => {
   })
 
   t.test('what is resolved once', async (t) => {
-    const code = pages.get('What is kept')![0]!
+    const code = pages.get('The cache')![0]!
     const { app } = await run(t, code)
     const written = [...code.matchAll(/\/\/ \{ (.*?) \}/g)].map(([, members]) =>
       Object.fromEntries(members!.split(', ').map((member) => [member[0], Number(member.slice(3))])))

@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import Fastify from 'fastify'
 import fp from 'fastify-plugin'
 import t from 'tap'
+import type { Dependency } from '../src/index.js'
 import fastifySecurity, {
   apiKeyHeader, apiKeyQuery, depends, httpBearer, oauth2PasswordBearer, optional, securityScopes, Unauthorized
 } from '../src/index.js'
@@ -411,6 +412,39 @@ t.test('require is checked when it is called', async (t) => {
     app.get('/', async () => 'in')
     t.throws(() => { app.security.require({ user, other: undefined } as never) })
     t.equal(await statusOf(app, '/'), 200)
+  })
+
+  t.test('a requirement of more than 10,000 steps is refused when the app becomes ready', async (t) => {
+    // Each level doubles the sets of scopes with which the first one is resolved.
+    const nested = (levels: number): Dependency<number> => {
+      let it: Dependency<number> = depends({ key, required: securityScopes }, ({ required }) => required.scopes.length)
+      for (let level = 0; level < levels; level++) it = depends({ one: it.scoped(`a${level}`), other: it.scoped(`b${level}`) }, () => level)
+      return it
+    }
+    const wide = (needs: number): Dependency<true> => depends(
+      Object.fromEntries(Array.from({ length: needs }, (_, index) => [`n${index}`, depends({ key }, () => true as const)])), () => true as const)
+    // A dependency without scopes is one step, however many need it.
+    let shared: Dependency<number> = depends({ key }, () => 0)
+    for (let level = 0; level < 40; level++) shared = depends({ one: shared, other: shared }, () => level)
+    const cases: Array<[string, Dependency<unknown>, boolean]> = [
+      ['8 levels of scopes', nested(8), true],
+      ['16 levels', nested(16), false],
+      ['200 levels', nested(200), false],
+      ['1,000 needs', wide(1_000), true],
+      ['10,001 needs', wide(10_001), false],
+      ['40 levels without scopes', shared, true]
+    ]
+    for (const [name, it, starts] of cases) {
+      const app = await secured(t)
+      app.get('/', { security: { it: it as Dependency<true> } }, async () => 'in')
+      if (starts) {
+        t.equal(await statusOf(app, '/'), 401, name)
+        continue
+      }
+      await t.rejects(async () => await app.ready(), {
+        code: 'FST_SECURITY_START_REFUSED', problems: [{ code: 'FST_SECURITY_TOO_MANY_ALTERNATIVES', route: 'GET /', message: /10,000 steps/ }]
+      }, name)
+    }
   })
 
   t.test('alternatives of the context and of the route are counted together', async (t) => {

@@ -1,4 +1,8 @@
-/** Declarations that stop the start, and routes of a refused app, which never answer. */
+/**
+ * Declarations that stop the start, and routes of a refused app, which never answer.
+ *
+ * @alone Some apps have to be older than the module.
+ */
 import type { AddressInfo } from 'node:net'
 import cors from '@fastify/cors'
 import fastifySwagger from '@fastify/swagger'

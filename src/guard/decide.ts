@@ -72,8 +72,8 @@ function decisionOf (registration: Registration, record: RouteRecord): Decision 
   return {
     prefix: registration.options.prefix,
     views,
-    guard: required.length === 0 ? null : registration.guards.get(required, own === null ? -1 : required.length - 1),
-    hookGuards: hooks.map(({ view }) => registration.hookGuard(view)),
+    guard: required.length === 0 ? null : registration.guards.get(required, own === null ? -1 : required.length - 1).prepare(),
+    hookGuards: hooks.map(({ view }) => registration.hookGuard(view).prepare()),
     isDeclared: isDeclared || views.length > 0 || registration.contexts.isPublic(record.instance),
     isPublic: views.length === 0 && (isDeclared || registration.contexts.isPublic(record.instance)),
     alternatives,

@@ -14,6 +14,7 @@ import type { Denial } from './challenges.js'
 
 /** A message of the channel `fastify-security:decision`. */
 export interface Decision {
+  /** The request. `dependency.peek(request)` tells who the caller is. */
   readonly request: FastifyRequest
   /** `failed`: the answer is a 5xx */
   readonly outcome: 'granted' | 'denied' | 'failed'
@@ -25,6 +26,7 @@ export interface Decision {
   readonly schemes: readonly string[]
   /** the scopes that the challenge lists, or would list */
   readonly scopes: readonly string[]
+  /** The error that the client is answered with; its `cause` can tell more. `null` if the request was granted. */
   readonly error: Error | null
 }
 

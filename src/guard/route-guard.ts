@@ -100,6 +100,12 @@ export class RouteGuard implements FrameOwner {
     }
   }
 
+  /** Compiles the plan ahead of the first request. @throws {TooManySteps} FST_SECURITY_TOO_MANY_ALTERNATIVES */
+  prepare (): this {
+    this.#compiled()
+    return this
+  }
+
   #compiled (): Plan {
     const { overrides } = this.runtime
     if (this.#plan === null || this.#generation !== overrides.generation) {
