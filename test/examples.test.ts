@@ -65,7 +65,9 @@ t.test('every example shows in its document what it is about', async (t) => {
     'open-id-connect.ts': ['OpenIdConnect'],
     'optional.ts': ['HTTPBearer'],
     'own-scheme.ts': ['Ticket'],
+    'own-users.ts': ['OAuth2PasswordBearer'],
     'scopes.ts': ['OAuth2PasswordBearer'],
+    'session-cookie.ts': ['APIKeyCookie'],
     'several-ways.ts': ['APIKeyHeader', 'HTTPBasic'],
     'simple-oauth2.ts': ['OAuth2PasswordBearer']
   }
