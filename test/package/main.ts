@@ -32,8 +32,8 @@ interface Packed {
 }
 
 const KIB = 1024
-const MOST_PACKED = 256 * KIB
-const MOST_UNPACKED = 1536 * KIB
+const MOST_PACKED = 640 * KIB
+const MOST_UNPACKED = 4096 * KIB
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Manifest

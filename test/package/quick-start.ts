@@ -35,7 +35,7 @@ const ask = async (token = '') => {
   return JSON.stringify([statusCode, headers['www-authenticate'] ?? null, JSON.parse(body).message ?? body])
 }
 const expect = (found = '', wanted = '') => { if (found !== wanted) throw new Error(found + ' is not ' + wanted) }
-expect(await ask(), '[401,"Bearer realm=\\\\"api\\\\"","Not authenticated"]')
+expect(await ask(), '[401,"Bearer realm=\\\\"api\\\\", scope=\\\\"me\\\\"","Not authenticated"]')
 expect(await ask('bad'), '[401,"Bearer realm=\\\\"api\\\\", error=\\\\"invalid_token\\\\"","Unknown token"]')
 expect(await ask('narrow'), '[403,"Bearer realm=\\\\"api\\\\", error=\\\\"insufficient_scope\\\\", scope=\\\\"me\\\\"","Insufficient scope, required: me"]')
 expect(await ask('good'), '[200,null,"{\\\\"username\\\\":\\\\"ann\\\\"}"]')

@@ -110,7 +110,7 @@ function documents (document) {
   for (const path of ['/user', '/cookie', '/json']) {
     const [{ responses }] = Object.values(document.paths[path])
     assert.deepEqual(responses[401].headers['WWW-Authenticate'], {
-      schema: { type: 'string' }, description: 'What would be accepted here (RFC 9110 §11.6.1)'
+      schema: { type: 'string' }, description: 'The authentication that is accepted here (RFC 9110 §11.6.1)'
     }, path)
   }
   const { schema } = document.paths['/token'].post.requestBody.content['application/x-www-form-urlencoded']
