@@ -1,4 +1,4 @@
-/** What hangs on the packages that we depend on, each asked once: run with the lowest and the highest versions of them. */
+/** Uses everything that depends on other packages: run with the lowest and the highest versions of these. */
 import assert from 'node:assert/strict'
 import fastifySwagger from '@fastify/swagger'
 import Fastify from 'fastify'
@@ -96,7 +96,8 @@ function documents (document) {
     HTTPBasic: { type: 'http', scheme: 'basic' },
     OAuth2PasswordBearer: { type: 'oauth2', flows: { password: { tokenUrl: '/token', scopes: {} } } }
   })
-  assert.deepEqual(Object.fromEntries(Object.entries(document.paths).map(([path, item]) => [path, Object.values(item)[0].security])), {
+  const requirements = Object.entries(document.paths).map(([path, item]) => [path, Object.values(item)[0].security])
+  assert.deepEqual(Object.fromEntries(requirements), {
     '/user': [{ HTTPBearer: [] }],
     '/cookie': [{ APIKeyCookie: [] }],
     '/either': [{ HTTPBearer: [] }, { APIKeyHeader: [] }],
@@ -160,7 +161,8 @@ async function refusesToStart () {
   const undeclared = await makeApp({ onUndeclaredRoute: 'error' })
   undeclared.get('/undeclared', async () => 'in')
   for (const [url, app] of Object.entries({ '/late': late, '/never': never, '/undeclared': undeclared })) {
-    await assert.rejects(async () => app.ready(), { code: 'FST_SECURITY_START_REFUSED', message: new RegExp(`GET ${url}`) })
+    const message = new RegExp(`GET ${url}`)
+    await assert.rejects(async () => app.ready(), { code: 'FST_SECURITY_START_REFUSED', message })
     if (app === undeclared) continue
     const answer = await app.inject(url).catch((error) => error)
     assert.notEqual(answer.statusCode, 200, url)
