@@ -91,7 +91,7 @@ function decorate (fastify: FastifyInstance, registration: Registration): void {
   })
   fastify.decorateRequest(kFrame as unknown as string, null)
   fastify.decorateRequest('security', {
-    getter (this: FastifyRequest) { return securityValues(this, isDeclaredPublic(this)) as Record<never, never> }
+    getter (this: FastifyRequest) { return securityValues(this, isDeclaredPublic) as Record<never, never> }
   })
 }
 
