@@ -14,6 +14,7 @@ import { everythingElse, gate } from './fixtures/secured.js'
 import { Shell } from './fixtures/curl.js'
 import { compiled, piecesOf, run } from './fixtures/recipes.js'
 import { portOf, sendRaw } from './fixtures/socket.js'
+import { setVariables } from './fixtures/variables.js'
 
 const pieces = piecesOf('recipes.md')
 const ran = new Set<string>()
@@ -28,18 +29,6 @@ function recipe (heading: string, index = 0): string {
 
 /** As much of a test as is needed to clean up behind it. */
 interface Teardown { teardown (cleanUp: () => unknown): void }
-
-// Pieces read what differs from place to place off the environment.
-function setVariables (t: Teardown, variables: Record<string, string>): void {
-  for (const [name, value] of Object.entries(variables)) {
-    const before = process.env[name]
-    process.env[name] = value
-    t.teardown(() => {
-      if (before === undefined) delete process.env[name]
-      else process.env[name] = before
-    })
-  }
-}
 
 const bearer = (token: string): Record<string, string> => ({ authorization: `Bearer ${token}` })
 const basic = (username: string, password: string): Record<string, string> =>
