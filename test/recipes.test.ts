@@ -1,7 +1,6 @@
 /** The recipes, and what other pages show, taken out of their pages and asked: what they let in, and what they refuse. */
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import Fastify from 'fastify'
-import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
@@ -10,8 +9,12 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import t from 'tap'
 import type { Test } from 'tap'
 import WebSocket from 'ws'
+import { issuer, localIssuer } from '../src/tokens/index.js'
 import { everythingElse, gate } from './fixtures/secured.js'
 import { Shell } from './fixtures/curl.js'
+import { clientKey, proofOf, thumbprint } from './fixtures/dpop.js'
+import { seconds, signingKey, tokenOf } from './fixtures/jwt.js'
+import type { Running } from './fixtures/recipes.js'
 import { compiled, piecesOf, run } from './fixtures/recipes.js'
 import { portOf, sendRaw } from './fixtures/socket.js'
 import { setVariables } from './fixtures/variables.js'
@@ -34,91 +37,117 @@ const bearer = (token: string): Record<string, string> => ({ authorization: `Bea
 const basic = (username: string, password: string): Record<string, string> =>
   ({ authorization: `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}` })
 
-const ISSUER = 'https://login.example.com/'
+// A verified token whose issuer is in the test.
+const local = localIssuer('https://login.example.com/')
 const AUDIENCE = 'https://api.example.com'
+const GIVEN_TOKEN = {
+  token: `import { issuer as issuer_, jwtBearer as jwtBearer_ } from 'fastify-security/tokens'
+    const login = issuer_('https://login.example.com/')
+    const token = jwtBearer_({ issuer: login, audience: '${AUDIENCE}' })`
+}
 
-t.test('tokens of an issuer', async (t) => {
-  const { publicKey, privateKey } = await generateKeyPair('ES256')
-  const { privateKey: strangeKey } = await generateKeyPair('ES256')
-  const jwks = { keys: [{ ...await exportJWK(publicKey), kid: 'one', alg: 'ES256', use: 'sig' }] }
-  // Seconds, from now on.
-  const inSeconds = (seconds: number): number => Math.floor(Date.now() / 1000) + seconds
+// An app of a recipe, with the local issuer in the place of the remote one.
+async function runWithToken (t: Test, code: string, shown: readonly string[] = []): Promise<Running> {
+  const running = await run(t, code, { given: GIVEN_TOKEN, shown: ['login', 'token', ...shown] })
+  running.app.security.override(running['login'], local)
+  return running
+}
 
-  const sign = async (claims: Record<string, unknown> = {}, { typ = 'at+jwt', kid = 'one', key = privateKey } = {}): Promise<string> =>
-    await new SignJWT({ sub: 'ann', scope: 'me items', iss: ISSUER, aud: AUDIENCE, exp: inSeconds(60), ...claims })
-      .setProtectedHeader({ alg: 'ES256', typ, kid }).sign(key)
+t.test('a denial list', async (t) => {
+  const { app, denied } = await runWithToken(t, recipe('A denial list'), ['denied'])
+  const ask = async (token: string, method: 'GET' | 'POST' = 'GET'): Promise<number> =>
+    (await app.inject({ method, url: method === 'GET' ? '/me' : '/logout', headers: bearer(token) })).statusCode
+  const [one, other] = [await local.sign({ aud: AUDIENCE, sub: 'ann' }), await local.sign({ aud: AUDIENCE, sub: 'ann' })]
+  t.equal(await ask(one), 200)
+  denied.set('an old one', 1)
+  t.equal(await ask(one, 'POST'), 200)
+  t.equal(await ask(one), 401)
+  t.equal(await ask(one, 'POST'), 401)
+  t.equal(await ask(other), 200, 'another token of the user')
+  t.equal(denied.size, 1, 'what has expired is forgotten')
+  t.notMatch(JSON.stringify([...denied]), one.split('.')[2], 'nothing of the token is in the list')
+  t.same([...denied.keys()].map((key) => JSON.parse(key)[0]), ['https://login.example.com/'])
 
-  const ask = async (app: FastifyInstance, token: string): Promise<LightMyRequestResponse> =>
-    await app.inject({ url: '/users/me', headers: bearer(token) })
+  const key = signingKey('ES256', 'k1')
+  const { app: without, login } = await run(t, recipe('A denial list'), { given: GIVEN_TOKEN, shown: ['login'] })
+  without.security.override(login, issuer('https://login.example.com/', { keys: { keys: [key.jwk] } }))
+  const anonymous = tokenOf(key, { iss: 'https://login.example.com/', aud: AUDIENCE, exp: seconds() + 60 })
+  t.equal((await without.inject({ url: '/me', headers: bearer(anonymous) })).statusCode, 401, 'a token without a jti')
+})
 
-  async function judgesTokens (t: Test, app: FastifyInstance): Promise<void> {
-    const good = await sign()
-    t.match(await ask(app, good), { statusCode: 200, body: '{"username":"ann","scopes":"me items"}' })
-    t.equal((await ask(app, await sign({ exp: inSeconds(-1) }))).statusCode, 200, 'a clock that is slow')
-    t.match(await app.inject('/users/me'), { statusCode: 401, headers: { 'www-authenticate': 'Bearer realm="api"' } })
-    t.match(await ask(app, await sign({ scope: 'items' })), {
-      statusCode: 403, headers: { 'www-authenticate': 'Bearer realm="api", error="insufficient_scope", scope="me"' }
-    })
-    const [header, payload] = good.split('.') as [string, string]
-    const none = Buffer.from('{"alg":"none","typ":"at+jwt"}').toString('base64url')
-    for (const [name, token] of [
-      ['that has ended', await sign({ exp: inSeconds(-20) })],
-      ['that never ends', await sign({ exp: undefined })],
-      ['that is not good yet', await sign({ nbf: inSeconds(60) })],
-      ['of another issuer', await sign({ iss: 'https://other.example/' })],
-      ['for another API', await sign({ aud: 'https://other.example' })],
-      ['without a scope', await sign({ scope: undefined })],
-      ['of another type', await sign({}, { typ: 'JWT' })],
-      ['of another key', await sign({}, { key: strangeKey })],
-      ['of a key that nobody knows', await sign({}, { kid: 'two' })],
-      ['without a signature', `${header}.${payload}.`],
-      ['of no algorithm', `${none}.${payload}.`],
-      ['that is none', 'guess']
-    ] as const) {
-      t.match(await ask(app, token), {
-        statusCode: 401, headers: { 'www-authenticate': 'Bearer realm="api", error="invalid_token"' }
-      }, `a token ${name}`)
-    }
+// Expired, and within the tolerance for clocks that differ: what the token opens ends at once.
+const ending = async (): Promise<string> => await local.sign({ aud: AUDIENCE, sub: 'ann' }, { lifetime: -2 })
+
+// Nothing happens in this time where a timer is right; one that fires at once has fired.
+const soon = async (): Promise<'open'> => await new Promise((resolve) => { setTimeout(() => { resolve('open') }, 50) })
+
+t.test('streams that end with the token', async (t) => {
+  const code = recipe('Streams that end with the token')
+  const { app } = await runWithToken(t, code)
+  t.equal((await app.inject('/events')).statusCode, 401)
+  const reply = await app.inject({ url: '/events', headers: bearer(await ending()) })
+  t.match(reply, { statusCode: 200, headers: { 'content-type': /^text\/event-stream/, 'cache-control': 'no-store' } })
+  t.equal(reply.body, 'data: hello ann\n\nevent: expired\ndata:\n\n')
+
+  const { app: endless, token } = await runWithToken(t, code)
+  endless.security.override(token, { issuer: '', subject: 'bob', clientId: null, scopes: [], expiresAt: Infinity, claims: { iss: '', exp: 0 } })
+  for (const [app, subject, sent] of [[await fresh(), 'ann', await local.sign({ aud: AUDIENCE, sub: 'ann' })], [endless, 'bob', 'any']] as const) {
+    const aborted = new AbortController()
+    const response = await fetch(`http://127.0.0.1:${await portOf(app)}/events`, { headers: bearer(sent), signal: aborted.signal })
+    const reader = response.body!.getReader()
+    t.equal(Buffer.from((await reader.read()).value!).toString(), `data: hello ${subject}\n\n`)
+    const more = reader.read().then(({ value }) => Buffer.from(value ?? []).toString(), () => 'aborted')
+    t.equal(await Promise.race([more, soon()]), 'open', `the stream of ${subject} stays open`)
+    aborted.abort()
   }
 
-  t.test('by the keys that it publishes', async (t) => {
-    const issuer = Fastify()
-    t.teardown(() => issuer.close())
-    let asked = 0
-    issuer.get('/keys', async () => {
-      asked++
-      return jwks
-    })
-    setVariables(t, { JWKS_URL: `http://127.0.0.1:${await portOf(issuer)}/keys` })
-    const { app } = await run(t, recipe('Tokens of an issuer'))
-    await judgesTokens(t, app)
-    t.equal(asked, 1, 'its keys are kept')
-  })
+  async function fresh (): Promise<FastifyInstance> {
+    return (await runWithToken(t, code)).app
+  }
+})
 
-  t.test('that is down, or answers what are no keys: 500, and nobody is told that his token is bad', async (t) => {
-    const issuer = Fastify()
-    t.teardown(() => issuer.close())
-    issuer.get('/none', async () => ({ hello: 'world' }))
-    const address = `http://127.0.0.1:${await portOf(issuer)}`
-    for (const [name, url] of [['no keys', `${address}/none`], ['404', `${address}/404`], ['nobody there', 'http://127.0.0.1:1/keys']] as const) {
-      await t.test(name, async (t) => {
-        setVariables(t, { JWKS_URL: url })
-        const { app } = await run(t, recipe('Tokens of an issuer'))
-        const reply = await ask(app, await sign())
-        t.equal(reply.statusCode, 500)
-        t.notOk('www-authenticate' in reply.headers)
-      })
-    }
-  })
+t.test('a WebSocket that ends with the token', async (t) => {
+  const { app } = await runWithToken(t, recipe('Streams that end with the token', 1))
+  const address = `ws://127.0.0.1:${await portOf(app)}/feed`
+  t.equal((await open(t, address, {})).status, 401)
+  t.equal((await open(t, address, bearer('guess'))).status, 401)
+  const short = await open(t, address, bearer(await ending()))
+  t.equal(short.message, 'hello ann')
+  t.equal(await short.closed, 1008)
+  const long = await open(t, address, bearer(await local.sign({ aud: AUDIENCE, sub: 'ann' })))
+  t.equal(long.message, 'hello ann')
+  t.equal(await Promise.race([long.closed, soon()]), 'open')
+})
 
-  t.test('by keys that are there at the start', async (t) => {
-    setVariables(t, { JWKS: JSON.stringify(jwks) })
-    const first = recipe('Tokens of an issuer')
-    const code = first.replace(/^const keys = .*\n/m, () => recipe('Tokens of an issuer', 1))
-    t.not(code, first)
-    const { app } = await run(t, code)
-    await judgesTokens(t, app)
-  })
+t.test('several machines', async (t) => {
+  const code = recipe('Several machines')
+  const store = Symbol.for('fastify-security.test.redis')
+  const keys = new Set<string>()
+  Object.assign(globalThis, { [store]: keys })
+  t.teardown(() => { delete (globalThis as any)[store] })
+  const redis = `const redis = { call: async (command, key) => {
+    const keys = globalThis[Symbol.for('fastify-security.test.redis')]
+    return keys.size < keys.add(key).size ? 'OK' : null
+  } }`
+  const start = async (tokenSecret: string, nonceSecrets: string): Promise<Running> => {
+    setVariables(t, { TOKEN_SECRET: tokenSecret, NONCE_SECRETS: nonceSecrets })
+    return await run(t, code, { given: { redis }, shown: ['own'] })
+  }
+  const [secret, old, fresh] = ['s'.repeat(32), 'o'.repeat(32), 'f'.repeat(32)] as const
+  for (const [token, nonce] of [['', old], [secret, ''], [secret, 'short']] as const) {
+    await t.rejects(start(token, nonce), { code: 'FST_SECURITY_INVALID_OPTION' })
+  }
+  const one = await start(secret, old)
+  const two = await start(secret, `${fresh} ${old}`)
+  const token: string = await one['own'].sign({ aud: AUDIENCE, sub: 'ann', cnf: { jkt: thumbprint(clientKey) } })
+  const ask = async ({ app }: Running, proof: string): Promise<LightMyRequestResponse> =>
+    await app.inject({ url: '/items', headers: { authorization: `DPoP ${token}`, dpop: proof } })
+  const nonce = (await ask(one, proofOf(token))).headers['dpop-nonce']
+  t.type(nonce, 'string')
+  const proof = proofOf(token, { nonce })
+  t.match(await ask(two, proof), { statusCode: 200, body: '{"subject":"ann"}' }, 'token and nonce of the one pass at the other')
+  t.match(await ask(one, proof), { statusCode: 401, headers: { 'www-authenticate': /error="invalid_dpop_proof"/ } }, 'a used proof does not')
+  t.equal(keys.size, 1)
 })
 
 t.test('tokens of your own, by @fastify/jwt', async (t) => {
