@@ -75,6 +75,40 @@ t.test('a denial list', async (t) => {
   t.equal((await without.inject({ url: '/me', headers: bearer(anonymous) })).statusCode, 401, 'a token without a jti')
 })
 
+t.test('refresh tokens with rotation', async (t) => {
+  setVariables(t, { TOKEN_SECRET: 's'.repeat(32) })
+  const { app, sessions } = await run(t, recipe('Refresh tokens with rotation'), { shown: ['sessions'] })
+  const post = async (fields: Record<string, string>): Promise<LightMyRequestResponse> => await app.inject({
+    method: 'POST',
+    url: '/token',
+    headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    payload: new URLSearchParams(fields).toString()
+  })
+  const logIn = async (password = 'secret') => await post({ grant_type: 'password', username: 'ann', password })
+  const refresh = async (refreshToken: string) => await post({ grant_type: 'refresh_token', refresh_token: refreshToken })
+  const refused = { statusCode: 400, body: /"invalid_grant"/ }
+
+  t.match(await logIn('guess'), refused)
+  const first = (await logIn()).json()
+  t.match(await app.inject({ url: '/me', headers: bearer(first.access_token) }), { statusCode: 200, body: '{"username":"ann"}' })
+  t.equal((await app.inject({ url: '/me', headers: bearer(first.refresh_token) })).statusCode, 401, 'a refresh token is not for the API')
+
+  const second = (await refresh(first.refresh_token)).json()
+  t.match(await app.inject({ url: '/me', headers: bearer(second.access_token) }), { statusCode: 200 })
+  t.not(second.refresh_token, first.refresh_token)
+  t.match(await refresh(first.refresh_token), refused, 'it counts once')
+  t.match(await refresh(second.refresh_token), refused, 'and the session has ended')
+  t.equal(sessions.size, 0)
+
+  const third = (await logIn()).json().refresh_token as string
+  t.notMatch(JSON.stringify([...sessions.values()]), third.split('.')[1]!, 'the table has no refresh token')
+  for (const wrong of ['guess', '.', third.split('.')[0]!]) t.match(await refresh(wrong), refused)
+  const old = (await logIn()).json().refresh_token as string
+  const [id] = old.split('.')
+  sessions.set(id, { ...sessions.get(id), ends: Date.now() - 1 })
+  t.match(await refresh(old), refused, 'a session that is over')
+})
+
 // Expired, and within the tolerance for clocks that differ: what the token opens ends at once.
 const ending = async (): Promise<string> => await local.sign({ aud: AUDIENCE, sub: 'ann' }, { lifetime: -2 })
 
