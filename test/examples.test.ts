@@ -59,7 +59,7 @@ t.test('every example shows in its document what it is about', async (t) => {
     'jwt.ts': ['OAuth2PasswordBearer'],
     'main.ts': ['APIKeyHeader', 'OAuth2PasswordBearer'],
     'oauth2-authorization-code.ts': ['OAuth2AuthorizationCodeBearer'],
-    'oauth2-client-credentials.ts': ['HTTPBasic', 'OAuth2ClientCredentialsBearer'],
+    'oauth2-client-credentials.ts': ['OAuth2ClientCredentialsBearer'],
     'oauth2-password.ts': ['OAuth2PasswordBearer'],
     'oauth2.ts': ['OAuth2'],
     'open-id-connect.ts': ['OpenIdConnect'],
@@ -108,10 +108,27 @@ t.test('none of it gets into production', async (t) => {
   t.notMatch(output, 'Open http')
 })
 
-t.test('a key that is too short for HS256 is refused at the start', async (t) => {
+t.test('users for development stay on the loopback interface', async (t) => {
+  const { code, output } = await refusedExample('main.ts', { HOST: '0.0.0.0' })
+  t.not(code, 0)
+  t.match(output, 'HOST must be a loopback address, got 0.0.0.0')
+  t.notMatch(output, 'Open http')
+})
+
+t.test('a secret that is too short for HS256 is refused at the start', async (t) => {
   const { code, output } = await refusedExample('jwt.ts', { JWT_SECRET: 'x'.repeat(31) })
   t.not(code, 0)
-  t.match(output, 'JWT_SECRET has to have 32 bytes at least')
+  t.match(output, /localIssuer: secret .*32 bytes/)
+  t.notMatch(output, 'xxx')
+})
+
+t.test('an empty variable counts as one that is not set', async (t) => {
+  const running = await runExample('main.ts', { JWT_SECRET: '', API_KEY: '', HOST: '', NODE_ENV: '' })
+  t.teardown(async () => { await running.stop() })
+  t.match(running.started.get('main.ts'), '- JWT_SECRET is not set')
+  t.match(running.started.get('main.ts'), '- API_KEY is not set: it is development-key')
+  const response = await fetch(`${addressOf(running, 'main.ts')}/stock`, { headers: { 'x-api-key': '' } })
+  t.equal(response.status, 401)
 })
 
 t.test('secrets are taken from the environment, and tokens have to be what they should', async (t) => {
@@ -126,12 +143,12 @@ t.test('secrets are taken from the environment, and tokens have to be what they 
 
   const now = Math.floor(Date.now() / 1000)
   const header = { alg: 'HS256', typ: 'at+jwt' }
-  const claims = { sub: 'johndoe', scope: 'me', iss: 'urn:example:issuer', aud: 'urn:example:api', exp: now + 60 }
+  const claims = { sub: 'johndoe', scope: 'me', iss: 'https://issuer.example', aud: 'urn:example:api', exp: now + 60 }
   const tokens: ReadonlyArray<readonly [string, number, { alg: string, typ: string }, Record<string, unknown>]> = [
     ['as it should be', 200, header, claims],
     ['of another algorithm', 401, { ...header, alg: 'HS512' }, claims],
     ['of another type', 401, { ...header, typ: 'JWT' }, claims],
-    ['of another issuer', 401, header, { ...claims, iss: 'urn:example:other' }],
+    ['of another issuer', 401, header, { ...claims, iss: 'https://other.example' }],
     ['for another API', 401, header, { ...claims, aud: 'urn:example:other' }],
     ['that has ended', 401, header, { ...claims, exp: now - 60 }],
     ['without an end', 401, header, { ...claims, exp: undefined }],
@@ -194,11 +211,11 @@ t.test('the main example', async (t) => {
   await t.test('refuses a token that is not one of its own', async (t) => {
     const [header = '', claims = '', signature = ''] = (await tokenOf('johndoe', 'secret', 'me')).split('.')
     const encoded = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url')
-    t.same(JSON.parse(Buffer.from(header, 'base64url').toString()), { alg: 'HS256', typ: 'at+jwt' })
+    t.match(JSON.parse(Buffer.from(header, 'base64url').toString()), { alg: 'ES256', typ: 'at+jwt' })
     const forged = {
-      'signed with another key': `${header}.${claims}.${randomBytes(32).toString('base64url')}`,
+      'signed with another key': `${header}.${claims}.${randomBytes(64).toString('base64url')}`,
       'not signed': `${encoded({ alg: 'none', typ: 'at+jwt' })}.${claims}.`,
-      'with other claims': `${header}.${encoded({ sub: 'alice', scope: 'me items' })}.${signature}`,
+      'with other claims': `${header}.${encoded({ ...claimsOf(`.${claims}`), sub: 'alice', scope: 'me items' })}.${signature}`,
       'no JWT': 'johndoe'
     }
     for (const [what, token] of Object.entries(forged)) {
@@ -362,6 +379,6 @@ class Browser {
   }
 }
 
-function claimsOf (token: string): unknown {
-  return JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString())
+function claimsOf (token: string): Record<string, unknown> {
+  return JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString()) as Record<string, unknown>
 }
