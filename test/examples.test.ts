@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { SignJWT } from 'jose'
 import t from 'tap'
+import { Browser } from './fixtures/browser.js'
 import { Shell } from './fixtures/curl.js'
 import { addressOf, EXAMPLES, PARTS, refusedExample, runExample, runExamples } from './fixtures/examples.js'
 
@@ -58,6 +59,7 @@ t.test('every example shows in its document what it is about', async (t) => {
     'http-digest.ts': ['HTTPDigest'],
     'jwt.ts': ['OAuth2PasswordBearer'],
     'main.ts': ['APIKeyHeader', 'OAuth2PasswordBearer'],
+    'mcp.ts': ['HTTPBearer'],
     'oauth2-authorization-code.ts': ['OAuth2AuthorizationCodeBearer'],
     'oauth2-client-credentials.ts': ['OAuth2ClientCredentialsBearer'],
     'oauth2-password.ts': ['OAuth2PasswordBearer'],
@@ -101,11 +103,13 @@ t.test('what stands in the code for want of a database is named at the start', a
   }
 })
 
-t.test('none of it gets into production', async (t) => {
-  const { code, output } = await refusedExample('main.ts', { NODE_ENV: 'production' })
-  t.not(code, 0)
-  t.match(output, 'These are for development alone:\n- user johndoe')
-  t.notMatch(output, 'Open http')
+t.test('an example does not start in production with users or secrets for development', async (t) => {
+  for (const name of ['main.ts', 'open-id-connect.ts', 'mcp.ts']) {
+    const { code, output } = await refusedExample(name, { NODE_ENV: 'production', PROVIDER_PORT: '0' })
+    t.not(code, 0, name)
+    t.match(output, 'These are for development alone:\n- user johndoe', name)
+    t.notMatch(output, 'Open http', name)
+  }
 })
 
 t.test('users for development stay on the loopback interface', async (t) => {
@@ -351,32 +355,6 @@ async function authorize (
   if (response.headers.get('access-control-allow-origin') !== address) throw new Error('A browser would not show the answer')
   if (!response.ok) throw new Error(await response.text())
   return await response.json() as Granted
-}
-
-// As much of a browser as the flow takes: cookies and redirections.
-class Browser {
-  readonly #cookies = new Map<string, string>()
-
-  /** Opens an address, or posts a form to it, and goes where it leads; not to the page that waits for the code. */
-  async open (url: string, end: string, form?: URLSearchParams, hops = 5): Promise<{ url: string, status: number }> {
-    const response = await fetch(url, {
-      redirect: 'manual',
-      headers: { cookie: [...this.#cookies].map(([name, value]) => `${name}=${value}`).join('; ') },
-      ...(form === undefined ? {} : { method: 'POST', body: form })
-    })
-    await response.text()
-    for (const cookie of response.headers.getSetCookie()) {
-      const [, name, value] = /^([^=]+)=([^;]*)/.exec(cookie)!
-      if (value === '') this.#cookies.delete(name!)
-      else this.#cookies.set(name!, value!)
-    }
-    const location = response.headers.get('location')
-    if (location === null) return { url, status: response.status }
-    const next = new URL(location, url).href
-    if (next.startsWith(end)) return { url: next, status: response.status }
-    if (hops === 0) throw new Error(`It goes on from ${url} to ${next}, and on`)
-    return await this.open(next, end, undefined, hops - 1)
-  }
 }
 
 function claimsOf (token: string): Record<string, unknown> {
