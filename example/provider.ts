@@ -25,6 +25,9 @@ const OTHER_AUDIENCE = 'urn:example:other'
 /** The client that Swagger UI is. */
 export const SWAGGER_UI = 'swagger-ui'
 
+/** The client that acts for itself, without a user. */
+export const MACHINE = 'reports'
+
 export interface ProviderOptions {
   /** `jwt`: to be verified by the provider's published keys. `opaque`: to be asked about at the provider */
   readonly tokens: 'jwt' | 'opaque'
@@ -32,6 +35,8 @@ export interface ProviderOptions {
   readonly audience?: string
   /** `true`: clients may register themselves (RFC 7591), as MCP clients do */
   readonly registration?: boolean
+  /** the secret of the client {@link MACHINE}, which gets tokens for itself, bound to its key (RFC 9449) */
+  readonly machineSecret?: string
   /** the secret by which the API, as the client `api`, may ask about tokens */
   readonly apiSecret?: string
 }
@@ -53,7 +58,7 @@ export async function startProvider (options: ProviderOptions): Promise<string> 
   return issuer
 }
 
-function configurationOf ({ tokens, audience = AUDIENCE, apiSecret, registration = false }: ProviderOptions): Record<string, unknown> {
+function configurationOf ({ tokens, audience = AUDIENCE, apiSecret, machineSecret, registration = false }: ProviderOptions): Record<string, unknown> {
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
   return {
     clients: [
@@ -66,10 +71,20 @@ function configurationOf ({ tokens, audience = AUDIENCE, apiSecret, registration
       },
       ...(apiSecret === undefined
         ? []
-        : [{ client_id: 'api', client_secret: apiSecret, redirect_uris: [], response_types: [], grant_types: [] }])
+        : [{ client_id: 'api', client_secret: apiSecret, redirect_uris: [], response_types: [], grant_types: [] }]),
+      ...(machineSecret === undefined
+        ? []
+        : [{
+            client_id: MACHINE,
+            client_secret: machineSecret,
+            redirect_uris: [],
+            response_types: [],
+            grant_types: ['client_credentials'],
+            dpop_bound_access_tokens: true
+          }])
     ],
     jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), alg: 'RS256', use: 'sig' }] },
-    ttl: { Interaction: MINUTES * 10, Session: MINUTES * 60, Grant: MINUTES * 60, AccessToken: MINUTES * 15, IdToken: MINUTES * 15 },
+    ttl: { Interaction: MINUTES * 10, Session: MINUTES * 60, Grant: MINUTES * 60, AccessToken: MINUTES * 15, ClientCredentials: MINUTES * 15, IdToken: MINUTES * 15 },
     cookies: { keys: [randomBytes(32).toString('hex')] },
     // Swagger UI shows those that it finds here.
     scopes: ['openid', ...SCOPES],
@@ -85,6 +100,7 @@ function configurationOf ({ tokens, audience = AUDIENCE, apiSecret, registration
       devInteractions: { enabled: false },
       introspection: { enabled: true },
       registration: { enabled: registration },
+      clientCredentials: { enabled: machineSecret !== undefined },
       resourceIndicators: {
         enabled: true,
         defaultResource: () => audience,

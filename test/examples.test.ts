@@ -5,7 +5,8 @@ import { SignJWT } from 'jose'
 import t from 'tap'
 import { Browser } from './fixtures/browser.js'
 import { Shell } from './fixtures/curl.js'
-import { addressOf, EXAMPLES, PARTS, refusedExample, runExample, runExamples } from './fixtures/examples.js'
+import { addressOf, EXAMPLES, PARTS, runExample, runExamples, runToEnd } from './fixtures/examples.js'
+import { startProxy } from './fixtures/proxy.js'
 
 const examples = readdirSync(EXAMPLES).filter((name) => name.endsWith('.ts') && !PARTS.includes(name))
 // Processes are started, and there may be few processors to share.
@@ -53,6 +54,7 @@ t.test('every example shows in its document what it is about', async (t) => {
     'api-key-header.ts': ['APIKeyHeader'],
     'api-key-query.ts': ['APIKeyQuery'],
     'current-user.ts': ['OAuth2PasswordBearer'],
+    'dpop.ts': ['DPoP'],
     'first-steps.ts': ['OAuth2PasswordBearer'],
     'http-basic.ts': ['HTTPBasic'],
     'http-bearer.ts': ['HTTPBearer'],
@@ -99,28 +101,31 @@ t.test('what stands in the code for want of a database is named at the start', a
     const imports = sourceOf(name)
     if (/import \{[^}]*authenticate/.test(imports)) t.match(imports, /^await serve\(app, .*userDefaults/m, `${name} names its users`)
     if (imports.includes("'./tokens.js'")) t.match(imports, /^await serve\(app, .*tokenDefaults/m, `${name} names its key`)
-    if (imports.includes("'./provider.js'")) t.match(running.started.get(name), '- client swagger-ui')
+    if (imports.includes("'./provider.js'")) t.match(running.started.get(name), /^- client (?:swagger-ui|reports),/m)
   }
 })
 
 t.test('an example does not start in production with users or secrets for development', async (t) => {
-  for (const name of ['main.ts', 'open-id-connect.ts', 'mcp.ts']) {
-    const { code, output } = await refusedExample(name, { NODE_ENV: 'production', PROVIDER_PORT: '0' })
+  for (const name of ['main.ts', 'open-id-connect.ts', 'mcp.ts', 'dpop.ts']) {
+    const { code, output } = await runToEnd(name, { NODE_ENV: 'production', PROVIDER_PORT: '0' })
     t.not(code, 0, name)
-    t.match(output, 'These are for development alone:\n- user johndoe', name)
+    t.match(output, 'These are for development alone:\n- ', name)
     t.notMatch(output, 'Open http', name)
   }
+  const { code, output } = await runToEnd('dpop-client.ts', { NODE_ENV: 'production' })
+  t.not(code, 0)
+  t.match(output, 'CLIENT_SECRET must be set in production')
 })
 
 t.test('users for development stay on the loopback interface', async (t) => {
-  const { code, output } = await refusedExample('main.ts', { HOST: '0.0.0.0' })
+  const { code, output } = await runToEnd('main.ts', { HOST: '0.0.0.0' })
   t.not(code, 0)
   t.match(output, 'HOST must be a loopback address, got 0.0.0.0')
   t.notMatch(output, 'Open http')
 })
 
 t.test('a secret that is too short for HS256 is refused at the start', async (t) => {
-  const { code, output } = await refusedExample('jwt.ts', { JWT_SECRET: 'x'.repeat(31) })
+  const { code, output } = await runToEnd('jwt.ts', { JWT_SECRET: 'x'.repeat(31) })
   t.not(code, 0)
   t.match(output, /localIssuer: secret .*32 bytes/)
   t.notMatch(output, 'xxx')
@@ -304,6 +309,29 @@ t.test('open-id-connect.ts: the provider starts with the same command', async (t
   const endpoints = await endpointsOf(address)
   const { access_token: token } = await authorize(endpoints, address, { username: 'alice', password: 'secret2', scope: 'me items' })
   t.match(claimsOf(token), { iss: endpoints.issuer, aud: 'urn:example:api', sub: 'alice', scope: 'me' }, 'alice grants what is hers, and no more')
+})
+
+t.test('dpop.ts: a token passes with a new proof by its key, and not otherwise', async (t) => {
+  // Proofs name the public address, so it is known before the example starts.
+  const proxy = await startProxy()
+  t.teardown(() => { proxy.stop() })
+  const variables = { API_URL: proxy.origin, CLIENT_SECRET: 'a secret: of+my%own' }
+  const example = await runExample('dpop.ts', { ...variables, PROVIDER_PORT: '0' })
+  t.teardown(async () => { await example.stop() })
+  proxy.forwardTo(addressOf(example, 'dpop.ts'))
+  await example.wrote('The provider is ')
+  const [, issuer] = /^The provider is (\S+)$/m.exec(example.output())!
+  const { code, output } = await runToEnd('dpop-client.ts', { ...variables, ISSUER: issuer })
+  t.equal(output, [
+    'with a proof: 200 {"client":"reports"}',
+    'with the same proof again: 401 invalid_dpop_proof',
+    'without a proof: 401 invalid_dpop_proof',
+    'as a bearer token: 401 no error',
+    'with a proof by another key: 401 invalid_token',
+    ''
+  ].join('\n'))
+  t.equal(code, 0)
+  t.notMatch(example.output(), 'of+my%own', 'the console does not show the secret')
 })
 
 interface Endpoints { readonly issuer: string, readonly authorization: string, readonly token: string }
