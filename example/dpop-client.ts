@@ -1,6 +1,7 @@
 /**
- * A client of dpop.ts: gets a token that is bound to its key, and calls the API with and without a proof of the key. The npm
- * package dpop makes the proofs. The environment: API_URL, ISSUER (the address of the provider), CLIENT_SECRET.
+ * A client of dpop.ts: gets a token that is bound to its key, and calls the API with and without a proof of the key.
+ * The npm package dpop makes the proofs. The environment: API_URL, ISSUER (the address of the provider),
+ * CLIENT_SECRET.
  */
 import * as dpop from 'dpop'
 import { variable } from './serve.js'

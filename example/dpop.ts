@@ -1,9 +1,10 @@
 /**
- * Tokens that are bound to a key of the client (DPoP, RFC 9449): a stolen token is useless without the key. The provider beside
- * it (provider.ts) issues such tokens to a machine; `jwtBearer` requires a proof of the key with each request.
+ * Tokens that are bound to a key of the client (DPoP, RFC 9449): a stolen token is useless without the key. The
+ * provider beside it (provider.ts) issues such tokens to a machine; `jwtBearer` requires a proof of the key with each
+ * request.
  *
- * dpop-client.ts is a client: run `npx tsx example/dpop-client.ts` in another terminal. The environment: API_URL (the public
- * address), CLIENT_SECRET, HOST, PORT, PROVIDER_PORT.
+ * dpop-client.ts is a client: run `npx tsx example/dpop-client.ts` in another terminal. The environment: API_URL (the
+ * public address), CLIENT_SECRET, HOST, PORT, PROVIDER_PORT.
  *
  *     curl http://127.0.0.1:3000/reports                                   → 401 DPoP realm="api", scope="items", algs="ES256 Ed25519 EdDSA PS256"
  *     curl -H 'Authorization: DPoP guess' http://127.0.0.1:3000/reports    → 401 DPoP realm="api", error="invalid_dpop_proof", algs="ES256 Ed25519 EdDSA PS256"

@@ -1,6 +1,6 @@
 /**
- * OAuth 2 with JWTs: as simple-oauth2.ts, but the server keeps no tokens. `localIssuer` signs them (tokens.ts), `jwtBearer`
- * verifies them.
+ * OAuth 2 with JWTs: as simple-oauth2.ts, but the server keeps no tokens. `localIssuer` signs them (tokens.ts),
+ * `jwtBearer` verifies them.
  *
  *     curl -d 'username=johndoe&password=guess' http://127.0.0.1:3000/token     → 400 {"error":"invalid_grant","error_description":"Incorrect username or password"}
  *     TOKEN=$(curl -s -d 'username=johndoe&password=secret' http://127.0.0.1:3000/token | node -pe 'JSON.parse(fs.readFileSync(0)).access_token')

@@ -9,7 +9,8 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import Fastify from 'fastify'
 import fastifySecurity, {
-  apiKeyHeader, depends, oauth2PasswordBearer, oauth2PasswordRequestForm, OAuth2Error, OAuth2TokenResponse, optional, Unauthorized
+  apiKeyHeader, depends, oauth2PasswordBearer, oauth2PasswordRequestForm, OAuth2Error, OAuth2TokenResponse, optional,
+  Unauthorized
 } from 'fastify-security'
 import { jwtBearer } from 'fastify-security/tokens'
 import { isEqual } from './is-equal.js'

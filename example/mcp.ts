@@ -1,9 +1,10 @@
 /**
- * An MCP server on Fastify, with an OpenID provider beside it as its authorization server (provider.ts). An MCP client finds
- * the provider by the metadata of RFC 9728, registers there, lets the user log in, and calls the tools with its token.
+ * An MCP server on Fastify, with an OpenID provider beside it as its authorization server (provider.ts). An MCP
+ * client finds the provider by the metadata of RFC 9728, registers there, lets the user log in, and calls the tools
+ * with its token.
  *
- * It needs the SDK, which stands in test/package.json: `node scripts/install.js test`. Add http://127.0.0.1:3000/mcp to an MCP client,
- * and log in as johndoe. The environment: MCP_URL (the public address), HOST, PORT, PROVIDER_PORT.
+ * It needs the SDK, which stands in test/package.json: `node scripts/install.js test`. Add http://127.0.0.1:3000/mcp
+ * to an MCP client, and log in as johndoe. The environment: MCP_URL (the public address), HOST, PORT, PROVIDER_PORT.
  *
  *     curl -X POST http://127.0.0.1:3000/mcp                                              → 401 Bearer realm="api", scope="items", resource_metadata="http://127.0.0.1:3000/.well-known/oauth-protected-resource/mcp"
  *     curl -X POST -H 'Authorization: Bearer guess' http://127.0.0.1:3000/mcp             → 401 Bearer realm="api", error="invalid_token", resource_metadata="http://127.0.0.1:3000/.well-known/oauth-protected-resource/mcp"
@@ -51,7 +52,9 @@ app.route({
   method: ['GET', 'DELETE'],
   url: '/mcp',
   security: { user: user.scoped('items') },
-  handler: async (_, reply) => await reply.code(405).header('allow', 'POST').send({ message: 'This server takes POST alone' })
+  handler: async (_, reply) => {
+    return await reply.code(405).header('allow', 'POST').send({ message: 'This server takes POST alone' })
+  }
 })
 
 function serverFor ({ username, email }: User): McpServer {

@@ -1,6 +1,6 @@
 /**
- * OAuth 2 with flows of your own choice. The scheme hands over the whole `Authorization` value, so that the app can read it:
- * this API takes `Bearer` and the older spelling `Token`.
+ * OAuth 2 with flows of your own choice. The scheme hands over the whole `Authorization` value, so that the app can
+ * read it: this API takes `Bearer` and the older spelling `Token`.
  *
  *     curl http://127.0.0.1:3000/users/me                                     → 401 Bearer realm="api"
  *     curl -H 'Authorization: Bearer guess' http://127.0.0.1:3000/users/me    → 401 Bearer realm="api", error="invalid_token"
@@ -10,7 +10,9 @@
  *     curl -H "Authorization: Token $TOKEN" http://127.0.0.1:3000/users/me    → 200 {"username":"johndoe"}
  */
 import Fastify from 'fastify'
-import fastifySecurity, { depends, oauth2, oauth2PasswordRequestForm, OAuth2Error, Unauthorized } from 'fastify-security'
+import fastifySecurity, {
+  depends, oauth2, oauth2PasswordRequestForm, OAuth2Error, Unauthorized
+} from 'fastify-security'
 import { jwtBearer } from 'fastify-security/tokens'
 import { serve } from './serve.js'
 import { AUDIENCE, issuer, issueToken, tokenDefaults } from './tokens.js'

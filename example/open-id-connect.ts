@@ -1,6 +1,6 @@
 /**
- * A resource server behind an OpenID provider, which starts beside it (provider.ts). Authorization code with PKCE; access
- * tokens are JWTs, which `jwtBearer` verifies by the keys that the provider publishes.
+ * A resource server behind an OpenID provider, which starts beside it (provider.ts). Authorization code with PKCE;
+ * access tokens are JWTs, which `jwtBearer` verifies by the keys that the provider publishes.
  *
  * Open /docs, choose Authorize, tick scopes under "authorization_code", and log in as johndoe.
  *

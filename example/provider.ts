@@ -1,6 +1,6 @@
 /**
- * An OpenID provider on 127.0.0.1, for the examples that need one: oidc-provider with a login page. It makes its keys when it
- * starts, and they end with it.
+ * An OpenID provider on 127.0.0.1, for the examples that need one: oidc-provider with a login page. It makes its keys
+ * when it starts, and they end with it.
  */
 import type { Interaction } from 'oidc-provider'
 import Provider from 'oidc-provider'
@@ -52,13 +52,18 @@ export async function startProvider (options: ProviderOptions): Promise<string> 
   const provider = new Provider(issuer, configurationOf(options))
   const answer = provider.callback()
   server.on('request', (request: IncomingMessage, response: ServerResponse) => {
-    if (!request.url!.startsWith('/interaction/')) answer(request, response)
-    else interact({ provider, audience: options.audience ?? AUDIENCE }, request, response).catch((error: Error) => { page(response, 400, escaped(error.message)) })
+    if (!request.url!.startsWith('/interaction/')) {
+      answer(request, response)
+      return
+    }
+    interact({ provider, audience: options.audience ?? AUDIENCE }, request, response)
+      .catch((error: Error) => { page(response, 400, escaped(error.message)) })
   })
   return issuer
 }
 
-function configurationOf ({ tokens, audience = AUDIENCE, apiSecret, machineSecret, registration = false }: ProviderOptions): Record<string, unknown> {
+function configurationOf (options: ProviderOptions): Record<string, unknown> {
+  const { tokens, audience = AUDIENCE, apiSecret, machineSecret, registration = false } = options
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
   return {
     clients: [
@@ -84,7 +89,14 @@ function configurationOf ({ tokens, audience = AUDIENCE, apiSecret, machineSecre
           }])
     ],
     jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), alg: 'RS256', use: 'sig' }] },
-    ttl: { Interaction: MINUTES * 10, Session: MINUTES * 60, Grant: MINUTES * 60, AccessToken: MINUTES * 15, ClientCredentials: MINUTES * 15, IdToken: MINUTES * 15 },
+    ttl: {
+      Interaction: MINUTES * 10,
+      Session: MINUTES * 60,
+      Grant: MINUTES * 60,
+      AccessToken: MINUTES * 15,
+      ClientCredentials: MINUTES * 15,
+      IdToken: MINUTES * 15
+    },
     cookies: { keys: [randomBytes(32).toString('hex')] },
     // Swagger UI shows those that it finds here.
     scopes: ['openid', ...SCOPES],
@@ -107,7 +119,12 @@ function configurationOf ({ tokens, audience = AUDIENCE, apiSecret, machineSecre
         useGrantedResource: () => true,
         getResourceServerInfo: (_context: unknown, resource: string) => {
           if (resource !== audience && resource !== OTHER_AUDIENCE) throw new Error('Unknown resource')
-          return { audience: resource, scope: SCOPES.join(' '), accessTokenFormat: tokens, jwt: { sign: { alg: 'RS256' } } }
+          return {
+            audience: resource,
+            scope: SCOPES.join(' '),
+            accessTokenFormat: tokens,
+            jwt: { sign: { alg: 'RS256' } }
+          }
         }
       }
     }

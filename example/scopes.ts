@@ -1,6 +1,6 @@
 /**
- * OAuth 2 scopes: as jwt.ts, and a token has the scopes that the client requested and that the user may grant. Routes say
- * which scopes they require; `jwtBearer` checks them.
+ * OAuth 2 scopes: as jwt.ts, and a token has the scopes that the client requested and that the user may grant. Routes
+ * say which scopes they require; `jwtBearer` checks them.
  *
  *     TOKEN=$(curl -s -d 'username=johndoe&password=secret&scope=me' http://127.0.0.1:3000/token | node -pe 'JSON.parse(fs.readFileSync(0)).access_token')
  *     curl -H "Authorization: Bearer $TOKEN" http://127.0.0.1:3000/users/me         → 200 {"username":"johndoe"}
@@ -18,7 +18,10 @@ import { serve } from './serve.js'
 import { AUDIENCE, issuer, issueToken, tokenDefaults } from './tokens.js'
 import { authenticate, findUser, grantedScopes, userDefaults } from './users.js'
 
-const oauth2 = oauth2PasswordBearer({ tokenUrl: 'token', scopes: { me: 'Read your profile', items: 'Read your items' } })
+const oauth2 = oauth2PasswordBearer({
+  tokenUrl: 'token',
+  scopes: { me: 'Read your profile', items: 'Read your items' }
+})
 
 // The plugin verifies a token once in a request, and checks scopes at each place that requires some.
 const token = jwtBearer({ issuer, audience: AUDIENCE, scheme: oauth2 })
@@ -48,7 +51,9 @@ app.post('/token', {
   return await issueToken({ sub: user.username }, grantedScopes(user, scopes))
 })
 
-app.get('/users/me', { security: { user: activeUser } }, async (request) => ({ username: request.security.user.username }))
+app.get('/users/me', { security: { user: activeUser } }, async (request) => ({
+  username: request.security.user.username
+}))
 
 app.get('/users/me/items', { security: { user: activeUser.scoped('items') } }, async () => ['plumbus'])
 

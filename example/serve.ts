@@ -1,4 +1,4 @@
-/** How all examples begin and end: with secrets from the environment, and a start that names the values for development. */
+/** Begins and ends all examples: reads secrets from the environment, and names development values at the start. */
 import type { FastifyInstance } from 'fastify'
 import { isIP } from 'node:net'
 import { printSecurity } from './security-table.js'
@@ -18,8 +18,8 @@ export function variable (name: string): string | undefined {
 }
 
 /**
- * Listens, on 127.0.0.1:3000 or on HOST and PORT of the environment, and says where. With `--security` on the command line
- * it prints who may call which route instead.
+ * Listens, on 127.0.0.1:3000 or on HOST and PORT of the environment, and says where. With `--security` on the command
+ * line it prints who may call which route instead.
  *
  * @param developmentValues other values that stand in the code in place of a database. The console names them with the
  * defaults above. With any of them, the example starts on the loopback interface only, and not in production.
@@ -29,7 +29,9 @@ export async function serve (app: FastifyInstance, developmentValues: readonly s
   const host = variable('HOST') ?? '127.0.0.1'
   const port = Number(variable('PORT') ?? 3000)
   const lines = [...developmentValues, ...notes.splice(0)].map((note) => `- ${note}\n`).join('')
-  if (lines !== '' && variable('NODE_ENV') === 'production') throw new Error(`These are for development alone:\n${lines}`)
+  if (lines !== '' && variable('NODE_ENV') === 'production') {
+    throw new Error(`These are for development alone:\n${lines}`)
+  }
   if (lines !== '' && !isLoopback(host)) {
     throw new Error(`HOST must be a loopback address, got ${host}: other machines must not use these:\n${lines}`)
   }

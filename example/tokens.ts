@@ -18,13 +18,18 @@ export const tokenDefaults = secret === undefined
   : []
 
 /** The issuer of the tokens. With a secret it signs by HS256; without one it makes an ES256 key for this run. */
-export const issuer = localIssuer('https://issuer.example', { lifetime: LIFETIME, ...secret === undefined ? {} : { secret } })
+export const issuer = localIssuer('https://issuer.example', {
+  lifetime: LIFETIME,
+  ...secret === undefined ? {} : { secret }
+})
 
-/** The owner of a token: a user, or a client that acts for itself. A token of a client has no `sub`: it is not a user. */
+/** The owner of a token: a user, or a client that acts for itself. A client is not a user, so its token has no `sub`. */
 export type Owner = { readonly sub: string } | { readonly client_id: string }
 
 /** Returns the answer to a login. */
-export async function issueToken (owner: Owner, scopes: readonly string[] = []): Promise<Static<typeof OAuth2TokenResponse>> {
+export async function issueToken (
+  owner: Owner, scopes: readonly string[] = []
+): Promise<Static<typeof OAuth2TokenResponse>> {
   // RFC 6749 §3.3 has no empty scope.
   const granted = scopes.length === 0 ? {} : { scope: scopes.join(' ') }
   return {

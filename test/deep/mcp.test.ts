@@ -1,5 +1,6 @@
 /**
- * The MCP example, end to end: the client of the SDK finds the authorization server, registers, logs in, and calls a tool.
+ * The MCP example, end to end: the client of the SDK finds the authorization server, registers, logs in, and calls a
+ * tool.
  *
  * @see {@link https://modelcontextprotocol.io/specification/2025-11-25/basic/authorization MCP: Authorization}
  */
@@ -53,9 +54,9 @@ class InMemory implements OAuthClientProvider {
   validateResourceURL?: NonNullable<OAuthClientProvider['validateResourceURL']>
   #verifier = ''
 
-  constructor ({ client, redirectUrl }: { client?: OAuthClientInformationMixed, redirectUrl: string } = { redirectUrl: CALLBACK }) {
-    this.client = client
-    this.redirectUrl = redirectUrl
+  constructor (known?: typeof KNOWN) {
+    this.client = known?.client
+    this.redirectUrl = known?.redirectUrl ?? CALLBACK
   }
 
   clientInformation (): OAuthClientInformationMixed | undefined { return this.client }
@@ -79,9 +80,9 @@ async function connect (authProvider: OAuthClientProvider): Promise<Client> {
 
 // Logs in on the page to which the client sends the browser. Returns what the provider hands to the client.
 async function logIn (state: InMemory, username: string, password: string, scope?: string): Promise<URLSearchParams> {
-  await connect(state).then(() => { throw new Error('The server let in a client without a token') }, (error: unknown) => {
-    if (!(error instanceof UnauthorizedError)) throw error
-  })
+  // The SDK throws this error after it has prepared the login.
+  const outcome = await connect(state).catch((error: unknown) => error)
+  if (!(outcome instanceof UnauthorizedError)) throw new Error('The server must send the client to its login', { cause: outcome })
   if (scope !== undefined) state.authorizationUrl!.searchParams.set('scope', scope)
   const browser = new Browser()
   const login = await browser.open(state.authorizationUrl!.href, state.redirectUrl)
