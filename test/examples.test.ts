@@ -3,8 +3,10 @@ import { createHash, randomBytes } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { SignJWT } from 'jose'
 import t from 'tap'
+import { Browser } from './fixtures/browser.js'
 import { Shell } from './fixtures/curl.js'
-import { addressOf, EXAMPLES, PARTS, refusedExample, runExample, runExamples } from './fixtures/examples.js'
+import { addressOf, EXAMPLES, PARTS, runExample, runExamples, runToEnd } from './fixtures/examples.js'
+import { startProxy } from './fixtures/proxy.js'
 
 const examples = readdirSync(EXAMPLES).filter((name) => name.endsWith('.ts') && !PARTS.includes(name))
 // Processes are started, and there may be few processors to share.
@@ -52,14 +54,16 @@ t.test('every example shows in its document what it is about', async (t) => {
     'api-key-header.ts': ['APIKeyHeader'],
     'api-key-query.ts': ['APIKeyQuery'],
     'current-user.ts': ['OAuth2PasswordBearer'],
+    'dpop.ts': ['DPoP'],
     'first-steps.ts': ['OAuth2PasswordBearer'],
     'http-basic.ts': ['HTTPBasic'],
     'http-bearer.ts': ['HTTPBearer'],
     'http-digest.ts': ['HTTPDigest'],
     'jwt.ts': ['OAuth2PasswordBearer'],
     'main.ts': ['APIKeyHeader', 'OAuth2PasswordBearer'],
+    'mcp.ts': ['HTTPBearer'],
     'oauth2-authorization-code.ts': ['OAuth2AuthorizationCodeBearer'],
-    'oauth2-client-credentials.ts': ['HTTPBasic', 'OAuth2ClientCredentialsBearer'],
+    'oauth2-client-credentials.ts': ['OAuth2ClientCredentialsBearer'],
     'oauth2-password.ts': ['OAuth2PasswordBearer'],
     'oauth2.ts': ['OAuth2'],
     'open-id-connect.ts': ['OpenIdConnect'],
@@ -99,21 +103,43 @@ t.test('what stands in the code for want of a database is named at the start', a
     const imports = sourceOf(name)
     if (/import \{[^}]*authenticate/.test(imports)) t.match(imports, /^await serve\(app, .*userDefaults/m, `${name} names its users`)
     if (imports.includes("'./tokens.js'")) t.match(imports, /^await serve\(app, .*tokenDefaults/m, `${name} names its key`)
-    if (imports.includes("'./provider.js'")) t.match(running.started.get(name), '- client swagger-ui')
+    if (imports.includes("'./provider.js'")) t.match(running.started.get(name), /^- client (?:swagger-ui|reports),/m)
   }
 })
 
-t.test('none of it gets into production', async (t) => {
-  const { code, output } = await refusedExample('main.ts', { NODE_ENV: 'production' })
+t.test('an example does not start in production with users or secrets for development', async (t) => {
+  for (const name of ['main.ts', 'open-id-connect.ts', 'mcp.ts', 'dpop.ts']) {
+    const { code, output } = await runToEnd(name, { NODE_ENV: 'production', PROVIDER_PORT: '0' })
+    t.not(code, 0, name)
+    t.match(output, 'These are for development alone:\n- ', name)
+    t.notMatch(output, 'Open http', name)
+  }
+  const { code, output } = await runToEnd('dpop-client.ts', { NODE_ENV: 'production' })
   t.not(code, 0)
-  t.match(output, 'These are for development alone:\n- user johndoe')
+  t.match(output, 'CLIENT_SECRET must be set in production')
+})
+
+t.test('users for development stay on the loopback interface', async (t) => {
+  const { code, output } = await runToEnd('main.ts', { HOST: '0.0.0.0' })
+  t.not(code, 0)
+  t.match(output, 'HOST must be a loopback address, got 0.0.0.0')
   t.notMatch(output, 'Open http')
 })
 
-t.test('a key that is too short for HS256 is refused at the start', async (t) => {
-  const { code, output } = await refusedExample('jwt.ts', { JWT_SECRET: 'x'.repeat(31) })
+t.test('a secret that is too short for HS256 is refused at the start', async (t) => {
+  const { code, output } = await runToEnd('jwt.ts', { JWT_SECRET: 'x'.repeat(31) })
   t.not(code, 0)
-  t.match(output, 'JWT_SECRET has to have 32 bytes at least')
+  t.match(output, /localIssuer: secret .*32 bytes/)
+  t.notMatch(output, 'xxx')
+})
+
+t.test('an empty variable counts as one that is not set', async (t) => {
+  const running = await runExample('main.ts', { JWT_SECRET: '', API_KEY: '', HOST: '', NODE_ENV: '' })
+  t.teardown(async () => { await running.stop() })
+  t.match(running.started.get('main.ts'), '- JWT_SECRET is not set')
+  t.match(running.started.get('main.ts'), '- API_KEY is not set: it is development-key')
+  const response = await fetch(`${addressOf(running, 'main.ts')}/stock`, { headers: { 'x-api-key': '' } })
+  t.equal(response.status, 401)
 })
 
 t.test('secrets are taken from the environment, and tokens have to be what they should', async (t) => {
@@ -128,12 +154,12 @@ t.test('secrets are taken from the environment, and tokens have to be what they 
 
   const now = Math.floor(Date.now() / 1000)
   const header = { alg: 'HS256', typ: 'at+jwt' }
-  const claims = { sub: 'johndoe', scope: 'me', iss: 'urn:example:issuer', aud: 'urn:example:api', exp: now + 60 }
+  const claims = { sub: 'johndoe', scope: 'me', iss: 'https://issuer.example', aud: 'urn:example:api', exp: now + 60 }
   const tokens: ReadonlyArray<readonly [string, number, { alg: string, typ: string }, Record<string, unknown>]> = [
     ['as it should be', 200, header, claims],
     ['of another algorithm', 401, { ...header, alg: 'HS512' }, claims],
     ['of another type', 401, { ...header, typ: 'JWT' }, claims],
-    ['of another issuer', 401, header, { ...claims, iss: 'urn:example:other' }],
+    ['of another issuer', 401, header, { ...claims, iss: 'https://other.example' }],
     ['for another API', 401, header, { ...claims, aud: 'urn:example:other' }],
     ['that has ended', 401, header, { ...claims, exp: now - 60 }],
     ['without an end', 401, header, { ...claims, exp: undefined }],
@@ -196,11 +222,11 @@ t.test('the main example', async (t) => {
   await t.test('refuses a token that is not one of its own', async (t) => {
     const [header = '', claims = '', signature = ''] = (await tokenOf('johndoe', 'secret', 'me')).split('.')
     const encoded = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url')
-    t.same(JSON.parse(Buffer.from(header, 'base64url').toString()), { alg: 'HS256', typ: 'at+jwt' })
+    t.match(JSON.parse(Buffer.from(header, 'base64url').toString()), { alg: 'ES256', typ: 'at+jwt' })
     const forged = {
-      'signed with another key': `${header}.${claims}.${randomBytes(32).toString('base64url')}`,
+      'signed with another key': `${header}.${claims}.${randomBytes(64).toString('base64url')}`,
       'not signed': `${encoded({ alg: 'none', typ: 'at+jwt' })}.${claims}.`,
-      'with other claims': `${header}.${encoded({ sub: 'alice', scope: 'me items' })}.${signature}`,
+      'with other claims': `${header}.${encoded({ ...claimsOf(`.${claims}`), sub: 'alice', scope: 'me items' })}.${signature}`,
       'no JWT': 'johndoe'
     }
     for (const [what, token] of Object.entries(forged)) {
@@ -287,6 +313,29 @@ t.test('open-id-connect.ts: the provider starts with the same command', async (t
   t.match(claimsOf(token), { iss: endpoints.issuer, aud: 'urn:example:api', sub: 'alice', scope: 'me' }, 'alice grants what is hers, and no more')
 })
 
+t.test('dpop.ts: a token passes with a new proof by its key, and not otherwise', async (t) => {
+  // Proofs name the public address, so it is known before the example starts.
+  const proxy = await startProxy()
+  t.teardown(() => { proxy.stop() })
+  const variables = { API_URL: proxy.origin, CLIENT_SECRET: 'a secret: of+my%own' }
+  const example = await runExample('dpop.ts', { ...variables, PROVIDER_PORT: '0' })
+  t.teardown(async () => { await example.stop() })
+  proxy.forwardTo(addressOf(example, 'dpop.ts'))
+  await example.wrote('The provider is ')
+  const [, issuer] = /^The provider is (\S+)$/m.exec(example.output())!
+  const { code, output } = await runToEnd('dpop-client.ts', { ...variables, ISSUER: issuer })
+  t.equal(output, [
+    'with a proof: 200 {"client":"reports"}',
+    'with the same proof again: 401 invalid_dpop_proof',
+    'without a proof: 401 invalid_dpop_proof',
+    'as a bearer token: 401 no error',
+    'with a proof by another key: 401 invalid_token',
+    ''
+  ].join('\n'))
+  t.equal(code, 0)
+  t.notMatch(example.output(), 'of+my%own', 'the console does not show the secret')
+})
+
 interface Endpoints { readonly issuer: string, readonly authorization: string, readonly token: string }
 
 // As Swagger UI finds them: in the document, and from there at the provider.
@@ -338,32 +387,6 @@ async function authorize (
   return await response.json() as Granted
 }
 
-// As much of a browser as the flow takes: cookies and redirections.
-class Browser {
-  readonly #cookies = new Map<string, string>()
-
-  /** Opens an address, or posts a form to it, and goes where it leads; not to the page that waits for the code. */
-  async open (url: string, end: string, form?: URLSearchParams, hops = 5): Promise<{ url: string, status: number }> {
-    const response = await fetch(url, {
-      redirect: 'manual',
-      headers: { cookie: [...this.#cookies].map(([name, value]) => `${name}=${value}`).join('; ') },
-      ...(form === undefined ? {} : { method: 'POST', body: form })
-    })
-    await response.text()
-    for (const cookie of response.headers.getSetCookie()) {
-      const [, name, value] = /^([^=]+)=([^;]*)/.exec(cookie)!
-      if (value === '') this.#cookies.delete(name!)
-      else this.#cookies.set(name!, value!)
-    }
-    const location = response.headers.get('location')
-    if (location === null) return { url, status: response.status }
-    const next = new URL(location, url).href
-    if (next.startsWith(end)) return { url: next, status: response.status }
-    if (hops === 0) throw new Error(`It goes on from ${url} to ${next}, and on`)
-    return await this.open(next, end, undefined, hops - 1)
-  }
-}
-
-function claimsOf (token: string): unknown {
-  return JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString())
+function claimsOf (token: string): Record<string, unknown> {
+  return JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString()) as Record<string, unknown>
 }
