@@ -20,7 +20,7 @@ const half = Math.ceil(cores / 2)
  */
 const JOBS = [
   { name: 'build', command: 'npm run --silent build' },
-  { name: 'install', command: 'node scripts/install.js test' },
+  { name: 'install', command: 'node scripts/install.js test scripts/api' },
   { name: 'system', command: 'bash scripts/install-system.sh chromium redis-server' },
   { name: 'tests', command: `node scripts/tests/run.js --jobs ${half} --coverage ${REPORTS}/coverage all`, after: ['build', 'install', 'system'], cores: half },
   { name: `node${OTHER_NODE}`, command: `npm install --prefix ${NODES} --no-audit --no-fund --no-save node@${OTHER_NODE}`, isOptional: true },

@@ -3,11 +3,8 @@ import { readdirSync } from 'node:fs'
 
 // Whatever stands in test/deep/ is slow. So are these, wherever they stand.
 const SLOW = [
-  'api-docs', 'document', 'examples', 'grammar', 'interop', 'linear', 'property', 'route-spellings', 'secrets', 'start-up-orders'
+  'api-docs', 'docs', 'document', 'examples', 'grammar', 'interop', 'linear', 'property', 'providers', 'route-spellings', 'secrets', 'start-up-orders'
 ]
-
-// These compare README and docs with the package, and wait for the pages to be rewritten. They run by name.
-const PENDING = ['api-docs', 'docs']
 
 /** Returns the paths of all test files, sorted, relative to the root of the project and with forward slashes. */
 export function allFiles () {
@@ -25,7 +22,7 @@ function testFilesIn (folder) {
 
 /** Returns the test files of a suite: `fast`, `deep`, or `all`. */
 export function filesOf (suite) {
-  const files = allFiles().filter((file) => !PENDING.includes(nameOf(file)))
+  const files = allFiles()
   if (suite === 'all') return files
   if (suite !== 'fast' && suite !== 'deep') throw new Error(`Suite must be fast, deep or all, got ${suite}`)
   return files.filter((file) => isDeep(file) === (suite === 'deep'))
