@@ -116,16 +116,16 @@ export function httpDigest<A extends boolean = true> (
  * @throws {InvalidCredentialsRequest} where the client sent two header lines
  * @throws {Unauthorized} where the credentials do not follow the grammar
  */
-export function readAuthorization (
+export function readCredentials (
   request: RequestHead, wanted: string, isCredentials: IsCredentials
-): HttpCredentials | undefined {
+): string | undefined {
   const value = singleHeader(request, 'authorization', 'Authorization')
   if (value === undefined) return undefined
   const start = credentialsStart(value, wanted)
   if (start === -1) return undefined
   const credentials = value.slice(start)
   if (!isCredentials(credentials)) throw new Unauthorized('Malformed credentials')
-  return { scheme: value.slice(0, wanted.length), credentials }
+  return credentials
 }
 
 interface AuthScheme {
@@ -149,7 +149,10 @@ function httpScheme<A extends boolean = true> (
   return scheme<HttpCredentials>({
     ...common,
     openapi: { type: 'http', scheme: documented, ...hint },
-    read: (request) => readAuthorization(request, wanted, isCredentials),
+    read: (request) => {
+      const credentials = readCredentials(request, wanted, isCredentials)
+      return credentials === undefined ? undefined : { scheme: request.headers.authorization!.slice(0, wanted.length), credentials }
+    },
     challenge
   }) as SchemeDependency<SchemeValue<HttpCredentials, A>>
 }
