@@ -39,9 +39,13 @@ export class ScopeLists {
     return scopes
   }
 
-  /** The scopes that are required of schemes along the alternative that a request took, or in which it was denied. */
-  taken (frame: Frame | null, isWanted: Test): readonly string[] {
-    return this.#hasScopes ? scopesAlong(this.views, isWanted, (definition) => takenIndex(frame, definition)) : []
+  /**
+   * The scopes that are required of schemes along the alternative that a request took, or in which it was denied.
+   *
+   * @param failure the denial: of several alternatives that failed, the first in which it stands counts
+   */
+  taken (frame: Frame | null, isWanted: Test, failure: Failure | null): readonly string[] {
+    return this.#hasScopes ? scopesAlong(this.views, isWanted, (definition) => takenIndex(frame, definition, failure)) : []
   }
 }
 
@@ -102,26 +106,29 @@ function isInFirst (view: View, isWanted: Test, seen = new Set<View>()): boolean
   return taken.some((child) => isInFirst(child, isWanted, seen))
 }
 
-function takenIndex (frame: Frame | null, definition: AnyOfDefinition): number {
+function takenIndex (frame: Frame | null, definition: AnyOfDefinition, failure: Failure | null): number {
   for (let at = frame; at !== null; at = at.previous) {
     for (const choice of at.plan.choices) {
       if (choice.definition !== definition) continue
-      const index = indexIn(choice, at.values)
+      const index = indexIn(choice, at.values, failure)
       if (index !== null) return index
     }
   }
   return 0
 }
 
-// The alternative that passed, or that decided about the failure. `null`: nothing is known yet.
-function indexIn ({ slot, slots }: Alternatives, values: readonly unknown[]): number | null {
+// The alternative that passed, or in which the request was denied. `null`: nothing is known yet.
+function indexIn ({ slot, slots }: Alternatives, values: readonly unknown[], failure: Failure | null): number | null {
   const value = values[slot]
+  if (value === undefined) return null
   if (Failure.is(value)) {
-    const index = slots.findIndex((slot) => values[slot] === (value.chosen ?? value))
+    const denied = failure !== null && value.contains(failure) ? failure : value.chosen ?? value
+    const index = slots.findIndex((slot) => {
+      const part = values[slot]
+      return Failure.is(part) && part.contains(denied)
+    })
     return index < 0 ? null : index
   }
-  const passed = slots.findIndex((slot) => values[slot] !== undefined && !Failure.is(values[slot]))
-  if (passed >= 0) return passed
   // Without credentials, an optional dependency takes no alternative.
-  return value === undefined ? null : -1
+  return slots.findIndex((slot) => values[slot] !== undefined && !Failure.is(values[slot]))
 }
