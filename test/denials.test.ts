@@ -145,6 +145,27 @@ t.test('scope on a challenge lists what the route requires of the scheme along o
   t.equal(await lines('/handler'), 'Bearer realm="api", error="insufficient_scope", scope="a"')
 })
 
+t.test('routes with equal requirements, and HEAD, list the same scopes in the same order', async (t) => {
+  const app = await secured(t)
+  app.security.require({ user: granting('a').scoped('b') })
+  const [none, some] = [failing(() => new Unauthorized()).scoped(), granting('c a b')]
+  for (const url of ['/one', '/two']) app.get(url, { security: [{ none, some: some.scoped('z') }, { some: some.scoped('a') }] }, async () => 'in')
+  await app.ready()
+  for (const url of ['/one', '/two']) {
+    for (const method of ['GET', 'HEAD'] as const) {
+      const { headers } = await app.inject({ method, url })
+      t.equal(headers['www-authenticate'], 'Bearer realm="api", scope="b z"', `${method} ${url}`)
+    }
+  }
+  const other = await secured(t)
+  for (const url of ['/one', '/two']) other.get(url, { security: [{ none, some: some.scoped('z') }, { some: granting('').scoped('a') }] }, async () => 'in')
+  await other.ready()
+  for (const method of ['GET', 'HEAD'] as const) {
+    const { headers } = await other.inject({ method, url: '/one', headers: withToken })
+    t.equal(headers['www-authenticate'], 'Bearer realm="api", error="insufficient_scope", scope="a"', method)
+  }
+})
+
 t.test('where several alternatives are denied, each challenge lists the scopes of the first denied one that its scheme is in', async (t) => {
   const [one, two] = ['one', 'two'].map((realm) => depends({ token: httpBearer({ schemeName: realm, realm }), required: securityScopes }, ({ required }) => {
     required.assertGranted('')
