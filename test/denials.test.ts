@@ -179,6 +179,19 @@ t.test('where several alternatives are denied, each challenge lists the scopes o
   ])
 })
 
+t.test('a dependency that is needed twice counts with the alternative that each use of it takes', async (t) => {
+  const [one, two] = ['one', 'two'].map((realm) => depends({ token: httpBearer({ schemeName: realm, realm }), required: securityScopes }, ({ required }) => {
+    required.assertGranted(realm === 'one' ? '' : 'a')
+    return 'user'
+  })) as [ReturnType<typeof granting>, ReturnType<typeof granting>]
+  const either = anyOf(one, two)
+  t.strictSame((await ask(t, { first: either.scoped('a'), second: either.scoped('b') }, withToken)).challenges,
+    ['Bearer realm="one", error="insufficient_scope", scope="b"', 'Bearer realm="two", error="insufficient_scope", scope="a b"'])
+  // Each use is resolved for scopes of its own: the second scheme is first in the alternative in which only the second use takes it.
+  t.strictSame((await ask(t, { first: either.scoped('a'), second: either.scoped('b') })).challenges,
+    ['Bearer realm="one", scope="a b"', 'Bearer realm="two", scope="b"'])
+})
+
 t.test('where what failed needs no scheme, the failure that got furthest is on the challenges of the route, at any depth', async (t) => {
   const absent = failing(() => new NotAuthenticated(), {})
   const denied = failing(() => new InsufficientScope(), {})
