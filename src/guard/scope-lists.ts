@@ -84,11 +84,11 @@ function scopesAlong (views: readonly View[], isWanted: Test, choose: Choice): r
   return [...found]
 }
 
-function takenIndex (frame: Frame | null, failure: Failure | null, [definition, view, scopes]: Parameters<Choice>): number {
+function takenIndex (frame: Frame | null, failure: Failure | null, site: Parameters<Choice>): number {
   for (let at = frame; at !== null; at = at.previous) {
     const { choices, keys } = at.plan
     for (const choice of choices) {
-      if (choice.definition !== definition || !isResolvedFor(keys[choice.slot] ?? null, definition, view, scopes)) continue
+      if (choice.definition !== site[0] || !isResolvedFor(keys[choice.slot] ?? null, site)) continue
       const index = indexIn(choice, at.values, failure)
       if (index !== null) return index
     }
@@ -97,7 +97,7 @@ function takenIndex (frame: Frame | null, failure: Failure | null, [definition, 
 }
 
 // With other scopes it may have taken another alternative. Without a key, it is resolved at each place.
-function isResolvedFor (key: CacheKey | null, definition: AnyOfDefinition, { cached }: View, scopes: readonly string[]): boolean {
+function isResolvedFor (key: CacheKey | null, [definition, { cached }, scopes]: Parameters<Choice>): boolean {
   if (key === null) return !cached || definition.isRequirement
   return cached && (key.scopes === null || (key.scopes.length === scopes.length && key.scopes.every((scope) => scopes.includes(scope))))
 }
