@@ -145,6 +145,61 @@ t.test('scope on a challenge lists what the route requires of the scheme along o
   t.equal(await lines('/handler'), 'Bearer realm="api", error="insufficient_scope", scope="a"')
 })
 
+t.test('routes with equal requirements, and HEAD, list the same scopes in the same order', async (t) => {
+  const app = await secured(t)
+  app.security.require({ user: granting('a').scoped('b') })
+  const [none, some] = [failing(() => new Unauthorized()).scoped(), granting('c a b')]
+  for (const url of ['/one', '/two']) app.get(url, { security: [{ none, some: some.scoped('z') }, { some: some.scoped('a') }] }, async () => 'in')
+  await app.ready()
+  for (const url of ['/one', '/two']) {
+    for (const method of ['GET', 'HEAD'] as const) {
+      const { headers } = await app.inject({ method, url })
+      t.equal(headers['www-authenticate'], 'Bearer realm="api", scope="b z"', `${method} ${url}`)
+    }
+  }
+  const other = await secured(t)
+  for (const url of ['/one', '/two']) other.get(url, { security: [{ none, some: some.scoped('z') }, { some: granting('').scoped('a') }] }, async () => 'in')
+  await other.ready()
+  for (const method of ['GET', 'HEAD'] as const) {
+    const { headers } = await other.inject({ method, url: '/one', headers: withToken })
+    t.equal(headers['www-authenticate'], 'Bearer realm="api", error="insufficient_scope", scope="a"', method)
+  }
+})
+
+t.test('where several alternatives are denied, each challenge lists the scopes of the first denied one that its scheme is in', async (t) => {
+  const [one, two] = ['one', 'two'].map((realm) => depends({ token: httpBearer({ schemeName: realm, realm }), required: securityScopes }, ({ required }) => {
+    required.assertGranted('')
+    return 'user'
+  })) as [ReturnType<typeof granting>, ReturnType<typeof granting>]
+  t.strictSame((await ask(t, [{ user: one.scoped('a') }, { user: two.scoped('b') }, { user: two.scoped('c') }], withToken)).challenges,
+    ['Bearer realm="one", error="insufficient_scope", scope="a"', 'Bearer realm="two", error="insufficient_scope", scope="b"'])
+  t.strictSame((await ask(t, { user: anyOf(anyOf(one.scoped('a'), granting('').scoped('x')), anyOf(key, two.scoped('b'))) }, withToken)).challenges, [
+    'Bearer realm="one", error="insufficient_scope", scope="a"', 'Bearer realm="api", error="insufficient_scope", scope="x"', 'APIKey realm="api"',
+    'Bearer realm="two", error="insufficient_scope", scope="b"'
+  ])
+})
+
+t.test('a dependency that is needed twice counts with the alternative that each use of it takes', async (t) => {
+  const [one, two] = ['one', 'two'].map((realm) => depends({ token: httpBearer({ schemeName: realm, realm }), required: securityScopes }, ({ required }) => {
+    required.assertGranted(realm === 'one' ? '' : 'a')
+    return 'user'
+  })) as [ReturnType<typeof granting>, ReturnType<typeof granting>]
+  const either = anyOf(one, two)
+  t.strictSame((await ask(t, { first: either.scoped('a'), second: either.scoped('b') }, withToken)).challenges,
+    ['Bearer realm="one", error="insufficient_scope", scope="b"', 'Bearer realm="two", error="insufficient_scope", scope="a b"'])
+  // Each use is resolved for scopes of its own: the second scheme is first in the alternative in which only the second use takes it.
+  t.strictSame((await ask(t, { first: either.scoped('a'), second: either.scoped('b') })).challenges,
+    ['Bearer realm="one", scope="a b"', 'Bearer realm="two", scope="b"'])
+})
+
+t.test('where what failed needs no scheme, the failure that got furthest is on the challenges of the route, at any depth', async (t) => {
+  const absent = failing(() => new NotAuthenticated(), {})
+  const denied = failing(() => new InsufficientScope(), {})
+  for (const either of [anyOf(absent, denied), anyOf(absent, anyOf(denied, absent)), anyOf(anyOf(absent, denied), absent)]) {
+    t.strictSame((await ask(t, { token: bearer.unverified(), either }, withToken)).challenges, ['Bearer realm="api", error="insufficient_scope"'])
+  }
+})
+
 t.test('the error stands on the challenge of the auth-scheme under which the credentials came, and on no other', async (t) => {
   const both = failing(() => new InsufficientScope('No', { scopes: ['a'] }), { basic: httpBasic(), token: anyOf(bearer, key) })
   const basic = `Basic ${Buffer.from('a:b').toString('base64')}`

@@ -34,6 +34,8 @@ const checking = (dependency: Dependency): Dependency<true> => depends({ depende
 
 const tooMany = (): Error => new Error('too many')
 const alternatives = (...dependencies: Dependency[]): ReturnType<typeof alternativesOf> => alternativesOf(dependencies.map(view), tooMany)
+const anyOfTwo = anyOf(bearer, key)
+const anyOfChecked = anyOf(checking(bearer), checking(key))
 const security = (dependency: Dependency, version = '3.1.0'): unknown => securityOf(alternatives(dependency), version)
 
 t.test('a requirement is written as the alternatives that pass', async (t) => {
@@ -55,6 +57,11 @@ t.test('a requirement is written as the alternatives that pass', async (t) => {
     // The same scopes in another order are the same.
     [anyOf(flow.scoped('read', 'write'), flow.scoped('write', 'read')), [{ OAuth2PasswordBearer: ['read', 'write'] }]],
     [anyOf(flow.scoped('read'), flow.scoped('write')), [{ OAuth2PasswordBearer: ['read'] }, { OAuth2PasswordBearer: ['write'] }]],
+    // What takes no scopes is resolved once whatever the scopes, and takes one alternative; what takes them may take two.
+    [depends({ one: anyOfTwo, other: anyOfTwo.scoped('x') }, passed), [{ HTTPBearer: ['x'] }, { APIKeyHeader: ['x'] }]],
+    [depends({ one: anyOfChecked, other: anyOfChecked.scoped('x') }, passed), [
+      { HTTPBearer: ['x'] }, { HTTPBearer: [], APIKeyHeader: ['x'] }, { APIKeyHeader: [], HTTPBearer: ['x'] }, { APIKeyHeader: ['x'] }
+    ]],
     // And so are the same schemes.
     [anyOf(depends({ bearer, key }, passed), depends({ key, bearer }, passed)), [{ HTTPBearer: [], APIKeyHeader: [] }]],
     [anyOf(depends({ key, bearer }, passed), depends({ bearer, key }, passed)), [{ APIKeyHeader: [], HTTPBearer: [] }]],

@@ -18,6 +18,14 @@ export function schemesBelow (...views: readonly View[]): readonly SchemeDefinit
   return definitionsBelow(...views).filter((definition) => definition.kind === 'scheme')
 }
 
+/** Whether a definition depends on the scopes required of it. They do not reach `securityScopes` below an isolated view. */
+export function takesScopes (definition: Definition, seen = new Set<Definition>()): boolean {
+  if (definition.kind === 'scopes') return true
+  if (seen.has(definition)) return false
+  seen.add(definition)
+  return children(definition).some((view) => view.isolated !== true && takesScopes(view.definition, seen))
+}
+
 /** The views that a definition is made of. */
 export function children (definition: Definition): readonly View[] {
   if (definition.kind === 'resolver' || definition.kind === 'allOf') return definition.needs.map(({ view }) => view)

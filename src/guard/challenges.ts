@@ -10,8 +10,7 @@ import type { SchemeDefinition } from '../dependency/definition.js'
 import {
   CrossOriginRequest, Forbidden, InsufficientScope, InvalidCredentialsRequest, ServiceUnavailable, Unauthorized
 } from '../errors.js'
-import type { Failure } from '../plan/failure.js'
-import { Rank } from '../plan/failure.js'
+import { Failure, Rank } from '../plan/failure.js'
 import type { Frame } from '../plan/frame.js'
 import { carriesCredentials } from '../plan/values.js'
 import { kOwnScopes } from '../symbols.js'
@@ -73,7 +72,8 @@ export class Challenges {
       for (const scheme of part.place.schemes) this.#addTo(groups, scheme, part)
     }
     if (groups.size === 0) {
-      for (const scheme of schemes) this.#addTo(groups, scheme, parts.find((part) => part === failure.chosen) ?? parts[0]!)
+      const furthest = Failure.ofAll(parts)
+      for (const scheme of schemes) this.#addTo(groups, scheme, furthest.chosen ?? furthest)
     }
     const lines = [...new Set([...groups.values()].map((group) => this.#line(group, denial, request)))]
     // Basic comes first, as the scheme with the best support   RFC 9110 §11.6.1
@@ -136,7 +136,7 @@ export function scopesFor (failure: Failure, hasCame: boolean, { key, isWanted, 
   if (!hasCame) return scopes.first(key, isWanted)
   const own = ownScopes(failure)
   if (own !== undefined) return distinctScopes(own)
-  return failure.rank === Rank.denied ? scopes.taken(frame, isWanted) : []
+  return failure.rank === Rank.denied ? scopes.taken(frame, key, isWanted, failure) : []
 }
 
 function ownScopes ({ error }: Failure): readonly unknown[] | undefined {

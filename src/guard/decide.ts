@@ -67,12 +67,15 @@ function decisionOf (registration: Registration, record: RouteRecord): Decision 
   const around = requirementsAround(registration, record, isDeclared && own === null)
   const hooks = hooksAtReady(record)
   const required = [...around, ...own === null ? [] : [own]]
-  const views = [...required, ...checkHooks(hooks, where)]
-  const alternatives = checkedAlternatives(registration, views, where)
+  const added = checkHooks(hooks, where)
+  const alternatives = checkedAlternatives(registration, [...required, ...added], where)
+  const guard = required.length === 0 ? null : registration.guards.get(required, own === null ? -1 : required.length - 1)
+  // Routes with equal requirements share the views of one of them: those that their guard runs.
+  const views = [...guard?.views ?? [], ...added]
   return {
     prefix: registration.options.prefix,
     views,
-    guard: required.length === 0 ? null : registration.guards.get(required, own === null ? -1 : required.length - 1).prepare(),
+    guard: guard?.prepare() ?? null,
     hookGuards: hooks.map(({ view }) => registration.hookGuard(view).prepare()),
     isDeclared: isDeclared || views.length > 0 || registration.contexts.isPublic(record.instance),
     isPublic: views.length === 0 && (isDeclared || registration.contexts.isPublic(record.instance)),

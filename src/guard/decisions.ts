@@ -80,7 +80,7 @@ function listedScopes (decided: Decided): readonly string[] {
   const { failure, frame, scopes, schemes } = decided
   const wanted = failure !== null && failure.place.schemes.length > 0 ? failure.place.schemes : schemes
   const isWanted = (scheme: SchemeDefinition): boolean => wanted.includes(scheme)
-  if (failure === null) return scopes.taken(frame, isWanted)
+  if (failure === null) return scopes.taken(frame, schemes, isWanted, null)
   // Of several denied alternatives, the chosen one counts.
   const chosen = failure.chosen ?? failure
   return scopesFor(chosen, chosen.rank !== Rank.absent, { key: chosen.place, isWanted, denial: { frame, scopes } })

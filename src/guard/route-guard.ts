@@ -11,6 +11,8 @@ import { ANSWERED, Frame, frameOf, resolvedIn, Waiting } from '../plan/frame.js'
 import { run, wait } from '../plan/run.js'
 import type { Plan } from '../plan/step.js'
 import { hasLeft } from '../plan/values.js'
+import type { Alternative } from '../requirement/alternatives.js'
+import { alternativesOf } from '../requirement/alternatives.js'
 import { NOBODY } from '../requirement/requirement.js'
 import { kRecord } from '../symbols.js'
 import type { Challenges, Denial } from './challenges.js'
@@ -31,6 +33,7 @@ export interface GuardContext {
 // What the start decided about a route, as far as a guard asks for it.
 interface RouteDecision {
   readonly views: readonly View[]
+  readonly alternatives: readonly Alternative[]
   readonly guard: RouteGuard | null
   readonly hookGuards: readonly RouteGuard[]
   readonly schemes: readonly SchemeDefinition[]
@@ -171,7 +174,9 @@ export class RouteGuard implements FrameOwner {
     if (lists === undefined) {
       const others = decision === null ? [] : decision.views
       const added = this.views.filter((view) => !others.includes(view))
-      this.#scopeLists.set(key, lists = new ScopeLists([...added, ...others]))
+      const views = [...added, ...others]
+      const alternatives = added.length === 0 && decision !== null ? () => decision.alternatives : () => writtenOut(views)
+      this.#scopeLists.set(key, lists = new ScopeLists(views, alternatives))
     }
     return lists
   }
@@ -220,6 +225,15 @@ function decisionOf (request: FastifyRequest): RouteDecision | null {
   // Fastify makes this object anew whenever it is read.
   const { config } = request.routeOptions
   return (config as { [kRecord]?: () => { decision: RouteDecision | null } } | undefined)?.[kRecord]?.().decision ?? null
+}
+
+// With the dependencies given to `addHook` there may be too many of them: then challenges list no scopes.
+function writtenOut (views: readonly View[]): readonly Alternative[] {
+  try {
+    return alternativesOf(views, () => new Error('Too many alternatives'))
+  } catch {
+    return []
+  }
 }
 
 function partsOf (request: FastifyRequest): readonly RouteGuard[] {

@@ -1,26 +1,31 @@
 /** The scopes that a route requires of a scheme, for challenges: along one alternative of its requirement. */
 import type { AnyOfDefinition, SchemeDefinition, View } from '../dependency/definition.js'
 import { isScopeToken, union } from '../dependency/scopes.js'
-import { children, definitionsBelow, schemesBelow } from '../dependency/traversal.js'
+import { children, definitionsBelow } from '../dependency/traversal.js'
 import { Failure } from '../plan/failure.js'
 import type { Frame } from '../plan/frame.js'
-import type { Alternatives } from '../plan/step.js'
+import type { Alternatives, CacheKey } from '../plan/step.js'
+import type { Alternative } from '../requirement/alternatives.js'
 
 type Test = (scheme: SchemeDefinition) => boolean
 
-// Returns the index of an alternative; below zero if none is taken.
-type Choice = (definition: AnyOfDefinition) => number
-
-const FIRST: Choice = () => 0
+// Returns the index of an alternative of a view, for the scopes that reach it; below zero if none is taken.
+type Choice = (definition: AnyOfDefinition, view: View, scopes: readonly string[]) => number
 
 /** The scopes of one requirement. */
 export class ScopeLists {
   readonly #hasScopes: boolean
+  readonly #hasChoices: boolean
   readonly #first = new Map<unknown, readonly string[]>()
+  readonly #only = new Map<unknown, readonly string[]>()
 
-  /** @param views all of them are required, in the order in which they are checked */
-  constructor (readonly views: readonly View[]) {
+  /**
+   * @param views all of them are required, in the order in which they are checked
+   * @param alternatives writes them out
+   */
+  constructor (readonly views: readonly View[], readonly alternatives: () => readonly Alternative[]) {
     this.#hasScopes = views.some(hasScopes)
+    this.#hasChoices = definitionsBelow(...views).some(({ kind }) => kind === 'anyOf')
   }
 
   /**
@@ -32,16 +37,26 @@ export class ScopeLists {
     if (!this.#hasScopes) return []
     let scopes = this.#first.get(key)
     if (scopes === undefined) {
-      const picks = new Map<AnyOfDefinition, number>()
-      pickFirst(this.views, isWanted, picks)
-      this.#first.set(key, scopes = scopesAlong(this.views, isWanted, (definition) => picks.get(definition) ?? 0))
+      const first = this.alternatives().find((alternative) => [...alternative.keys()].some(isWanted))
+      const lists = [...first ?? []].filter(([scheme]) => isWanted(scheme)).flatMap(([, scopes]) => scopes)
+      this.#first.set(key, scopes = [...new Set(lists)])
     }
     return scopes
   }
 
-  /** The scopes that are required of schemes along the alternative that a request took, or in which it was denied. */
-  taken (frame: Frame | null, isWanted: Test): readonly string[] {
-    return this.#hasScopes ? scopesAlong(this.views, isWanted, (definition) => takenIndex(frame, definition)) : []
+  /**
+   * The scopes that are required of schemes along the alternative that a request took, or in which it was denied.
+   *
+   * @param key the same for the same schemes
+   * @param failure the denial: of several alternatives that failed, the first in which it stands counts
+   */
+  taken (frame: Frame | null, key: unknown, isWanted: Test, failure: Failure | null): readonly string[] {
+    if (!this.#hasScopes) return []
+    if (this.#hasChoices) return scopesAlong(this.views, isWanted, (...site) => takenIndex(frame, failure, site))
+    // Without alternatives every request takes the same way.
+    let scopes = this.#only.get(key)
+    if (scopes === undefined) this.#only.set(key, scopes = scopesAlong(this.views, isWanted, () => 0))
+    return scopes
   }
 }
 
@@ -68,7 +83,7 @@ function scopesAlong (views: readonly View[], isWanted: Test, choose: Choice): r
     if (definition.kind === 'scheme') {
       if (isWanted(definition)) for (const scope of scopes) found.add(scope)
     } else if (definition.kind === 'anyOf') {
-      const alternative = definition.alternatives[choose(definition)]
+      const alternative = definition.alternatives[choose(definition, view, scopes)]
       if (alternative !== undefined) visit(alternative, scopes)
     } else {
       for (const child of children(definition)) visit(child, scopes)
@@ -78,50 +93,36 @@ function scopesAlong (views: readonly View[], isWanted: Test, choose: Choice): r
   return [...found]
 }
 
-// The alternatives of a list of requirements are ordered as in the document: those of the last requirement change first.
-function pickFirst (views: readonly View[], isWanted: Test, picks: Map<AnyOfDefinition, number>): void {
-  if (views.some((view) => isInFirst(view, isWanted))) return
-  const last = views.findLast((view) => schemesBelow(view).some(isWanted))
-  if (last === undefined) return
-  const { definition } = last
-  if (definition.kind !== 'anyOf') {
-    pickFirst(children(definition), isWanted, picks)
-    return
-  }
-  const index = definition.alternatives.findIndex((view) => schemesBelow(view).some(isWanted))
-  picks.set(definition, index)
-  pickFirst([definition.alternatives[index]!], isWanted, picks)
-}
-
-function isInFirst (view: View, isWanted: Test, seen = new Set<View>()): boolean {
-  if (seen.has(view)) return false
-  seen.add(view)
-  const { definition } = view
-  if (definition.kind === 'scheme') return isWanted(definition)
-  const taken = definition.kind === 'anyOf' ? [definition.alternatives[FIRST(definition)]!] : children(definition)
-  return taken.some((child) => isInFirst(child, isWanted, seen))
-}
-
-function takenIndex (frame: Frame | null, definition: AnyOfDefinition): number {
+function takenIndex (frame: Frame | null, failure: Failure | null, site: Parameters<Choice>): number {
   for (let at = frame; at !== null; at = at.previous) {
-    for (const choice of at.plan.choices) {
-      if (choice.definition !== definition) continue
-      const index = indexIn(choice, at.values)
+    const { choices, keys } = at.plan
+    for (const choice of choices) {
+      if (choice.definition !== site[0] || !isResolvedFor(keys[choice.slot] ?? null, site)) continue
+      const index = indexIn(choice, at.values, failure)
       if (index !== null) return index
     }
   }
   return 0
 }
 
-// The alternative that passed, or that decided about the failure. `null`: nothing is known yet.
-function indexIn ({ slot, slots }: Alternatives, values: readonly unknown[]): number | null {
+// With other scopes it may have taken another alternative. Without a key, it is resolved at each place.
+function isResolvedFor (key: CacheKey | null, [definition, { cached }, scopes]: Parameters<Choice>): boolean {
+  if (key === null) return !cached || definition.isRequirement
+  return cached && (key.scopes === null || (key.scopes.length === scopes.length && key.scopes.every((scope) => scopes.includes(scope))))
+}
+
+// The alternative that passed, or in which the request was denied. `null`: nothing is known yet.
+function indexIn ({ slot, slots }: Alternatives, values: readonly unknown[], failure: Failure | null): number | null {
   const value = values[slot]
+  if (value === undefined) return null
   if (Failure.is(value)) {
-    const index = slots.findIndex((slot) => values[slot] === (value.chosen ?? value))
+    const denied = failure !== null && value.contains(failure) ? failure : value.chosen ?? value
+    const index = slots.findIndex((slot) => {
+      const part = values[slot]
+      return Failure.is(part) && part.contains(denied)
+    })
     return index < 0 ? null : index
   }
-  const passed = slots.findIndex((slot) => values[slot] !== undefined && !Failure.is(values[slot]))
-  if (passed >= 0) return passed
   // Without credentials, an optional dependency takes no alternative.
-  return value === undefined ? null : -1
+  return slots.findIndex((slot) => values[slot] !== undefined && !Failure.is(values[slot]))
 }

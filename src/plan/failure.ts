@@ -30,6 +30,11 @@ export class Failure {
     return typeof value === 'object' && value !== null && #isFailure in value
   }
 
+  /** Whether a failure is this one, or one of those that it consists of. */
+  contains (failure: Failure): boolean {
+    return failure === this || (this.parts !== null && this.parts.some((part) => part.contains(failure)))
+  }
+
   /** The failure of an `anyOf`: a 403 or step-up before rejected credentials, these before absent ones, else the first. */
   static ofAll (parts: readonly Failure[]): Failure {
     const first = parts[0]!

@@ -5,6 +5,7 @@
  */
 import type { Definition, SchemeDefinition, View } from '../dependency/definition.js'
 import { union } from '../dependency/scopes.js'
+import { takesScopes } from '../dependency/traversal.js'
 
 /** A Security Requirement Object: the schemes of one alternative by name, with their scopes. */
 export type SecurityRequirement = Readonly<Record<string, readonly string[]>>
@@ -89,8 +90,8 @@ interface Site {
 interface Walk {
   readonly tooMany: () => Error
   readonly known: Map<View, Map<string, readonly Alternative[]>>
-  /** a number for each `anyOf` */
-  readonly ids: Map<Definition, number>
+  /** a number for each `anyOf`, and whether it is resolved anew with other scopes */
+  readonly ids: Map<Definition, { readonly number: number, readonly takesScopes: boolean }>
 }
 
 function allOf (views: readonly View[], site: Site, walk: Walk): readonly Alternative[] {
@@ -126,10 +127,11 @@ function ofDefinition ({ definition, cached }: View, site: Site, walk: Walk): re
   }
 }
 
-// With other scopes it is resolved anew, and may take another alternative.
+// What takes scopes is resolved anew with other scopes, and may take another alternative.
 function choiceKey (definition: Definition, { scopes }: Site, { ids }: Walk): string {
-  if (!ids.has(definition)) ids.set(definition, ids.size)
-  return `${ids.get(definition)} ${[...scopes].sort().join(' ')}`
+  let id = ids.get(definition)
+  if (id === undefined) ids.set(definition, id = { number: ids.size, takesScopes: takesScopes(definition) })
+  return id.takesScopes ? `${id.number} ${[...scopes].sort().join(' ')}` : `${id.number}`
 }
 
 function chosen (alternative: Alternative, choice: string | null, index: number): Alternative {

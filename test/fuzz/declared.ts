@@ -19,11 +19,12 @@ export interface Witness {
 }
 
 /**
- * Declares the routes of a tree, as `/0`, `/1` and so on.
+ * Declares the routes of a tree, as `/0`, `/1` and so on. A context around a route has the prefix of that route.
  *
- * @returns which of them were refused at start-up, for having too many alternatives
+ * @param without routes that are left out
+ * @returns routes that a call refused for having too many alternatives; those within contexts are added when the app is loaded
  */
-export function declare (app: FastifyInstance, tree: Tree, witness: Witness): Set<number> {
+export function declare (app: FastifyInstance, tree: Tree, witness: Witness, without: ReadonlySet<number>): Set<number> {
   const dependencies = KNOWN.map((known) => known.make())
   const use = (ref: Ref, definitions: number): Dependency => {
     const dependency = dependencies[targetOf(ref, definitions)]!
@@ -41,46 +42,36 @@ export function declare (app: FastifyInstance, tree: Tree, witness: Witness): Se
   const all = (refs: Ref[]): Record<string, Dependency> => named(refs.map((ref) => use(ref, tree.defs.length)))
   const refused = new Set<number>()
   tree.routes.forEach((route, index) => {
-    try {
-      declareRoute(app, route, `/${index}`, all, witness.handler)
-    } catch (error) {
-      if ((error as { code?: string }).code !== 'FST_SECURITY_TOO_MANY_ALTERNATIVES') throw error
-      refused.add(index)
-    }
+    if (without.has(index)) return
+    declareRoute(app, route, `/${index}`, all, (declareAll) => {
+      try {
+        declareAll()
+      } catch (error) {
+        if ((error as { code?: string }).code !== 'FST_SECURITY_TOO_MANY_ALTERNATIVES') throw error
+        refused.add(index)
+      }
+    }, witness.handler)
   })
   return refused
 }
 
 function declareRoute (
-  app: FastifyInstance, { around, own }: Route, url: string, all: (refs: Ref[]) => Record<string, Dependency>, handler: Handler
+  app: FastifyInstance, { around, own }: Route, path: string, all: (refs: Ref[]) => Record<string, Dependency>, tried: (declareAll: () => void) => void,
+  handler: Handler
 ): void {
   const security = own === null ? undefined : own === false ? false : optionOf(own.alternatives.map(all), own.orNobody)
-  // Throws here where the whole is too much, and not when the contexts are loaded.
-  const declareIn = (context: FastifyInstance, levels: Ref[][]): void => {
+  const declareIn = (context: FastifyInstance, levels: Ref[][], rest: string): void => {
     const [level, ...below] = levels
     if (level === undefined) {
-      context.route({ method: 'GET', url, ...(security === undefined ? {} : { security }), handler } as unknown as Parameters<typeof app.route>[0])
+      tried(() => { context.route({ method: 'GET', url: rest, ...(security === undefined ? {} : { security }), handler } as unknown as Parameters<typeof app.route>[0]) })
       return
     }
     context.register(async (child) => {
-      try {
-        child.security.require(all(level))
-        declareIn(child, below)
-      } catch (error) {
-        if ((error as { code?: string }).code !== 'FST_SECURITY_TOO_MANY_ALTERNATIVES') throw error
-        child.get(url, { security: false }, tooMany)
-      }
-    })
+      tried(() => { child.security.require(all(level)) })
+      declareIn(child, below, '')
+    }, { prefix: rest })
   }
-  declareIn(app, around)
-}
-
-/** What a route that was refused answers in its place. */
-export const TOO_MANY = 418
-
-async function tooMany (_request: FastifyRequest, reply: FastifyReply): Promise<string> {
-  reply.code(TOO_MANY)
-  return 'too many alternatives'
+  declareIn(app, around, path)
 }
 
 function optionOf (alternatives: Array<Record<string, Dependency>>, orNobody: boolean): SecurityOption {

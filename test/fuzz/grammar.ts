@@ -172,6 +172,17 @@ export function base64 (text: string): Uint8Array | null {
   return bits === 0 ? Uint8Array.from(bytes) : null
 }
 
+/** Canonical base64url without padding, of at least one byte, or `null`. RFC 4648 §5, RFC 7515 §2 */
+export function base64url (text: string): Uint8Array | null {
+  if (text === '' || text.length % 4 === 1) return null
+  let usual = ''
+  for (const character of text) {
+    if (character === '+' || character === '/' || character === '=') return null
+    usual += character === '-' ? '+' : character === '_' ? '/' : character
+  }
+  return base64(usual + '='.repeat((4 - text.length % 4) % 4))
+}
+
 /** UTF-8, or `null`. A byte order mark is a character like others. */
 export function utf8 (bytes: Uint8Array): string | null {
   try {

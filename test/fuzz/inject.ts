@@ -2,12 +2,14 @@
  * Requests through `inject`, to random declarations over all schemes: who gets in, what the handler finds, and how a
  * refusal is worded, compared with a naive reading of the declaration.
  */
-import type { LightMyRequestResponse } from 'fastify'
+import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import Fastify from 'fastify'
 import fc from 'fast-check'
 import fastifySecurity from '../../src/index.js'
-import { declare, TOO_MANY } from './declared.js'
+import type { StartProblem } from '../../src/errors.js'
+import { declare } from './declared.js'
 import { parseChallenge } from './grammar.js'
+import type { WatchedLog } from './leaks.js'
 import { leaks, secret, watchedLog } from './leaks.js'
 import type { Account, Tree, Verdict } from './naive.js'
 import { challengesOf, CODE, Naive, STATUS, trees } from './naive.js'
@@ -100,8 +102,8 @@ const ask: fc.Arbitrary<Ask> = fc.record({
 
 // --- The check --------------------------------------------------------------------------------------------------------
 
-/** What a handler was called with. */
-interface Seen { security: unknown }
+/** What a handler found in `request.security`, or the code of the error that reading it threw. */
+type Seen = { readonly security: unknown } | { readonly code: unknown }
 
 interface Bench {
   readonly tally: Tally
@@ -110,56 +112,129 @@ interface Bench {
 
 const QUERY_SCHEME = KNOWN.findIndex(({ name }) => name === 'KeyQuery')
 
+/** An app of a tree, and what its requests leave behind. */
+interface Opened {
+  readonly app: FastifyInstance
+  readonly log: WatchedLog
+  seen: Seen | null
+  calls: Map<string, number>
+}
+
+/** What an app is refused for at start-up. */
+interface Refused {
+  /** routes of too many alternatives */
+  readonly tooMany: ReadonlySet<number>
+  /** how often a requirement around a route is lifted by it, by route */
+  readonly lifted: ReadonlyMap<number, number>
+}
+
 async function tryTree (tree: Tree, asks: readonly Ask[], bench: Bench): Promise<void> {
+  const naive = new Naive(tree, ACCOUNTS)
+  const without = new Set<number>()
+  // A public route lifts what is required around it: then that applies to no route.
+  const lifted = new Map([...tree.routes.entries()].filter(([, { own, around }]) => own === false && around.length > 0).map(([index, { around }]) => [index, around.length]))
+  const started = { ...tree, routes: tree.routes.map((route) => route.own === false ? { ...route, around: [] } : route) }
+  for (let form = lifted.size > 0 ? tree : started; ;) {
+    const opened = await open(form, without)
+    try {
+      const refused = await refusedAtStart(opened, without)
+      if (refused === null) {
+        if (form === tree && lifted.size > 0) throw new Violation('it starts with a requirement that its only route lifts')
+        await askAll({ tree: form, naive, without }, asks, bench, opened)
+        return
+      }
+      bench.tally['refused']!++
+      for (const index of refused.tooMany) {
+        const alternatives = naive.alternativesOf(tree.routes[index]!)
+        if (alternatives <= MAX_ALTERNATIVES) throw new Violation(`a route of ${alternatives} alternatives is refused for having too many`)
+        without.add(index)
+      }
+      if (refused.tooMany.size > 0) continue
+      const [found, wanted] = [refused.lifted, form === tree ? lifted : new Map()].map((one) => JSON.stringify([...one].filter(([index]) => !without.has(index)).sort()))
+      if (found !== wanted) throw new Violation(`requirements that their only route lifts, by route: ${found}, and not ${wanted}`)
+      form = started
+    } finally {
+      await opened.app.close()
+    }
+  }
+}
+
+const MAX_ALTERNATIVES = 64
+
+async function open (tree: Tree, without: ReadonlySet<number>): Promise<Opened & { readonly tooMany: ReadonlySet<number> }> {
   const log = watchedLog()
   const app = Fastify({ logger: { level: 'trace', stream: log } })
-  let seen: Seen | null = null
-  let calls = new Map<string, number>()
-  const naive = new Naive(tree, ACCOUNTS)
-  try {
-    await app.register(fastifySecurity, { swagger: false, onUncheckedScopes: 'allow' })
-    const refused = declare(app, tree, {
-      accounts: ACCOUNTS,
-      called (call) { calls.set(call, (calls.get(call) ?? 0) + 1) },
-      handler (request) {
-        if (seen !== null) throw new Error('The handler ran twice')
-        seen = { security: request.security }
-        return { ok: true }
-      }
-    })
-    await app.ready()
-    // What is resolved anew at each place may be called often, and so may what stands below it.
-    const isShared = !JSON.stringify(tree).includes('"uncached":true')
-    for (const ask of asks) {
-      const index = ask.route % tree.routes.length
-      if (refused.has(index)) continue
-      const route = tree.routes[index]!
-      const guarded = route.own === false ? [] : [...route.around.flat(), ...(route.own === null ? [] : route.own.alternatives.flat())]
-      const sent = sentOf(ask, index, naive.schemesOf(guarded).includes(QUERY_SCHEME))
-      seen = null
-      calls = new Map()
-      const reply = await app.inject({ method: ask.method, url: sent.target, headers: headersOf(ask) })
-      if (reply.statusCode === TOO_MANY) {
-        // What stands in for the route reads no key, and hides none.
-        log.leaked()
-        continue
-      }
-      bench.requests++
-      // What is injected runs in microtasks alone: nothing else would ever have its turn.
-      if (bench.requests % 20 === 0) await turn()
-      bench.tally[reply.statusCode] = (bench.tally[reply.statusCode] ?? 0) + 1
-      const verdict = naive.judge(route, sent)
-      sameAnswer(reply, seen, verdict, sent, ask.method)
-      if (isShared) {
-        for (const [call, times] of calls) {
-          if (times > 1) throw new Violation(`in one request a resolver was called ${times} times: ${call}`)
-        }
-      }
-      const line = log.leaked()
-      if (line !== null) throw new Violation(`a log line shows a secret: ${line}`)
+  await app.register(fastifySecurity, { swagger: false, onUncheckedScopes: 'allow' })
+  const opened: Opened = { app, log, seen: null, calls: new Map() }
+  const tooMany = declare(app, tree, {
+    accounts: ACCOUNTS,
+    called (call) { opened.calls.set(call, (opened.calls.get(call) ?? 0) + 1) },
+    handler (request) {
+      if (opened.seen !== null) throw new Error('The handler ran twice')
+      opened.seen = seenBy(request)
+      return { ok: true }
     }
-  } finally {
-    await app.close()
+  }, without)
+  return Object.assign(opened, { tooMany })
+}
+
+function seenBy (request: { readonly security: unknown }): Seen {
+  try {
+    return { security: request.security }
+  } catch (error) {
+    return { code: (error as { code?: unknown }).code }
+  }
+}
+
+// `null`: it starts.
+async function refusedAtStart ({ app, tooMany }: { app: FastifyInstance, tooMany: ReadonlySet<number> }, without: ReadonlySet<number>): Promise<Refused | null> {
+  const found = new Set<number>()
+  const lifted = new Map<number, number>()
+  try {
+    await app.ready()
+  } catch (error) {
+    const { code, problems } = error as { code?: string, problems?: readonly StartProblem[] }
+    if (code !== 'FST_SECURITY_START_REFUSED') throw error
+    for (const { code, route, message } of problems!) {
+      const index = Number(/^\S+ \/(\d+)$/.exec(route ?? '')?.[1] ?? /\(under \/(\d+)\): every route that it applies to lifts it/.exec(message)?.[1])
+      if (code === 'FST_SECURITY_TOO_MANY_ALTERNATIVES') found.add(index)
+      else if (route === null && Number.isInteger(index)) lifted.set(index, (lifted.get(index) ?? 0) + 1)
+      // A route that was refused by the call is missing here.
+      else if (tooMany.size === 0) throw new Violation(`the app does not start: ${message}`)
+    }
+    if (found.size + lifted.size + tooMany.size === 0) throw error
+    return { tooMany: new Set([...found, ...tooMany].filter((index) => !without.has(index))), lifted }
+  }
+  return tooMany.size === 0 ? null : { tooMany, lifted }
+}
+
+interface Running { readonly tree: Tree, readonly naive: Naive, readonly without: ReadonlySet<number> }
+
+async function askAll ({ tree, naive, without }: Running, asks: readonly Ask[], bench: Bench, opened: Opened): Promise<void> {
+  const { app, log } = opened
+  // What is resolved anew at each place may be called often, and so may what stands below it.
+  const isShared = !JSON.stringify(tree).includes('"uncached":true')
+  for (const ask of asks) {
+    const index = ask.route % tree.routes.length
+    if (without.has(index)) continue
+    const route = tree.routes[index]!
+    const guarded = [...route.around.flat(), ...(route.own === null || route.own === false ? [] : route.own.alternatives.flat())]
+    const sent = sentOf(ask, index, naive.schemesOf(guarded).includes(QUERY_SCHEME))
+    opened.seen = null
+    opened.calls = new Map()
+    const reply = await app.inject({ method: ask.method, url: sent.target, headers: headersOf(ask) })
+    bench.requests++
+    // What is injected runs in microtasks alone: nothing else would ever have its turn.
+    if (bench.requests % 20 === 0) await turn()
+    bench.tally[reply.statusCode] = (bench.tally[reply.statusCode] ?? 0) + 1
+    sameAnswer(reply, opened.seen, naive.judge(route, sent), { sent, method: ask.method, isDeclared: route.own !== null })
+    if (isShared) {
+      for (const [call, times] of opened.calls) {
+        if (times > 1) throw new Violation(`in one request a resolver was called ${times} times: ${call}`)
+      }
+    }
+    const line = log.leaked()
+    if (line !== null) throw new Violation(`a log line shows a secret: ${line}`)
   }
 }
 
@@ -187,13 +262,22 @@ function headersOf ({ authorization, key, own, cookie }: Ask): Record<string, an
   }
 }
 
-function sameAnswer (reply: LightMyRequestResponse, seen: Seen | null, verdict: Verdict, sent: Sent, method: string): void {
+interface Asked {
+  readonly sent: Sent
+  readonly method: string
+  /** whether the route itself declares anything */
+  readonly isDeclared: boolean
+}
+
+function sameAnswer (reply: LightMyRequestResponse, seen: Seen | null, verdict: Verdict, { sent, method, isDeclared }: Asked): void {
   const { outcome } = verdict
   const told = `${method} ${JSON.stringify(sent)} was answered ${reply.statusCode} ${reply.body}`
   if (reply.statusCode >= 500) throw new Violation(`a server error: ${told}`)
   if ('value' in outcome) {
     if (seen === null || reply.statusCode !== 200) throw new Violation(`refused, and the credentials are good: ${told}`)
-    const [found, wanted] = [seen.security, outcome.value].map((value) => JSON.stringify(value))
+    // What the contexts require is not in it: on a route that declares nothing, it cannot be read.
+    const expected: Seen = isDeclared ? { security: outcome.value } : { code: 'FST_SECURITY_NOT_RESOLVED' }
+    const [found, wanted] = [seen, expected].map((value) => JSON.stringify(value))
     if (found !== wanted) throw new Violation(`the handler found ${found} and not ${wanted}: ${told}`)
   } else {
     const { refused: { rank } } = outcome
@@ -206,7 +290,7 @@ function sameAnswer (reply: LightMyRequestResponse, seen: Seen | null, verdict: 
   if (leaks(reply.body) || leaks(JSON.stringify(reply.headers))) throw new Violation(`a secret in the answer: ${told} ${JSON.stringify(reply.headers)}`)
 }
 
-function sameChallenges ({ statusCode, headers }: LightMyRequestResponse, wanted: readonly string[], told: string): void {
+function sameChallenges ({ statusCode, headers }: LightMyRequestResponse, wanted: ReadonlyArray<readonly string[]>, told: string): void {
   const lines = [headers['www-authenticate'] ?? []].flat()
   if (statusCode === 401 && lines.length === 0) throw new Violation(`a 401 without a challenge: ${told}`)
   const found = lines.map((line) => {
@@ -214,7 +298,7 @@ function sameChallenges ({ statusCode, headers }: LightMyRequestResponse, wanted
     if (parsed === null) throw new Violation(`${JSON.stringify(line)} is no challenge: ${told}`)
     return [parsed.scheme, ...[...parsed.params].map(([name, value]) => `${name}=${value}`)].join(' ')
   })
-  if ([...found].sort().join('\n') !== wanted.join('\n')) {
+  if (found.length !== wanted.length || !wanted.every((texts) => texts.some((text) => found.includes(text)))) {
     throw new Violation(`the challenges are ${JSON.stringify(found)}, and not ${JSON.stringify(wanted)}: ${told}`)
   }
 }
@@ -226,7 +310,7 @@ const MOST = 400
 export const inject: Part = {
   share: 0.2,
   async run (count, seed) {
-    const bench: Bench = { requests: 0, tally: { trees: 0 } }
+    const bench: Bench = { requests: 0, tally: { trees: 0, refused: 0 } }
     for (let step = 0; bench.requests < count; step++) {
       const left = count - bench.requests
       const maxLength = Math.min(MOST, left)

@@ -13,8 +13,9 @@ import { parsers } from './parsers.js'
 import type { Part, Tally } from './part.js'
 import { bystander, Violation } from './part.js'
 import { sockets } from './sockets.js'
+import { tokens } from './tokens.js'
 
-const PARTS: Readonly<Record<string, Part>> = { parsers, inject, sockets, interleaved }
+const PARTS: Readonly<Record<string, Part>> = { parsers, inject, sockets, interleaved, tokens }
 
 const RUNS = 1_000_000
 
@@ -22,6 +23,7 @@ const HELP = `Usage: npm run fuzz -- [options]
 
   --runs N     how many inputs the parsers get (default ${RUNS}); the other parts get their share of it:
                ${Object.entries(PARTS).map(([name, { share }]) => `${name} ${share}`).join(', ')}
+               with --only, how many inputs that part gets: --only tokens --runs 1000000
   --seed S     an integer, to repeat a run; any by default
   --only PART  one part: ${Object.keys(PARTS).join(', ')}
   --help       this text
@@ -37,7 +39,6 @@ interface Report {
 const { values: options } = parseArgs({
   options: { runs: { type: 'string' }, seed: { type: 'string' }, only: { type: 'string' }, part: { type: 'string' }, help: { type: 'boolean' } }
 })
-const runs = integerOf('runs', options.runs, RUNS)
 const seed = integerOf('seed', options.seed, Date.now() % 2 ** 31)
 
 function integerOf (name: string, text: string | undefined, otherwise: number): number {
@@ -47,20 +48,22 @@ function integerOf (name: string, text: string | undefined, otherwise: number): 
   process.exit(2)
 }
 
-/** How many inputs a part gets. */
-function countOf ({ share }: Part, runs: number): number {
-  return Math.max(1, Math.round(runs * share))
+/** How many inputs each of the parts gets. */
+function countsOf (names: readonly string[], only: string | undefined): ReadonlyMap<string, number> {
+  const runs = integerOf('runs', options.runs, RUNS)
+  const isExact = only !== undefined && options.runs !== undefined
+  return new Map(names.map((name) => [name, isExact ? runs : Math.max(1, Math.round(runs * PARTS[name]!.share))]))
 }
 
 // --- The process of one part ------------------------------------------------------------------------------------------
 
-async function runHere (part: Part, runs: number, seed: number): Promise<void> {
+async function runHere (part: Part, count: number, seed: number): Promise<void> {
   const start = performance.now()
   const watch = bystander()
   let tally: Tally = {}
   let trouble: string | null = null
   try {
-    tally = await part.run(countOf(part, runs), seed)
+    tally = await part.run(count, seed)
   } catch (error) {
     trouble = error instanceof Violation ? error.message : String((error as Error).stack ?? error)
   }
@@ -80,7 +83,7 @@ async function leftover (judge: () => string | null): Promise<string | null> {
 
 // --- All parts --------------------------------------------------------------------------------------------------------
 
-async function runAll (only: string | undefined, runs: number, seed: number): Promise<void> {
+async function runAll (only: string | undefined, seed: number): Promise<void> {
   const names = only === undefined ? Object.keys(PARTS) : [only]
   if (names.some((name) => !Object.hasOwn(PARTS, name))) {
     process.stderr.write(`there is no part "${only}"\n\n${HELP}`)
@@ -90,38 +93,43 @@ async function runAll (only: string | undefined, runs: number, seed: number): Pr
   const start = performance.now()
   const waiting = [...names]
   const reports = new Map<string, Report>()
+  const counts = countsOf(names, only)
   const work = async (): Promise<void> => {
     for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
-      const report = await runApart(name, runs, seed)
+      const report = await runApart(name, counts.get(name)!, seed)
       reports.set(name, report)
-      process.stdout.write(told(name, report, runs, seed))
+      process.stdout.write(told(name, report, counts.get(name)!, seed))
     }
   }
   await Promise.all([work(), work()])
   const failed = names.filter((name) => reports.get(name)!.trouble !== null)
-  const counts = names.map((name) => `${countedBy(name, reports.get(name)!.tally)} ${WHAT[name]}`).join(', ')
+  const tried = names.map((name) => `${countedBy(name, reports.get(name)!.tally)} ${WHAT[name]}`).join(', ')
   const seconds = ((performance.now() - start) / 1000).toFixed(0)
   if (failed.length === 0) {
-    process.stdout.write(`fuzz: ok, seed ${seed}, ${counts}, ${seconds} s\n`)
+    process.stdout.write(`fuzz: ok, seed ${seed}, ${tried}, ${seconds} s\n`)
   } else {
-    process.stdout.write(`fuzz: failed in ${failed.join(', ')}; to repeat it: npm run fuzz -- --seed ${seed} --runs ${runs} --only ${failed[0]}\n`)
+    process.stdout.write(`fuzz: failed in ${failed.join(', ')}; to repeat it: npm run fuzz -- --seed ${seed} --runs ${counts.get(failed[0]!)} --only ${failed[0]}\n`)
     process.exitCode = 1
   }
   process.stdout.write(`${names.length - failed.length} passed, ${failed.length} failed\n`)
 }
 
 const WHAT: Readonly<Record<string, string>> = {
-  parsers: 'parser inputs', inject: 'injected requests', sockets: 'requests on sockets', interleaved: 'interleaved requests'
+  parsers: 'parser inputs',
+  inject: 'injected requests',
+  sockets: 'requests on sockets',
+  interleaved: 'interleaved requests',
+  tokens: 'tokens'
 }
 
 function countedBy (name: string, tally: Tally): number {
-  return tally['requests'] ?? (name === 'parsers' ? Object.values(tally).reduce((sum, count) => sum + count, 0) : 0)
+  return tally['tokens'] ?? tally['requests'] ?? (name === 'parsers' ? Object.values(tally).reduce((sum, count) => sum + count, 0) : 0)
 }
 
-async function runApart (part: string, runs: number, seed: number): Promise<Report> {
+async function runApart (part: string, count: number, seed: number): Promise<Report> {
   return await new Promise<Report>((resolve) => {
     // The flags that load TypeScript are handed on with it.
-    const child = fork(fileURLToPath(import.meta.url), ['--part', part, '--runs', String(runs), '--seed', String(seed)])
+    const child = fork(fileURLToPath(import.meta.url), ['--part', part, '--runs', String(count), '--seed', String(seed)])
     let report: Report | null = null
     child.on('message', (message) => { report = message as Report })
     child.on('exit', (code, signal) => {
@@ -130,12 +138,12 @@ async function runApart (part: string, runs: number, seed: number): Promise<Repo
   })
 }
 
-function told (name: string, { tally, seconds, trouble }: Report, runs: number, seed: number): string {
+function told (name: string, { tally, seconds, trouble }: Report, count: number, seed: number): string {
   const numbers = Object.entries(tally).map(([what, count]) => `${what} ${count}`).join(', ')
-  const line = `${name}: ${trouble === null ? 'ok' : 'FAILED'}, seed ${seed}, ${countOf(PARTS[name]!, runs)} wanted, ${seconds.toFixed(1)} s${numbers === '' ? '' : ` (${numbers})`}\n`
+  const line = `${name}: ${trouble === null ? 'ok' : 'FAILED'}, seed ${seed}, ${count} wanted, ${seconds.toFixed(1)} s${numbers === '' ? '' : ` (${numbers})`}\n`
   return trouble === null ? line : `${line}  ${trouble}\n`
 }
 
 if (options.help === true) process.stdout.write(HELP)
-else if (options.part !== undefined) await runHere(PARTS[options.part]!, runs, seed)
-else await runAll(options.only, runs, seed)
+else if (options.part !== undefined) await runHere(PARTS[options.part]!, integerOf('runs', options.runs, 1), seed)
+else await runAll(options.only, seed)

@@ -102,7 +102,6 @@ export interface Refusal {
   readonly rank: 'absent' | 'refused' | 'forbidden' | 'ambiguous'
   /** the schemes below what failed */
   readonly schemes: readonly number[]
-  readonly scopes: readonly string[]
 }
 
 /** The first of the refusals that got furthest, and all of them. */
@@ -119,8 +118,10 @@ const RANKS = ['absent', 'refused', 'forbidden', 'ambiguous'] as const
 /** The answer of a route: what the handler is to find, or why nobody gets that far. */
 export interface Verdict {
   readonly outcome: Outcome
-  /** every scheme of what is required: whose challenges are sent where what failed has none below it */
-  readonly schemes: readonly number[]
+  /** the scopes that are required of a scheme, along the first alternative that it is in; several lists where any of them will do */
+  first(scheme: number): ReadonlyArray<readonly string[]>
+  /** the scopes that are required of a scheme, along the first alternative that was refused in this way */
+  denied(scheme: number, refusal: Refusal): readonly string[]
 }
 
 /** Works out who gets in, for one tree and its accounts. */
@@ -148,20 +149,144 @@ export class Naive {
   judge ({ around, own }: Route, sent: Sent): Verdict {
     const asked = new Asked(this.tree, this.accounts, { below: this.#below, late: this.#late, scoped: this.#scoped }, sent)
     const refs = own === false ? [] : around.flat()
-    const schemes = this.schemesOf([...refs, ...(own === false || own === null ? [] : own.alternatives.flat())])
+    const route: Route = { around: own === false ? [] : around, own }
+    const verdictOf = (outcome: Outcome): Verdict => ({
+      outcome, first: (scheme) => this.#firstScopes(route, scheme), denied: (scheme, refusal) => asked.deniedScopes(route, scheme, refusal)
+    })
     let outcome: Outcome = { value: {} }
     // Once before the body is there, and once after it.
     for (const isParsed of [false, true]) {
       const states = asked.all(refs, [], isParsed, 'around')
-      if (states !== LATER && 'refused' in states) return { outcome: states, schemes }
+      if (states !== LATER && 'refused' in states) return verdictOf(states)
       if (own === null || own === false) continue
       const state = asked.own(own, isParsed)
       if (state === LATER) continue
-      if ('refused' in state) return { outcome: state, schemes }
+      if ('refused' in state) return verdictOf(state)
       outcome = state
     }
-    return { outcome, schemes }
+    return verdictOf(outcome)
   }
+
+  /** At least as many as the alternatives of a route: each place is counted by itself. */
+  alternativesOf ({ around, own }: Route): number {
+    const counts: number[] = KNOWN.map(({ isOptional }) => isOptional ? 2 : 1)
+    const all = (refs: readonly Ref[], definitions: number): number => refs.reduce((product, ref) => product * counts[targetOf(ref, definitions)]!, 1)
+    this.tree.defs.forEach((def, index) => {
+      if (def.kind === 'resolver') counts.push(all(def.needs, index))
+      else counts.push([def.of].flat().reduce((sum, ref) => sum + all([ref], index), def.kind === 'optional' ? 1 : 0))
+    })
+    const definitions = this.tree.defs.length
+    const outer = all(around.flat(), definitions)
+    if (own === null || own === false) return outer
+    return outer * own.alternatives.reduce((sum, refs) => sum + all(refs, definitions), own.orNobody ? 1 : 0)
+  }
+
+  // Equal alternatives are written out once. What is resolved anew at each place has a choice at each: which of the equal
+  // ones stays, and with it the order of scopes and of what follows, is not said.
+  #firstScopes ({ around, own }: Route, scheme: number): ReadonlyArray<readonly string[]> {
+    const definitions = this.tree.defs.length
+    const walk = new Ways(this.tree, this.#scoped)
+    const places: Place[] = around.flat().map((ref, index) => ({ ref, place: `around/${index}` }))
+    const ways = own === null || own === false
+      ? walk.all(places, [], definitions, NO_CHOICES)
+      : walk.route(places, own, definitions)
+    const found: string[][] = []
+    for (const { uses } of ways) {
+      const scopes = uses.filter((use) => use.scheme === scheme).map((use) => use.scopes)
+      if (scopes.length > 0) found.push([...new Set(scopes.flat())])
+      if (found.length > 0 && !walk.isLoose) break
+    }
+    return walk.isLoose ? found.flatMap(orders) : found
+  }
+}
+
+function orders (scopes: readonly string[]): string[][] {
+  if (scopes.length < 2) return [[...scopes]]
+  return scopes.flatMap((scope) => orders(scopes.filter((other) => other !== scope)).map((others) => [scope, ...others]))
+}
+
+/** One alternative, written out: the schemes that it takes with their scopes, and which way each dependency went. */
+interface Way {
+  readonly uses: ReadonlyArray<{ readonly scheme: number, readonly scopes: readonly string[] }>
+  readonly choices: ReadonlyMap<string, number>
+}
+
+interface Place { readonly ref: Ref, readonly place: string }
+
+const NO_CHOICES: Way['choices'] = new Map()
+
+/** Writes alternatives out, one after the other: that of the last requirement changes first. What is resolved once goes one way. */
+class Ways {
+  /** whether something with alternatives is resolved anew at each place */
+  readonly isLoose: boolean
+
+  constructor (readonly tree: Tree, readonly scoped: readonly boolean[]) {
+    const choices = KNOWN.map(({ isOptional }) => isOptional)
+    let isLoose = false
+    const look = (ref: Ref, definitions: number): boolean => {
+      const has = choices[targetOf(ref, definitions)]!
+      isLoose ||= has && ref.uncached
+      return has
+    }
+    tree.defs.forEach((def, index) => { choices.push(childrenOf(def).map((ref) => look(ref, index)).includes(true) || def.kind !== 'resolver') })
+    for (const { around, own } of tree.routes) {
+      for (const ref of [...around.flat(), ...(own === null || own === false ? [] : own.alternatives.flat())]) look(ref, tree.defs.length)
+    }
+    this.isLoose = isLoose
+  }
+
+  * route (around: readonly Place[], { alternatives, orNobody }: NonNullable<Exclude<Route['own'], false>>, definitions: number): Iterable<Way> {
+    for (const outer of this.all(around, [], definitions, NO_CHOICES)) {
+      for (const [index, refs] of alternatives.entries()) {
+        const places = refs.map((ref, at) => ({ ref, place: `own/${index}/${at}` }))
+        for (const inner of this.all(places, [], definitions, outer.choices)) yield { ...inner, uses: [...outer.uses, ...inner.uses] }
+      }
+      if (orNobody) yield outer
+    }
+  }
+
+  * all (places: readonly Place[], scopes: readonly string[], definitions: number, choices: Way['choices']): Iterable<Way> {
+    const [first, ...others] = places
+    if (first === undefined) {
+      yield { uses: [], choices }
+      return
+    }
+    for (const one of this.#use(first, scopes, definitions, choices)) {
+      for (const rest of this.all(others, scopes, definitions, one.choices)) yield { ...rest, uses: [...one.uses, ...rest.uses] }
+    }
+  }
+
+  * #use ({ ref, place }: Place, outer: readonly string[], definitions: number, choices: Way['choices']): Iterable<Way> {
+    const target = targetOf(ref, definitions)
+    const scopes = [...new Set([...outer, ...ref.scopes])]
+    const key = ref.uncached ? place : keyOf(target, scopes, this.scoped)
+    if (target < KNOWN.length) {
+      const taken = { uses: [{ scheme: target, scopes }], choices }
+      if (KNOWN[target]!.isOptional) yield * this.#either(key, choices, [() => [taken]], true)
+      else yield taken
+      return
+    }
+    const index = target - KNOWN.length
+    const def = this.tree.defs[index]!
+    const below = (refs: readonly Ref[]): Place[] => refs.map((ref, at) => ({ ref, place: `${key}/${at}` }))
+    if (def.kind === 'resolver') yield * this.all(below(def.needs), scopes, index, choices)
+    else yield * this.#either(key, choices, below([def.of].flat()).map((one) => (known) => this.#use(one, scopes, index, known)), def.kind === 'optional')
+  }
+
+  * #either (
+    key: string, choices: Way['choices'], alternatives: ReadonlyArray<(choices: Way['choices']) => Iterable<Way>>, orNobody: boolean
+  ): Iterable<Way> {
+    const known = choices.get(key)
+    for (const [index, alternative] of alternatives.entries()) {
+      if (known === undefined || known === index) yield * alternative(new Map([...choices, [key, index]]))
+    }
+    if (orNobody && (known === undefined || known === -1)) yield { uses: [], choices: new Map([...choices, [key, -1]]) }
+  }
+}
+
+/** What is resolved once: a dependency, for the scopes that it takes. */
+function keyOf (target: number, scopes: readonly string[], scoped: readonly boolean[]): string {
+  return `${target} for ${scoped[target]! ? [...scopes].sort().join(' ') : 'any'}`
 }
 
 class Asked {
@@ -189,10 +314,63 @@ class Asked {
     return isLater ? LATER : { value: values }
   }
 
-  own ({ alternatives, orNobody }: { alternatives: Ref[][], orNobody: boolean }, isParsed: boolean): State {
+  own (own: { alternatives: Ref[][], orNobody: boolean }, isParsed: boolean): State {
+    return this.#once('own', () => this.#own(own, isParsed))
+  }
+
+  #own ({ alternatives, orNobody }: { alternatives: Ref[][], orNobody: boolean }, isParsed: boolean): State {
     const state = this.#first(alternatives.map((refs, index) => () => this.#once(`own/${index}`, () => this.all(refs, [], isParsed, `own/${index}`))))
     const definitions = this.tree.defs.length
     return orNobody ? this.#orNobody(state, alternatives.flat().flatMap((ref) => this.facts.below[targetOf(ref, definitions)]!), {}) : state
+  }
+
+  /** Goes down what was asked, and where there is a choice into what passed, or into the first that was refused in this way. */
+  deniedScopes ({ around, own }: Route, scheme: number, refusal: Refusal): readonly string[] {
+    const found: string[] = []
+    const definitions = this.tree.defs.length
+    const visit = (ref: Ref, outer: readonly string[], place: string, definitions: number): void => {
+      const target = targetOf(ref, definitions)
+      const scopes = [...new Set([...outer, ...ref.scopes])]
+      const key = ref.uncached ? place : keyOf(target, scopes, this.facts.scoped)
+      if (target === scheme && !(KNOWN[target]!.isOptional && this.#isNobody(key))) found.push(...scopes)
+      if (target < KNOWN.length) return
+      const index = target - KNOWN.length
+      const def = this.tree.defs[index]!
+      if (def.kind === 'resolver') def.needs.forEach((need, at) => { visit(need, scopes, `${key}/${at}`, index) })
+      else if (def.kind === 'optional') {
+        if (!this.#isNobody(key)) visit(def.of, scopes, `${key}/0`, index)
+      } else {
+        const keys = def.of.map((one, at) => this.#keyAt(one, scopes, `${key}/${at}`, index))
+        const at = this.#choice(this.#known.get(key), keys, refusal)
+        visit(def.of[at]!, scopes, `${key}/${at}`, index)
+      }
+    }
+    around.flat().forEach((ref, index) => { visit(ref, [], `around/${index}`, definitions) })
+    if (own !== null && own !== false) {
+      const keys = own.alternatives.map((_, index) => `own/${index}`)
+      const index = this.#choice(this.#known.get('own'), keys, refusal)
+      // Nobody takes none of them.
+      own.alternatives[index]?.forEach((ref, at) => { visit(ref, [], `own/${index}/${at}`, definitions) })
+    }
+    return [...new Set(found)]
+  }
+
+  #keyAt (ref: Ref, outer: readonly string[], place: string, definitions: number): string {
+    return ref.uncached ? place : keyOf(targetOf(ref, definitions), [...new Set([...outer, ...ref.scopes])], this.facts.scoped)
+  }
+
+  #isNobody (key: string): boolean {
+    const state = this.#known.get(key)
+    return state !== undefined && 'value' in state && state.value === null
+  }
+
+  #choice (state: Outcome | undefined, keys: readonly string[], refusal: Refusal): number {
+    // What has not been tried would be tried from the first on.
+    if (state === undefined) return 0
+    const outcomes = keys.map((key) => this.#known.get(key))
+    if ('value' in state) return outcomes.findIndex((outcome) => outcome !== undefined && 'value' in outcome)
+    const wanted = state.all.includes(refusal) ? refusal : state.refused
+    return outcomes.findIndex((outcome) => outcome !== undefined && 'refused' in outcome && outcome.all.includes(wanted))
   }
 
   #once (key: string, resolve: () => State): State {
@@ -206,12 +384,12 @@ class Asked {
   #use (ref: Ref, outer: readonly string[], isParsed: boolean, place: string, definitions: number): State {
     const target = targetOf(ref, definitions)
     const scopes = [...new Set([...outer, ...ref.scopes])]
-    const key = ref.uncached ? place : `${target} for ${this.facts.scoped[target]! ? [...scopes].sort().join(' ') : 'any'}`
+    const key = ref.uncached ? place : keyOf(target, scopes, this.facts.scoped)
     return this.#once(key, () => this.#resolve(target, scopes, isParsed, key))
   }
 
   #resolve (target: number, scopes: readonly string[], isParsed: boolean, place: string): State {
-    if (target < KNOWN.length) return this.#scheme(target, scopes)
+    if (target < KNOWN.length) return this.#scheme(target)
     const index = target - KNOWN.length
     const def = this.tree.defs[index]!
     switch (def.kind) {
@@ -221,11 +399,11 @@ class Asked {
     }
   }
 
-  #scheme (scheme: number, scopes: readonly string[]): Outcome {
+  #scheme (scheme: number): Outcome {
     const reading = this.#readings[scheme]!
     if (typeof reading === 'object') return reading
     if (reading === 'absent' && KNOWN[scheme]!.isOptional) return { value: null }
-    return refused(reading === 'malformed' ? 'refused' : reading, [scheme], scopes)
+    return refused(reading === 'malformed' ? 'refused' : reading, [scheme])
   }
 
   #resolver (def: Def & { kind: 'resolver' }, index: number, scopes: readonly string[], isParsed: boolean, place: string): State {
@@ -233,7 +411,7 @@ class Asked {
     if (needs === LATER || 'refused' in needs) return needs
     const target = index + KNOWN.length
     if (!isParsed && this.facts.late[target]!) return LATER
-    const refuse = (rank: Refusal['rank']): Outcome => refused(rank, this.facts.below[target]!, scopes)
+    const refuse = (rank: Refusal['rank']): Outcome => refused(rank, this.facts.below[target]!)
     const account = judge(needs.value, this.accounts)
     if (def.checks && account === 'unknown') return refuse('refused')
     if (def.insists && account === 'nobody') return refuse('absent')
@@ -262,8 +440,8 @@ class Asked {
   }
 }
 
-function refused (rank: Refusal['rank'], schemes: readonly number[], scopes: readonly string[]): Refused {
-  const refusal = { rank, schemes, scopes }
+function refused (rank: Refusal['rank'], schemes: readonly number[]): Refused {
+  const refusal = { rank, schemes }
   return { refused: refusal, all: [refusal] }
 }
 
@@ -282,29 +460,32 @@ export const CODE = {
   ambiguous: 'FST_SECURITY_INVALID_REQUEST'
 } as const
 
-/** The challenges of an answer, each as a text, sorted. Every scheme's realm is its name. RFC 6750 §3.1 */
-export function challengesOf ({ outcome, schemes: all }: Verdict, sent: Sent): string[] {
+/**
+ * The challenges of an answer, by scheme, each as texts of which any will do. Every scheme's realm is its name, and below
+ * every resolver there is a scheme. RFC 6750 §3.1, RFC 9449 §7.1
+ */
+export function challengesOf (verdict: Verdict, sent: Sent): string[][] {
+  const { outcome } = verdict
   if ('value' in outcome) return []
   const byScheme = new Map<number, Refusal>()
-  const add = (refusal: Refusal, schemes: readonly number[]): void => {
-    for (const scheme of schemes) {
+  for (const refusal of outcome.all) {
+    for (const scheme of refusal.schemes) {
       const known = byScheme.get(scheme)
       if (known === undefined || RANKS.indexOf(known.rank) < RANKS.indexOf(refusal.rank)) byScheme.set(scheme, refusal)
     }
   }
-  for (const refusal of outcome.all) add(refusal, refusal.schemes)
-  if (byScheme.size === 0) add(outcome.refused, all)
-  return [...byScheme].map(([scheme, refusal]) => challengeOf(scheme, refusal, sent)).sort()
+  return [...byScheme].map(([scheme, refusal]) => challengeOf(scheme, refusal, verdict, sent))
 }
 
-function challengeOf (index: number, { rank, scopes }: Refusal, sent: Sent): string {
+const ERRORS = { absent: null, refused: 'invalid_token', forbidden: 'insufficient_scope', ambiguous: 'invalid_request' } as const
+
+function challengeOf (index: number, refusal: Refusal, { first, denied }: Verdict, sent: Sent): string[] {
   const { name, challenge, read } = KNOWN[index]!
-  const params = [`realm=${name}`]
-  if (challenge === 'Basic') params.push('charset=UTF-8')
-  if (challenge === 'Bearer') {
-    if (rank === 'ambiguous') params.push('error=invalid_request')
-    if (rank === 'forbidden') params.push('error=insufficient_scope', ...(scopes.length === 0 ? [] : [`scope=${scopes.join(' ')}`]))
-    if (rank === 'refused' && read(sent) !== 'absent') params.push('error=invalid_token')
-  }
-  return [challenge, ...params].join(' ')
+  if (challenge !== 'Bearer' && challenge !== 'DPoP') return [`${challenge} realm=${name}${challenge === 'Basic' ? ' charset=UTF-8' : ''}`]
+  // Where no credentials came for it, it only says what to come with.
+  const error = read(sent) === 'absent' ? null : ERRORS[refusal.rank]
+  const lists = error === null ? first(index) : [error === 'insufficient_scope' ? denied(index, refusal) : []]
+  return lists.map((scopes) => [
+    challenge, `realm=${name}`, ...(error === null ? [] : [`error=${error}`]), ...(scopes.length === 0 ? [] : [`scope=${scopes.join(' ')}`])
+  ].join(' '))
 }

@@ -102,3 +102,10 @@ function census (): Record<string, number> {
 export async function turn (): Promise<void> {
   await new Promise<void>((resolve) => { setImmediate(resolve) })
 }
+
+/** Stops the clock of the calendar at a second, so that edges of time are where they are. */
+export function stoppedClock (second: number): { go(): void } {
+  const { now } = Date
+  Date.now = () => second * 1000 + 250
+  return { go () { Date.now = now } }
+}
