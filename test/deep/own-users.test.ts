@@ -14,7 +14,7 @@ import type { OwnUsersOptions } from '../../example/own-users/app.js'
 import type { AuditEntry } from '../../example/own-users/audit.js'
 import { openRefreshTokens } from '../../example/own-users/refresh-tokens.js'
 import { localIssuer } from '../../src/tokens/index.js'
-import { addressOf, refusedExample, runExample } from '../fixtures/examples.js'
+import { addressOf, runToEnd, runExample } from '../fixtures/examples.js'
 
 // Processes are started, and there may be few processors to share.
 t.setTimeout(180_000)
@@ -467,7 +467,7 @@ t.test('it does not start in production, or for other machines, with the default
     [{ HOST: '0.0.0.0' }, 'HOST must be a loopback address, got 0.0.0.0']
   ] as const
   for (const [variables, message] of refusals) {
-    const { code, output } = await refusedExample('own-users.ts', variables)
+    const { code, output } = await runToEnd('own-users.ts', variables)
     t.not(code, 0, message)
     t.match(output, message)
     t.notMatch(output, 'Open http')

@@ -10,7 +10,7 @@ import { openAccounts } from '../../example/accounts.js'
 import { openDatabase } from '../../example/database.js'
 import { COOKIE, sessionApp } from '../../example/session-cookie/app.js'
 import type { SessionAppOptions } from '../../example/session-cookie/app.js'
-import { addressOf, refusedExample, runExample } from '../fixtures/examples.js'
+import { addressOf, runToEnd, runExample } from '../fixtures/examples.js'
 
 // Processes are started, and there may be few processors to share.
 t.setTimeout(180_000)
@@ -310,7 +310,7 @@ t.test('development users serve on loopback alone, and not in production', async
     [{ NODE_ENV: 'production', DATABASE_FILE, ADMIN_PASSWORD: 'secret' }, 'ADMIN_PASSWORD must have at least 12 characters, got 6']
   ] as const
   for (const [variables, message] of refusals) {
-    const { code, output } = await refusedExample('session-cookie.ts', variables)
+    const { code, output } = await runToEnd('session-cookie.ts', variables)
     t.not(code, 0, message)
     t.match(output, message)
     t.notMatch(output, 'Open http')
