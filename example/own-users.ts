@@ -17,17 +17,17 @@
  */
 import { localIssuer } from 'fastify-security/tokens'
 import { ownUsersApp } from './own-users/app.js'
-import { serve } from './serve.js'
-import { openStorage, refuseDevelopmentDefaults, setting } from './settings.js'
+import { refuseDevelopmentValues, serve, variable } from './serve.js'
+import { openStorage } from './storage.js'
 
 const { database, accounts, notes } = await openStorage()
-const [url, secret] = [setting('PUBLIC_URL'), setting('TOKEN_SECRET')]
+const [url, secret] = [variable('PUBLIC_URL'), variable('TOKEN_SECRET')]
 const missing = [
   ...notes,
   ...url === undefined ? ['PUBLIC_URL is not set: the issuer of tokens is http://localhost:3000'] : [],
   ...secret === undefined ? ['TOKEN_SECRET is not set: access tokens end with this process'] : []
 ]
-refuseDevelopmentDefaults(missing)
+refuseDevelopmentValues(missing)
 // Passwords and tokens travel in the clear without TLS.
 if (url !== undefined && !url.startsWith('https://')) throw new Error(`PUBLIC_URL must begin with https://, got ${url}`)
 
@@ -36,7 +36,7 @@ const app = await ownUsersApp({
   accounts,
   issuer: localIssuer(url ?? 'http://localhost:3000', secret === undefined ? {} : { secret }),
   // The address of a client is the one that a proxy names only if the proxy is ours.
-  server: { trustProxy: setting('TRUST_PROXY') ?? false, logger: { level: setting('LOG_LEVEL') ?? 'warn' } }
+  server: { trustProxy: variable('TRUST_PROXY') ?? false, logger: { level: variable('LOG_LEVEL') ?? 'warn' } }
 })
 app.addHook('onClose', async () => { database.close() })
 

@@ -3,6 +3,8 @@ import type { FastifyInstance } from 'fastify'
 import { isIP } from 'node:net'
 import { printSecurity } from './security-table.js'
 
+const DEFAULT_HOST = '127.0.0.1'
+
 const notes: string[] = []
 
 /** Returns a variable of the environment, or a default for development, which the start names. */
@@ -18,6 +20,20 @@ export function variable (name: string): string | undefined {
 }
 
 /**
+ * Refuses values for development where other machines would reach them.
+ *
+ * @param values what is for development alone
+ * @throws {Error} in production, and where HOST is not a loopback address
+ */
+export function refuseDevelopmentValues (values: readonly string[]): void {
+  if (values.length === 0) return
+  const host = variable('HOST') ?? DEFAULT_HOST
+  const list = `These are for development alone:\n${listOf(values)}`
+  if (variable('NODE_ENV') === 'production') throw new Error(list)
+  if (!isLoopback(host)) throw new Error(`HOST must be a loopback address, got ${host}. ${list}`)
+}
+
+/**
  * Listens, on 127.0.0.1:3000 or on HOST and PORT of the environment, and says where. With `--security` on the command
  * line it prints who may call which route instead.
  *
@@ -26,18 +42,15 @@ export function variable (name: string): string | undefined {
  */
 export async function serve (app: FastifyInstance, developmentValues: readonly string[] = []): Promise<void> {
   if (await printSecurity(app)) return
-  const host = variable('HOST') ?? '127.0.0.1'
-  const port = Number(variable('PORT') ?? 3000)
-  const lines = [...developmentValues, ...notes.splice(0)].map((note) => `- ${note}\n`).join('')
-  if (lines !== '' && variable('NODE_ENV') === 'production') {
-    throw new Error(`These are for development alone:\n${lines}`)
-  }
-  if (lines !== '' && !isLoopback(host)) {
-    throw new Error(`HOST must be a loopback address, got ${host}: other machines must not use these:\n${lines}`)
-  }
-  const address = await app.listen({ host, port })
-  if (lines !== '') console.log(`For development alone:\n${lines}`)
+  const values = [...developmentValues, ...notes.splice(0)]
+  refuseDevelopmentValues(values)
+  const address = await app.listen({ host: variable('HOST') ?? DEFAULT_HOST, port: Number(variable('PORT') ?? 3000) })
+  if (values.length > 0) console.log(`For development alone:\n${listOf(values)}`)
   console.log(`Open ${address}/docs`)
+}
+
+function listOf (values: readonly string[]): string {
+  return values.map((value) => `- ${value}\n`).join('')
 }
 
 function isLoopback (host: string): boolean {

@@ -10,18 +10,18 @@
  * The environment: DATABASE_FILE, ADMIN_PASSWORD (for its first start), TRUST_PROXY (addresses of proxies, with commas),
  * HOST, PORT.
  */
-import { serve } from './serve.js'
+import { refuseDevelopmentValues, serve, variable } from './serve.js'
 import { sessionApp } from './session-cookie/app.js'
-import { openStorage, refuseDevelopmentDefaults, setting } from './settings.js'
+import { openStorage } from './storage.js'
 
 const { database, accounts, notes } = await openStorage()
-refuseDevelopmentDefaults(notes)
+refuseDevelopmentValues(notes)
 
 const app = await sessionApp({
   database,
   accounts,
   // The address of a client is the one that a proxy names only if the proxy is ours.
-  server: { trustProxy: setting('TRUST_PROXY') ?? false }
+  server: { trustProxy: variable('TRUST_PROXY') ?? false }
 })
 app.addHook('onClose', async () => { database.close() })
 

@@ -1,23 +1,17 @@
 /**
- * The settings of an app that keeps its data: environment variables, and for development a database in memory with users
- * whose passwords stand here. Those never serve in production, nor at an address that other machines reach.
+ * The storage of an app that keeps its data: a file, or for development a database in memory with users whose passwords
+ * stand here. Those never serve in production, nor at an address that other machines reach.
  */
-import { isIP } from 'node:net'
 import type { Accounts, Role } from './accounts.js'
 import { openAccounts } from './accounts.js'
 import type { Database } from './database.js'
 import { openDatabase } from './database.js'
+import { variable } from './serve.js'
 
 const DEVELOPMENT_USERS: ReadonlyArray<readonly [username: string, password: string, role: Role]> = [
   ['johndoe', 'secret', 'user'], ['alice', 'secret2', 'user'], ['admin', 'secret3', 'admin']
 ]
 const MIN_PASSWORD_LENGTH = 12
-
-/** Returns an environment variable. An empty one counts as unset. */
-export function setting (name: string): string | undefined {
-  const value = process.env[name]
-  return value === '' ? undefined : value
-}
 
 /** The database of an app, and what is in it for development alone. */
 export interface Storage {
@@ -34,7 +28,7 @@ export interface Storage {
  * @throws {Error} where the file does not have a user, and `ADMIN_PASSWORD` is not set
  */
 export async function openStorage (): Promise<Storage> {
-  const file = setting('DATABASE_FILE')
+  const file = variable('DATABASE_FILE')
   const database = openDatabase(file ?? ':memory:')
   const accounts = openAccounts(database)
   if (file !== undefined) {
@@ -46,22 +40,8 @@ export async function openStorage (): Promise<Storage> {
   return { database, accounts, notes: ['DATABASE_FILE is not set: all data ends with this process', ...users] }
 }
 
-/**
- * Refuses what is for development alone where it would be in reach of others.
- *
- * @param notes what is for development alone
- * @throws {Error} in production, and where `HOST` is not a loopback address
- */
-export function refuseDevelopmentDefaults (notes: readonly string[]): void {
-  if (notes.length === 0) return
-  const host = setting('HOST') ?? '127.0.0.1'
-  const list = `These are for development alone:\n${notes.map((note) => `- ${note}\n`).join('')}`
-  if (setting('NODE_ENV') === 'production') throw new Error(list)
-  if (!isLoopback(host)) throw new Error(`HOST must be a loopback address, got ${host}. ${list}`)
-}
-
 function firstPassword (): string {
-  const password = setting('ADMIN_PASSWORD')
+  const password = variable('ADMIN_PASSWORD')
   if (password === undefined) {
     throw new Error('DATABASE_FILE does not have a user. Set ADMIN_PASSWORD for the user admin')
   }
@@ -69,8 +49,4 @@ function firstPassword (): string {
   throw new Error(
     `ADMIN_PASSWORD must have at least ${MIN_PASSWORD_LENGTH} characters, got ${password.length}. Choose a longer one`
   )
-}
-
-function isLoopback (host: string): boolean {
-  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
 }
