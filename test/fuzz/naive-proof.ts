@@ -74,8 +74,7 @@ async function thumbprintOf (jwk: Record<string, unknown>, alg: string): Promise
   if ([x, ...(alg === 'ES256' ? [y] : [])].some((one) => alg !== 'PS256' && (typeof one !== 'string' || bytesOf(one)?.length !== 32))) return null
   if (kty === 'OKP' && !isPoint(bytesOf(x)!)) return null
   try {
-    const key = await importJWK(publicPart(jwk), alg, { extractable: true }) as CryptoKey
-    return await calculateJwkThumbprint(await exportJWK(key))
+    return await calculateJwkThumbprint(await exportJWK(await importJWK(publicPart(jwk), alg, { extractable: true })))
   } catch {
     return null
   }

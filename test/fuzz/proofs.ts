@@ -425,7 +425,8 @@ function sameVerdict (
     if (texts[0] !== texts[1]) throw new Violation(`the route found ${texts[0]}, and not ${texts[1]}: ${told}`)
     return
   }
-  const code = { 401: 'FST_SECURITY_UNAUTHORIZED', 403: 'FST_SECURITY_INSUFFICIENT_SCOPE', 500: 'FST_SECURITY_INTROSPECTION', 503: 'FST_SECURITY_UNAVAILABLE' }[statusCode]
+  const codes: Readonly<Record<number, string>> = { 401: 'FST_SECURITY_UNAUTHORIZED', 403: 'FST_SECURITY_INSUFFICIENT_SCOPE', 500: 'FST_SECURITY_INTROSPECTION', 503: 'FST_SECURITY_UNAVAILABLE' }
+  const code = codes[statusCode]!
   if ((JSON.parse(body) as { code: string }).code !== code) throw new Violation(`${code} was expected: ${told}`)
   if ((headers['www-authenticate'] === undefined) !== (statusCode >= 500)) throw new Violation(`a challenge is there, or is not: ${told}`)
   if (verdict.status === 503 && headers['retry-after'] !== String(verdict.retryAfter)) throw new Violation(`retry-after is ${String(headers['retry-after'])}, and not ${verdict.retryAfter}: ${told}`)
