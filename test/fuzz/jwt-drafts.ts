@@ -51,7 +51,7 @@ export interface Draft {
 
 // --- Drafts -----------------------------------------------------------------------------------------------------------
 
-const ODD: readonly unknown[] = [null, true, false, '', 'x', '0', 0, -1, Infinity, 1e11, 1.5, [], {}, [[]], ['x'], { x: 1 }, 'é', '\ud800', '\0']
+const ODD: readonly unknown[] = [null, true, false, '', 'x', '0', 0, -1, Infinity, -Infinity, 1e11, 1.5, [], {}, [[]], ['x'], { x: 1 }, 'é', '\ud800', '\0']
 
 const odd = fc.oneof({ weight: 3, arbitrary: fc.constantFrom(...ODD) }, { weight: 1, arbitrary: fc.jsonValue({ maxDepth: 2 }) })
 
@@ -62,13 +62,15 @@ export const time = fc.oneof(
   { weight: 1, arbitrary: fc.double({ min: -100, max: 100, noNaN: true }) }
 ).map((at) => ({ at }))
 
+const EDIT: Edit = { name: 'extra', value: undefined }
+
 /** An edit of one of several members, with values that suit it, or with odd ones. */
 export function edits (values: Readonly<Record<string, ReadonlyArray<unknown>>>, times: readonly string[] = []): fc.Arbitrary<Edit[]> {
   const of = (name: string, suiting: fc.Arbitrary<unknown>): fc.Arbitrary<Edit> =>
     fc.oneof({ weight: 4, arbitrary: suiting }, { weight: 2, arbitrary: odd }, { weight: 1, arbitrary: fc.constant(undefined) }).map((value) => ({ name, value }))
   const edit = fc.oneof(
-    ...Object.entries(values).map(([name, values]) => of(name, fc.constantFrom(...values))),
-    ...times.map((name) => of(name, time))
+    { weight: 3, arbitrary: fc.oneof(...Object.entries(values).map(([name, values]) => of(name, fc.constantFrom(...values)))) },
+    { weight: times.length === 0 ? 0 : 1, arbitrary: times.length === 0 ? fc.constant(EDIT) : fc.oneof(...times.map((name) => of(name, time))) }
   )
   return fc.oneof(
     { weight: 4, arbitrary: fc.constant<Edit[]>([]) }, { weight: 5, arbitrary: edit.map((one) => [one]) },
@@ -76,7 +78,7 @@ export function edits (values: Readonly<Record<string, ReadonlyArray<unknown>>>,
   )
 }
 
-const form: fc.Arbitrary<Draft['form']> = fc.record({
+export const form: fc.Arbitrary<Draft['form']> = fc.record({
   of: fc.constantFrom('header' as const, 'claims' as const, 'claims' as const),
   kind: fc.oneof(
     { weight: 30, arbitrary: fc.constant<Form>('plain') }, { weight: 1, arbitrary: fc.constantFrom<Form>('deep', 'huge') },
@@ -144,12 +146,15 @@ export interface Base {
   readonly now: number
 }
 
+/** Members with changes. */
+export function edited (members: Readonly<Record<string, unknown>>, edits: readonly Edit[], now: number): Record<string, unknown> {
+  return { ...members, ...Object.fromEntries(edits.map(({ name, value }) => [name, isTime(value) ? now + value.at : value])) }
+}
+
 /** Writes and signs a token. */
 export function textOf (draft: Draft, base: Base): string {
   const { signer, forger, now } = base
-  const edited = (members: Base['claims'], edits: readonly Edit[]): Record<string, unknown> =>
-    ({ ...members, ...Object.fromEntries(edits.map(({ name, value }) => [name, isTime(value) ? now + value.at : value])) })
-  const written = (of: 'header' | 'claims'): Buffer => bytesOf(edited(base[of], draft[of]), draft.form.of === of ? draft.form : null)
+  const written = (of: 'header' | 'claims'): Buffer => bytesOf(edited(base[of], draft[of], now), draft.form.of === of ? draft.form : null)
   const data = `${written('header').toString('base64url')}.${written('claims').toString('base64url')}`
   const before = `${bytesOf(base.header, null).toString('base64url')}.${bytesOf(base.claims, null).toString('base64url')}`
   const signature = {
@@ -167,9 +172,11 @@ function isTime (value: unknown): value is { readonly at: number } {
   return typeof value === 'object' && value !== null && Object.keys(value).join() === 'at'
 }
 
-function bytesOf (members: Readonly<Record<string, unknown>>, form: Draft['form'] | null): Buffer {
+/** Members as a text of JSON, or as what is none. */
+export function bytesOf (members: Readonly<Record<string, unknown>>, form: Draft['form'] | null): Buffer {
   // A number that is too large is written as a text of JSON may have it.
-  const text = JSON.stringify(members, (_, value: unknown) => value === Infinity ? '∞' : value).replaceAll('"∞"', '1e999')
+  const text = JSON.stringify(members, (_, value: unknown) => value === Infinity ? '∞' : value === -Infinity ? '-∞' : value)
+    .replaceAll('"∞"', '1e999').replaceAll('"-∞"', '-1e999')
   if (form === null) return Buffer.from(text)
   const { kind, size } = form
   const open = text.slice(0, -1)

@@ -12,10 +12,11 @@ import { interleaved } from './interleaved.js'
 import { parsers } from './parsers.js'
 import type { Part, Tally } from './part.js'
 import { bystander, Violation } from './part.js'
+import { proofs } from './proofs.js'
 import { sockets } from './sockets.js'
 import { tokens } from './tokens.js'
 
-const PARTS: Readonly<Record<string, Part>> = { parsers, inject, sockets, interleaved, tokens }
+const PARTS: Readonly<Record<string, Part>> = { parsers, inject, sockets, interleaved, tokens, proofs }
 
 const RUNS = 1_000_000
 
@@ -119,10 +120,12 @@ const WHAT: Readonly<Record<string, string>> = {
   inject: 'injected requests',
   sockets: 'requests on sockets',
   interleaved: 'interleaved requests',
-  tokens: 'tokens'
+  tokens: 'tokens',
+  proofs: 'proofs and answers'
 }
 
 function countedBy (name: string, tally: Tally): number {
+  if (name === 'proofs') return (tally['proofs'] ?? 0) + (tally['answers'] ?? 0)
   return tally['tokens'] ?? tally['requests'] ?? (name === 'parsers' ? Object.values(tally).reduce((sum, count) => sum + count, 0) : 0)
 }
 

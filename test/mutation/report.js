@@ -2,12 +2,15 @@
  * Writes the last run down in Markdown: the score of each file, and what survived, each with its reason.
  * `node test/mutation/report.js`, from the root, behind a run.
  */
+import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import config from './stryker.config.js'
 import { reasonOf } from './survivors.js'
 
 const { files } = JSON.parse(readFileSync(config.jsonReporter.fileName, 'utf8'))
 const { version } = JSON.parse(readFileSync('test/node_modules/@stryker-mutator/core/package.json', 'utf8'))
+
+const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim()
 
 const rows = Object.entries(files).sort(([one], [other]) => one < other ? -1 : 1).map(([name, { source, mutants }]) => {
   const of = (...statuses) => mutants.filter(({ status }) => statuses.includes(status))
@@ -18,7 +21,7 @@ const sum = (key) => rows.reduce((total, row) => total + row[key], 0)
 const percent = (found, all) => `${(100 * found / all).toFixed(1)} %`
 const code = (text) => `\`${text.replace(/\s+/g, ' ').replaceAll('|', '\\|')}\``
 
-console.log(`Stryker ${version}, Node.js ${process.versions.node}, ${new Date().toISOString().slice(0, 10)}\n`)
+console.log(`Stryker ${version}, Node.js ${process.versions.node}, ${new Date().toISOString().slice(0, 10)}, commit ${commit}\n`)
 console.log('| file | mutants | killed | score |\n|---|---:|---:|---:|')
 for (const { name, found, all } of rows) console.log(`| ${name} | ${all} | ${found} | ${percent(found, all)} |`)
 console.log(`| **all** | **${sum('all')}** | **${sum('found')}** | **${percent(sum('found'), sum('all'))}** |\n`)
