@@ -55,6 +55,41 @@ export async function formedProof (text: string, { token, method, isHere, now }:
   return thumbprint === null ? null : { jwk: publicPart(jwk as PublishedKey), alg, thumbprint, jti, nonce: member(claims, 'nonce') }
 }
 
+const URI = new Set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:/?#@!$&'()*+,;=%")
+const UNRESERVED = new Set('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~')
+
+/** Whether a text names an address of https, without its query and fragment. RFC 3986 §6.2.2, §6.2.3 */
+export function isAddress (text: unknown, host: string, path: string): boolean {
+  if (typeof text !== 'string' || [...text].some((character) => !URI.has(character))) return false
+  const [address, ...fragments] = text.split('#')
+  const plain = decoded(address!.split('?', 1)[0]!)
+  if (plain === null || decoded(text) === null || fragments.length > 1) return false
+  const [scheme, empty, authority, ...segments] = plain.split('/')
+  const [name, port = '443', ...more] = (authority ?? '').toLowerCase().split(':')
+  if (scheme!.toLowerCase() !== 'https:' || empty !== '' || name !== host || (port !== '' && port !== '443') || more.length > 0) return false
+  const kept: string[] = []
+  for (const [index, segment] of segments.entries()) {
+    if (segment === '..') kept.pop()
+    if (segment !== '.' && segment !== '..') kept.push(segment)
+    else if (index === segments.length - 1) kept.push('')
+  }
+  return `/${kept.join('/')}` === path
+}
+
+// What may stand for itself does; `null` where a "%" is not followed by two digits.
+function decoded (text: string): string | null {
+  const [first, ...others] = text.split('%')
+  const found = others.map((part) => {
+    const code = HEX.includes(part[0] ?? '?') && HEX.includes(part[1] ?? '?') ? parseInt(part.slice(0, 2), 16) : null
+    if (code === null) return null
+    const character = String.fromCharCode(code)
+    return (UNRESERVED.has(character) ? character : `%${part.slice(0, 2).toUpperCase()}`) + part.slice(2)
+  })
+  return found.includes(null) ? null : first! + found.join('')
+}
+
+const HEX = '0123456789abcdefABCDEF'
+
 const PRIVATE = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k', 'priv']
 
 const PUBLIC = ['kty', 'crv', 'x', 'y', 'n', 'e']

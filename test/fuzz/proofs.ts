@@ -13,13 +13,14 @@ import type { Draft, Edit } from './jwt-drafts.js'
 import { bytesOf, drafts, edited, edits, form, signer, textOf } from './jwt-drafts.js'
 import { isNumber, isSignedBy, member, scopesIn, valueOf } from './naive-jwt.js'
 import type { Answer, AnswerVerdict } from './naive-proof.js'
-import { formedProof, judgeAnswer } from './naive-proof.js'
+import { formedProof, isAddress, judgeAnswer } from './naive-proof.js'
 import type { Part, Tally } from './part.js'
 import { check, seedOf, stoppedClock, turn, Violation } from './part.js'
 
 const NOW = 1_800_000_000
 const ISSUER = 'https://issuer.example/'
-const BASE = 'https://api.example.com'
+const HOST = 'api.example.com'
+const BASE = `https://${HOST}`
 
 // --- Proofs -----------------------------------------------------------------------------------------------------------
 
@@ -51,6 +52,10 @@ const SPELLINGS: ReadonlyArray<readonly [spell: (path: string) => unknown, isSam
   [(path) => `${BASE}${path}é`, false], [(path) => `${BASE}${path}%zz`, false], [(path) => path, false], [() => BASE, false], [() => '', false], [() => null, false],
   [() => undefined, false], [(path) => [BASE + path], false], [(path) => `//api.example.com${path}`, false], [(path) => `ftp://api.example.com${path}`, false]
 ]
+
+for (const [spell, isSame] of SPELLINGS) {
+  if (isAddress(spell('/items'), HOST, '/items') !== isSame) throw new Error(`The model does not know ${String(spell('/items'))}`)
+}
 
 type Path = '/items' | '/scoped' | '/nonces'
 
@@ -340,7 +345,7 @@ class Bench {
 
   async #expectedOf (ask: ProofAsk, token: string, proof: string | null): Promise<string> {
     if (ask.scheme === 'Bearer') return '401 without an error'
-    const rules = { token, method: ask.method, isHere: (htu: unknown) => SPELLINGS.some(([spell, isSame]) => isSame && spell(ask.path) === htu), now: NOW }
+    const rules = { token, method: ask.method, isHere: (htu: unknown) => isAddress(htu, HOST, ask.path), now: NOW }
     const formed = await formedProof(proof ?? '', rules)
     if (formed === null) return '401 invalid_dpop_proof'
     if (ask.path === '/nonces' && (formed.nonce !== this.#nonce || this.#nonce === '')) return '401 use_dpop_nonce'
