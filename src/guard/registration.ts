@@ -87,10 +87,6 @@ export class Registration implements RouteOwner, HookRuntime, RegistrationContex
     })
   }
 
-  get prefix (): string {
-    return this.options.prefix
-  }
-
   get signal (): AbortSignal {
     return this.#closing.signal
   }

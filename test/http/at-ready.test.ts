@@ -6,7 +6,7 @@ import Fastify from 'fastify'
 import fp from 'fastify-plugin'
 import t from 'tap'
 import type { FastifySecurityOptions } from '../../src/index.js'
-import fastifySecurity, { apiKeyHeader, apiKeyQuery, depends, httpBearer, oauth2PasswordBearer, Unauthorized } from '../../src/index.js'
+import fastifySecurity, { apiKeyHeader, apiKeyQuery, depends, httpBearer, oauth2PasswordBearer, oauth2PasswordRequestForm, Unauthorized } from '../../src/index.js'
 import { secured } from '../fixtures/secured.js'
 import { upgrade } from '../fixtures/web-socket.js'
 
@@ -257,6 +257,8 @@ t.test('defaultSecurity guards by convention, once for each route that declares 
   t.match(failing, { problems: [{ route: 'GET /', message: /no role/ }] })
   const wrong = await refusal(t, (app) => { app.get('/', async () => 'in') }, { defaultSecurity: () => ({}) as never })
   t.match(wrong, { problems: [{ code: 'FST_SECURITY_INVALID_REQUIREMENT', route: 'GET /' }] })
+  const form = await refusal(t, (app) => { app.post('/token', async () => 'in') }, { defaultSecurity: () => ({ form: oauth2PasswordRequestForm() }) })
+  t.match(form, { problems: [{ code: 'FST_SECURITY_INVALID_REQUIREMENT', route: 'POST /token', message: /login form/ }] })
 })
 
 t.test('a scheme whose credentials nothing verifies is named in one warning, or stops the start', async (t) => {

@@ -790,3 +790,18 @@ t.test('a refusal keeps the connection in step', async (t) => {
   }
   t.equal(passed(), 0)
 })
+
+t.test('a challenge lists no scopes where hooks of the app and the route have too many alternatives together', async (t) => {
+  const { app } = await counting((app) => {
+    const keys = (place: string): Dependency[] => Array.from({ length: 9 }, (_, index) =>
+      apiKeyHeader({ name: `x-${place}-${index}`, schemeName: `${place}${index}` }))
+    const either = (place: string): Dependency => { const [first, ...others] = keys(place); return anyOf(first!, ...others) as Dependency }
+    const scoped = depends({ bearer, required: securityScopes }, ({ required }) => { required.assertGranted([]); return true })
+    app.addHook('onRequest', anyOf(scoped.scoped('a'), either('hook')) as never)
+    app.get('/', { security: { it: either('route') } }, handler)
+  })
+  t.teardown(() => app.close())
+  const answer = await app.inject('/')
+  t.equal(answer.statusCode, 401)
+  t.notMatch(String(answer.headers['www-authenticate']), 'scope=')
+})

@@ -705,3 +705,16 @@ t.test('the path under which clients see an instance is its prefix, behind the p
   for (const [prefix, servers, expected] of rows) t.equal(basePath(prefix, servers), expected, `${prefix} ${JSON.stringify(servers)}`)
   t.end()
 })
+
+t.test('a colon in an address, and parameters that schemes describe', async (t) => {
+  const { paths } = await documentWith(t, (app) => {
+    app.get('/items::cancel', { security: { key: checked(apiKeyHeader({ name: 'x-key' })) } }, async () => null)
+    const headers = { type: 'object', properties: { 'X-Key': { type: 'string' } } }
+    app.get('/headers', { schema: { headers }, security: { key: checked(apiKeyHeader({ name: 'x-key' })) } }, async () => null)
+    const more = { type: 'object', properties: { 'x-key': { type: 'string' }, 'x-trace': { type: 'string' } } }
+    app.get('/more', { schema: { headers: more }, security: { key: checked(apiKeyHeader({ name: 'x-key' })) } }, async () => null)
+  })
+  t.same(Object.entries(paths).map(([path, { get }]: [string, any]) => [path, get.security.length, get.parameters?.map(({ name }: { name: string }) => name)]), [
+    ['/items:cancel', 1, undefined], ['/headers', 1, undefined], ['/more', 1, ['x-trace']]
+  ])
+})

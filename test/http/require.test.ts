@@ -365,6 +365,13 @@ t.test('require takes the shapes of the option security', async (t) => {
   })
 })
 
+// A dependency with this many others below it, one in the other.
+function chainOf (length: number): Dependency<true> {
+  let it: Dependency<true> = depends({ key }, () => true as const)
+  for (let level = 2; level < length; level++) it = depends({ it }, () => true as const)
+  return it
+}
+
 t.test('require is checked when it is called', async (t) => {
   const invalid = 'FST_SECURITY_INVALID_REQUIREMENT'
   const app = await secured(t)
@@ -383,6 +390,8 @@ t.test('require is checked when it is called', async (t) => {
     ['a scope that the scheme does not list', {
       user: depends({ token: listing, required: securityScopes }, () => true).scoped('mee')
     }, 'FST_SECURITY_UNKNOWN_SCOPE', '"mee"'],
+    ['a chain of 501 dependencies', { deep: chainOf(501) }, 'FST_SECURITY_TOO_MANY_ALTERNATIVES', '500'],
+    ['a chain of 20,000 dependencies', { deep: chainOf(20_000) }, 'FST_SECURITY_TOO_MANY_ALTERNATIVES', '500'],
     ['more than 64 alternatives', Array.from({ length: 65 }, (_, index) => ({
       key: apiKeyQuery({ name: `k${index}`, schemeName: `K${index}` })
     })), 'FST_SECURITY_TOO_MANY_ALTERNATIVES', '64']
@@ -405,6 +414,12 @@ t.test('require is checked when it is called', async (t) => {
     await app.register(async (admin) => {
       t.throws(() => { admin.security.require({}) }, { message: /^app\.security\.require \(under \/admin\)/ })
     }, { prefix: '/admin' })
+  })
+
+  t.test('a chain of 500 dependencies is not too long', async (t) => {
+    const app = await secured(t)
+    app.get('/', { security: { deep: chainOf(499) } }, async () => 'in')
+    t.equal(await statusOf(app, '/'), 401)
   })
 
   t.test('a call that throws requires nothing', async (t) => {

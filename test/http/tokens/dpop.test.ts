@@ -87,6 +87,8 @@ t.test('tokens D6: a proof is signed by the public key that it carries', async (
     private: proofOf(token, {}, { jwk: clientKey.privateKey.export({ format: 'jwk' }) }),
     symmetric: proofOf(token, {}, { jwk: { kty: 'oct', k: base64url('x'.repeat(32)) } }),
     'RSA of 1024 bits': proofOf(token, {}, { jwk: small.publicKey.export({ format: 'jwk' }) }, small),
+    'RSA of more bits than a server should verify': proofOf(token, {}, { alg: 'PS256', jwk: { kty: 'RSA', n: base64url(Buffer.alloc(2048, 0xff)), e: 'AQAB' } }),
+    'a huge exponent': proofOf(token, {}, { alg: 'PS256', jwk: { kty: 'RSA', n: base64url(Buffer.alloc(256, 0xff)), e: base64url(Buffer.alloc(9, 0xff)) } }),
     'other curve': proofOf(token, {}, { jwk: signingKey('ES384').jwk }),
     'not a point': proofOf(token, {}, { jwk: { ...clientKey.jwk, y: clientKey.jwk.x } }),
     'of another algorithm': proofOf(token, {}, { jwk: { ...clientKey.jwk, alg: 'ES384' } }),

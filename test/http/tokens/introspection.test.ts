@@ -315,6 +315,7 @@ t.test('tokens I11: where answers are signed, only a good signature is an answer
     HS256: signed({}, { alg: 'HS256' }),
     crit: signed({}, { crit: ['x'] }),
     'media type': signed({}, {}, 'application/jwt'),
+    'not a JWT': () => new Response('not.a.jwt', { headers: { 'content-type': type } }),
     'plain JSON': active(),
     'members absent': signed({ token_introspection: undefined }),
     'active absent': signed({ token_introspection: {} })

@@ -88,6 +88,20 @@ t.test('after a rotation the old key still verifies and no longer signs', async 
   t.equal(decodeProtectedHeader(await after.sign({ aud })).alg, 'ES256')
 })
 
+t.test('a token whose header names the key of another algorithm is rejected', async (t) => {
+  const old = generateKeyPairSync('ed25519')
+  const local = localIssuer(URL, { previous: [old.publicKey.export({ type: 'spki', format: 'pem' }) as string] })
+  const [current, previous] = local.jwks.keys
+  const { ask } = await tokenApp(t, bearer(local))
+  const [header = '', ...rest] = (await local.sign({ aud })).split('.')
+  const withKey = (kid: unknown): string => [
+    Buffer.from(JSON.stringify({ ...JSON.parse(Buffer.from(header, 'base64url').toString()), kid })).toString('base64url'), ...rest
+  ].join('.')
+  t.equal(await ask(withKey(current!['kid'])), '200')
+  t.equal(await ask(withKey(previous!['kid'])), '401 algorithm')
+  t.equal(await ask(withKey('unknown')), '401 key')
+})
+
 t.test('tokens K13: options of a local issuer that are refused', async (t) => {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const small = generateKeyPairSync('rsa', { modulusLength: 1024 })

@@ -38,8 +38,8 @@ t.test('tokens R1: the path of the metadata follows from the identifier', async 
     const app = await appOf(t, { resource })
     t.equal((await app.inject(path)).json().resource, resource)
   }
-  for (const resource of ['https://a.com/x?y=1', 'https://a.com/#a', 'https://u:p@a.com/', 'http://a.com/', 'mcp', 1, { resource: 'https://a.com', scope: [] }]) {
-    await t.rejects(async () => { await Fastify().register(fastifySecurity, { resource: resource as string }) }, { code: 'FST_SECURITY_INVALID_OPTION' }, String(resource))
+  for (const resource of ['https://a.com/x?y=1', 'https://a.com/#a', 'https://u:p@a.com/', 'http://a.com/', 'mcp', 1, { resource: 'https://a.com', scope: [] }, { resource: 'https://a.com', scopes: 'a' }, { resource: 'https://a.com', scopes: [1] }, { resource: 'https://a.com', name: 1 }]) {
+    await t.rejects(async () => { await Fastify().register(fastifySecurity, { resource: resource as string }) }, { code: 'FST_SECURITY_INVALID_OPTION' }, JSON.stringify(resource))
   }
 })
 
