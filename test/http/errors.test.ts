@@ -805,3 +805,19 @@ t.test('a challenge lists no scopes where hooks of the app and the route have to
   t.equal(answer.statusCode, 401)
   t.notMatch(String(answer.headers['www-authenticate']), 'scope=')
 })
+
+t.test('an error of a handler whose members cannot be read is answered by Fastify', async (t) => {
+  const unreadable = (): Error => new Proxy(new Error('boom'), {
+    get (target, key, receiver) {
+      if (typeof key === 'symbol') throw new Error('trap')
+      return Reflect.get(target, key, receiver)
+    }
+  })
+  const { app } = await counting((app) => {
+    app.get('/', { security: { bearer } }, async () => { throw unreadable() })
+  })
+  t.teardown(() => app.close())
+  const { statusCode, headers } = await app.inject({ url: '/', headers: { authorization: 'Bearer good' } })
+  t.equal(statusCode, 500)
+  t.equal(headers['www-authenticate'], undefined)
+})
