@@ -2,7 +2,7 @@
  * What security costs: in relation to hooks by hand and to other packages. Ratios within one run count; single times do
  * not, on a machine that others use too.
  *
- * npm run bench -- [--only guard,denials,peers,growth,startup,http] [--short] [--json file] [--markdown file] [--write-docs]
+ * npm run bench -- [--only guard,denials,peers,growth,startup,tokens,http] [--short] [--json file] [--markdown file] [--write-docs]
  *                  [--http-seconds n] [--http-rounds n]
  * npm run bench -- --check       compares with bench/ratios.json; --update writes it
  */
@@ -21,6 +21,7 @@ const PARTS: Readonly<Record<string, readonly string[]>> = {
   peers: ['bearer', 'basic', 'jwt', 'either'],
   growth: ['all'],
   startup: ['all'],
+  tokens: ['ES256', 'RS256', 'EdDSA'],
   http: ['all']
 }
 

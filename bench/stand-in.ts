@@ -10,6 +10,8 @@ export interface Question {
   readonly url: string
   readonly headers: Readonly<Record<string, string>>
   readonly status: number
+  /** of which each request sends the next one, in turn */
+  readonly tokens?: readonly string[]
   /** of a denial */
   readonly challenge?: string | readonly string[]
 }
@@ -98,14 +100,19 @@ export function asked (name: string, app: FastifyInstance, question: Question, y
 /** The same, for a route that answers later. Each request is waited for, be it necessary or not. */
 export function awaited (name: string, app: FastifyInstance, question: Question, yardstick?: string): Contender {
   const routing = app.routing as unknown as Routing
-  const { url, status } = question
-  const { rawHeaders, headers } = headersOf(question)
+  const { url, status, tokens = [] } = question
+  // Each with headers of its own.
+  const all = tokens.length === 0
+    ? [headersOf(question)]
+    : tokens.map((token) => headersOf({ ...question, headers: { ...question.headers, authorization: `Bearer ${token}` } }))
+  let at = 0
   return {
     name,
     yardstick,
-    verify: () => verify(name, app, question),
+    verify: () => verify(name, app, tokens.length === 0 ? question : { ...question, headers: { authorization: `Bearer ${tokens[0]!}` } }),
     async run (times) {
       for (let i = 0; i < times; i++) {
+        const { rawHeaders, headers } = all[at++ % all.length]!
         const response = await new Promise<StandInResponse>((resolve) => {
           routing(new StandInRequest(url, rawHeaders, headers), new StandInResponse(resolve))
         })

@@ -3,6 +3,7 @@
  * function once more where it is made, and maps stack traces: that would be measured, too.
  */
 import type * as security from 'fastify-security'
+import type * as verified from 'fastify-security/tokens'
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -43,4 +44,9 @@ export async function remove (directory: string): Promise<void> {
 /** The package. */
 export async function subject (): Promise<Subject> {
   return await import(new URL('../src/index.js', import.meta.url).href) as Subject
+}
+
+/** Its entry point for verified tokens. */
+export async function tokens (): Promise<typeof verified> {
+  return await import(new URL('../src/tokens/index.js', import.meta.url).href) as typeof verified
 }
