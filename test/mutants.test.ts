@@ -87,6 +87,9 @@ t.test('a requirement is written as the alternatives that pass', async (t) => {
       { HTTPBearer: ['x'] }, { HTTPBearer: [], APIKeyHeader: ['x'] }, { APIKeyHeader: [], HTTPBearer: ['x'] }, { APIKeyHeader: ['x'] }
     ]],
     [depends({ one: anyOfChecked.scoped('x', 'y'), other: anyOfChecked.scoped('y', 'x') }, passed), [{ HTTPBearer: ['x', 'y'] }, { APIKeyHeader: ['x', 'y'] }]],
+    [depends({ one: anyOfChecked.scoped('x', 'y'), other: anyOfChecked.scoped('xy') }, passed), [
+      { HTTPBearer: ['x', 'y', 'xy'] }, { HTTPBearer: ['x', 'y'], APIKeyHeader: ['xy'] }, { APIKeyHeader: ['x', 'y'], HTTPBearer: ['xy'] }, { APIKeyHeader: ['x', 'y', 'xy'] }
+    ]],
     [depends({ one: anyOfTwo.uncached(), other: anyOfTwo.uncached() }, passed), [{ HTTPBearer: [] }, { HTTPBearer: [], APIKeyHeader: [] }, { APIKeyHeader: [] }]],
     // Two of them choose each for itself, and each use of one as the other.
     [depends({ one: anyOfTwo, other: anyOf(basic, flow) }, passed), fourOfTwo],
