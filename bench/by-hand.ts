@@ -23,9 +23,18 @@ export interface Held {
   tenant: string | null
 }
 
+/** Tokens as long as opaque ones and JWTs are, by their length in characters. */
+export const TOKENS = { 32: 'mF_9B5f-4.1JqM'.padEnd(32, 'x1Y2'), 300: 'eyJ'.padEnd(300, 'hbGciOi'), 1000: 'eyJ'.padEnd(1000, 'hbGciOi') } as const
+
+/** A token that lacks the scope. */
+export const WITHOUT_SCOPE = 'mF_9B5f-4.1JqN'.padEnd(32, 'x1Y2')
+
+/** A token that is not known. */
+export const UNKNOWN = 'mF_9B5f-4.1JqO'.padEnd(32, 'x1Y2')
+
 export const sessions = new Map<string, Session>([
-  ['abc', { user: { name: 'johndoe', tenant: 'acme' }, scopes: ['me', 'items'] }],
-  ['def', { user: { name: 'alice', tenant: 'acme' }, scopes: [] }]
+  ...Object.values(TOKENS).map((token) => [token, { user: { name: 'johndoe', tenant: 'acme' }, scopes: ['me', 'items'] }] as const),
+  [WITHOUT_SCOPE, { user: { name: 'alice', tenant: 'acme' }, scopes: [] }]
 ])
 
 export const passwords = new Map([['johndoe', 'secret']])
@@ -46,13 +55,15 @@ const Refused = createError('REFUSED', 'Unknown token', 401, Error, false)
 const Forbidden = createError('FORBIDDEN', 'Insufficient scope, required: me', 403, Error, false)
 const Ambiguous = createError('AMBIGUOUS', 'Ambiguous credentials', 400, Error, false)
 
-export const ABSENT = 'Bearer realm="api"'
+export const ABSENT = 'Bearer realm="api", scope="me"'
 export const INVALID = 'Bearer realm="api", error="invalid_token"'
 export const INSUFFICIENT = 'Bearer realm="api", error="insufficient_scope", scope="me"'
 export const BASIC_CHALLENGE = 'Basic realm="api", charset="UTF-8"'
 
 /** The token, as it is well formed and came once, or the error. */
 export function bearerToken (request: FastifyRequest, reply: FastifyReply): string | Error {
+  // Node drops header lines beyond this number: one of them could be a second Authorization.
+  if (request.raw.rawHeaders.length >= 2000) return denied(reply, 400, ABSENT, new Ambiguous())
   const value = request.headers.authorization
   if (value === undefined) return denied(reply, 401, ABSENT, new NotAuthenticated())
   if (countLines(request.raw.rawHeaders, 'authorization') > 1) return denied(reply, 400, ABSENT, new Ambiguous())

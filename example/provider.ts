@@ -1,19 +1,19 @@
 /**
- * An OpenID provider on 127.0.0.1, for the examples that want one: oidc-provider, with a login page of its own. Its keys
- * are made at start-up, and end with it.
+ * An OpenID provider on 127.0.0.1, for the examples that need one: oidc-provider with a login page. It makes its keys
+ * when it starts, and they end with it.
  */
-import { exportJWK, generateKeyPair } from 'jose'
 import type { Interaction } from 'oidc-provider'
 import Provider from 'oidc-provider'
-import { randomBytes } from 'node:crypto'
+import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
+import { variable } from './serve.js'
 import type { User } from './users.js'
 import { authenticate, findUser } from './users.js'
 
-/** The resource that access tokens are for: the API. */
+/** The API that access tokens are for. */
 export const AUDIENCE = 'urn:example:api'
 
 const MINUTES = 60
@@ -25,32 +25,46 @@ const OTHER_AUDIENCE = 'urn:example:other'
 /** The client that Swagger UI is. */
 export const SWAGGER_UI = 'swagger-ui'
 
+/** The client that acts for itself, without a user. */
+export const MACHINE = 'reports'
+
 export interface ProviderOptions {
   /** `jwt`: to be verified by the provider's published keys. `opaque`: to be asked about at the provider */
   readonly tokens: 'jwt' | 'opaque'
+  /** the resource that access tokens are for. Default: {@link AUDIENCE} */
+  readonly audience?: string
+  /** `true`: clients may register themselves (RFC 7591), as MCP clients do */
+  readonly registration?: boolean
+  /** the secret of the client {@link MACHINE}, which gets tokens for itself, bound to its key (RFC 9449) */
+  readonly machineSecret?: string
   /** the secret by which the API, as the client `api`, may ask about tokens */
   readonly apiSecret?: string
 }
 
 /** @returns its address, the issuer of its tokens */
 export async function startProvider (options: ProviderOptions): Promise<string> {
-  const { PROVIDER_PORT = '4000' } = process.env
+  const port = Number(variable('PROVIDER_PORT') ?? 4000)
   const server = createServer()
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject).listen(Number(PROVIDER_PORT), '127.0.0.1', resolve)
+    server.once('error', reject).listen(port, '127.0.0.1', resolve)
   })
   const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  const provider = new Provider(issuer, await configurationOf(options))
+  const provider = new Provider(issuer, configurationOf(options))
   const answer = provider.callback()
   server.on('request', (request: IncomingMessage, response: ServerResponse) => {
-    if (!request.url!.startsWith('/interaction/')) answer(request, response)
-    else interact(provider, request, response).catch((error: Error) => { page(response, 400, escaped(error.message)) })
+    if (!request.url!.startsWith('/interaction/')) {
+      answer(request, response)
+      return
+    }
+    interact({ provider, audience: options.audience ?? AUDIENCE }, request, response)
+      .catch((error: Error) => { page(response, 400, escaped(error.message)) })
   })
   return issuer
 }
 
-async function configurationOf ({ tokens, apiSecret }: ProviderOptions): Promise<Record<string, unknown>> {
-  const { privateKey } = await generateKeyPair('RS256', { extractable: true })
+function configurationOf (options: ProviderOptions): Record<string, unknown> {
+  const { tokens, audience = AUDIENCE, apiSecret, machineSecret, registration = false } = options
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
   return {
     clients: [
       {
@@ -62,10 +76,27 @@ async function configurationOf ({ tokens, apiSecret }: ProviderOptions): Promise
       },
       ...(apiSecret === undefined
         ? []
-        : [{ client_id: 'api', client_secret: apiSecret, redirect_uris: [], response_types: [], grant_types: [] }])
+        : [{ client_id: 'api', client_secret: apiSecret, redirect_uris: [], response_types: [], grant_types: [] }]),
+      ...(machineSecret === undefined
+        ? []
+        : [{
+            client_id: MACHINE,
+            client_secret: machineSecret,
+            redirect_uris: [],
+            response_types: [],
+            grant_types: ['client_credentials'],
+            dpop_bound_access_tokens: true
+          }])
     ],
-    jwks: { keys: [{ ...await exportJWK(privateKey), alg: 'RS256', use: 'sig' }] },
-    ttl: { Interaction: MINUTES * 10, Session: MINUTES * 60, Grant: MINUTES * 60, AccessToken: MINUTES * 15, IdToken: MINUTES * 15 },
+    jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), alg: 'RS256', use: 'sig' }] },
+    ttl: {
+      Interaction: MINUTES * 10,
+      Session: MINUTES * 60,
+      Grant: MINUTES * 60,
+      AccessToken: MINUTES * 15,
+      ClientCredentials: MINUTES * 15,
+      IdToken: MINUTES * 15
+    },
     cookies: { keys: [randomBytes(32).toString('hex')] },
     // Swagger UI shows those that it finds here.
     scopes: ['openid', ...SCOPES],
@@ -80,32 +111,42 @@ async function configurationOf ({ tokens, apiSecret }: ProviderOptions): Promise
     features: {
       devInteractions: { enabled: false },
       introspection: { enabled: true },
+      registration: { enabled: registration },
+      clientCredentials: { enabled: machineSecret !== undefined },
       resourceIndicators: {
         enabled: true,
-        defaultResource: () => AUDIENCE,
+        defaultResource: () => audience,
         useGrantedResource: () => true,
         getResourceServerInfo: (_context: unknown, resource: string) => {
-          if (resource !== AUDIENCE && resource !== OTHER_AUDIENCE) throw new Error('Unknown resource')
-          return { audience: resource, scope: SCOPES.join(' '), accessTokenFormat: tokens, jwt: { sign: { alg: 'RS256' } } }
+          if (resource !== audience && resource !== OTHER_AUDIENCE) throw new Error('Unknown resource')
+          return {
+            audience: resource,
+            scope: SCOPES.join(' '),
+            accessTokenFormat: tokens,
+            jwt: { sign: { alg: 'RS256' } }
+          }
         }
       }
     }
   }
 }
 
-// The login page: whoever logs in grants the client what it asks for, as far as it is his to grant.
-async function interact (provider: Provider, request: IncomingMessage, response: ServerResponse): Promise<void> {
+interface Service { readonly provider: Provider, readonly audience: string }
+
+// The login page. A user who logs in grants the client the scopes that it requests, as far as the user has them.
+async function interact (service: Service, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { provider } = service
   const details = await provider.interactionDetails(request, response)
   const user = request.method === 'POST'
     ? await authenticatedBy(new URLSearchParams(await text(request)))
-    : findUser(details.session?.accountId ?? '')
+    : userOfSession(details)
   if (user === undefined) {
-    page(response, request.method === 'POST' ? 401 : 200, LOGIN)
+    page(response, request.method === 'POST' ? 401 : 200, loginFor(details))
     return
   }
   await provider.interactionFinished(request, response, {
     login: { accountId: user.username },
-    consent: { grantId: await grant(provider, details, user) }
+    consent: { grantId: await grant(service, details, user) }
   })
 }
 
@@ -113,24 +154,33 @@ async function authenticatedBy (form: URLSearchParams): Promise<User | undefined
   return await authenticate(form.get('username') ?? '', form.get('password') ?? '')
 }
 
-async function grant (provider: Provider, { params }: Interaction, { username, scopes }: User): Promise<string> {
-  const { client_id: clientId = '', scope = '', resource = AUDIENCE } = params
-  const grant = new provider.Grant({ accountId: username, clientId })
+// A client that registered itself may be anyone's: the user sees its name, and logs in again to agree.
+function userOfSession ({ params, session }: Interaction): User | undefined {
+  return params['client_id'] === SWAGGER_UI ? findUser(session?.accountId ?? null) : undefined
+}
+
+async function grant ({ provider, audience }: Service, { params }: Interaction, user: User): Promise<string> {
+  const { client_id: clientId = '', scope = '', resource = audience } = params
+  const grant = new provider.Grant({ accountId: user.username, clientId })
   grant.addOIDCScope('openid')
-  for (const asked of scope.split(' ').filter((one) => SCOPES.includes(one))) {
-    const isGranted = scopes.includes(asked)
-    // What is refused is said, too, so that the provider does not ask once more.
-    grant[isGranted ? 'addOIDCScope' : 'rejectOIDCScope'](asked)
-    grant[isGranted ? 'addResourceScope' : 'rejectResourceScope'](resource, asked)
+  for (const requested of scope.split(' ').filter((one) => SCOPES.includes(one))) {
+    const isGranted = user.scopes.includes(requested)
+    // The provider asks again for a scope that is neither granted nor rejected.
+    grant[isGranted ? 'addOIDCScope' : 'rejectOIDCScope'](requested)
+    grant[isGranted ? 'addResourceScope' : 'rejectResourceScope'](resource, requested)
   }
   return await grant.save()
 }
 
-const LOGIN = `<form method="post">
+function loginFor ({ params }: Interaction): string {
+  const { client_id: client = '', redirect_uri: redirectUri = '', scope = '' } = params
+  return `<p>Client ${escaped(client)}, which continues at ${escaped(redirectUri)}, requests: ${escaped(scope)}
+<form method="post">
 <p><label>User <input name="username" autofocus></label>
 <p><label>Password <input name="password" type="password"></label>
 <p><button>Log in</button>
 </form>`
+}
 
 function page (response: ServerResponse, status: number, body: string): void {
   response.writeHead(status, { 'content-type': 'text/html; charset=utf-8', 'cache-control': 'no-store' })

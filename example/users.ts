@@ -35,8 +35,14 @@ export async function authenticate (username: string, password: string): Promise
   return isRight && user?.disabled === false ? user : undefined
 }
 
-export function findUser (username: string): User | undefined {
-  return users.get(username)
+/** Finds a user by name, or by the subject of a token, which a token may lack. */
+export function findUser (username: string | null): User | undefined {
+  return username === null ? undefined : users.get(username)
+}
+
+/** Returns the scopes that a client requested and that the user may grant. */
+export function grantedScopes ({ scopes }: User, requested: readonly string[]): string[] {
+  return scopes.filter((scope) => requested.includes(scope))
 }
 
 export function allUsers (): User[] {

@@ -11,7 +11,6 @@ const KNOWN = [
   'src/guard/decide.ts → src/guard/registration.ts',
   'src/guard/extensions.ts → src/guard/registration.ts',
   'src/guard/guard-hooks.ts → src/guard/registration.ts',
-  'src/guard/last-check.ts → src/guard/registry.ts',
   'src/plan/failure.ts → src/plan/step.ts',
   'src/token-endpoint/request-form.ts → src/token-endpoint/shape-route.ts',
   'src/tokens/local-issuer.ts → src/tokens/local-keys.ts'

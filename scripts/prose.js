@@ -4,7 +4,6 @@
  * `--update` writes the present numbers; `--all` shows every place; any other argument is the path of a file to look at.
  */
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 
 const LIST = 'scripts/prose.json'
 const PLACES = [
@@ -12,7 +11,7 @@ const PLACES = [
   'README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md', 'eslint.config.js'
 ]
 // Generated, or the list itself.
-const EXCEPT = [/node_modules/, /^docs\/api\//, /^scripts\/prose\.js/, /package-lock\.json$/]
+const EXCEPT = [/^docs\/api\//, /^scripts\/prose\.js/, /package-lock\.json$/]
 
 const WORDS = [
   [/\b(?:nobody|somebody|whoever|whatever|whomever)\b/gi, 'name the actor: client, caller, plugin, user'],
@@ -71,9 +70,12 @@ function placesIn (file) {
 
 function filesIn (place) {
   if (!existsSync(place)) return []
-  if (statSync(place).isFile()) return [place]
-  return readdirSync(place, { recursive: true, encoding: 'utf8' })
-    .map((name) => join(place, name).replaceAll('\\', '/'))
-    .filter((file) => /\.(?:[cm]?[jt]s|md|yml)$/.test(file) && !EXCEPT.some((expression) => expression.test(file)))
-    .sort()
+  if (statSync(place).isFile()) return isRead(place) ? [place] : []
+  // Installed packages have thousands of files.
+  const names = readdirSync(place).filter((name) => name !== 'node_modules').sort()
+  return names.flatMap((name) => filesIn(`${place}/${name}`))
+}
+
+function isRead (file) {
+  return /\.(?:[cm]?[jt]s|md|yml)$/.test(file) && !EXCEPT.some((expression) => expression.test(file))
 }

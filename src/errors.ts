@@ -72,6 +72,13 @@ export const HookTooEarly: ErrorClass = createError<[string]>('FST_SECURITY_HOOK
 /** Start-up: a requirement of more alternatives than OpenAPI can reasonably hold. */
 export const TooManyAlternatives: ErrorClass = createError<[string]>('FST_SECURITY_TOO_MANY_ALTERNATIVES', '%s')
 
+/** Start-up: a requirement of more steps than one request should take. Found when the app becomes ready. */
+export class TooManySteps extends TooManyAlternatives {
+  constructor () {
+    super('the requirement must have at most 10,000 steps when it is written out. Put scopes on fewer of its dependencies')
+  }
+}
+
 /** Start-up: the plugin is registered where it is already in force, or too late. */
 export const RegistrationRefused: ErrorClass = createError<[string]>('FST_SECURITY_REGISTRATION', '%s')
 

@@ -11,7 +11,7 @@ import { schemesBelow } from './dependency/traversal.js'
 import { kRegistration } from './symbols.js'
 
 export type { Extension, ReadyApp, RegistrationContext, ResourceFacts } from './dependency/extension.js'
-export { readAuthorization } from './schemes/http.js'
+export { readCredentials } from './schemes/http.js'
 
 /**
  * A dependency that can be overridden and cannot guard: the types show it neither as a function nor as a {@link Dependency}, so that a

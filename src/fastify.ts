@@ -21,7 +21,9 @@ export type SecurityIsInferredFromTheRoute = {}
  * @typeParam S type of the requirement
  * @typeParam RouteGeneric type arguments of the route: `{ Params: { id: string } }`
  * @example
- * const members = { user: currentUser.scoped('items') }
+ * import type { SecurityRequest } from 'fastify-security'
+ *
+ * const members = { user: currentUser }
  *
  * async function showItem (request: SecurityRequest<typeof members, { Params: { id: string } }>) {
  *   return { id: request.params.id, owner: request.security.user.username }
@@ -50,6 +52,8 @@ export interface SecurityRequest<
  * @typeParam S type of the requirement
  * @typeParam RouteGeneric type arguments of the route
  * @example
+ * import type { SecurityHandler } from 'fastify-security'
+ *
  * const members = { user: currentUser }
  * const showUser: SecurityHandler<typeof members> = async (request) => request.security.user
  *

@@ -11,7 +11,7 @@ import { HandWrittenSecurity, InvalidOption, RegistrationRefused } from './error
 import { Registration } from './guard/registration.js'
 import type { Registry } from './guard/registry.js'
 import { countRoutes, registryOf } from './guard/registry.js'
-import { checkViews } from './guard/requirement-checks.js'
+import { checkCall } from './guard/requirement-checks.js'
 import { addMetadataRoute } from './guard/resource-metadata.js'
 import { securityValues } from './guard/route-guard.js'
 import type { RouteRecord } from './guard/route-record.js'
@@ -91,7 +91,7 @@ function decorate (fastify: FastifyInstance, registration: Registration): void {
   })
   fastify.decorateRequest(kFrame as unknown as string, null)
   fastify.decorateRequest('security', {
-    getter (this: FastifyRequest) { return securityValues(this, isDeclaredPublic(this)) as Record<never, never> }
+    getter (this: FastifyRequest) { return securityValues(this, isDeclaredPublic) as Record<never, never> }
   })
 }
 
@@ -139,7 +139,7 @@ async function registerSwaggerUi (
   const { security, ...options } = given
   const view = Object.hasOwn(given, 'security') ? readRequirement(security, 'swaggerUi.security') : null
   // A mistake in it throws here, and not in the plugin that registers the routes.
-  if (view !== null) checkViews(registration, [view], 'swaggerUi.security')
+  if (view !== null) checkCall(registration, [view], 'swaggerUi.security')
   // In a context of their own the docs' routes are told from all others.
   await fastify.register(async (instance) => {
     registration.docs = { instance, view }

@@ -65,7 +65,11 @@ export class Unauthorized extends UnauthorizedBase {
 }
 
 /** Parameters of a challenge, by name. `error` replaces `invalid_token`; `realm` is not one of them. */
-export interface ChallengeParameters { readonly error?: string, readonly [parameter: string]: string | undefined }
+export interface ChallengeParameters {
+  /** Replaces the error code of the challenge, such as `insufficient_user_authentication` (RFC 9470). */
+  readonly error?: string
+  readonly [parameter: string]: string | undefined
+}
 
 /**
  * 403, `FST_SECURITY_FORBIDDEN`: authenticated, and not allowed for another reason than scopes: role, owner, tenant. For resolvers and
@@ -82,7 +86,12 @@ export class Forbidden extends ForbiddenBase {
   }
 }
 
-/** 403, `FST_SECURITY_CROSS_ORIGIN`: a cookie in a request from another origin. */
+/**
+ * 403, `FST_SECURITY_CROSS_ORIGIN`: a cookie in a request from another origin. It has no challenge.
+ *
+ * @example
+ * throw new CrossOriginRequest('Log in from our own page')
+ */
 export class CrossOriginRequest extends CrossOriginRequestBase {
   /** @param message is sent to the client */
   constructor (

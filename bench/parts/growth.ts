@@ -1,4 +1,5 @@
 /** How the time of a request grows with what is required of it. It is to grow by the same for each more. */
+import { TOKENS } from '../by-hand.js'
 import type { Dependency, Subject } from '../subject.js'
 import { appWith, open } from '../app.js'
 import type { Contender } from '../harness.js'
@@ -7,7 +8,7 @@ import type { Settings, Table } from '../report.js'
 import { asked, awaited } from '../stand-in.js'
 import { subject } from '../subject.js'
 
-const BEARER = { authorization: 'Bearer abc' }
+const BEARER = { authorization: `Bearer ${TOKENS[32]}` }
 const UP_TO_32 = [1, 2, 4, 8, 12, 16, 20, 24, 28, 32]
 const UP_TO_16 = [1, 2, 4, 6, 8, 10, 12, 14, 16]
 const UP_TO_64 = [1, 2, 4, 8, 16, 24, 32, 40, 48, 56, 64]

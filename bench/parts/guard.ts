@@ -1,13 +1,14 @@
 /** What a guard adds to a request that passes, in relation to a hook that does the same by hand, in the same style. */
 import { appWith, dependenciesOf, heldCaller, open } from '../app.js'
 import * as byHand from '../by-hand.js'
+import { TOKENS } from '../by-hand.js'
 import { race } from '../harness.js'
 import type { Settings, Table } from '../report.js'
 import { comparison } from '../report.js'
 import { asked, awaited } from '../stand-in.js'
 import { subject } from '../subject.js'
 
-const BEARER = { authorization: 'Bearer abc' }
+const BEARER = { authorization: `Bearer ${TOKENS[32]}` }
 
 export async function run (settings: Settings): Promise<Table[]> {
   const security = await subject()
@@ -41,9 +42,10 @@ export async function run (settings: Settings): Promise<Table[]> {
       return typeof last === 'string' ? last : last.name
     })
     app.get('/optional', { security: { user: optional(user.scoped('me')) } }, (request) => request.security.user?.name ?? 'nobody')
-    // It holds for the routes after it: the last one is here.
-    app.security.require({ user: user.scoped('me') })
-    app.get('/around', { security: { session } }, (request) => request.security.session.user.name)
+    app.register(async (app) => {
+      app.security.require({ user: user.scoped('me') })
+      app.get('/around', { security: { session } }, (request) => request.security.session.user.name)
+    })
   })
 
   const at = (name: string, url: string, yardstick?: string, headers: Record<string, string> = BEARER): ReturnType<typeof asked> =>
@@ -56,6 +58,11 @@ export async function run (settings: Settings): Promise<Table[]> {
     at('by hand, naive', '/hand/naive'),
     at('by hand: token, session, scope', '/hand/user'),
     at('token, session, scope', '/user', 'by hand: token, session, scope'),
+    ...([300, 1000] as const).flatMap((length) => {
+      const headers = { authorization: `Bearer ${TOKENS[length]}` }
+      const name = `token of ${length.toLocaleString('en')} characters, session, scope`
+      return [at(`by hand: ${name}`, '/hand/user', undefined, headers), at(name, '/user', `by hand: ${name}`, headers)]
+    }),
     at('by hand: the scheme alone', '/hand/scheme'),
     at('the scheme alone', '/scheme', 'by hand: the scheme alone'),
     at('by hand: three values, one session', '/hand/three'),

@@ -5,6 +5,7 @@ import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { median, quartiles, shuffled } from '../harness.js'
 import type { Settings, Table } from '../report.js'
+import { TOKENS } from '../by-hand.js'
 
 const CONNECTIONS = 32
 
@@ -83,7 +84,7 @@ export async function run ({ httpSeconds, httpRounds }: Settings): Promise<Table
 async function load ({ child, port }: Server, path: string, duration: number): Promise<Turn> {
   const before = await taken(child)
   const result = await autocannon({
-    url: `http://127.0.0.1:${port}${path}`, connections: CONNECTIONS, duration, headers: { authorization: 'Bearer abc' }
+    url: `http://127.0.0.1:${port}${path}`, connections: CONNECTIONS, duration, headers: { authorization: `Bearer ${TOKENS[32]}` }
   })
   const after = await taken(child)
   if (result.non2xx > 0 || result.errors > 0) throw new Error(`${path}: ${result.non2xx} refused, ${result.errors} errors`)

@@ -32,8 +32,8 @@ const CHECKS: Readonly<Record<string, Check>> = {
   bearer: {
     title: 'A Bearer token that is looked up',
     contenders: [HAND, OURS, '@fastify/bearer-auth', '@fastify/auth with @fastify/bearer-auth', 'fastify-openapi-glue'],
-    good: 'Bearer abc',
-    bad: 'Bearer xyz',
+    good: `Bearer ${byHand.TOKENS[32]}`,
+    bad: `Bearer ${byHand.UNKNOWN}`,
     build: bearerApp
   },
   basic: {
@@ -53,8 +53,8 @@ const CHECKS: Readonly<Record<string, Check>> = {
   either: {
     title: 'Either of two: an API key, or a Bearer token, which is there',
     contenders: [HAND, OURS, '@fastify/auth with a function and @fastify/bearer-auth', 'fastify-openapi-glue'],
-    good: 'Bearer abc',
-    bad: 'Bearer xyz',
+    good: `Bearer ${byHand.TOKENS[32]}`,
+    bad: `Bearer ${byHand.UNKNOWN}`,
     build: eitherApp
   }
 }

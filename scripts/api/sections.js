@@ -1,6 +1,6 @@
 /**
- * Gives the API reference the sections of src/index.ts, and leaves out what is there already: `app.security` has the
- * constructors, and they have entries of their own.
+ * Gives the API reference the sections of the entry point, and leaves out the constructors of `app.security`, which have
+ * entries of their own.
  */
 import { readFileSync } from 'node:fs'
 import { Comment, CommentTag, Converter } from 'typedoc'
@@ -8,12 +8,14 @@ import { Comment, CommentTag, Converter } from 'typedoc'
 /** A plugin of typedoc. */
 export function load (app) {
   app.converter.on(Converter.EVENT_RESOLVE_BEGIN, ({ project }) => {
-    const sections = sectionsOf(readFileSync(new URL('../../src/index.ts', import.meta.url), 'utf8'))
+    const [entry] = app.options.getValue('entryPoints')
+    const sections = sectionsOf(readFileSync(entry, 'utf8'))
     for (const reflection of project.children) {
       reflection.comment ??= new Comment()
       reflection.comment.blockTags.push(new CommentTag('@category', [{ kind: 'text', text: sections.get(reflection.name) }]))
     }
     const decorator = project.children.find(({ name }) => name === 'SecurityDecorator')
+    if (decorator === undefined) return
     for (const child of [...decorator.children]) {
       if (child.inheritedFrom !== undefined) project.removeReflection(child)
     }

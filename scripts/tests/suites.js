@@ -1,14 +1,6 @@
 /** Which test files belong to which suite. Every `*.test.ts` below test/ belongs to exactly one of them. */
 import { readdirSync } from 'node:fs'
 
-// Whatever stands in test/deep/ is slow. So are these, wherever they stand.
-const SLOW = [
-  'api-docs', 'document', 'examples', 'grammar', 'interop', 'linear', 'property', 'route-spellings', 'secrets', 'start-up-orders'
-]
-
-// These compare README and docs with the package, and wait for the pages to be rewritten. They run by name. start-up.test.ts needs a process of its own.
-const PENDING = ['api-docs', 'docs', 'start-up']
-
 /** Returns the paths of all test files, sorted, relative to the root of the project and with forward slashes. */
 export function allFiles () {
   return testFilesIn('test').sort()
@@ -23,18 +15,10 @@ function testFilesIn (folder) {
   })
 }
 
-/** Returns the test files of a suite: `fast`, `deep`, or `all`. */
+/** Returns the test files of a suite: `deep` is what stands in test/deep/, `fast` the rest, `all` both. */
 export function filesOf (suite) {
-  const files = allFiles().filter((file) => !PENDING.includes(nameOf(file)))
+  const files = allFiles()
   if (suite === 'all') return files
   if (suite !== 'fast' && suite !== 'deep') throw new Error(`Suite must be fast, deep or all, got ${suite}`)
-  return files.filter((file) => isDeep(file) === (suite === 'deep'))
-}
-
-function isDeep (file) {
-  return file.startsWith('test/deep/') || SLOW.includes(nameOf(file))
-}
-
-function nameOf (file) {
-  return file.slice(file.lastIndexOf('/') + 1, -'.test.ts'.length)
+  return files.filter((file) => file.startsWith('test/deep/') === (suite === 'deep'))
 }

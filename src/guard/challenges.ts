@@ -136,7 +136,7 @@ export function scopesFor (failure: Failure, hasCame: boolean, { key, isWanted, 
   if (!hasCame) return scopes.first(key, isWanted)
   const own = ownScopes(failure)
   if (own !== undefined) return distinctScopes(own)
-  return failure.rank === Rank.denied ? scopes.taken(frame, isWanted, failure) : []
+  return failure.rank === Rank.denied ? scopes.taken(frame, key, isWanted, failure) : []
 }
 
 function ownScopes ({ error }: Failure): readonly unknown[] | undefined {

@@ -14,6 +14,7 @@ import { notInForce } from './registry.js'
 import type { Declared } from './requirement-checks.js'
 import { checkHooks, checkViews, isHandWritten, readDeclared } from './requirement-checks.js'
 import { isMetadata } from './resource-metadata.js'
+import type { RouteGuard } from './route-guard.js'
 import type { Decision, HookDependency, Problem, RouteRecord } from './route-record.js'
 import { hookDependencies, routeName } from './route-record.js'
 import { isPreflight, isWithinDocs } from './special-routes.js'
@@ -69,20 +70,24 @@ function decisionOf (registration: Registration, record: RouteRecord): Decision 
   const required = [...around, ...own === null ? [] : [own]]
   const added = checkHooks(hooks, where)
   const alternatives = checkedAlternatives(registration, [...required, ...added], where)
-  const guard = required.length === 0 ? null : registration.guards.get(required, own === null ? -1 : required.length - 1)
+  const guard = guardOf(registration, required, own)
   // Routes with equal requirements share the views of one of them: those that their guard runs.
   const views = [...guard?.views ?? [], ...added]
   return {
     prefix: registration.options.prefix,
     views,
     guard,
-    hookGuards: hooks.map(({ view }) => registration.hookGuard(view)),
+    hookGuards: hooks.map(({ view }) => registration.hookGuard(view).prepare()),
     isDeclared: isDeclared || views.length > 0 || registration.contexts.isPublic(record.instance),
     isPublic: views.length === 0 && (isDeclared || registration.contexts.isPublic(record.instance)),
     alternatives,
     schemes: schemesBelow(...views),
     fragments: [...record.fragments.values()]
   }
+}
+
+function guardOf ({ guards }: Registration, required: readonly View[], own: View | null): RouteGuard | null {
+  return required.length === 0 ? null : guards.get(required, own === null ? -1 : required.length - 1).prepare()
 }
 
 // Many routes require the same: equal requirements are checked once.

@@ -14,6 +14,7 @@ import type { Denial } from './challenges.js'
 
 /** A message of the channel `fastify-security:decision`. */
 export interface Decision {
+  /** The request. `dependency.peek(request)` tells who the caller is. */
   readonly request: FastifyRequest
   /** `failed`: the answer is a 5xx */
   readonly outcome: 'granted' | 'denied' | 'failed'
@@ -25,6 +26,7 @@ export interface Decision {
   readonly schemes: readonly string[]
   /** the scopes that the challenge lists, or would list */
   readonly scopes: readonly string[]
+  /** The error that the client is answered with; its `cause` can tell more. `null` if the request was granted. */
   readonly error: Error | null
 }
 
@@ -78,7 +80,7 @@ function listedScopes (decided: Decided): readonly string[] {
   const { failure, frame, scopes, schemes } = decided
   const wanted = failure !== null && failure.place.schemes.length > 0 ? failure.place.schemes : schemes
   const isWanted = (scheme: SchemeDefinition): boolean => wanted.includes(scheme)
-  if (failure === null) return scopes.taken(frame, isWanted, null)
+  if (failure === null) return scopes.taken(frame, schemes, isWanted, null)
   // Of several denied alternatives, the chosen one counts.
   const chosen = failure.chosen ?? failure
   return scopesFor(chosen, chosen.rank !== Rank.absent, { key: chosen.place, isWanted, denial: { frame, scopes } })

@@ -73,9 +73,9 @@ function guardHook (registry: Registry, record: RouteRecord): CallbackHook {
   }
 }
 
-function runGuard ({ guard }: Decision, request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void {
-  if (guard === null) done()
-  else guard.onRequest(request, reply, done)
+function runGuard (decision: Decision, request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void {
+  if (decision.guard === null) done()
+  else decision.guard.onRequest(decision, request, reply, done)
 }
 
 function errorHook (record: RouteRecord): ErrorHook {

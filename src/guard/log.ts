@@ -27,7 +27,7 @@ const VALUE = /[^& \t\r\n]*/y
  *
  * @param options.schemes dependencies: the API keys in the query that they read are masked
  * @param options.serializer writes the masked request. Fastify's by default
- * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION
+ * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION` if `schemes` holds a value that is not a dependency, or `serializer` is not a function
  * @example
  * import Fastify from 'fastify'
  * import { apiKeyQuery, requestSerializer } from 'fastify-security'

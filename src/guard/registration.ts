@@ -17,7 +17,7 @@ import { GuardCache } from './guard-cache.js'
 import { addGuard, addPreHandler } from './guard-hooks.js'
 import type { RequestSerializer } from './log.js'
 import type { Registry } from './registry.js'
-import { checkDeclaration, checkViews } from './requirement-checks.js'
+import { checkCall, checkDeclaration } from './requirement-checks.js'
 import type { Resource } from './resource-metadata.js'
 import { isMetadata, isMetadataRequest, metadataOf } from './resource-metadata.js'
 import type { RouteGuard } from './route-guard.js'
@@ -87,10 +87,6 @@ export class Registration implements RouteOwner, HookRuntime, RegistrationContex
     })
   }
 
-  get prefix (): string {
-    return this.options.prefix
-  }
-
   get signal (): AbortSignal {
     return this.#closing.signal
   }
@@ -112,7 +108,7 @@ export class Registration implements RouteOwner, HookRuntime, RegistrationContex
     if (this.registry.state !== 'loading') throw new TooLate(where)
     const view = readRequirement(requirement, where)
     if (view === null && instance === this.instance) throw new InvalidRequirement(PUBLIC_APP(where))
-    if (view !== null) checkViews(this, [view], where)
+    if (view !== null) checkCall(this, [view], where)
     this.contexts.add(instance, view, where)
     if (view?.definition.late !== true) return
     for (const record of this.registry.records) {

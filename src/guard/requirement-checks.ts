@@ -1,7 +1,7 @@
 /** What a single call shows to be wrong: the checks of a declaration when a route is registered, and of `require` when it is called. */
 import type { Definition, View } from '../dependency/definition.js'
 import { definitionsBelow, schemesBelow } from '../dependency/traversal.js'
-import { HandWrittenSecurity, HookTooEarly, InvalidRequirement, TooManyAlternatives } from '../errors.js'
+import { HandWrittenSecurity, HookTooEarly, InvalidRequirement, TooManyAlternatives, TooManySteps } from '../errors.js'
 import type { Alternative } from '../requirement/alternatives.js'
 import { alternativesOf, MAX_ALTERNATIVES } from '../requirement/alternatives.js'
 import { checkExtensions } from '../requirement/extensions.js'
@@ -38,7 +38,7 @@ export function checkDeclaration (registration: Registration, record: RouteRecor
     throw new HandWrittenSecurity(`${where}: schema.security must not be written by hand: the document would show a lock that nothing enforces. ` +
       "Declare the route's security option, or register the plugin with onHandWrittenSecurity: 'allow' while you move")
   }
-  checkViews(registration, views, where)
+  checkCall(registration, views, where)
   shapeRoute(registration, record, definitionsBelow(...views))
 }
 
@@ -61,6 +61,16 @@ export function readDeclared ({ docs }: Registration, record: RouteRecord): Decl
   const isThere = Object.hasOwn(options, 'security')
   if (!isThere && security === undefined) return { isDeclared: false, own: null }
   return { isDeclared: true, own: readRequirement(isThere ? options.security : security, `Route ${routeName(record)}: security`) }
+}
+
+/** Checks what a single call declares. What takes too many steps is refused when the app becomes ready. */
+export function checkCall (registration: Registration, views: readonly View[], where: string): void {
+  try {
+    checkViews(registration, views, where)
+  } catch (error) {
+    // Classes of @fastify/error are compared by code, which this one shares with its parent.
+    if ((error as Error).constructor !== TooManySteps) throw error
+  }
 }
 
 /** Checks requirements that all hold at one place. @throws the start-up errors of a single call */

@@ -41,13 +41,13 @@ interface RouteDecision {
 
 /** Guards a route with all that is required of it. */
 export class RouteGuard implements FrameOwner {
-  readonly onRequest: HookFunction
   /** Resolves what needs the parsed request, or everything if the early part did not run; `null` if nothing does. */
   readonly preHandler: HookFunction | null
   /** Resolves everything at once: for a dependency that is a hook. */
   readonly asHook: HookFunction
   readonly schemes: readonly SchemeDefinition[]
   readonly #scopeLists = new WeakMap<object, ScopeLists>()
+  readonly #isLate: boolean
   #plan: Plan | null = null
   #generation = 0
 
@@ -55,10 +55,17 @@ export class RouteGuard implements FrameOwner {
   constructor (readonly runtime: GuardContext, readonly views: readonly View[], readonly own: number) {
     this.schemes = schemesBelow(...views)
     const isLate = views.some(({ definition }) => definition.late)
-    this.onRequest = (request, reply, done) => { this.#start(request, reply, done, isLate) }
+    this.#isLate = isLate
     this.asHook = (request, reply, done) => { this.#start(request, reply, done, false) }
     this.preHandler = isLate ? (request, reply, done) => { this.#finish(request, reply, done) } : null
     this.#compiled()
+  }
+
+  /** Resolves what does not need the parsed request. */
+  onRequest (decision: RouteDecision, request: FastifyRequest, reply: FastifyReply, done: Done): void {
+    const frame = new Frame(this.#compiled(), this, request, reply)
+    frame.decision = decision
+    this.#run(frame, done, this.#isLate)
   }
 
   /** Whether all parts of this guard have passed in a request. */
@@ -101,6 +108,12 @@ export class RouteGuard implements FrameOwner {
     } else {
       this.#deny(frame, outcome)
     }
+  }
+
+  /** Compiles the plan ahead of the first request. @throws {TooManySteps} FST_SECURITY_TOO_MANY_ALTERNATIVES */
+  prepare (): this {
+    this.#compiled()
+    return this
   }
 
   #compiled (): Plan {
@@ -185,17 +198,17 @@ export class RouteGuard implements FrameOwner {
 /**
  * The value of `request.security`: the values of the route's own requirement.
  *
- * @param isPublic whether the route declares `security: false`
+ * @param isPublic tells whether the route of a request declares `security: false`. Reading `routeOptions` is expensive: it is asked last
  * @throws {NotResolved} `FST_SECURITY_NOT_RESOLVED` if the route declares nothing, or its guard has not passed
  */
-export function securityValues (request: FastifyRequest, isPublic = false): unknown {
+export function securityValues (request: FastifyRequest, isPublic: (request: FastifyRequest) => boolean): unknown {
   for (let frame = frameOf(request); frame !== null; frame = frame.previous) {
     const { own } = frame.owner as RouteGuard
     if (own < 0 || !frame.passed) continue
     const values = resolvedIn(frame, frame.plan.roots[own]!)
     if (values !== undefined) return values
   }
-  if (isPublic) return NOBODY
+  if (isPublic(request)) return NOBODY
   throw new NotResolved('request.security must not be read before the guard of the route has passed, or on a route that declares no security. ' +
     'Declare security on the route, or use peek() of the dependency')
 }
@@ -205,7 +218,12 @@ function isAnswerable (error: unknown): boolean {
   return rankOf(error) !== Rank.final || error instanceof InvalidCredentialsRequest || error instanceof ServiceUnavailable
 }
 
-function decisionOf ({ routeOptions: { config } }: FastifyRequest): RouteDecision | null {
+function decisionOf (request: FastifyRequest): RouteDecision | null {
+  for (let frame = frameOf(request); frame !== null; frame = frame.previous) {
+    if (frame.decision !== null) return frame.decision as RouteDecision
+  }
+  // Fastify makes this object anew whenever it is read.
+  const { config } = request.routeOptions
   return (config as { [kRecord]?: () => { decision: RouteDecision | null } } | undefined)?.[kRecord]?.().decision ?? null
 }
 

@@ -63,8 +63,6 @@ export interface RouteRecord {
 
 /** A registration of the plugin, as far as the registry of routes knows it. */
 export interface RouteOwner {
-  /** the prefix of the instance on which the plugin is registered */
-  readonly prefix: string
   /** Checks a route that is being registered, and puts the guard among its hooks. */
   addRoute(record: RouteRecord): void
   /** Whether its contexts or `defaultSecurity` may guard a route that is not yet decided. */

@@ -15,7 +15,9 @@ type Choice = (definition: AnyOfDefinition, view: View, scopes: readonly string[
 /** The scopes of one requirement. */
 export class ScopeLists {
   readonly #hasScopes: boolean
+  readonly #hasChoices: boolean
   readonly #first = new Map<unknown, readonly string[]>()
+  readonly #only = new Map<unknown, readonly string[]>()
 
   /**
    * @param views all of them are required, in the order in which they are checked
@@ -23,6 +25,7 @@ export class ScopeLists {
    */
   constructor (readonly views: readonly View[], readonly alternatives: () => readonly Alternative[]) {
     this.#hasScopes = views.some(hasScopes)
+    this.#hasChoices = definitionsBelow(...views).some(({ kind }) => kind === 'anyOf')
   }
 
   /**
@@ -44,10 +47,16 @@ export class ScopeLists {
   /**
    * The scopes that are required of schemes along the alternative that a request took, or in which it was denied.
    *
+   * @param key the same for the same schemes
    * @param failure the denial: of several alternatives that failed, the first in which it stands counts
    */
-  taken (frame: Frame | null, isWanted: Test, failure: Failure | null): readonly string[] {
-    return this.#hasScopes ? scopesAlong(this.views, isWanted, (...site) => takenIndex(frame, failure, site)) : []
+  taken (frame: Frame | null, key: unknown, isWanted: Test, failure: Failure | null): readonly string[] {
+    if (!this.#hasScopes) return []
+    if (this.#hasChoices) return scopesAlong(this.views, isWanted, (...site) => takenIndex(frame, failure, site))
+    // Without alternatives every request takes the same way.
+    let scopes = this.#only.get(key)
+    if (scopes === undefined) this.#only.set(key, scopes = scopesAlong(this.views, isWanted, () => 0))
+    return scopes
   }
 }
 

@@ -6,6 +6,8 @@ import type { AllOfDefinition, AnyOfDefinition, Definition, Need, ResolverDefini
 import { resolver } from '../dependency/definition.js'
 import { ScopeDemand, SeenScopes, union } from '../dependency/scopes.js'
 import { schemesBelow } from '../dependency/traversal.js'
+import { TooManySteps } from '../errors.js'
+import { MAX_STEPS } from '../requirement/size.js'
 import type { PlanContext, Replacement } from './context.js'
 import { EffectiveTree } from './effective-tree.js'
 import { absence } from './failure.js'
@@ -16,6 +18,7 @@ import { Input, Op, Step } from './step.js'
  * Compiles a tree.
  *
  * @param roots the requirements, in order: all of them
+ * @throws {TooManySteps} FST_SECURITY_TOO_MANY_ALTERNATIVES if the plan has more than 10,000 steps
  */
 export function compile (roots: readonly View[], context: PlanContext): Plan {
   return new Compiler(context).compile(roots)
@@ -102,7 +105,7 @@ class Compiler {
       isOverridden: site.declared !== null,
       path: site.path === '' ? definition.schemeName : site.path
     }
-    this.#steps.push(new Step({ op: Op.read, slot, target: site.target, place, call: definition.read, absent: absence(place) }))
+    this.#add(new Step({ op: Op.read, slot, target: site.target, place, call: definition.read, absent: absence(place) }))
     this.#reads.push({ scheme: definition, slot })
   }
 
@@ -124,7 +127,7 @@ class Compiler {
     const place = { schemes: site.declared ?? schemesBelow(view), isOverridden: site.declared !== null, path: site.path }
     // Without steps for its needs, there is nothing to skip.
     if (this.#steps.at(-1) === enter) this.#steps.pop()
-    this.#steps.push(new Step(definition.kind === 'allOf'
+    this.#add(new Step(definition.kind === 'allOf'
       ? { op: Op.all, slot, inputs, target: site.target, place, isLate: definition.late }
       : {
           op: Op.resolve,
@@ -168,7 +171,7 @@ class Compiler {
       const source = this.#view(view, { ...site, owner: slot, target, certain: new Set(site.certain) }, index)
       alternatives.slots.push(source)
       const pass = new Step({ op: Op.pass, slot, source, target, place: NOWHERE })
-      this.#steps.push(pass)
+      this.#add(pass)
       passes.push(pass)
     }
     for (const step of [enter, ...passes]) this.#jump(step)
@@ -178,7 +181,7 @@ class Compiler {
 
   #enter (slot: number, site: Site): Step {
     const step = new Step({ op: Op.enter, slot, target: site.target, place: NOWHERE })
-    this.#steps.push(step)
+    this.#add(step)
     return step
   }
 
@@ -186,6 +189,11 @@ class Compiler {
   #jump (step: Step): void {
     const to = this.#steps.length
     this.#links.push(() => { step.jump = this.#steps[to] ?? null })
+  }
+
+  // A few dependencies that are needed with ever other scopes can make a plan that does not end.
+  #add (step: Step): void {
+    if (this.#steps.push(step) > MAX_STEPS) throw new TooManySteps()
   }
 
   #ownSlot (owner: number, index: number): number {

@@ -53,6 +53,8 @@ export class Frame implements ResolvedValues {
   error: Error | null = null
   /** whether the decision about this request was published */
   isPublished = false
+  /** what the start decided about the route; `null` for a dependency that is a hook */
+  decision: object | null = null
   /** tells Fastify that the hook has ended */
   done: ((error?: Error) => void) | null = null
   /** go on after a promise: made once, when the first promise is pending */

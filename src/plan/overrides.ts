@@ -66,12 +66,6 @@ export class Overrides extends CacheKeys implements PlanContext {
     return this.#replacements.findLast(({ replaced }) => wholes.includes(replaced) && !originals.includes(replaced))
   }
 
-  /** The definitions that a definition is resolved from, with overrides applied. */
-  effectiveChildren (definition: Definition): readonly Definition[] {
-    const replacement = this.replacementOf(definition)
-    return (replacement === undefined ? children(definition) : replacement.needs.map(({ view }) => view)).map(({ definition }) => definition)
-  }
-
   /**
    * The definitions that run for views, with overrides applied: a replaced definition is not among them, unless its replacement
    * needs it.

@@ -37,7 +37,7 @@ function proceed (frame: Frame, settled: unknown, isRejected: boolean): void {
   let next: Step | null
   // The frame that ran the resolver has its value by now.
   if (isBorrowed) next = step
-  else next = isRejected ? settle(frame, step, failureOf(settled, step.place)) : conclude(frame, step, settled)
+  else next = isRejected ? settleFailure(frame, step, failureOf(settled, step.place)) : conclude(frame, step, settled)
   frame.owner.decide(frame, advance(frame, next))
 }
 
@@ -66,7 +66,7 @@ function take (frame: Frame, step: Step): Step | null {
   if (known !== undefined) return skip(frame, step, known)
   if (op === Op.enter || (frame.isEarly && step.isLate)) return step.following
   if (op === Op.resolve) return resolve(frame, step)
-  return op === Op.read ? read(frame, step) : settle(frame, step, checkAll(step, values))
+  return op === Op.read ? read(frame, step) : join(frame, step)
 }
 
 // Nothing is resolved twice in one request, and no failure is tried twice.
@@ -86,13 +86,15 @@ function stop (frame: Frame, why: NonNullable<Frame['stopped']>): Step {
 }
 
 function read (frame: Frame, step: Step): Step | null {
-  let result: unknown
+  let value: unknown
+  let failure: Failure | null
   try {
-    result = checkCredentials((step.call as SchemeDefinition['read'])(frame.request), step)
+    value = (step.call as SchemeDefinition['read'])(frame.request)
+    failure = checkCredentials(value, step)
   } catch (thrown) {
-    result = failureOf(thrown, step.place)
+    failure = failureOf(thrown, step.place)
   }
-  return settle(frame, step, result)
+  return failure === null ? settle(frame, step, value) : settleFailure(frame, step, failure)
 }
 
 function resolve (frame: Frame, step: Step): Step | null {
@@ -102,7 +104,7 @@ function resolve (frame: Frame, step: Step): Step | null {
     if (step.takesReply) noteSend(reply)
     value = (step.call as ResolverDefinition['resolve'])(valuesOf(step.inputs, frame.values) as never, frame.request, reply)
   } catch (thrown) {
-    return isAnswered(reply) ? stop(frame, ANSWERED) : settle(frame, step, failureOf(thrown, step.place))
+    return isAnswered(reply) ? stop(frame, ANSWERED) : settleFailure(frame, step, failureOf(thrown, step.place))
   }
   return isAnswered(reply) ? endAnswered(frame, value) : conclude(frame, step, value)
 }
@@ -114,25 +116,30 @@ function endAnswered (frame: Frame, value: unknown): Step {
 }
 
 function conclude (frame: Frame, step: Step, value: unknown): Step | null {
-  let result: unknown
+  let failure: Failure | null
   try {
     if (typeof value !== 'string' && isThenable(value)) {
       if ((value as unknown) !== frame.reply || !step.takesReply) return stop(frame, new Waiting(value, step, false))
-      result = failed(step.place, 'returned the reply without sending it. Send it first: return reply.redirect("/login")')
+      failure = failed(step.place, 'returned the reply without sending it. Send it first: return reply.redirect("/login")')
     } else {
-      result = checkValue(value, step, frame.values)
+      failure = checkValue(value, step, frame.values)
     }
   } catch (thrown) {
     // A value whose properties cannot be read.
-    result = failureOf(thrown, step.place)
+    failure = failureOf(thrown, step.place)
   }
-  return settle(frame, step, result)
+  return failure === null ? settle(frame, step, value) : settleFailure(frame, step, failure)
 }
 
 // Fills a slot, and returns the next step.
-function settle (frame: Frame, step: Step, result: unknown): Step | null {
-  frame.values[step.slot] = result
-  return Failure.is(result) ? fail(frame, result, step.target) : step.following
+function settle (frame: Frame, step: Step, value: unknown): Step | null {
+  frame.values[step.slot] = value
+  return step.following
+}
+
+function settleFailure (frame: Frame, step: Step, failure: Failure): Step | null {
+  frame.values[step.slot] = failure
+  return fail(frame, failure, step.target)
 }
 
 // Everything between the failure and the next alternative fails with it.
@@ -169,9 +176,10 @@ function hasCredentials ({ schemes }: Alternatives, { request, values }: Frame, 
 }
 
 // The object of all values is made when a handler reads it.
-function checkAll ({ inputs, place }: Step, values: readonly unknown[]): unknown {
+function join (frame: Frame, step: Step): Step | null {
+  const { inputs } = step
   for (let input = inputs; input !== null; input = input.next) {
-    if (values[input.slot] === undefined && input.demand === null) return failureOf(missingNeed(), place)
+    if (frame.values[input.slot] === undefined && input.demand === null) return settleFailure(frame, step, failureOf(missingNeed(), step.place))
   }
-  return inputs
+  return settle(frame, step, inputs)
 }

@@ -4,12 +4,13 @@ import type { SchemeDefinition } from '../dependency/definition.js'
 import { SeenScopes } from '../dependency/scopes.js'
 import { NotAuthenticated } from '../errors.js'
 import { kSendCalled } from '../symbols.js'
+import type { Failure } from './failure.js'
 import { failed, isError } from './failure.js'
 import type { Step } from './step.js'
 import { ignore, isThenable } from './thenable.js'
 
-/** The value of a resolver, or the failure of one that returned something that is not a value. */
-export function checkValue (value: unknown, step: Step, values: readonly unknown[]): unknown {
+/** The failure of a resolver that returned something that is not a value; `null` for a value. */
+export function checkValue (value: unknown, step: Step, values: readonly unknown[]): Failure | null {
   const { place } = step
   if (value === undefined || value === false || (value === null && !step.isNullable)) {
     return failed(place, `returned ${String(value)}. Throw Unauthorized or Forbidden to deny the request, or return a value` +
@@ -20,19 +21,19 @@ export function checkValue (value: unknown, step: Step, values: readonly unknown
     return failed(place, 'takes securityScopes, but did not check the scopes required of it. Call assertGranted(), or read scopes ' +
       'before a caller is exempted: if (required.scopes.length > 0 && user.isAdmin) return user')
   }
-  return value
+  return null
 }
 
-/** The credentials that a scheme read, or its failure. */
-export function checkCredentials (value: unknown, { place, absent }: Step): unknown {
+/** The failure of a scheme that read no credentials, or something that is not credentials; `null` for credentials. */
+export function checkCredentials (value: unknown, { place, absent }: Step): Failure | null {
   if (!isCredential(value)) return absent
-  if (typeof value === 'string') return value
+  if (typeof value === 'string') return null
   if (value === false) return failed(place, 'has a read function that returned false. Return undefined if there are no credentials')
   if (isThenable(value)) {
     ignore(value)
     return failed(place, 'has a read function that returned a promise. Read synchronously, and verify in a dependency')
   }
-  return isError(value) ? failed(place, 'has a read function that returned an Error. Throw it instead', value) : value
+  return isError(value) ? failed(place, 'has a read function that returned an Error. Throw it instead', value) : null
 }
 
 /** Whether a scheme found something. */
@@ -58,7 +59,7 @@ export function hasLeft ({ raw }: FastifyRequest): boolean {
 
 /** Whether a reply was sent or hijacked, or is being sent. */
 export function isAnswered (reply: FastifyReply): boolean {
-  return reply.sent || (reply as Noted)[kSendCalled] === true
+  return reply.sent || (Object.hasOwn(reply, 'send') && (reply as Noted)[kSendCalled] === true)
 }
 
 /**

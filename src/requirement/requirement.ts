@@ -6,8 +6,9 @@ import type { Definition, View } from '../dependency/definition.js'
 import type { Dependency, NamedDependencies, Needs } from '../dependency/dependency.js'
 import { allOf, firstOf, plainView } from '../dependency/definition.js'
 import { describe, isPlainObject, needsOf, viewOf } from '../dependency/dependency.js'
-import { InvalidRequirement, UncheckedScopes, UnknownScope } from '../errors.js'
+import { InvalidRequirement, TooManySteps, UncheckedScopes, UnknownScope } from '../errors.js'
 import { listedScopes } from './security-schemes.js'
+import { MAX_STEPS } from './size.js'
 import { union } from '../dependency/scopes.js'
 import { children } from '../dependency/traversal.js'
 
@@ -56,7 +57,7 @@ export function readRequirement (option: unknown, where: string): View | null {
  * @throws `FST_SECURITY_UNCHECKED_SCOPES`, `FST_SECURITY_UNKNOWN_SCOPE`
  */
 export function checkScopes (view: View, where: string, mayBeUnchecked: boolean): void {
-  checkBelow(view, { where, mayBeUnchecked, seen: new Map() }, [])
+  checkBelow(view, { where, mayBeUnchecked, seen: new Map(), places: 0 }, [])
 }
 
 // A tree may reach one dependency in very many ways: each is judged once for each list of scopes.
@@ -64,6 +65,7 @@ interface Judgement {
   readonly where: string
   readonly mayBeUnchecked: boolean
   readonly seen: Map<View, Set<string>>
+  places: number
 }
 
 function checkBelow (view: View, judgement: Judgement, outer: readonly string[]): void {
@@ -72,6 +74,7 @@ function checkBelow (view: View, judgement: Judgement, outer: readonly string[])
   const known = seen.get(view) ?? new Set()
   if (known.has(scopes.join(' '))) return
   seen.set(view, known.add(scopes.join(' ')))
+  if (++judgement.places > MAX_STEPS) throw new TooManySteps()
   if (view.scopes.length > 0 && !mayBeUnchecked && !takesScopes(view)) {
     throw new UncheckedScopes(`${where}: nothing checks the scopes "${view.scopes.join(' ')}": the dependency that they are put on, ` +
       'or something it needs, has to need securityScopes, in every alternative. Where a gateway checks them, register ' +

@@ -6,6 +6,9 @@ import { TooManyAlternatives } from '../errors.js'
 /** The deepest chain of dependencies that a requirement may have. */
 export const MAX_DEPTH = 500
 
+/** The most steps that the plan of a requirement may have. */
+export const MAX_STEPS = 10_000
+
 /**
  * Checks the depth of a requirement.
  *

@@ -16,6 +16,14 @@ const QUOTABLE = /^[\t\x20-\x7e]*$/
 // field-value = *( field-vchar [ 1*( SP / HTAB / field-vchar ) field-vchar ] ), field-vchar = VCHAR / obs-text   RFC 9110 §5.5
 const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 
+// credentials = auth-scheme 1*SP token68, with the auth-scheme Bearer   RFC 6750 §2.1
+const BEARER_CREDENTIALS = /^bearer +([A-Za-z0-9\-._~+/]+=*)$/i
+
+/** Returns the token of well-formed Bearer credentials; `undefined` for any other value of an `Authorization` header. */
+export function bearerToken (value: string): string | undefined {
+  return BEARER_CREDENTIALS.exec(value)?.[1]
+}
+
 /** Tells whether a text is a `token`: the name of a header, a cookie or an auth-scheme. RFC 9110 §5.6.2 */
 export function isToken (text: string): boolean {
   return TOKEN.test(text)

@@ -6,7 +6,7 @@
 import { isUtf8 } from 'node:buffer'
 import { Unauthorized } from '../errors.js'
 import type { RequestHead } from './header.js'
-import { readAuthorization } from './http.js'
+import { readCredentials } from './http.js'
 import type { SchemeCommonOptions } from './options.js'
 import { commonOptions } from './options.js'
 import type { SchemeDependency, SchemeValue } from './scheme.js'
@@ -53,8 +53,8 @@ export function httpBasic<A extends boolean = true> (
  * @throws {InvalidCredentialsRequest} where the client sent two header lines
  */
 export function httpBasicCredentials (request: RequestHead): BasicCredentials | undefined {
-  const found = readAuthorization(request, 'basic', isBase64)
-  return found === undefined ? undefined : userPass(found.credentials)
+  const credentials = readCredentials(request, 'basic', isBase64)
+  return credentials === undefined ? undefined : userPass(credentials)
 }
 
 // Groups of four characters, with padding, and unused bits of zero. Node's decoder skips other characters.   RFC 4648 §3.3, §3.5, §4

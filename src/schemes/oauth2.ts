@@ -6,9 +6,8 @@
  */
 import { describe, isPlainObject } from '../dependency/dependency.js'
 import { isScopeToken } from '../dependency/scopes.js'
-import { isToken68 } from './authorization.js'
 import { plainHeader } from './header.js'
-import { readAuthorization } from './http.js'
+import { readBearer } from './http.js'
 import type { Constructor, Refuse, SchemeCommonOptions } from './options.js'
 import { checkAddress, checkNames, commonOptions, refusalOf } from './options.js'
 import type { SchemeDependency, SchemeValue } from './scheme.js'
@@ -189,7 +188,7 @@ function bearer<A extends boolean = true> (
   return scheme<string>({
     ...common,
     openapi: { type: 'oauth2', flows: { [flow]: flowOf(flow, own, refusalOf(constructor.name)) } },
-    read: (request) => readAuthorization(request, 'bearer', isToken68)?.credentials,
+    read: readBearer,
     challenge: 'Bearer'
   }) as SchemeDependency<SchemeValue<string, A>>
 }

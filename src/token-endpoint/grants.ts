@@ -22,19 +22,25 @@ interface CommonFields {
 
 /** User name and password. @see {@link https://www.rfc-editor.org/rfc/rfc6749#section-4.3.2 RFC 6749 §4.3.2} */
 export interface PasswordGrant extends CommonFields {
+  /** `password` */
   readonly grantType: 'password'
+  /** User name, as the client sent it. */
   readonly username: string
+  /** Password, as the client sent it. */
   readonly password: string
 }
 
 /** A refresh token. @see {@link https://www.rfc-editor.org/rfc/rfc6749#section-6 RFC 6749 §6} */
 export interface RefreshTokenGrant extends CommonFields {
+  /** `refresh_token` */
   readonly grantType: 'refresh_token'
+  /** Refresh token that an earlier answer of the endpoint issued. */
   readonly refreshToken: string
 }
 
 /** A machine with its own credentials. @see {@link https://www.rfc-editor.org/rfc/rfc6749#section-4.4.2 RFC 6749 §4.4.2} */
 export interface ClientCredentialsGrant extends CommonFields {
+  /** `client_credentials` */
   readonly grantType: 'client_credentials'
   readonly clientId: string
   readonly clientSecret: string
@@ -42,8 +48,11 @@ export interface ClientCredentialsGrant extends CommonFields {
 
 /** A code of the authorization endpoint. @see {@link https://www.rfc-editor.org/rfc/rfc6749#section-4.1.3 RFC 6749 §4.1.3} */
 export interface AuthorizationCodeGrant extends CommonFields {
+  /** `authorization_code` */
   readonly grantType: 'authorization_code'
+  /** Code that the authorization endpoint issued. */
   readonly code: string
+  /** Redirect URI of the authorization request; `null` if the client sent none. */
   readonly redirectUri: string | null
   /** The code verifier of PKCE (RFC 7636 §4.5). */
   readonly codeVerifier: string | null
@@ -51,9 +60,13 @@ export interface AuthorizationCodeGrant extends CommonFields {
 
 /** The forms by grant. */
 export interface GrantForms {
+  /** User name and password. */
   password: PasswordGrant
+  /** A refresh token. */
   refresh_token: RefreshTokenGrant
+  /** A machine with its own credentials. */
   client_credentials: ClientCredentialsGrant
+  /** A code of the authorization endpoint. */
   authorization_code: AuthorizationCodeGrant
 }
 

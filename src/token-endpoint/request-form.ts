@@ -18,6 +18,7 @@ import { shapeRoute } from './shape-route.js'
 
 /** The value of {@link oauth2PasswordRequestForm}. An absent field is `null`. */
 export interface OAuth2PasswordRequestForm extends Omit<PasswordGrant, 'grantType'> {
+  /** `password`; `null` if the client left it out. */
   readonly grantType: 'password' | null
 }
 
@@ -59,7 +60,7 @@ export interface FormDescription {
  * Reads the login form of OAuth 2's password flow: `POST`, `application/x-www-form-urlencoded`, resolved at `preHandler`. An error in
  * it is answered as RFC 6749 §5.2 says, and every answer of the route is `Cache-Control: no-store`. The password flow is not part of OAuth 2.1.
  *
- * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION
+ * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION` if an option is wrong or unknown, or a field has the name of a standard one
  * @see {@link https://www.rfc-editor.org/rfc/rfc6749#section-4.3.2 RFC 6749 §4.3.2}
  * @see {@link https://www.rfc-editor.org/rfc/rfc9700#section-2.4 RFC 9700 §2.4}
  * @example
@@ -89,7 +90,7 @@ export function oauth2PasswordRequestForm<const F extends ExtraFields = Record<n
 /**
  * Reads the forms of several grants, and tells them apart by `grantType`.
  *
- * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION
+ * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION` if a grant or an option is wrong or unknown, or a field has the name of a standard one
  * @see {@link https://www.rfc-editor.org/rfc/rfc6749#section-3.2 RFC 6749 §3.2}
  * @example
  * import { oauth2TokenRequestForm } from 'fastify-security'
@@ -97,8 +98,8 @@ export function oauth2PasswordRequestForm<const F extends ExtraFields = Record<n
  * const form = oauth2TokenRequestForm({ grants: ['password', 'refresh_token'] })
  * app.post('/token', { security: { form } }, async ({ security: { form } }) => {
  *   switch (form.grantType) {
- *     case 'password': return await login(form.username, form.password, form.scopes)
- *     case 'refresh_token': return await renew(form.refreshToken, form.scopes)
+ *     case 'password': return await byPassword(form.username, form.password, form.scopes)
+ *     case 'refresh_token': return await byRefreshToken(form.refreshToken, form.scopes)
  *   }
  * })
  */

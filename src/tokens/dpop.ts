@@ -9,7 +9,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ChallengeParams, Dependency } from '../index.js'
 import { anyOf, depends, NotAuthenticated, scheme as makeScheme, ServiceUnavailable } from '../index.js'
 import type { ReadyApp } from '../extension.js'
-import { extend, readAuthorization, registrationOf } from '../extension.js'
+import { extend, readCredentials, registrationOf } from '../extension.js'
 import type { Algorithm } from './algorithms.js'
 import { Nonces } from './dpop-nonce.js'
 import type { DpopRules } from './dpop-options.js'
@@ -91,7 +91,7 @@ function dpopScheme (algorithms: readonly Algorithm[]): Dependency<string> {
   return makeScheme<string>({
     schemeName: 'DPoP',
     openapi: { type: 'http', scheme: 'dpop' },
-    read: (request) => readAuthorization(request, 'dpop', (token) => B64TOKEN.test(token))?.credentials,
+    read: (request) => readCredentials(request, 'dpop', (token) => B64TOKEN.test(token)),
     challenge: (params) => challengeOf(params, algs),
     autoError: true
   })

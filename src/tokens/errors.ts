@@ -15,7 +15,17 @@ export const IntrospectionFailed: FastifyErrorConstructor<{ code: string, status
 export type RejectionReason = 'malformed' | 'algorithm' | 'type' | 'issuer' | 'audience' | 'expired' | 'not-yet' | 'key' | 'signature' |
   'claims' | 'binding' | 'inactive' | 'proof' | 'nonce' | 'replay' | 'step-up'
 
-/** The cause of an `Unauthorized`: its message holds nothing of the token. */
+/**
+ * The cause of an `Unauthorized`: its message holds nothing of the token.
+ *
+ * @example
+ * import { Unauthorized } from 'fastify-security'
+ * import { TokenRejected } from 'fastify-security/tokens'
+ *
+ * app.addHook('onError', async (request, _reply, error) => {
+ *   if (error instanceof Unauthorized && error.cause instanceof TokenRejected) request.log.info({ reason: error.cause.reason }, 'rejected')
+ * })
+ */
 export class TokenRejected extends Error {
   constructor (readonly reason: RejectionReason, message: string) {
     super(message)
@@ -36,6 +46,12 @@ const STEP_UP = 'FST_SECURITY_STEP_UP'
  * `use_dpop_nonce`.
  *
  * @see {@link https://www.rfc-editor.org/rfc/rfc9449#section-7.1 RFC 9449 §7.1}
+ * @example
+ * import { DpopProofRejected } from 'fastify-security/tokens'
+ *
+ * app.addHook('onError', async (request, _reply, error) => {
+ *   if (error instanceof DpopProofRejected) request.log.info({ cause: error.cause }, 'proof rejected')
+ * })
  */
 export class DpopProofRejected extends Unauthorized {
   /** Whether a value is such an error, of any copy of the package. */
@@ -58,6 +74,12 @@ export function proofRejected (reason: 'proof' | 'nonce' | 'replay', message: st
  * 401, `FST_SECURITY_STEP_UP`: the token is good, and the authentication behind it is not strong or not recent enough.
  *
  * @see {@link https://www.rfc-editor.org/rfc/rfc9470#section-3 RFC 9470 §3}
+ * @example
+ * import { StepUpRequired } from 'fastify-security/tokens'
+ *
+ * app.addHook('onError', async (request, _reply, error) => {
+ *   if (error instanceof StepUpRequired) request.log.info('the client must log in again')
+ * })
  */
 export class StepUpRequired extends Unauthorized {
   /** Whether a value is such an error, of any copy of the package. */

@@ -68,12 +68,14 @@ const MAX_CACHE = 300
  * A bad token is 401 `FST_SECURITY_UNAUTHORIZED`; an endpoint that does not answer is 503 `FST_SECURITY_UNAVAILABLE`, and one that rejects
  * this app is 500 `FST_SECURITY_INTROSPECTION`.
  *
- * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION
+ * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION` if `issuer` or `client` is missing, or an option is wrong or unknown
  * @see {@link https://www.rfc-editor.org/rfc/rfc7662 RFC 7662}
  * @example
+ * import { introspectedBearer, issuer } from 'fastify-security/tokens'
+ *
  * const token = introspectedBearer({
  *   issuer: issuer('https://login.example.com/'),
- *   client: { id: 'api', secret: process.env.CLIENT_SECRET! },
+ *   client: { id: 'api', secret: process.env['CLIENT_SECRET'] ?? 'development' },
  *   audience: 'https://api.example.com'
  * })
  */

@@ -19,9 +19,12 @@ const STARTS = ['background', 'require', 'lazy']
  * Names an authorization server whose tokens are trusted. Its keys are found by discovery, cached and renewed, for each app anew.
  *
  * @param url its identifier: exactly the claim `iss` of its tokens, a final `/` included
- * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION
+ * @param options where its keys are, and how long they are used
+ * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION` if the URL is not an https URL, or an option is wrong or unknown
  * @see {@link https://www.rfc-editor.org/rfc/rfc8414 RFC 8414}
  * @example
+ * import { issuer, jwtBearer } from 'fastify-security/tokens'
+ *
  * const auth0 = issuer('https://acme.eu.auth0.com/')
  * const token = jwtBearer({ issuer: auth0, audience: 'https://api.acme.com' })
  */

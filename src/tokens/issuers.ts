@@ -16,6 +16,7 @@ export type IsTrusted = (issuer: string, request: FastifyRequest) => boolean | P
 
 /** Options of {@link issuers}. `jwksUri` and `keys` hold for all tenants. */
 export interface IssuersOptions extends IssuerOptions {
+  /** Keys of an issuer are fetched with its first token: the issuers are not known before. */
   readonly start?: 'lazy'
   /** Issuers that are remembered at most, with their keys. Default: 100 */
   readonly max?: number
@@ -25,9 +26,11 @@ export interface IssuersOptions extends IssuerOptions {
  * Trusts the issuers for which a function returns `true`.
  *
  * @param isTrusted gets the claim `iss` of a token whose signature is not verified yet, and the request; asked on each request
- * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION
+ * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION` if `isTrusted` is not a function, or an option is wrong or unknown
  * @example
- * const tenants = issuers((issuer) => db.tenants.has(issuer))
+ * import { issuers, jwtBearer } from 'fastify-security/tokens'
+ *
+ * const tenants = issuers((issuer) => /^https:\/\/[a-z]+\.login\.example\.com\/$/.test(issuer))
  * const token = jwtBearer({ issuer: tenants, audience: 'https://api.acme.com' })
  */
 export function issuers (isTrusted: IsTrusted, options: IssuersOptions = {}): Issuers {

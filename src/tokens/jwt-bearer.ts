@@ -60,7 +60,7 @@ const OPTIONS = ['issuer', 'audience', 'audienceClaim', 'scheme', 'typ', 'algori
  * A bad token is 401 `FST_SECURITY_UNAUTHORIZED`; `error.cause.reason` says why, for logs. Where the issuer's keys cannot be fetched it is
  * 503 `FST_SECURITY_UNAVAILABLE`.
  *
- * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION
+ * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION` if `issuer` or `audience` is missing, or an option is wrong or unknown
  * @see {@link https://www.rfc-editor.org/rfc/rfc9068#section-4 RFC 9068 §4}
  * @example
  * import { issuer, jwtBearer } from 'fastify-security/tokens'

@@ -65,6 +65,11 @@ export interface LocalIssuer extends Issuer {
    *
    * @throws {InvalidOption} rejects with FST_SECURITY_INVALID_OPTION where `aud` is missing, `iss`, `iat`, `exp` or `jti` is given,
    * or an option is wrong
+   * @example
+   * import { localIssuer } from 'fastify-security/tokens'
+   *
+   * const issuer = localIssuer('https://api.example.com')
+   * const expired = await issuer.sign({ aud: 'https://api.example.com' }, { lifetime: -60 })
    */
   sign(claims: LocalClaims, options?: SignOptions): Promise<string>
 }
@@ -73,9 +78,12 @@ export interface LocalIssuer extends Issuer {
  * Makes an issuer that signs tokens in this process, and whose tokens are verified without a network.
  *
  * @param url its identifier, the claim `iss`
- * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION
+ * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION` if the URL is empty, a key or secret does not fit its algorithm, or an option is wrong or unknown
  * @example
- * const issuer = localIssuer('https://api.example.com', { secret: process.env.TOKEN_SECRET! })
+ * import { randomBytes } from 'node:crypto'
+ * import { localIssuer } from 'fastify-security/tokens'
+ *
+ * const issuer = localIssuer('https://api.example.com', { secret: process.env['TOKEN_SECRET'] ?? randomBytes(32) })
  * const token = await issuer.sign({ sub: 'johndoe', aud: 'https://api.example.com', scope: 'items:read' })
  */
 export function localIssuer (url: string, options: LocalIssuerOptions = {}): LocalIssuer {

@@ -38,9 +38,12 @@ type Source = Pick<BearerData, 'unburned' | 'burned' | 'rawClaimsOf' | 'clockTol
  * says which authentication the client must ask for.
  *
  * @param token what `jwtBearer`, `introspectedBearer` or `stepUp` made, or an `anyOf` of those
- * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION
+ * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION` if the token is another dependency, or an option is wrong or unknown
  * @see {@link https://www.rfc-editor.org/rfc/rfc9470#section-3 RFC 9470 §3}
  * @example
+ * import { issuer, jwtBearer, stepUp } from 'fastify-security/tokens'
+ *
+ * const token = jwtBearer({ issuer: issuer('https://login.example.com/'), audience: 'https://api.example.com' })
  * const recent = stepUp(token, { acr: 'phr', maxAge: 300 })
  *
  * app.post('/payments', { security: { token: recent.scoped('pay') } }, async (request) => request.security.token.subject)

@@ -12,6 +12,12 @@ export interface OnceStore {
    * @param ttlSeconds how long the key must be remembered: a whole number from 1
    * @param owner the client that the key belongs to, for a store that limits each
    * @returns `true` the first time, else `false`
+   * @example
+   * import { memoryStore } from 'fastify-security/tokens'
+   *
+   * const store = memoryStore()
+   * await store.once('key', 60)   // true
+   * await store.once('key', 60)   // false
    */
   once(key: string, ttlSeconds: number, owner?: string): boolean | Promise<boolean>
 }
@@ -82,9 +88,13 @@ export class MemoryStore implements OnceStore {
  * Makes a store in the memory of this process. Where more than one process serves, they need a store that they share: {@link redisStore}.
  * A full store throws `ServiceUnavailable`.
  *
- * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION
+ * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION` if `max` is not a number from 1 on, or an option is unknown
  * @example
- * const token = jwtBearer({ issuer: auth0, audience: api, dpop: { baseUrl: api, replay: memoryStore({ max: 10_000 }) } })
+ * import { issuer, jwtBearer, memoryStore } from 'fastify-security/tokens'
+ *
+ * const api = 'https://api.example.com'
+ * const replay = memoryStore({ max: 10_000 })
+ * const token = jwtBearer({ issuer: issuer('https://login.example.com/'), audience: api, dpop: { baseUrl: api, replay } })
  */
 export function memoryStore (options: MemoryStoreOptions = {}): OnceStore {
   checkOptions('memoryStore', options, ['max'])
@@ -97,11 +107,15 @@ export function memoryStore (options: MemoryStoreOptions = {}): OnceStore {
  * Makes a store in Redis, or in a server that speaks its protocol, with any client.
  *
  * @param send sends one command, and resolves to the reply
- * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION
+ * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION` if `send` is not a function, or an option is wrong or unknown
  * @see {@link https://redis.io/docs/latest/commands/set/ SET}
  * @example
- * redisStore(([command, ...args]) => redis.call(command, ...args))    // ioredis, with enableOfflineQueue: false
- * redisStore((command) => client.sendCommand(command))                // @redis/client, with disableOfflineQueue: true
+ * import { redisStore } from 'fastify-security/tokens'
+ *
+ * // ioredis, with enableOfflineQueue: false
+ * const replay = redisStore(([command, ...args]) => redis.call(command, ...args))
+ * // @redis/client, with disableOfflineQueue: true
+ * const other = redisStore((command) => client.sendCommand(command))
  */
 export function redisStore (send: (command: [string, ...string[]]) => Promise<unknown>, options: RedisStoreOptions = {}): OnceStore {
   if (typeof send !== 'function') {

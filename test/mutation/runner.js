@@ -9,6 +9,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { register } from 'node:module'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { allFiles } from '../../scripts/tests/suites.js'
 
 const SCHEMES = ['http', 'http-basic', 'api-key', 'oauth2', 'open-id-connect', 'scheme', 'options', 'readers', 'request-head', 'cross-origin']
   .map((name) => `schemes/${name}`)
@@ -22,7 +23,14 @@ const TESTS = [
   [/src\/openapi\//, ['mutants', 'document', 'documents', 'openapi']],
   [/src\/guard\//, ['mutants', 'denials', 'decisions', 'errors', 'require', 'route', 'routes-list', 'at-ready', 'start-up-orders', 'log', 'any-of']],
   [/src\/plan\//, ['mutants', 'any-of', 'cache', 'dependency', 'phases', 'override', 'require', 'resolvers', 'denials']]
-].map(([sources, tests]) => [sources, tests.map((name) => `test/${name}.test.ts`)])
+].map(([sources, tests]) => [sources, tests.map(fileOf)])
+
+// In any folder of test/.
+function fileOf (name) {
+  const file = allFiles().find((file) => file.endsWith(`/${name}.test.ts`))
+  if (file === undefined) throw new Error(`test/ does not have ${name}.test.ts: correct test/mutation/runner.js`)
+  return file
+}
 
 function testsFor (source) {
   const found = TESTS.find(([sources]) => sources.test(source.replaceAll('\\', '/')))

@@ -1,6 +1,6 @@
-/** A folder outside of the repository into which the packed package is installed, as its users do. */
+/** Folders outside of the repository that have the packed package installed, as its users do. */
 import { execFile } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -8,7 +8,7 @@ import ts from 'typescript'
 
 const run = promisify(execFile)
 
-/** How a program is compiled, besides strictly. */
+/** Compiler options in which the users of the package differ. */
 export type Resolution = Pick<ts.CompilerOptions, 'module' | 'moduleResolution'>
 
 export const RESOLUTIONS = {
@@ -18,14 +18,15 @@ export const RESOLUTIONS = {
   node10: { module: ts.ModuleKind.CommonJS, moduleResolution: ts.ModuleResolutionKind.Node10 }
 } as const satisfies Record<string, Resolution>
 
-/** A new temporary folder. It has no parent with packages in it. */
+/** Makes a temporary folder. None of its parents has packages in it. */
 export function makeFolder (): string {
-  return mkdtempSync(join(tmpdir(), 'fastify-security-'))
+  // The compiler sees the paths behind symbolic links: on macOS the folder of temporary files is one.
+  return mkdtempSync(join(realpathSync(tmpdir()), 'fastify-security-'))
 }
 
-/** Runs a program, and fails with what it printed. */
+/** Runs a program and returns its output. An error contains the output. */
 export async function exec (command: string, args: readonly string[], cwd: string): Promise<string> {
-  // An npm inside of an npm script would take the outer one's package for its own.
+  // npm inside an npm script would act on the package of the outer npm.
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) =>
     !/^npm_(package|lifecycle|config_local_prefix|command)|^INIT_CWD$|^NODE_OPTIONS$/.test(name)))
   try {
@@ -37,14 +38,13 @@ export async function exec (command: string, args: readonly string[], cwd: strin
   }
 }
 
-/** Installs packages into an empty folder. `overrides` are versions for the dependencies of ours alone. */
-export async function install (
-  folder: string, dependencies: Readonly<Record<string, string>>, overrides: Readonly<Record<string, string>> = {}
-): Promise<void> {
-  writeFileSync(join(folder, 'package.json'), JSON.stringify({
-    private: true, dependencies, overrides: { 'fastify-security': overrides }
-  }, null, 2))
-  await exec('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts'], folder)
+/** Versions or ranges of packages, by their names. */
+export type Versions = Readonly<Record<string, string>>
+
+/** Installs the packages that the manifest of a folder names, with more arguments for npm. */
+export async function install (folder: string, manifest: object, ...args: readonly string[]): Promise<void> {
+  write(folder, { 'package.json': JSON.stringify({ private: true, ...manifest }, null, 2) })
+  await exec('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts', ...args], folder)
 }
 
 /** Writes files into a folder, by their names in it. */
@@ -55,51 +55,60 @@ export function write (folder: string, files: Readonly<Record<string, string>>):
   }
 }
 
-/** Copies files from beside this one. */
-export function copy (folder: string, ...names: string[]): void {
-  for (const name of names) cpSync(new URL(name, import.meta.url), join(folder, name))
+/** Copies files of this folder into another one. */
+export function copy (folder: string, ...names: readonly string[]): void {
+  for (const name of names) write(folder, { [name]: readText(name) })
 }
 
-/** The version of a package that is installed in a folder, as one of ours finds it. */
+/** Returns the text of a file of this folder. */
+export function readText (name: string): string {
+  return readFileSync(new URL(name, import.meta.url), 'utf8')
+}
+
+/** Returns the version of a package that fastify-security finds in a folder. */
 export function versionIn (folder: string, name: string): string {
   const places = [`node_modules/fastify-security/node_modules/${name}`, `node_modules/${name}`]
   for (const place of places) {
     try {
       return (JSON.parse(readFileSync(join(folder, place, 'package.json'), 'utf8')) as { version: string }).version
-    } catch { /* it may stand in the next place */ }
+    } catch { /* it may be in the next place */ }
   }
   throw new Error(`${name} is not installed`)
 }
 
-/**
- * Compiles programs strictly, and all declarations that they meet with them; once more as most users do, with
- * `skipLibCheck`. What is compiled is written into `out`.
- */
-export function compile (folder: string, resolution: Resolution, ...files: string[]): void {
-  let last: ts.Program | undefined
-  for (const skipLibCheck of [true, false]) {
-    const program: ts.Program = ts.createProgram(files.map((file) => join(folder, file)), {
-      ...resolution,
-      strict: true,
-      skipLibCheck,
-      target: ts.ScriptTarget.ES2022,
-      lib: ['lib.es2023.d.ts'],
-      types: ['node'],
-      typeRoots: [join(folder, 'node_modules/@types')],
-      allowJs: true,
-      checkJs: true,
-      esModuleInterop: true,
-      rootDir: folder,
-      outDir: join(folder, 'out')
-    }, undefined, last)
-    last = program
-    const problems = [...ts.getPreEmitDiagnostics(program), ...skipLibCheck ? [] : program.emit().diagnostics]
-    if (problems.length > 0) {
-      throw new Error(`skipLibCheck ${skipLibCheck}: ` + ts.formatDiagnostics(problems, {
-        getCurrentDirectory: () => folder, getCanonicalFileName: (name) => name, getNewLine: () => '\n'
-      }))
-    }
-  }
+/** Options of {@link compile}. */
+export interface CompileOptions {
+  /** Folder into which the compiler writes, below the folder of the consumer. Default: `out` */
+  readonly outDir?: string
+  /** Leaves the declarations of packages unchecked, as most users do. Default: false */
+  readonly skipLibCheck?: boolean
+}
+
+/** Compiles programs strictly. The compiler must be able to write the types of all exports down. */
+export function compile (
+  folder: string, resolution: Resolution, files: readonly string[], options: CompileOptions = {}
+): void {
+  const { outDir = 'out', skipLibCheck = false } = options
+  const program = ts.createProgram(files.map((file) => join(folder, file)), {
+    ...resolution,
+    strict: true,
+    skipLibCheck,
+    declaration: true,
+    target: ts.ScriptTarget.ES2022,
+    lib: ['lib.es2023.d.ts'],
+    types: ['node'],
+    typeRoots: [join(folder, 'node_modules/@types')],
+    allowJs: true,
+    checkJs: true,
+    esModuleInterop: true,
+    rootDir: folder,
+    outDir: join(folder, outDir)
+  })
+  const problems = [...ts.getPreEmitDiagnostics(program), ...program.emit().diagnostics]
+  if (problems.length === 0) return
+  throw new Error(ts.formatDiagnostics(problems, {
+    getCurrentDirectory: () => folder, getCanonicalFileName: (name) => name, getNewLine: () => '\n'
+  }))
 }
 
 /** Removes a folder. */

@@ -1,10 +1,11 @@
-/** The half of an app that is CommonJS: dependencies for the other half, and a plugin that takes theirs. */
+/** The CommonJS half of an app: dependencies for the other half, and a plugin that takes those of the other half. */
 import type { Dependency, FastifySecurityOptions } from 'fastify-security'
 import type { FastifyInstance } from 'fastify'
 import fastifySecurity, {
-  depends, httpBearer, InsufficientScope, InvalidCredentialsRequest, NotAuthenticated, OAuth2Error, oauth2PasswordRequestForm, securityScopes,
-  Unauthorized
+  depends, httpBearer, InsufficientScope, InvalidCredentialsRequest, NotAuthenticated, OAuth2Error,
+  oauth2PasswordRequestForm, securityScopes, Unauthorized
 } from 'fastify-security'
+import { jwtBearer, localIssuer } from 'fastify-security/tokens'
 
 export const bearer = httpBearer()
 
@@ -17,18 +18,21 @@ export const user = depends({ bearer, required: securityScopes }, ({ bearer, req
   return { name: bearer.credentials }
 })
 
+export const issuer = localIssuer('https://issuer.test/')
+export const token = jwtBearer({ issuer, audience: 'api' })
+
 export const form = oauth2PasswordRequestForm()
 
 export function refuseLogin (): never {
   throw new OAuth2Error('invalid_grant', 'Incorrect username or password')
 }
 
-/** Registers the CommonJS copy, and a route that requires a dependency of whoever calls it. */
+/** Registers the CommonJS copy, and a route that requires a dependency of the caller. */
 export async function register (app: FastifyInstance, dependency: Dependency<{ name: string }>): Promise<void> {
   const options: FastifySecurityOptions = { realm: 'commonjs' }
   await app.register(fastifySecurity, options)
   app.get('/of-commonjs', { security: { dependency } }, async (request) => request.security.dependency.name)
 }
 
-/** The plugin of the CommonJS copy, to be registered where the other is in force already. */
+/** The plugin of the CommonJS copy. */
 export const plugin = fastifySecurity

@@ -1,6 +1,6 @@
 /**
- * One app, two copies of the package: a bundler, a test runner or a dependency that is CommonJS brings the second. What the
- * one made is to the other what its own is, for the compiler and on a request.
+ * One app with two copies of the package: a bundler, a test runner or a CommonJS dependency brings the second.
+ * Each copy takes the dependencies of the other as its own, in the compiler and on a request.
  */
 import { strict as assert } from 'node:assert'
 import type { Dependency } from 'fastify-security'
@@ -8,9 +8,10 @@ import Fastify from 'fastify'
 import fastifySecurity, {
   apiKeyHeader, anyOf, depends, httpBearer, optional, scheme, securityScopes, Unauthorized
 } from 'fastify-security'
-import { bearer, form, plugin, refuseLogin, register, user } from './copies-plugin.cjs'
+import { localIssuer } from 'fastify-security/tokens'
+import { bearer, form, issuer, plugin, refuseLogin, register, token, user } from './copies-plugin.cjs'
 
-// The runner is to notice, should both be one copy.
+// The test proves nothing with one copy.
 assert.notEqual(plugin, fastifySecurity)
 
 const as = (token: string): { authorization: string } => ({ authorization: `Bearer ${token}` })
@@ -30,7 +31,10 @@ app.get('/union', { security: { union } }, async (request) => {
   return value
 })
 app.get('/hook', { preHandler: user }, async (request) => user.of(request).name)
-app.get('/optional', { security: { user: optional(user) } }, async (request) => ({ name: request.security.user?.name ?? null }))
+app.get('/token', { security: { token } }, async (request) => request.security.token.subject)
+app.get('/optional', { security: { user: optional(user) } }, async (request) => {
+  return { name: request.security.user?.name ?? null }
+})
 app.post('/token', { security: { form } }, async (request) => {
   const password: string = request.security.form.password
   return password === 'secret' ? { access_token: 'good' } : refuseLogin()
@@ -75,7 +79,8 @@ assert.equal(await challengeOf('/user', 'twice'), 'Bearer realm="api", error="in
 assert.equal(await challengeOf('/user', 'narrow'), 'Bearer realm="api", error="insufficient_scope", scope="wide"')
 assert.equal(await challengeOf('/scoped', 'good'), 'Bearer realm="api", error="insufficient_scope", scope="b"')
 
-const login = async (payload: string, type = 'application/x-www-form-urlencoded'): Promise<[number, string | undefined]> => {
+type LoginAnswer = [status: number, error: string | undefined]
+const login = async (payload: string, type = 'application/x-www-form-urlencoded'): Promise<LoginAnswer> => {
   const answer = await app.inject({ method: 'POST', url: '/token', payload, headers: { 'content-type': type } })
   return [answer.statusCode, answer.json<{ error?: string }>().error]
 }
@@ -84,7 +89,9 @@ assert.deepEqual(await login('username=ann&password=wrong'), [400, 'invalid_gran
 assert.deepEqual(await login('{}', 'application/json'), [400, 'invalid_request'])
 
 // Two copies of one scheme are one entry, and the lock is that of the guard.
-const document = app.swagger() as { components: { securitySchemes: object }, paths: Record<string, { get: { security: unknown } }> }
+const document = app.swagger() as {
+  components: { securitySchemes: object }, paths: Record<string, { get: { security: unknown } }>
+}
 assert.deepEqual(Object.keys(document.components.securitySchemes).sort(), ['APIKeyHeader', 'HTTPBearer'])
 assert.deepEqual(document.paths['/mine']?.get.security, [{ HTTPBearer: [] }])
 
@@ -97,6 +104,20 @@ assert.deepEqual(document.paths['/mine']?.get.security, [{ HTTPBearer: [] }])
   app.security.override(user, { nam: 'eve' })()
 }
 
+// Theirs signs, and in its place ours.
+const subject = async (signer: typeof issuer): Promise<string> => {
+  const jwt = await signer.sign({ aud: 'api', sub: 'ann' })
+  const { statusCode, body } = await app.inject({ url: '/token', headers: as(jwt) })
+  return statusCode === 200 ? body : String(statusCode)
+}
+const replacement = localIssuer('https://other.test/')
+assert.deepEqual([await subject(issuer), await subject(replacement)], ['ann', '401'])
+{
+  const undo = app.security.override(issuer, replacement)
+  assert.deepEqual([await subject(issuer), await subject(replacement)], ['401', 'ann'])
+  undo()
+}
+
 // Ours, on their plugin.
 const other = Fastify()
 const ours: Dependency<{ name: string }> = depends({ bearer, required: securityScopes }, ({ bearer, required }) => {
@@ -106,7 +127,9 @@ const ours: Dependency<{ name: string }> = depends({ bearer, required: securityS
 })
 await register(other, ours)
 other.get('/scheme', {
-  security: { own: scheme({ schemeName: 'Own', openapi: { type: 'http', scheme: 'own' }, challenge: 'Own', read: () => null }) }
+  security: {
+    own: scheme({ schemeName: 'Own', openapi: { type: 'http', scheme: 'own' }, challenge: 'Own', read: () => null })
+  }
 }, async () => 'in')
 assert.equal((await other.inject('/of-commonjs')).headers['www-authenticate'], 'Bearer realm="commonjs"')
 assert.equal((await other.inject({ url: '/of-commonjs', headers: as('bad') })).statusCode, 401)

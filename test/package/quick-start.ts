@@ -1,5 +1,6 @@
-/** The first program of the README, made whole, and asked what it promises: as ESM and as CommonJS, typed and not. */
+/** The first program of the README, with what it leaves to its reader, and requests that prove what it promises. */
 import { readFileSync } from 'node:fs'
+import { dialectsOf } from './dialects.js'
 
 const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
 const [, program] = /^```ts\n(.*?)^```\n/ms.exec(readme)!
@@ -8,8 +9,8 @@ const lines = program!.trimEnd().split('\n')
 const imports = lines.filter((line) => line.startsWith('import ')).join('\n')
 const rest = lines.filter((line) => !line.startsWith('import ')).join('\n')
 
-// What the README leaves to its reader, as JavaScript that is TypeScript as well.
-const before = `
+// Each dialect contains this as it is.
+const database = `
 const known = new Map([
   ['good', { scopes: ['me'], user: { username: 'ann' } }],
   ['narrow', { scopes: ['items'], user: { username: 'bob' } }]
@@ -18,11 +19,14 @@ const sessions = { find: async (token = '') => known.get(token) }
 `
 
 const typed = `
+const isAny: 0 extends 1 & typeof app.security ? true : false = false
+// @ts-expect-error app.security has no such method
+const misspelled = () => app.security.requir({})
 app.get('/typed', { security: { user: currentUser } }, async (request) => {
   const username: string = request.security.user.username
   // @ts-expect-error a user has no such property
   const wrong = request.security.user.usrname
-  // @ts-expect-error a name that was not declared
+  // @ts-expect-error the route does not declare this name
   return [username, wrong, request.security.usr]
 })
 `
@@ -35,9 +39,11 @@ const ask = async (token = '') => {
   return JSON.stringify([statusCode, headers['www-authenticate'] ?? null, JSON.parse(body).message ?? body])
 }
 const expect = (found = '', wanted = '') => { if (found !== wanted) throw new Error(found + ' is not ' + wanted) }
-expect(await ask(), '[401,"Bearer realm=\\\\"api\\\\"","Not authenticated"]')
-expect(await ask('bad'), '[401,"Bearer realm=\\\\"api\\\\", error=\\\\"invalid_token\\\\"","Unknown token"]')
-expect(await ask('narrow'), '[403,"Bearer realm=\\\\"api\\\\", error=\\\\"insufficient_scope\\\\", scope=\\\\"me\\\\"","Insufficient scope, required: me"]')
+const challenge = (rest = '') => ('Bearer realm="api"' + rest).replaceAll('"', '\\\\"')
+expect(await ask(), '[401,"' + challenge(', scope="me"') + '","Not authenticated"]')
+expect(await ask('bad'), '[401,"' + challenge(', error="invalid_token"') + '","Unknown token"]')
+const insufficient = challenge(', error="insufficient_scope", scope="me"')
+expect(await ask('narrow'), '[403,"' + insufficient + '","Insufficient scope, required: me"]')
 expect(await ask('good'), '[200,null,"{\\\\"username\\\\":\\\\"ann\\\\"}"]')
 const { paths, components } = (await app.inject('/docs/json')).json()
 expect(JSON.stringify(paths['/users/me'].get.security), '[{"OAuth2PasswordBearer":["me"]}]')
@@ -46,20 +52,8 @@ await app.close()
 console.log('the quick start works')
 `
 
-// CommonJS has no await outside of a function.
-const inFunction = (text: string): string => `${before}\nasync function main () {\n${text}\n}\nvoid main()\n`
+/** The program, by the extension of its file. */
+export const quickStart = dialectsOf({ imports, body: database + rest, typed, after })
 
-const asRequire = imports
-  .replace(/^import (\w+), \{ (.*) \} from ('.*')$/gm, 'const { default: $1, $2 } = require($3)')
-  .replace(/^import (\w+) from ('.*')$/gm, 'const $1 = require($2)')
-
-/** By the extension of the file in which it is to stand. */
-export const quickStart = {
-  mjs: `${imports}\n${before}\n${rest}\n${after}`,
-  cjs: `${asRequire}\n${inFunction(rest + after)}`,
-  mts: `${imports}\n${before}\n${rest}\n${typed}\n${after}`,
-  cts: `${imports}\n${inFunction(rest + typed + after)}`
-}
-
-/** What each of them prints, and nothing else. */
-export const PRINTED = 'the quick start works\n'
+/** The output of the program. */
+export const QUICK_START_OUTPUT = 'the quick start works\n'

@@ -1,0 +1,702 @@
+/** The recipes, and what other pages show, taken out of their pages and asked: what they let in, and what they refuse. */
+import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
+import Fastify from 'fastify'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import type { Socket } from 'node:net'
+import { connect } from 'node:net'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import t from 'tap'
+import type { Test } from 'tap'
+import WebSocket from 'ws'
+import { issuer, localIssuer } from '../../src/tokens/index.js'
+import { everythingElse, gate } from '../fixtures/secured.js'
+import { Shell } from '../fixtures/curl.js'
+import { clientKey, proofOf, thumbprint } from '../fixtures/dpop.js'
+import { seconds, signingKey, tokenOf } from '../fixtures/jwt.js'
+import type { Running } from '../fixtures/recipes.js'
+import { compiled, piecesOf, run } from '../fixtures/recipes.js'
+import { portOf, sendRaw } from '../fixtures/socket.js'
+import { setVariables } from '../fixtures/variables.js'
+
+const pieces = piecesOf('recipes.md')
+const ran = new Set<string>()
+
+/** A piece of the page, which counts as run from then on. */
+function recipe (heading: string, index = 0): string {
+  const code = pieces.get(heading)?.[index]
+  if (code === undefined) throw new Error(`There is no piece ${index} below ${heading}`)
+  ran.add(code)
+  return code
+}
+
+/** As much of a test as is needed to clean up behind it. */
+interface Teardown { teardown (cleanUp: () => unknown): void }
+
+const bearer = (token: string): Record<string, string> => ({ authorization: `Bearer ${token}` })
+const basic = (username: string, password: string): Record<string, string> =>
+  ({ authorization: `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}` })
+
+// A verified token whose issuer is in the test.
+const local = localIssuer('https://login.example.com/')
+const AUDIENCE = 'https://api.example.com'
+const GIVEN_TOKEN = {
+  token: `import { issuer as issuer_, jwtBearer as jwtBearer_ } from 'fastify-security/tokens'
+    const login = issuer_('https://login.example.com/')
+    const token = jwtBearer_({ issuer: login, audience: '${AUDIENCE}' })`
+}
+
+// An app of a recipe, with the local issuer in the place of the remote one.
+async function runWithToken (t: Test, code: string, shown: readonly string[] = []): Promise<Running> {
+  const running = await run(t, code, { given: GIVEN_TOKEN, shown: ['login', 'token', ...shown] })
+  running.app.security.override(running['login'], local)
+  return running
+}
+
+t.test('a denial list', async (t) => {
+  const { app, denied } = await runWithToken(t, recipe('A denial list'), ['denied'])
+  const ask = async (token: string, method: 'GET' | 'POST' = 'GET'): Promise<number> =>
+    (await app.inject({ method, url: method === 'GET' ? '/me' : '/logout', headers: bearer(token) })).statusCode
+  const [one, other] = [await local.sign({ aud: AUDIENCE, sub: 'ann' }), await local.sign({ aud: AUDIENCE, sub: 'ann' })]
+  t.equal(await ask(one), 200)
+  denied.set('an old one', 1)
+  t.equal(await ask(one, 'POST'), 200)
+  t.equal(await ask(one), 401)
+  t.equal(await ask(one, 'POST'), 401)
+  t.equal(await ask(other), 200, 'another token of the user')
+  t.equal(denied.size, 1, 'what has expired is forgotten')
+  t.notMatch(JSON.stringify([...denied]), one.split('.')[2], 'nothing of the token is in the list')
+  t.same([...denied.keys()].map((key) => JSON.parse(key)[0]), ['https://login.example.com/'])
+
+  const key = signingKey('ES256', 'k1')
+  const { app: without, login } = await run(t, recipe('A denial list'), { given: GIVEN_TOKEN, shown: ['login'] })
+  without.security.override(login, issuer('https://login.example.com/', { keys: { keys: [key.jwk] } }))
+  const anonymous = tokenOf(key, { iss: 'https://login.example.com/', aud: AUDIENCE, exp: seconds() + 60 })
+  t.equal((await without.inject({ url: '/me', headers: bearer(anonymous) })).statusCode, 401, 'a token without a jti')
+})
+
+t.test('refresh tokens with rotation', async (t) => {
+  setVariables(t, { TOKEN_SECRET: 's'.repeat(32) })
+  const { app, sessions } = await run(t, recipe('Refresh tokens with rotation'), { shown: ['sessions'] })
+  const post = async (fields: Record<string, string>): Promise<LightMyRequestResponse> => await app.inject({
+    method: 'POST',
+    url: '/token',
+    headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    payload: new URLSearchParams(fields).toString()
+  })
+  const logIn = async (password = 'secret') => await post({ grant_type: 'password', username: 'ann', password })
+  const refresh = async (refreshToken: string) => await post({ grant_type: 'refresh_token', refresh_token: refreshToken })
+  const refused = { statusCode: 400, body: /"invalid_grant"/ }
+
+  t.match(await logIn('guess'), refused)
+  const first = (await logIn()).json()
+  t.match(await app.inject({ url: '/me', headers: bearer(first.access_token) }), { statusCode: 200, body: '{"username":"ann"}' })
+  t.equal((await app.inject({ url: '/me', headers: bearer(first.refresh_token) })).statusCode, 401, 'a refresh token is not for the API')
+
+  const second = (await refresh(first.refresh_token)).json()
+  t.match(await app.inject({ url: '/me', headers: bearer(second.access_token) }), { statusCode: 200 })
+  t.not(second.refresh_token, first.refresh_token)
+  t.match(await refresh(first.refresh_token), refused, 'it counts once')
+  t.match(await refresh(second.refresh_token), refused, 'and the session has ended')
+  t.equal(sessions.size, 0)
+
+  const third = (await logIn()).json().refresh_token as string
+  t.notMatch(JSON.stringify([...sessions.values()]), third.split('.')[1]!, 'the table has no refresh token')
+  for (const wrong of ['guess', '.', third.split('.')[0]!]) t.match(await refresh(wrong), refused)
+  const old = (await logIn()).json().refresh_token as string
+  const [id] = old.split('.')
+  sessions.set(id, { ...sessions.get(id), ends: Date.now() - 1 })
+  t.match(await refresh(old), refused, 'a session that is over')
+})
+
+// Expired, and within the tolerance for clocks that differ: what the token opens ends at once.
+const ending = async (): Promise<string> => await local.sign({ aud: AUDIENCE, sub: 'ann' }, { lifetime: -2 })
+
+// Nothing happens in this time where a timer is right; one that fires at once has fired.
+const soon = async (): Promise<'open'> => await new Promise((resolve) => { setTimeout(() => { resolve('open') }, 50) })
+
+t.test('streams that end with the token', async (t) => {
+  const code = recipe('Streams that end with the token')
+  const { app } = await runWithToken(t, code)
+  t.equal((await app.inject('/events')).statusCode, 401)
+  const reply = await app.inject({ url: '/events', headers: bearer(await ending()) })
+  t.match(reply, { statusCode: 200, headers: { 'content-type': /^text\/event-stream/, 'cache-control': 'no-store' } })
+  t.equal(reply.body, 'data: hello ann\n\nevent: expired\ndata:\n\n')
+
+  const { app: endless, token } = await runWithToken(t, code)
+  endless.security.override(token, { issuer: '', subject: 'bob', clientId: null, scopes: [], expiresAt: Infinity, claims: { iss: '', exp: 0 } })
+  for (const [app, subject, sent] of [[await fresh(), 'ann', await local.sign({ aud: AUDIENCE, sub: 'ann' })], [endless, 'bob', 'any']] as const) {
+    const aborted = new AbortController()
+    const response = await fetch(`http://127.0.0.1:${await portOf(app)}/events`, { headers: bearer(sent), signal: aborted.signal })
+    const reader = response.body!.getReader()
+    t.equal(Buffer.from((await reader.read()).value!).toString(), `data: hello ${subject}\n\n`)
+    const more = reader.read().then(({ value }) => Buffer.from(value ?? []).toString(), () => 'aborted')
+    t.equal(await Promise.race([more, soon()]), 'open', `the stream of ${subject} stays open`)
+    aborted.abort()
+  }
+
+  async function fresh (): Promise<FastifyInstance> {
+    return (await runWithToken(t, code)).app
+  }
+})
+
+t.test('a WebSocket that ends with the token', async (t) => {
+  const { app } = await runWithToken(t, recipe('Streams that end with the token', 1))
+  const address = `ws://127.0.0.1:${await portOf(app)}/feed`
+  t.equal((await open(t, address, {})).status, 401)
+  t.equal((await open(t, address, bearer('guess'))).status, 401)
+  const short = await open(t, address, bearer(await ending()))
+  t.equal(short.message, 'hello ann')
+  t.equal(await short.closed, 1008)
+  const long = await open(t, address, bearer(await local.sign({ aud: AUDIENCE, sub: 'ann' })))
+  t.equal(long.message, 'hello ann')
+  t.equal(await Promise.race([long.closed, soon()]), 'open')
+})
+
+t.test('several machines', async (t) => {
+  const code = recipe('Several machines')
+  const store = Symbol.for('fastify-security.test.redis')
+  const keys = new Set<string>()
+  Object.assign(globalThis, { [store]: keys })
+  t.teardown(() => { delete (globalThis as any)[store] })
+  const redis = `const redis = { call: async (command, key) => {
+    const keys = globalThis[Symbol.for('fastify-security.test.redis')]
+    return keys.size < keys.add(key).size ? 'OK' : null
+  } }`
+  const start = async (tokenSecret: string, nonceSecrets: string): Promise<Running> => {
+    setVariables(t, { TOKEN_SECRET: tokenSecret, NONCE_SECRETS: nonceSecrets })
+    return await run(t, code, { given: { redis }, shown: ['own'] })
+  }
+  const [secret, old, fresh] = ['s'.repeat(32), 'o'.repeat(32), 'f'.repeat(32)] as const
+  for (const [token, nonce] of [['', old], [secret, ''], [secret, 'short']] as const) {
+    await t.rejects(start(token, nonce), { code: 'FST_SECURITY_INVALID_OPTION' })
+  }
+  const one = await start(secret, old)
+  const two = await start(secret, `${fresh} ${old}`)
+  const token: string = await one['own'].sign({ aud: AUDIENCE, sub: 'ann', cnf: { jkt: thumbprint(clientKey) } })
+  const ask = async ({ app }: Running, proof: string): Promise<LightMyRequestResponse> =>
+    await app.inject({ url: '/items', headers: { authorization: `DPoP ${token}`, dpop: proof } })
+  const nonce = (await ask(one, proofOf(token))).headers['dpop-nonce']
+  t.type(nonce, 'string')
+  const proof = proofOf(token, { nonce })
+  t.match(await ask(two, proof), { statusCode: 200, body: '{"subject":"ann"}' }, 'token and nonce of the one pass at the other')
+  t.match(await ask(one, proof), { statusCode: 401, headers: { 'www-authenticate': /error="invalid_dpop_proof"/ } }, 'a used proof does not')
+  t.equal(keys.size, 1)
+})
+
+t.test('tokens of your own, by @fastify/jwt', async (t) => {
+  const { app } = await run(t, recipe('Tokens of your own, by @fastify/jwt'))
+  await app.ready()
+  const ask = async (token: string): Promise<LightMyRequestResponse> => await app.inject({ url: '/users/me', headers: bearer(token) })
+  t.match(await ask(app.jwt.sign({ sub: 'ann' })), { statusCode: 200, body: '{"username":"ann"}' })
+  t.match(await app.inject('/users/me'), { statusCode: 401, headers: { 'www-authenticate': 'Bearer realm="api"' } })
+  for (const [name, token] of [
+    ['that has ended', app.jwt.sign({ sub: 'ann' }, { expiresIn: '-1m' })],
+    ['of another issuer', app.jwt.sign({ sub: 'ann' }, { iss: 'urn:other' })],
+    ['for another API', app.jwt.sign({ sub: 'ann' }, { aud: 'urn:other' })],
+    ['of nobody', app.jwt.sign({})],
+    ['of another algorithm', app.jwt.sign({ sub: 'ann' }, { algorithm: 'HS512' })],
+    ['that is none', 'guess']
+  ] as const) {
+    t.match(await ask(token), { statusCode: 401, headers: { 'www-authenticate': 'Bearer realm="api", error="invalid_token"' } }, `a token ${name}`)
+  }
+})
+
+t.test('sessions, cookies and CSRF', async (t) => {
+  const { app } = await run(t, recipe('Sessions, cookies and CSRF'), {
+    given: { app: 'const app = Fastify({ trustProxy: true }); await app.register(fastifySecurity)' }
+  })
+  const https = { 'x-forwarded-proto': 'https' }
+  const logIn = async (headers: Record<string, string> = {}, password = 'secret'): Promise<LightMyRequestResponse> =>
+    await app.inject({ method: 'POST', url: '/login', headers: { ...https, ...headers }, payload: { username: 'ann', password } })
+  const cookieOf = ({ cookies }: LightMyRequestResponse): { cookie: string } => ({ cookie: `session=${encodeURIComponent(cookies[0]!.value)}` })
+
+  const refused = await logIn({}, 'guess')
+  t.match(refused, { statusCode: 401, cookies: [] }, 'a wrong password')
+  const login = await logIn()
+  t.equal(login.statusCode, 200)
+  t.match(login.cookies, [{ name: 'session', httpOnly: true, secure: true, sameSite: 'Lax', maxAge: undefined }])
+  t.equal((await app.inject({ method: 'POST', url: '/login', payload: { username: 'ann', password: 'secret' } })).cookies.length, 0, 'none over plain HTTP')
+
+  const headers = { ...https, ...cookieOf(login) }
+  const token = { 'csrf-token': login.json().csrfToken as string }
+  t.match(await app.inject({ url: '/me', headers: https }), { statusCode: 401, headers: { 'www-authenticate': 'APIKey realm="api"' }, cookies: [] })
+  t.equal((await app.inject({ url: '/me', headers: { ...https, cookie: 'session=guess.guess' } })).statusCode, 401)
+  t.match(await app.inject({ url: '/me', headers }), { statusCode: 200, body: '{"username":"ann"}' })
+
+  const post = async (url: string, headers: Record<string, string>): Promise<LightMyRequestResponse> =>
+    await app.inject({ method: 'POST', url, headers })
+  t.equal((await post('/notes', { ...https, ...token })).statusCode, 401, 'a token, and no session')
+  t.equal((await post('/notes', headers)).statusCode, 403, 'a session, and no token')
+  t.equal((await post('/notes', { ...headers, 'csrf-token': 'guess' })).statusCode, 403)
+  t.match(await post('/notes', { ...headers, ...token }), { statusCode: 200, body: '{"saved":true}' })
+  const other = await logIn()
+  t.equal((await post('/notes', { ...headers, 'csrf-token': other.json().csrfToken })).statusCode, 403, 'the token of another session')
+
+  const again = await logIn(headers)
+  t.not(cookieOf(again).cookie, cookieOf(login).cookie, 'a login makes a new id')
+  const after = { ...https, ...cookieOf(again) }
+  t.equal((await post('/logout', after)).statusCode, 403)
+  t.equal((await post('/logout', { ...after, 'csrf-token': again.json().csrfToken })).statusCode, 200)
+  t.equal((await app.inject({ url: '/me', headers: after })).statusCode, 401, 'a session that has ended')
+
+  const document = (await app.inject('/docs/json')).json()
+  t.strictSame(document.paths['/notes'].post.security, [{ APIKeyCookie: [] }])
+  t.strictSame(document.paths['/login'].post.security, [])
+})
+
+t.test('API keys in a database', async (t) => {
+  const { app, issueKey, keys } = await run(t, recipe('API keys in a database'), { shown: ['issueKey', 'keys'] })
+  const key: string = issueKey('scanner')
+  const [id, secret] = key.split('.') as [string, string]
+  const ask = async (key: string): Promise<LightMyRequestResponse> => await app.inject({ url: '/stock', headers: { 'x-api-key': key } })
+  t.match(await ask(key), { statusCode: 200, body: '{"machine":"scanner"}' })
+  t.equal((await app.inject('/stock')).statusCode, 401)
+  for (const wrong of [id, secret, `${id}.`, `.${secret}`, `${id}.${secret}.`, `${id}.${secret}x`, `${id}x.${secret}`, `${id}.guess`, issueKey('other').replace(/^[^.]+/, id)]) {
+    t.match(await ask(wrong), { statusCode: 401, headers: { 'www-authenticate': 'APIKey realm="api"' } })
+  }
+  t.notMatch(JSON.stringify([...keys]), secret, 'the table holds no key')
+  keys.delete(id)
+  t.equal((await ask(key)).statusCode, 401, 'a key that was taken back')
+})
+
+t.test('several tenants', async (t) => {
+  const { app } = await run(t, recipe('Several tenants'))
+  for (const [method, own] of [['GET', '{"text":"Buy milk"}'], ['DELETE', '{"deletedBy":"ann"}']] as const) {
+    t.equal((await app.inject({ method, url: '/notes/1' })).statusCode, 401)
+    t.equal((await app.inject({ method, url: '/notes/none' })).statusCode, 401, 'a stranger learns nothing of ids')
+    t.equal((await app.inject({ method, url: '/notes/1', headers: bearer('guess') })).statusCode, 401)
+    t.match(await app.inject({ method, url: '/notes/1', headers: bearer('token-of-ann') }), { statusCode: 200, body: own })
+    t.equal((await app.inject({ method, url: '/notes/none', headers: bearer('token-of-ann') })).statusCode, 400)
+    const others = await app.inject({ method, url: '/notes/1', headers: bearer('token-of-bob') })
+    const nobodys = await app.inject({ method, url: '/notes/2', headers: bearer('token-of-bob') })
+    t.match(others, { statusCode: 404, body: nobodys.body }, "somebody else's looks like none")
+  }
+})
+
+t.test('roles and scopes', async (t) => {
+  const { app } = await run(t, recipe('Roles and scopes'))
+  const statuses = async (headers: Record<string, string>): Promise<number[]> => [
+    (await app.inject({ method: 'POST', url: '/pages', headers })).statusCode,
+    (await app.inject({ method: 'DELETE', url: '/pages/1', headers })).statusCode
+  ]
+  t.strictSame(await statuses({}), [401, 401])
+  t.strictSame(await statuses(basic('ann', 'guess')), [401, 401])
+  t.strictSame(await statuses(basic('ann', 'secret')), [200, 200])
+  t.strictSame(await statuses(basic('bob', 'secret')), [200, 403])
+  t.strictSame(await statuses(basic('eve', 'secret')), [403, 403])
+  t.notOk('www-authenticate' in (await app.inject({ method: 'POST', url: '/pages', headers: basic('eve', 'secret') })).headers)
+})
+
+t.test('the docs, for some', async (t) => {
+  const { app } = await run(t, recipe('The docs, for some'))
+  for (const url of ['/docs', '/docs/json', '/docs/yaml', '/docs/static/swagger-initializer.js']) {
+    t.match(await app.inject(url), { statusCode: 401, headers: { 'www-authenticate': 'Basic realm="docs", charset="UTF-8"' } }, url)
+    t.equal((await app.inject({ url, headers: basic('ann', 'guess') })).statusCode, 401, url)
+    t.equal((await app.inject({ url, headers: basic('ann', 'secret') })).statusCode, 200, url)
+  }
+})
+
+t.test('WebSockets', async (t) => {
+  const { app, sessions } = await run(t, recipe('WebSockets'), { shown: ['sessions'] })
+  const address = `ws://127.0.0.1:${await portOf(app)}/feed`
+  const own = { origin: 'https://app.example.com' }
+  t.equal((await open(t, address, own)).status, 401)
+  t.equal((await open(t, address, { ...own, cookie: 'session=guess' })).status, 401)
+  t.equal((await open(t, address, { origin: 'https://other.example', cookie: 'session=session-of-ann' })).status, 403, "another site's page")
+  t.equal((await open(t, address, { cookie: 'session=session-of-ann' })).status, 403)
+  t.equal((await open(t, address, { ...own, cookie: 'session=session-of-ann' })).message, 'Hello ann')
+  // It is good when it is looked up, and ends when the socket is open.
+  let isLookedUp = false
+  sessions.set('short', {
+    username: 'bob',
+    get ends () {
+      const ends = Date.now() + (isLookedUp ? 1 : 3_600_000)
+      isLookedUp = true
+      return ends
+    }
+  })
+  const short = await open(t, address, { ...own, cookie: 'session=short' })
+  t.equal(short.message, 'Hello bob')
+  t.equal(await short.closed, 1008, 'it ends with the session')
+  sessions.set('short', { username: 'bob', ends: Date.now() - 1 })
+  t.equal((await open(t, address, { ...own, cookie: 'session=short' })).status, 401)
+})
+
+t.test('guesses at a login', async (t) => {
+  const guess = async (app: FastifyInstance, username: string, address: string, password = 'guess'): Promise<number> => (await app.inject({
+    method: 'POST',
+    url: '/token',
+    remoteAddress: address,
+    headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    payload: new URLSearchParams({ username, password }).toString()
+  })).statusCode
+
+  t.test('at one name, from many addresses', async (t) => {
+    const { app } = await run(t, recipe('Guesses at a login'))
+    for (let count = 1; count <= 5; count++) t.equal(await guess(app, 'ann', `10.0.0.${count}`), 400)
+    t.equal(await guess(app, 'ann', '10.0.0.6'), 429)
+    t.equal(await guess(app, 'ANN', '10.0.0.7', 'secret'), 429, 'not with the right password, either')
+    t.equal(await guess(app, 'bob', '10.0.0.7', 'secret'), 200)
+  })
+
+  t.test('at many names, from one address', async (t) => {
+    const { app } = await run(t, recipe('Guesses at a login'))
+    for (let count = 1; count <= 20; count++) t.equal(await guess(app, `name${count}`, '10.0.0.1'), 400)
+    t.equal(await guess(app, 'bob', '10.0.0.1', 'secret'), 429)
+    t.equal(await guess(app, 'bob', '10.0.0.2', 'secret'), 200)
+  })
+})
+
+t.test('strangers are counted', async (t) => {
+  const { app, currentUser } = await run(t, recipe('Strangers').replace('max: 100', 'max: 2'), { shown: ['currentUser'] })
+  app.get('/me', { security: { user: currentUser } }, async () => 'in')
+  const statuses: number[] = []
+  for (let count = 0; count < 3; count++) statuses.push((await app.inject('/me')).statusCode)
+  t.strictSame(statuses, [401, 401, 429])
+
+  const { app: other } = await run(t, recipe('Strangers'))
+  other.get('/own', { config: { rateLimit: { max: 1 } } }, async () => 'in')
+  t.strictSame([(await other.inject('/own')).statusCode, (await other.inject('/own')).statusCode], [200, 200], "a route's own limit is not looked at")
+})
+
+t.test('behind a proxy', async (t) => {
+  const { app } = await run(t, recipe('Behind a proxy'))
+  const forwarded = { ...bearer('any'), 'x-forwarded-for': '198.51.100.7', 'x-forwarded-proto': 'https' }
+  t.equal((await app.inject('/items')).statusCode, 401)
+  t.equal((await app.inject({ url: '/items', headers: forwarded })).body, '{"ip":"198.51.100.7","protocol":"https"}')
+  t.equal((await app.inject({ url: '/items', headers: forwarded, remoteAddress: '203.0.113.1' })).body, '{"ip":"203.0.113.1","protocol":"http"}',
+    'whoever is not the proxy is not believed')
+  const document = (await app.inject('/docs/json')).json()
+  t.equal(document.components.securitySchemes.OAuth2PasswordBearer.flows.password.tokenUrl, '/shop/token')
+  t.strictSame(document.servers, [{ url: '/shop' }])
+})
+
+t.test('nothing undeclared, with other plugins', async (t) => {
+  const heading = 'Nothing undeclared, with other plugins'
+  const given = { app: recipe(heading).replace(/^import .*\n/gm, '') }
+  const undeclared = async (app: FastifyInstance): Promise<void> => { app.get('/forgotten', async () => 'in') }
+
+  t.test('@fastify/static', async (t) => {
+    const { app } = await run(t, recipe(heading, 1).replace("resolve('public')", JSON.stringify(fileURLToPath(new URL('../fixtures/static/public', import.meta.url)))), { given })
+    t.match(await app.inject('/public/hello.txt'), { statusCode: 200, body: 'hello\n' })
+    t.equal(app.security.routes().find(({ url }) => url === '/public/*')?.security, false)
+  })
+
+  t.test('@fastify/under-pressure', async (t) => {
+    const { app } = await run(t, recipe(heading, 2), { given })
+    t.match(await app.inject('/status'), { statusCode: 200, body: /"ok"/ })
+  })
+
+  t.test('a @fastify/swagger-ui of your own', async (t) => {
+    const { app } = await run(t, recipe(heading, 3), { given })
+    for (const url of ['/documentation', '/documentation/json', '/documentation/static/swagger-initializer.js']) {
+      t.equal((await app.inject(url)).statusCode, 401, url)
+      t.equal((await app.inject({ url, headers: basic('ann', 'any') })).statusCode, 200, url)
+    }
+  })
+
+  t.test('@fastify/autoload', async (t) => {
+    setVariables(t, { ADMIN_KEY: 'key of the administrators' })
+    const route = (url: string): string => `export default async (app) => { app.get('${url}', async () => 'in') }`
+    const [security, hooks, main] = [recipe(heading, 4), recipe(heading, 5), recipe(heading, 6)]
+    const pathOf = (code: string): string => /^\/\/ (.*)\.ts\n/.exec(code)![1]!
+    t.strictSame([security, hooks, main].map(pathOf), ['plugins/security', 'routes/admin/autohooks', 'app'])
+    const folder = t.testdir({
+      plugins: { 'security.js': compiled(security) },
+      routes: { admin: { 'autohooks.js': compiled(hooks), 'users.js': route('/users'), deep: { 'more.js': route('/more') } } },
+      'app.js': compiled(`${main}\nexport { app }`)
+    })
+    const { app } = await import(pathToFileURL(`${folder}/app.js`).href) as { app: FastifyInstance }
+    t.teardown(() => app.close())
+    for (const url of ['/admin/users', '/admin/deep/more']) {
+      t.equal((await app.inject(url)).statusCode, 401, url)
+      t.equal((await app.inject({ url, headers: { 'x-admin-key': 'guess' } })).statusCode, 401, url)
+      t.match(await app.inject({ url, headers: { 'x-admin-key': 'key of the administrators' } }), { statusCode: 200, body: 'in' }, url)
+    }
+  })
+
+  t.test('what is forgotten is refused', async (t) => {
+    const { app } = await run(t, '', { given })
+    await app.register(undeclared)
+    await t.rejects(async () => { await app.ready() }, { code: 'FST_SECURITY_START_REFUSED', message: /GET \/forgotten/ })
+  })
+})
+
+t.test('unknown addresses', async (t) => {
+  const { app } = await run(t, recipe('Unknown addresses'))
+  t.match(await app.inject('/none'), { statusCode: 401, headers: { 'www-authenticate': 'Bearer realm="api"' } })
+  t.equal((await app.inject({ url: '/none', headers: bearer('guess') })).statusCode, 401)
+  t.match(await app.inject({ url: '/none', headers: bearer('ann') }), { statusCode: 404, body: '{"message":"Nothing here, ann"}' })
+})
+
+t.test('a resolver that may hang', async (t) => {
+  const provider = Fastify({ forceCloseConnections: true })
+  t.teardown(() => provider.close())
+  provider.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, async (_request: unknown, body: unknown) =>
+    Object.fromEntries(new URLSearchParams(String(body))))
+  const hanging = gate()
+  t.teardown(() => { hanging.open() })
+  provider.post<{ Body: { token: string } }>('/introspect', async ({ body: { token } }) => {
+    if (token === 'hangs') await hanging.promise
+    return { active: token === 'good', username: 'ann' }
+  })
+  setVariables(t, { INTROSPECTION_URL: `http://127.0.0.1:${await portOf(provider)}/introspect` })
+
+  const limits = async (t: Test, handler: number, resolver: number): Promise<(token: string) => Promise<LightMyRequestResponse>> => {
+    const code = recipe('A resolver that may hang')
+    const shorter = code.replace('10_000', String(handler)).replace('2_000', String(resolver))
+    t.match(shorter, new RegExp(`handlerTimeout: ${handler} .*timeout\\(${resolver}\\)`, 's'))
+    const { app } = await run(t, shorter)
+    return async (token) => await app.inject({ url: '/me', headers: bearer(token) })
+  }
+
+  t.test('who comes with a good token is let in', async (t) => {
+    const ask = await limits(t, 10_000, 2_000)
+    t.match(await ask('good'), { statusCode: 200, body: '{"username":"ann"}' })
+    t.equal((await ask('bad')).statusCode, 401)
+  })
+
+  t.test('its own limit ends it: 500', async (t) => {
+    const reply = await (await limits(t, 10_000, 50))('hangs')
+    t.equal(reply.statusCode, 500)
+    t.notOk('www-authenticate' in reply.headers)
+  })
+
+  t.test('the limit of the app ends it: 503', async (t) => {
+    const reply = await (await limits(t, 50, 2_000))('hangs')
+    t.equal(reply.statusCode, 503)
+    t.notOk('www-authenticate' in reply.headers)
+  })
+})
+
+t.test('something to close again', async (t) => {
+  t.test('is closed with the answer, whatever that is', async (t) => {
+    const { app, pool } = await run(t, recipe('Something to close again'), { shown: ['pool'] })
+    t.equal((await app.inject('/report')).statusCode, 401)
+    t.equal(pool.taken, 0)
+    t.equal((await app.inject({ url: '/report', headers: bearer('ann') })).body, 'result')
+    t.equal(pool.taken, 0)
+  })
+
+  for (const moment of ['while it is being opened', 'when it is open'] as const) {
+    t.test(`is closed where the client goes ${moment}`, async (t) => {
+      const [opening, asked, answer] = [gate(), gate(), gate()]
+      const { app, pool } = await run(t, recipe('Something to close again'), { shown: ['pool'] })
+      const makeConnection: () => Promise<object> = pool.connect
+      pool.connect = async () => {
+        const opened = await makeConnection()
+        if (moment === 'while it is being opened') {
+          asked.open()
+          await opening.promise
+        }
+        return {
+          ...opened,
+          query: async () => {
+            asked.open()
+            await answer.promise
+          }
+        }
+      }
+      const port = await portOf(app)
+      const accepted = once(app.server, 'connection')
+      const socket = connect(port, '127.0.0.1')
+      const [served] = await accepted as [Socket]
+      socket.write('GET /report HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer ann\r\n\r\n')
+      await asked.promise
+      t.equal(pool.taken, 1)
+      const gone = once(served, 'close')
+      socket.destroy()
+      await gone
+      opening.open()
+      answer.open()
+      await everythingElse()
+      t.equal(pool.taken, 0)
+    })
+  }
+})
+
+t.test('the quick start, pasted step by step, gives what it says', async (t) => {
+  const text = readFileSync(new URL('../../docs/quick-start.md', import.meta.url), 'utf8')
+  const statuses: number[] = []
+  for (const [heading, [code]] of piecesOf('quick-start.md')) {
+    const [, section] = text.split(`## ${heading}\n`) as [string, string]
+    const steps = [...section.split('\n## ')[0]!.matchAll(/^```sh\n(.*?)\n```\n```http\nHTTP\/1\.1 (\d+).*?\n(.*?)\n(\{.*?\})\n```$/gms)]
+    if (steps.length === 0) continue
+    const { app } = await run(t, code!.replace(/^await app\.listen\(.*\n/m, ''))
+    const shell = new Shell(`http://127.0.0.1:${await portOf(app)}`)
+    for (const [, commands, status, headers, body] of steps) {
+      let answer
+      for (const command of commands!.split('\n')) answer = await shell.run(command)
+      t.equal(answer!.status, Number(status), commands!)
+      for (const [, name, value] of headers!.matchAll(/^([\w-]+): (.*)$/gm)) t.equal(answer!.headers.get(name!), value)
+      t.strictSame(JSON.parse(answer!.body), JSON.parse(body!))
+      statuses.push(answer!.status)
+    }
+    t.equal((await app.inject('/docs')).statusCode, 200)
+  }
+  t.strictSame(statuses, [401, 200, 200, 403])
+})
+
+t.test('the page of requirements says what is answered', async (t) => {
+  const text = readFileSync(new URL('../../docs/requirements.md', import.meta.url), 'utf8')
+  const { app } = await run(t, piecesOf('requirements.md').get('Requirements')![0]!, {
+    given: { app: 'const app = Fastify(); await app.register(fastifySecurity)' }
+  })
+  const carried: Record<string, string[]> = {
+    nothing: [],
+    'a good token': ['authorization: Bearer ann'],
+    'a bad token': ['authorization: Bearer guess'],
+    'a token twice': ['authorization: Bearer ann', 'authorization: Bearer ann'],
+    'a good key': ['x-api-key: scanner'],
+    'a bad key': ['x-api-key: guess']
+  }
+  const [head, , ...rows] = /^\| the request carries .*?\n\n/ms.exec(text)![0].trim().split('\n')
+  const cellsOf = (row: string): string[] => row.split('|').slice(1, -1).map((cell) => cell.trim().replaceAll('`', ''))
+  const [, ...addresses] = cellsOf(head!)
+  t.equal(addresses.length * rows.length, 32)
+  for (const row of rows) {
+    const [what, ...answers] = cellsOf(row)
+    const lines = what!.split(', ').flatMap((part) => carried[part]!)
+    for (const [index, address] of addresses.entries()) {
+      const [status, ...body] = answers[index]!.split(' ')
+      const answer = await sendRaw(app, `GET ${address} HTTP/1.1`, ...lines)
+      t.equal(answer.statusCode, Number(status), `${address} with ${what}`)
+      if (answer.statusCode === 200) t.equal(answer.body, body.join(' '), `${address} with ${what}`)
+    }
+  }
+
+  const { paths } = (await app.inject('/docs/json')).json()
+  const written = [...text.matchAll(/^\| `([[{f].*?)` \|.*\| `(\[.*?\])` \|$/gm)].map(([, , json]) => JSON.parse(json!))
+  t.strictSame(['/both', '/either', '/anybody', '/public'].map((path) => paths[path].get.security), written)
+})
+
+t.test('the page of requirements says what is required around a route', async (t) => {
+  const { app } = await run(t, piecesOf('requirements.md').get('Around many routes')![0]!, {
+    given: {
+      apiKey: "const apiKey = apiKeyHeader({ name: 'x-api-key' })",
+      currentUser: `const session = depends({ token: httpBearer() }, ({ token }) => token.credentials)
+        const currentUser = depends({ session, required: securityScopes }, ({ session, required }) => {
+          required.assertGranted(session === 'root' ? 'admin' : '')
+          return { username: session }
+        })`
+    }
+  })
+  const statuses = async (headers: Record<string, string>): Promise<number[]> => {
+    const all: number[] = []
+    for (const url of ['/api/me', '/api/keys', '/api/status', '/api/admin/users']) all.push((await app.inject({ url, headers })).statusCode)
+    return all
+  }
+  t.strictSame(await statuses({}), [401, 401, 200, 401])
+  t.strictSame(await statuses(bearer('ann')), [200, 401, 200, 403])
+  t.strictSame(await statuses({ ...bearer('ann'), 'x-api-key': 'any' }), [200, 200, 200, 403])
+  t.strictSame(await statuses(bearer('root')), [200, 401, 200, 200])
+})
+
+t.test('the pages say who else is let in', async (t) => {
+  const requirements = piecesOf('requirements.md')
+
+  t.test('either, inside a dependency', async (t) => {
+    const { app } = await run(t, requirements.get('Any of')![0]!, {
+      given: {
+        sessions: "const sessions = { find: async (token) => token === 'ann' ? { user: { username: 'ann' } } : undefined }",
+        machines: "const machines = { find: async (key) => key === 'scanner' ? { name: 'scanner' } : undefined }"
+      }
+    })
+    const post = async (headers: Record<string, string>): Promise<LightMyRequestResponse> => await app.inject({ method: 'POST', url: '/notes', headers })
+    t.equal((await post({})).statusCode, 401)
+    t.equal((await post(bearer('ann'))).body, 'user ann')
+    t.equal((await post({ 'x-api-key': 'scanner' })).body, 'machine scanner')
+    t.equal((await post(bearer('guess'))).statusCode, 401)
+    t.equal((await post({ 'x-api-key': 'guess' })).statusCode, 401)
+  })
+
+  t.test('nobody, inside a dependency', async (t) => {
+    const { app } = await run(t, requirements.get('Optional credentials')![0]!)
+    t.equal((await app.inject('/welcome')).body, 'Welcome, guest')
+    t.equal((await app.inject({ url: '/welcome', headers: bearer('ann') })).body, 'Welcome, ann')
+    t.equal((await app.inject({ url: '/welcome', headers: bearer('guess') })).statusCode, 401)
+  })
+
+  t.test('the rest of the quick start', async (t) => {
+    const quickStart = piecesOf('quick-start.md')
+    const { app } = await run(t, quickStart.get('Require once')![0]!)
+    t.equal((await app.inject('/health')).statusCode, 200)
+    t.equal((await app.inject('/api')).statusCode, 401)
+    t.equal((await app.inject({ url: '/api', headers: bearer('ann') })).body, '{"hello":"ann"}')
+    const { response } = await run(t, `app.get('/me', { security: { user: currentUser } }, async ({ security }) => security.user)
+      ${quickStart.get('Test it')![0]!}`, { shown: ['response'] })
+    t.equal(response.body, '{"username":"test"}')
+  })
+})
+
+t.test('the page of dependencies says', async (t) => {
+  const pages = piecesOf('dependencies.md')
+
+  t.test('which scopes are required', async (t) => {
+    const { app } = await run(t, pages.get('Scopes')![0]!, {
+      given: {
+        handler: "const handler = async () => 'in'",
+        sessions: 'const sessions = { find: async (token) => ({ user: {}, scopes: token.split("+") }) }'
+      }
+    })
+    for (const [url, granted, missing] of [['/items', 'items', 'admin'], ['/audit', 'admin', 'items'], ['/all', 'admin+items', 'items'], ['/all', 'items+admin', 'admin']] as const) {
+      t.equal((await app.inject({ url, headers: bearer(granted) })).statusCode, 200, `${url} with ${granted}`)
+      t.equal((await app.inject({ url, headers: bearer(missing) })).statusCode, 403, `${url} with ${missing}`)
+    }
+  })
+
+  t.test('what is resolved once', async (t) => {
+    const code = pages.get('The cache')![0]!
+    const { app } = await run(t, code)
+    const written = [...code.matchAll(/\/\/ \{ (.*?) \}/g)].map(([, members]) =>
+      Object.fromEntries(members!.split(', ').map((member) => [member[0], Number(member.slice(3))])))
+    t.equal(written.length, 2)
+    t.strictSame([
+      (await app.inject({ url: '/once', headers: bearer('any') })).json(), (await app.inject({ url: '/anew', headers: bearer('any') })).json()
+    ], written)
+  })
+
+  t.test('who is refused before the body is read', async (t) => {
+    const { app } = await run(t, pages.get('When it runs')![0]!, { given: { handler: "const handler = async () => 'in'" } })
+    const post = async (headers: Record<string, string>, payload: string): Promise<number> => (await app.inject({
+      method: 'POST', url: '/orders/ann', headers: { 'content-type': 'application/json', ...headers }, payload
+    })).statusCode
+    t.equal(await post({}, '{'), 401)
+    t.equal(await post(bearer('bob'), '{'), 400)
+    t.equal(await post(bearer('bob'), '{}'), 403)
+    t.equal(await post(bearer('ann'), '{}'), 200)
+  })
+})
+
+t.test('every recipe was run', async (t) => {
+  // The first one is what the others take for granted.
+  const [first, ...others] = [...pieces.values()].flat()
+  t.match(first, 'await app.register(fastifySecurity)')
+  t.ok(others.length >= 15)
+  for (const code of others) t.ok(ran.has(code), code.split('\n').slice(0, 3).join(' '))
+})
+
+interface Opened {
+  /** of an upgrade that was refused */
+  readonly status?: number
+  readonly message?: string
+  readonly closed?: Promise<number>
+}
+
+// Opens a WebSocket, up to its first message.
+async function open (t: Teardown, address: string, headers: Record<string, string>): Promise<Opened> {
+  const socket = new WebSocket(address, { headers })
+  t.teardown(() => { socket.terminate() })
+  const closed = new Promise<number>((resolve) => { socket.once('close', resolve) })
+  return await new Promise((resolve, reject) => {
+    socket.once('message', (data) => { resolve({ message: String(data), closed }) })
+    socket.once('unexpected-response', (_request, response) => {
+      response.resume()
+      socket.on('error', () => {})
+      socket.terminate()
+      resolve({ status: response.statusCode! })
+    })
+    socket.once('error', reject)
+  })
+}

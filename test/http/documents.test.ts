@@ -1,0 +1,256 @@
+/** The document and the guard say the same, whoever registered the document, and whenever. */
+import fastifySwagger from '@fastify/swagger'
+import fastifySwaggerUi from '@fastify/swagger-ui'
+import type { FastifyInstance, RouteOptions } from 'fastify'
+import Fastify from 'fastify'
+import { jsonSchemaTransform, serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod'
+import t from 'tap'
+import { parse } from 'yaml'
+import { z } from 'zod'
+import type { FastifySecurityOptions } from '../../src/index.js'
+import fastifySecurity, {
+  apiKeyCookie, apiKeyHeader, depends, httpBearer, oauth2PasswordBearer, optional, securityScopes, Unauthorized
+} from '../../src/index.js'
+
+const bearer = httpBearer()
+const user = depends({ bearer }, () => 'johndoe')
+const key = depends({ key: apiKeyHeader({ name: 'x-key' }) }, () => 'key')
+const address = depends({}, (_, request) => {
+  if (request.ip !== '10.0.0.1') throw new Unauthorized('Unknown address')
+  return request.ip
+})
+
+interface Operation {
+  security?: unknown
+  parameters?: Array<{ name: string }>
+  responses: Record<string, { headers?: Record<string, unknown>, content?: Record<string, { example: unknown }> }>
+}
+
+interface Document {
+  openapi: string
+  components: { securitySchemes?: Record<string, unknown> }
+  paths: Record<string, Record<string, Operation>>
+}
+
+type Teardown = { teardown (cleanUp: () => unknown): void }
+
+async function app (t: Teardown, options: FastifySecurityOptions = {}): Promise<FastifyInstance> {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(fastifySecurity, { swaggerUi: false, ...options })
+  return app
+}
+
+function documentOf (app: FastifyInstance): Document {
+  return app.swagger() as unknown as Document
+}
+
+async function problemsOf (app: FastifyInstance): Promise<Array<{ code: string, route: string | null }>> {
+  return await Promise.resolve(app.ready()).then(() => [], ({ problems }) => problems.map(({ code, route }: never) => ({ code, route })))
+}
+
+t.test('a document has the same entries whether it is registered before the plugin or after', async (t) => {
+  const orders: Array<[string, (app: FastifyInstance) => Promise<void>]> = [
+    ['made by the plugin', async (app) => { await app.register(fastifySecurity) }],
+    ['before the plugin', async (app) => {
+      await app.register(fastifySwagger, { openapi: { openapi: '3.1.0', info: { title: 'API', version: '1.0.0' } } })
+      await app.register(fastifySecurity, { swaggerUi: {} })
+    }],
+    ['after the plugin', async (app) => {
+      await app.register(fastifySecurity, { swagger: false })
+      await app.register(fastifySwagger, { openapi: { openapi: '3.1.0', info: { title: 'API', version: '1.0.0' } } })
+      await app.register(fastifySwaggerUi, { routePrefix: '/docs' })
+    }]
+  ]
+  for (const [order, setUp] of orders) {
+    const app = Fastify()
+    t.teardown(() => app.close())
+    await setUp(app)
+    app.get('/me', { security: { user } }, async () => 'in')
+    await app.ready()
+    const document = documentOf(app)
+    t.same(document.paths['/me']!['get']!.security, [{ HTTPBearer: [] }], order)
+    t.same(document.components.securitySchemes, { HTTPBearer: { type: 'http', scheme: 'bearer' } }, order)
+    t.same((await app.inject('/docs/json')).json(), JSON.parse(JSON.stringify(document)), order)
+    t.same(parse((await app.inject('/docs/yaml')).body), JSON.parse(JSON.stringify(document)), order)
+    t.notMatch(app.printRoutes({ commonPrefix: false }), 'fastify-security', order)
+  }
+})
+
+t.test('transforms of the user go on to work, and may rename an address', async (t) => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(fastifySwagger, {
+    openapi: { openapi: '3.1.0', info: { title: 'API', version: '1.0.0' } },
+    transform: ({ schema, url }) => ({ schema, url: url.replace('/internal', '/public') }),
+    transformObject: (documentObject) => {
+      const { openapiObject } = documentObject as { openapiObject: Record<string, unknown> }
+      return { ...openapiObject, tags: [{ name: 'added' }] } as never
+    }
+  })
+  await app.register(fastifySecurity)
+  app.get('/internal/me', { security: { user } }, async () => 'in')
+  await app.ready()
+  t.match(documentOf(app), { tags: [{ name: 'added' }], paths: { '/public/me': { get: { security: [{ HTTPBearer: [] }] } } } })
+  t.notMatch(JSON.stringify(documentOf(app)), 'x-fastify-security')
+})
+
+t.test('routes with schemas of zod show their requirement', async (t) => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  app.setValidatorCompiler(validatorCompiler)
+  app.setSerializerCompiler(serializerCompiler)
+  await app.register(fastifySwagger, { openapi: { openapi: '3.1.0', info: { title: 'API', version: '1.0.0' } }, transform: jsonSchemaTransform })
+  await app.register(fastifySecurity)
+  app.get('/me', { security: { user }, schema: { response: { 200: z.object({ name: z.string() }) } } }, async () => ({ name: 'johndoe' }))
+  await app.ready()
+  t.match(documentOf(app).paths['/me']!['get'], { security: [{ HTTPBearer: [] }], responses: { 200: {}, 401: {} } })
+  t.same((await app.inject({ url: '/me', headers: { authorization: 'Bearer a' } })).json(), { name: 'johndoe' })
+})
+
+t.test('a security that is written by hand, or copied from another route, stops the start', async (t) => {
+  const byHand = await app(t)
+  t.throws(() => byHand.get('/', { schema: { security: [{ HTTPBearer: [] }] } }, async () => 'in'), { code: 'FST_SECURITY_HAND_WRITTEN' })
+
+  const late = await app(t)
+  late.addHook('onRoute', (route) => { if (route.url === '/open') route.schema = { security: [{ HTTPBearer: [] }] } })
+  late.get('/open', async () => 'in')
+  late.get('/me', { security: { user } }, async () => 'in')
+  t.same(await problemsOf(late), [{ code: 'FST_SECURITY_HAND_WRITTEN', route: 'GET /open' }])
+
+  const allowed = await app(t, { onHandWrittenSecurity: 'allow', swagger: { openapi: { components: { securitySchemes: { HTTPBearer: { type: 'http', scheme: 'bearer' } } } } } })
+  allowed.get('/old', { schema: { security: [{ HTTPBearer: [] }] } }, async () => 'in')
+  await allowed.ready()
+  t.same(documentOf(allowed).paths['/old']!['get']!.security, [{ HTTPBearer: [] }])
+})
+
+t.test('an alias of a guarded route has no lock where it has no guard', async (t) => {
+  const aliased = await app(t)
+  aliased.addHook('onRoute', function (route: RouteOptions) {
+    if (route.url === '/me' && route.method === 'GET') this.route({ method: 'GET', url: '/alias', schema: { ...route.schema }, handler: async () => 'open' })
+  })
+  aliased.get('/me', { security: { user } }, async () => 'in')
+  await aliased.ready()
+  const { paths } = documentOf(aliased)
+  t.same([paths['/me']!['get']!.security, paths['/alias']!['get']!.security], [[{ HTTPBearer: [] }], undefined])
+})
+
+t.test('several routes that are one operation show the alternatives of all', async (t) => {
+  const several = await app(t)
+  several.get('/a', { security: { user }, constraints: { version: '1.0.0' } }, async () => 'in')
+  several.get('/a', { security: { key }, constraints: { version: '2.0.0' } }, async () => 'in')
+  several.get('/b/:id(^\\d+$)', { security: { user } }, async () => 'in')
+  several.get('/b/:id', { security: false }, async () => 'in')
+  several.get('/c', { security: { user }, constraints: { host: 'a.example' } }, async () => 'in')
+  several.get('/c', async () => 'in')
+  await several.ready()
+  const { paths } = documentOf(several)
+  t.same(['/a', '/b/{id}', '/c'].map((path) => paths[path]!['get']!.security), [
+    [{ HTTPBearer: [] }, { APIKeyHeader: [] }], [{ HTTPBearer: [] }, {}], [{ HTTPBearer: [] }, {}]
+  ])
+})
+
+t.test('a static document is compared with the routes', async (t) => {
+  const documented = async (security: unknown, options: FastifySecurityOptions = {}): Promise<FastifyInstance> => {
+    const app = Fastify()
+    t.teardown(() => app.close())
+    const document = {
+      openapi: '3.1.0',
+      info: { title: 'API', version: '1.0.0' },
+      components: { securitySchemes: { HTTPBearer: { type: 'http', scheme: 'bearer' } } },
+      paths: { '/me': { get: { security, responses: {} } }, '/elsewhere': { get: { security: [{ HTTPBearer: [] }], responses: {} } } }
+    }
+    await app.register(fastifySwagger, { mode: 'static', specification: { document: document as never } })
+    await app.register(fastifySecurity, options)
+    app.get('/me', { security: { user } }, async () => 'in')
+    return app
+  }
+  t.same(await problemsOf(await documented([{ HTTPBearer: [] }])), [])
+  t.same(await problemsOf(await documented([])), [{ code: 'FST_SECURITY_HAND_WRITTEN', route: 'GET /me' }])
+  t.same(await problemsOf(await documented(undefined)), [{ code: 'FST_SECURITY_HAND_WRITTEN', route: 'GET /me' }])
+  t.same(await problemsOf(await documented([], { onHandWrittenSecurity: 'allow' })), [])
+})
+
+t.test('documents of two versions share nothing', async (t) => {
+  const root = Fastify()
+  t.teardown(() => root.close())
+  await root.register(fastifySecurity, { swagger: false, documents: ['internal'] })
+  await root.register(fastifySwagger, { openapi: { openapi: '3.0.3', info: { title: 'API', version: '1.0.0' } } })
+  await root.register(fastifySwagger, { decorator: 'internal' as never, openapi: { openapi: '3.1.0', info: { title: 'API', version: '1.0.0' } } })
+  const scoped = depends({ user, required: securityScopes }, ({ user, required }) => { required.assertGranted('a'); return user })
+  root.get('/me', { security: { scoped: scoped.scoped('a') } }, async () => 'in')
+  await root.ready()
+  const documents = [documentOf(root), (root as unknown as { internal (): Document }).internal()]
+  t.same(documents.map(({ paths }) => paths['/me']!['get']!.security), [[{ HTTPBearer: [] }], [{ HTTPBearer: ['a'] }]])
+  t.not(documents[0]!.components.securitySchemes, documents[1]!.components.securitySchemes)
+})
+
+t.test('schemes of hidden routes alone are not in the document', async (t) => {
+  const hiding = await app(t)
+  hiding.get('/hidden', { security: { key }, schema: { hide: true } }, async () => 'in')
+  hiding.get('/shown', { security: { user } }, async () => 'in')
+  await hiding.ready()
+  t.same(Object.keys(documentOf(hiding).components.securitySchemes!), ['HTTPBearer'])
+})
+
+t.test('an alternative without a scheme is left out, and only optional admits anonymous clients', async (t) => {
+  const alternatives = await app(t)
+  alternatives.get('/either', { security: [{ address }, { key }] }, async () => 'in')
+  alternatives.get('/address', { security: { address } }, async () => 'in')
+  alternatives.get('/optional', { security: [{ user }, {}] }, async () => 'in')
+  alternatives.get('/optional-user', { security: { user: optional(user) } }, async () => 'in')
+  await alternatives.ready()
+  const { paths } = documentOf(alternatives)
+  t.same(['/either', '/address', '/optional', '/optional-user'].map((path) => paths[path]!['get']!.security), [
+    [{ APIKeyHeader: [] }], undefined, [{ HTTPBearer: [] }, {}], [{ HTTPBearer: [] }, {}]
+  ])
+  t.match(paths['/address']!['get']!.responses, { 401: {} })
+  t.match(alternatives.security.print(), /\/address +\(guarded, without a scheme\)/)
+})
+
+t.test('guarded operations describe their refusals with real examples', async (t) => {
+  const refusing = await app(t)
+  const oauth2 = oauth2PasswordBearer({ tokenUrl: 'https://login.example/token', scopes: { a: 'A' } })
+  const scoped = depends({ oauth2, required: securityScopes }, ({ oauth2, required }) => { required.assertGranted('a'); return oauth2 })
+  const cookie = depends({ cookie: apiKeyCookie({ name: 'session' }) }, () => 'session')
+  refusing.get('/scoped', { security: { scoped: scoped.scoped('a') } }, async () => 'in')
+  refusing.post('/cookie', { security: { cookie } }, async () => 'in')
+  refusing.get('/cookie', { security: { cookie } }, async () => 'in')
+  refusing.get('/own', { security: { user }, schema: { response: { '4xx': { type: 'object', properties: {} } } } }, async () => 'in')
+  await refusing.ready()
+  const { paths } = documentOf(refusing)
+  const statuses = (path: string, method: string): string[] => Object.keys(paths[path]![method]!.responses).filter((status) => status.startsWith('4'))
+  t.same([statuses('/scoped', 'get'), statuses('/cookie', 'post'), statuses('/cookie', 'get'), statuses('/own', 'get')],
+    [['401', '403'], ['401', '403'], ['401'], ['4XX']])
+  t.match(paths['/scoped']!['get']!.responses, {
+    401: { headers: { 'WWW-Authenticate': {} }, content: { 'application/json': { example: { statusCode: 401, code: 'FST_SECURITY_NOT_AUTHENTICATED' } } } },
+    403: { headers: { 'WWW-Authenticate': {} }, content: { 'application/json': { example: { statusCode: 403, code: 'FST_SECURITY_INSUFFICIENT_SCOPE' } } } }
+  })
+})
+
+t.test('a scheme of the document that differs from one of a route stops the start', async (t) => {
+  for (const setUp of [
+    async (app: FastifyInstance) => { await app.register(fastifySecurity, { swagger: { openapi: { components: { securitySchemes: { HTTPBearer: { type: 'http', scheme: 'basic' } } } } } }) },
+    async (app: FastifyInstance) => {
+      await app.register(fastifySwagger, { openapi: { components: { securitySchemes: { HTTPBearer: { type: 'http', scheme: 'basic' } } } } })
+      await app.register(fastifySecurity)
+    }
+  ]) {
+    const conflicting = Fastify()
+    t.teardown(() => conflicting.close())
+    await setUp(conflicting)
+    conflicting.get('/me', { security: { user } }, async () => 'in')
+    t.same(await problemsOf(conflicting), [{ code: 'FST_SECURITY_SCHEME_CONFLICT', route: null }])
+    t.not((await conflicting.inject('/me').catch(() => ({ statusCode: 0 }))).statusCode, 200)
+  }
+})
+
+t.test('a parameter that a scheme describes is not described twice', async (t) => {
+  const described = await app(t)
+  const headers = { type: 'object', properties: { 'x-key': { type: 'string' }, other: { type: 'string' } } }
+  described.get('/me', { security: { key }, schema: { headers } }, async () => 'in')
+  described.get('/open', { schema: { headers } }, async () => 'in')
+  await described.ready()
+  const { paths } = documentOf(described)
+  t.same(['/me', '/open'].map((path) => paths[path]!['get']!.parameters!.map(({ name }) => name)), [['other'], ['x-key', 'other']])
+})

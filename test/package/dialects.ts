@@ -1,0 +1,38 @@
+/** Writes one program in each dialect of its users: ESM and CommonJS, JavaScript and TypeScript. */
+
+/** A program in parts, so that each dialect can put them where it needs them. */
+export interface Parts {
+  /** import declarations, each on a line of its own */
+  readonly imports: string
+  /** JavaScript with top-level await */
+  readonly body: string
+  /** TypeScript: the assertions about types, after `body` */
+  readonly typed: string
+  /** JavaScript: the assertions at run time, after `typed` */
+  readonly after: string
+}
+
+/** Programs by the extensions of their files. */
+export type Dialects = Readonly<Record<'mjs' | 'cjs' | 'mts' | 'cts', string>>
+
+/** Returns the program in each dialect. */
+export function dialectsOf ({ imports, body, typed, after }: Parts): Dialects {
+  return {
+    mjs: [imports, body, after].join('\n'),
+    cjs: [requires(imports), inFunction(body + after)].join('\n'),
+    mts: [imports, body, typed, after].join('\n'),
+    cts: [imports, inFunction(body + typed + after)].join('\n')
+  }
+}
+
+function requires (imports: string): string {
+  return imports
+    .replace(/^import (\w+), \{ (.*) \} from ('.*')$/gm, 'const { default: $1, $2 } = require($3)')
+    .replace(/^import (\{ .* \}) from ('.*')$/gm, 'const $1 = require($2)')
+    .replace(/^import (\w+) from ('.*')$/gm, 'const $1 = require($2)')
+}
+
+// CommonJS has no top-level await.
+function inFunction (text: string): string {
+  return `async function main () {\n${text}\n}\nvoid main()\n`
+}

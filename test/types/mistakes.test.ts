@@ -1,0 +1,582 @@
+/**
+ * Likely mistakes, and the text with which each is met: by the compiler, and by Node, where nobody compiled. A text that gets
+ * worse is noticed here.
+ */
+import t from 'tap'
+import type { Told } from '../fixtures/mistakes/told.js'
+import { compiled, ran } from '../fixtures/mistakes/told.js'
+
+interface Mistake {
+  readonly mistake: string
+  readonly source: string
+  /** `null`: the compiler cannot know */
+  readonly compiler: Told | null
+  /** the error that ends the start or, where there is none, the answer to `GET /` and the error in the log */
+  readonly node: string
+}
+
+const mistakes: readonly Mistake[] = [
+  // names that are wrong
+  {
+    mistake: 'a misspelt name in request.security',
+    source: 'app.get(\'/\', { security: { user: currentUser } }, async (request) => ({ name: request.security.usr }))',
+    compiler: {
+      at: 'usr',
+      says: 'Property \'usr\' does not exist on type \'{ readonly user: User; }\'. Did you mean \'user\'?'
+    },
+    node: 'GET / → 200 {}'
+  },
+  {
+    mistake: 'a misspelt name of a need',
+    source: `const name = depends({ user: currentUser }, ({ usr }) => usr)
+app.get('/', { security: { name } }, async () => 'in')`,
+    compiler: {
+      at: 'usr',
+      says: 'Property \'usr\' does not exist on type \'Values<{ readonly user: Dependency<User>; }>\'.'
+    },
+    node: 'GET / → 500 FST_SECURITY_RESOLVER_FAILED: A dependency could not be resolved'
+  },
+  {
+    mistake: 'a misspelt import among dependencies',
+    source: 'app.get(\'/\', { security: { user: dependencies.curentUser } }, async () => \'in\')',
+    compiler: {
+      at: 'curentUser',
+      says: 'Property \'curentUser\' does not exist on type \'typeof import("mistakes/dependencies", { with: { "resolution-mode": "import" } })\'. Did you mean \'currentUser\'?'
+    },
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security: "user" must be a dependency, got undefined. Check for a misspelled or circular import'
+  },
+  {
+    mistake: 'a misspelt import among needs',
+    source: 'depends({ user: dependencies.curentUser }, ({ user }) => user)',
+    compiler: {
+      at: 'curentUser',
+      says: 'Property \'curentUser\' does not exist on type \'typeof import("mistakes/dependencies", { with: { "resolution-mode": "import" } })\'. Did you mean \'currentUser\'?'
+    },
+    node: 'FST_SECURITY_INVALID_OPTION: depends: "user" must be a dependency, got undefined. Check for a misspelled or circular import'
+  },
+  {
+    mistake: 'a misspelt import in place of a requirement',
+    source: 'app.get(\'/\', { security: dependencies.members }, async () => \'in\')',
+    compiler: {
+      at: 'members',
+      says: 'Property \'members\' does not exist on type \'typeof import("mistakes/dependencies", { with: { "resolution-mode": "import" } })\'.'
+    },
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security is undefined: a misspelt import, or two modules that import each other? Leave the option out where nothing is declared, or write false if it is public'
+  },
+  {
+    mistake: 'a misspelt option security',
+    source: 'app.get(\'/\', { securty: { user: currentUser } }, async () => \'in\')',
+    compiler: {
+      at: 'securty',
+      says: `Object literal may only specify known properties, but 'securty' does not exist in type 'Omit<RouteShorthandOptions<Server<typeof IncomingMessage, typeof ServerResponse>, IncomingMessage, ServerResponse<IncomingMessage>, ... 4 more ..., FastifyBaseLogger>, "security" | "websocket"> & { ...; }'. Did you mean to write 'security'?
+Object literal may only specify known properties, but 'securty' does not exist in type 'RouteShorthandOptions<Server<typeof IncomingMessage, typeof ServerResponse>, IncomingMessage, ServerResponse<IncomingMessage>, ... 4 more ..., FastifyBaseLogger>'. Did you mean to write 'security'?`
+    },
+    node: 'GET / → 200 in'
+  },
+  {
+    mistake: 'a misspelt option security, where every route has to declare one',
+    source: `await app.register(fastifySecurity, { swagger: false, onUndeclaredRoute: 'error' })
+app.get('/', { securty: { user: currentUser } }, async () => 'in')`,
+    compiler: {
+      at: 'securty',
+      says: `Object literal may only specify known properties, but 'securty' does not exist in type 'Omit<RouteShorthandOptions<Server<typeof IncomingMessage, typeof ServerResponse>, IncomingMessage, ServerResponse<IncomingMessage>, ... 4 more ..., FastifyBaseLogger>, "security" | "websocket"> & { ...; }'. Did you mean to write 'security'?
+Object literal may only specify known properties, but 'securty' does not exist in type 'RouteShorthandOptions<Server<typeof IncomingMessage, typeof ServerResponse>, IncomingMessage, ServerResponse<IncomingMessage>, ... 4 more ..., FastifyBaseLogger>'. Did you mean to write 'security'?`
+    },
+    node: 'FST_SECURITY_START_REFUSED: The app does not start:\n- GET /: it declares no security, and no requirement of its contexts applies. Say who may call it, or security: false if it is public (onUndeclaredRoute: \'error\')'
+  },
+  {
+    mistake: 'a scope that the scheme does not list',
+    source: 'app.get(\'/\', { security: { user: currentUser.scoped(\'itmes\') } }, async () => \'in\')',
+    compiler: null,
+    node: 'FST_SECURITY_UNKNOWN_SCOPE: Route GET /: the scheme "OAuth2PasswordBearer" does not list the scopes "itmes": add them to its option scopes, or correct them to one of "me items"'
+  },
+
+  // what is no dependency
+  {
+    mistake: 'a function in place of a dependency, in security',
+    source: 'app.get(\'/\', { security: { user: async () => ({ id: 1 }) } }, async () => \'in\')',
+    compiler: {
+      at: 'security',
+      says: `Type '{ user: () => Promise<{ id: number; }>; }' is not assignable to type 'SecurityOption | undefined'.
+  Types of property 'user' are incompatible.
+    Type '() => Promise<{ id: number; }>' is not assignable to type 'Dependency<unknown> | Mistake<"a dependency is made by depends, or by calling a scheme"> | undefined'.
+      Type '() => Promise<{ id: number; }>' is not assignable to type 'Dependency<unknown>'.
+        Type '() => Promise<{ id: number; }>' is not assignable to type 'DependencyViews<unknown>'.`
+    },
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security: "user" must be a dependency, got a function. Make a dependency of it: user: depends({}, …), or call it if it is a constructor'
+  },
+  {
+    mistake: 'a function in place of a dependency, in require',
+    source: 'app.security.require({ user: findUser })',
+    compiler: {
+      at: '{ user: findUser }',
+      says: `Argument of type '{ user: (name: string) => Promise<dependencies.User | undefined>; }' is not assignable to parameter of type 'SecurityOption'.
+  Types of property 'user' are incompatible.
+    Type '(name: string) => Promise<User | undefined>' is not assignable to type 'Dependency<unknown> | Mistake<"a dependency is made by depends, or by calling a scheme"> | undefined'.
+      Type '(name: string) => Promise<User | undefined>' is not assignable to type 'Dependency<unknown>'.
+        Type '(name: string) => Promise<User | undefined>' is not assignable to type 'DependencyViews<unknown>'.`
+    },
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: app.security.require: "user" must be a dependency, got a function. Make a dependency of it: user: depends({}, …), or call it if it is a constructor'
+  },
+  {
+    mistake: 'a function in place of a dependency, in depends',
+    source: 'depends({ user: findUser }, ({ user }) => user)',
+    compiler: {
+      at: 'user',
+      says: `Type '(name: string) => Promise<User | undefined>' is not assignable to type 'Dependency<unknown> | Mistake<"a dependency is made by depends, or by calling a scheme">'.
+  Type '(name: string) => Promise<User | undefined>' is not assignable to type 'Dependency<unknown>'.
+    Type '(name: string) => Promise<User | undefined>' is not assignable to type 'DependencyViews<unknown>'.`
+    },
+    node: 'FST_SECURITY_INVALID_OPTION: depends: "user" must be a dependency, got a function. Make a dependency of it: user: depends({}, …), or call it if it is a constructor'
+  },
+  {
+    mistake: 'a function in place of a requirement',
+    source: 'app.get(\'/\', { security: findUser }, async () => \'in\')',
+    compiler: {
+      at: 'security',
+      says: `Type '(name: string) => Promise<User | undefined>' is not assignable to type 'SecurityOption | undefined'.
+  Type '(name: string) => Promise<User | undefined>' is missing the following properties from type 'Mistake<"give the dependency a name: { user: dependency }">': then, mistake`
+    },
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security: the dependencies must be an object, got a function. Pass the dependencies first: depends({}, resolve)'
+  },
+  {
+    mistake: 'a constructor that is not called',
+    source: 'app.get(\'/\', { security: { bearer: httpBearer } }, async () => \'in\')',
+    compiler: {
+      at: 'security',
+      says: `Type '{ bearer: <A extends boolean = true>(options?: HttpBearerOptions<A>) => SchemeDependency<SchemeValue<HttpCredentials, A>>; }' is not assignable to type 'SecurityOption | undefined'.
+  Types of property 'bearer' are incompatible.
+    Type '<A extends boolean = true>(options?: HttpBearerOptions<A> | undefined) => SchemeDependency<SchemeValue<HttpCredentials, A>>' is not assignable to type 'Dependency<unknown> | Mistake<"a dependency is made by depends, or by calling a scheme"> | undefined'.
+      Type '<A extends boolean = true>(options?: HttpBearerOptions<A> | undefined) => SchemeDependency<SchemeValue<HttpCredentials, A>>' is not assignable to type 'Dependency<unknown>'.
+        Type '<A extends boolean = true>(options?: HttpBearerOptions<A> | undefined) => SchemeDependency<SchemeValue<HttpCredentials, A>>' is not assignable to type 'DependencyViews<unknown>'.`
+    },
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security: "bearer" must be a dependency, got a function. Make a dependency of it: bearer: depends({}, …), or call it if it is a constructor'
+  },
+  {
+    mistake: 'the requirement as OpenAPI writes it',
+    source: 'app.get(\'/\', { security: [{ OAuth2PasswordBearer: [\'me\'] }] }, async () => \'in\')',
+    compiler: {
+      at: 'OAuth2PasswordBearer',
+      says: 'Type \'string[]\' is not assignable to type \'Dependency<unknown> | Mistake<"a dependency is made by depends, or by calling a scheme">\'.'
+    },
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security, alternative 1: "OAuth2PasswordBearer" must be a dependency, got an array. Put scopes on a dependency with scoped(): user.scoped("me")'
+  },
+  {
+    mistake: 'the requirement as OpenAPI writes it, in the schema',
+    source: 'app.get(\'/\', { schema: { security: [{ OAuth2PasswordBearer: [\'me\'] }] } }, async () => \'in\')',
+    compiler: null,
+    node: 'FST_SECURITY_HAND_WRITTEN: Route GET /: schema.security must not be written by hand: the document would show a lock that nothing enforces. Declare the route\'s security option, or register the plugin with onHandWrittenSecurity: \'allow\' while you move'
+  },
+  {
+    mistake: 'the name of a scheme',
+    source: 'app.get(\'/\', { security: \'OAuth2PasswordBearer\' }, async () => \'in\')',
+    compiler: {
+      at: 'security',
+      says: 'Type \'string\' is not assignable to type \'SecurityOption | undefined\'.'
+    },
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security: the dependencies must be an object, got the string "OAuth2PasswordBearer". Write { name: dependency }'
+  },
+
+  // shapes that require nothing
+  {
+    mistake: 'a dependency without a name, in security',
+    source: 'app.get(\'/\', { security: currentUser }, async () => \'in\')',
+    compiler: {
+      at: 'security',
+      says: `Type 'Dependency<User>' is not assignable to type 'SecurityOption | undefined'.
+  Type 'DependencyHook & DependencyViews<User>' is missing the following properties from type 'Mistake<"give the dependency a name: { user: dependency }">': then, mistake`
+    },
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security is a bare dependency: give its value a name, { user: dependency }'
+  },
+  {
+    mistake: 'a dependency without a name, in an array',
+    source: 'app.get(\'/\', { security: [currentUser] }, async () => \'in\')',
+    compiler: {
+      at: 'currentUser',
+      says: `Type 'Dependency<User>' is not assignable to type 'NamedDependencies'.
+  Type 'DependencyHook & DependencyViews<User>' is missing the following properties from type 'Mistake<"give the dependency a name: { user: dependency }">': then, mistake`
+    },
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security, alternative 1 is a bare dependency: give its value a name, { user: dependency }'
+  },
+  {
+    mistake: 'a dependency without a name, in require',
+    source: 'app.security.require(currentUser)',
+    compiler: {
+      at: 'currentUser',
+      says: `Argument of type 'Dependency<User>' is not assignable to parameter of type 'SecurityOption'.
+  Type 'DependencyHook & DependencyViews<User>' is missing the following properties from type 'Mistake<"give the dependency a name: { user: dependency }">': then, mistake`
+    },
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: app.security.require is a bare dependency: give its value a name, { user: dependency }'
+  },
+  {
+    mistake: 'a dependency without a name, in depends',
+    source: 'depends(oauth2, () => true)',
+    compiler: {
+      at: 'oauth2',
+      says: `Argument of type 'SchemeDependency<string>' is not assignable to parameter of type 'NamedDependencies'.
+  Type 'DependencyHook & DependencyViews<string> & SchemeViews<string>' is missing the following properties from type 'Mistake<"give the dependency a name: { user: dependency }">': then, mistake`
+    },
+    node: 'FST_SECURITY_INVALID_OPTION: depends: the dependencies must be an object, got a dependency. Give the dependency a name: { token: dependency }'
+  },
+  {
+    mistake: 'an empty object',
+    source: 'app.get(\'/\', { security: {} }, async () => \'in\')',
+    compiler: null,
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security requires nothing: write { name: dependency } for what it takes, or false if it is public'
+  },
+  {
+    mistake: 'an empty array',
+    source: 'app.get(\'/\', { security: [] }, async () => \'in\')',
+    compiler: null,
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security requires nothing: write { name: dependency } for what it takes, or false if it is public'
+  },
+  {
+    mistake: 'nobody, and nobody else',
+    source: 'app.get(\'/\', { security: [{}] }, async () => \'in\')',
+    compiler: null,
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security requires nothing: write { name: dependency } for what it takes, or false if it is public'
+  },
+  {
+    mistake: 'undefined',
+    source: 'app.get(\'/\', { security: undefined }, async () => \'in\')',
+    compiler: null,
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security is undefined: a misspelt import, or two modules that import each other? Leave the option out where nothing is declared, or write false if it is public'
+  },
+  {
+    mistake: 'true',
+    source: 'app.get(\'/\', { security: true }, async () => \'in\')',
+    compiler: {
+      at: 'security',
+      says: 'Type \'true\' is not assignable to type \'SecurityOption | undefined\'.'
+    },
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security: the dependencies must be an object, got a boolean. Write { name: dependency }'
+  },
+  {
+    mistake: 'alternatives as an array, in anyOf',
+    source: 'anyOf([currentUser, key])',
+    compiler: {
+      at: '[currentUser, key]',
+      says: `Argument of type '(SchemeDependency<string> | Dependency<User>)[]' is not assignable to parameter of type 'Dependency'.
+  Type '(SchemeDependency<string> | Dependency<User>)[]' is not assignable to type 'DependencyHook'.
+    Type '(SchemeDependency<string> | Dependency<User>)[]' provides no match for the signature '(this: any, request: any, reply: any, done: (error?: Error | undefined) => void): void'.`
+    },
+    node: 'FST_SECURITY_INVALID_OPTION: anyOf: alternative 1 must be a dependency, got an array. Check for a misspelled or circular import'
+  },
+  {
+    mistake: 'an object of dependencies, in optional',
+    source: 'optional({ user: currentUser })',
+    compiler: {
+      at: 'user',
+      says: 'Object literal may only specify known properties, and \'user\' does not exist in type \'Dependency<unknown>\'.'
+    },
+    node: 'FST_SECURITY_INVALID_OPTION: optional: the argument must be a dependency, got an object. Check for a misspelled or circular import'
+  },
+  {
+    mistake: 'an object of dependencies, among the hooks',
+    source: 'app.get(\'/\', { preHandler: { user: currentUser } }, async () => \'in\')',
+    compiler: {
+      at: 'user',
+      says: 'Object literal may only specify known properties, and \'user\' does not exist in type \'RouteShorthandHook<preHandlerHookHandler<Server<typeof IncomingMessage, typeof ServerResponse>, IncomingMessage, ServerResponse<IncomingMessage>, ... 4 more ..., FastifyBaseLogger>> | RouteShorthandHook<...>[]\'.'
+    },
+    node: 'FST_ERR_HOOK_INVALID_HANDLER: preHandler hook should be a function, instead got [object Object]'
+  },
+
+  // what a resolver gives
+  {
+    mistake: 'a resolver that may give undefined',
+    source: `const user = depends({ token: oauth2 }, async () => await findUser('nobody'))
+app.get('/', { security: { user } }, async () => 'in')`,
+    compiler: {
+      at: 'await findUser(\'nobody\')',
+      says: `Type 'Promise<User | undefined>' is not assignable to type '(true & Promise<true>) | (ReplyLike & Promise<true>) | (PromiseLike<Value> & Promise<true>) | (Mistake<"a resolver must not return undefined, null or false: throw Unauthorized or Forbidden, return a value or true, or set { nullable: true }"> & Promise<...>)'.
+  Type 'Promise<User | undefined>' is not assignable to type 'Mistake<"a resolver must not return undefined, null or false: throw Unauthorized or Forbidden, return a value or true, or set { nullable: true }"> & Promise<true>'.
+    Property 'mistake' is missing in type 'Promise<User | undefined>' but required in type 'Mistake<"a resolver must not return undefined, null or false: throw Unauthorized or Forbidden, return a value or true, or set { nullable: true }">'.`
+    },
+    node: 'GET / → 500 FST_SECURITY_RESOLVER_FAILED: A dependency could not be resolved'
+  },
+  {
+    mistake: 'a resolver that gives nothing',
+    source: `const user = depends({ token: oauth2 }, ({ token }) => { if (token === '') throw new Unauthorized() })
+app.get('/', { security: { user } }, async () => 'in')`,
+    compiler: {
+      at: '({ token }) => { if (token === \'\') throw new Unauthorized() }',
+      says: `Argument of type '({ token }: Values<{ readonly token: SchemeDependency<string>; }>) => void' is not assignable to parameter of type 'Resolver<{ readonly token: SchemeDependency<string>; }, (true & Promise<true>) | (ReplyLike & Promise<true>) | (PromiseLike<Value> & Promise<...>) | (Mistake<...> & Promise<...>)>'.
+  Type 'void' is not assignable to type '(true & Promise<true>) | (ReplyLike & Promise<true>) | (PromiseLike<Value> & Promise<true>) | (Mistake<"a resolver must not return undefined, null or false: throw Unauthorized or Forbidden, return a value or true, or set { nullable: true }"> & Promise<...>)'.`
+    },
+    node: 'GET / → 500 FST_SECURITY_RESOLVER_FAILED: A dependency could not be resolved'
+  },
+  {
+    mistake: "optional's null, unhandled in a handler",
+    source: 'app.get(\'/\', { security: { visitor: optional(httpBearer({ autoError: false })) } }, async (request) => request.security.visitor.scheme)',
+    compiler: {
+      at: 'request.security.visitor',
+      says: '\'request.security.visitor\' is possibly \'null\'.'
+    },
+    node: 'GET / → 200 Bearer'
+  },
+  {
+    mistake: "optional's null, unhandled in a resolver",
+    source: `const visitor = depends({ visitor: optional(currentUser) }, ({ visitor }) => visitor.name)
+app.get('/', { security: { visitor } }, async () => 'in')`,
+    compiler: {
+      at: 'visitor',
+      says: '\'visitor\' is possibly \'null\'.'
+    },
+    node: 'GET / → 200 in'
+  },
+  {
+    mistake: 'an override of another type',
+    source: `app.security.override(currentUser, { id: '1', name: 'test' })
+app.get('/', { security: { user: currentUser } }, async (request) => request.security.user)`,
+    compiler: {
+      at: 'id',
+      says: `  The last overload gave the following error.
+Type 'string' is not assignable to type 'number'.`
+    },
+    node: 'GET / → 200 {"id":"1","name":"test"}'
+  },
+  {
+    mistake: 'an override by a dependency of another type',
+    source: `app.security.override(currentUser, key)
+app.get('/', { security: { user: currentUser } }, async (request) => request.security.user)`,
+    compiler: {
+      at: 'key',
+      says: `  The last overload gave the following error.
+Argument of type 'SchemeDependency<string>' is not assignable to parameter of type 'User'.`
+    },
+    node: 'GET / → 200 k'
+  },
+  {
+    mistake: 'an override by a function of another type',
+    source: `app.security.override(currentUser, (request) => request.url)
+app.get('/', { security: { user: currentUser } }, async (request) => request.security.user)`,
+    compiler: {
+      at: '(request) => request.url',
+      says: `  The last overload gave the following error.
+Argument of type '(request: FastifyRequest<…>) => string' is not assignable to parameter of type 'User'.`
+    },
+    node: 'GET / → 200 /'
+  },
+  {
+    mistake: 'an override by nothing',
+    source: 'app.security.override(currentUser, undefined)',
+    compiler: {
+      at: 'undefined',
+      says: `  The last overload gave the following error.
+Argument of type 'undefined' is not assignable to parameter of type 'User'.`
+    },
+    node: 'FST_SECURITY_INVALID_OPTION: override: the replacement must be a value, got undefined. Pass a value of the dependency, a function or a dependency'
+  },
+
+  // scopes
+  {
+    mistake: 'scopes on what does not check them',
+    source: 'app.get(\'/\', { security: { token: oauth2.scoped(\'me\') } }, async () => \'in\')',
+    compiler: null,
+    node: 'FST_SECURITY_UNCHECKED_SCOPES: Route GET /: nothing checks the scopes "me": the dependency that they are put on, or something it needs, has to need securityScopes, in every alternative. Where a gateway checks them, register the plugin with onUncheckedScopes: \'allow\''
+  },
+  {
+    mistake: 'securityScopes, used without being needed',
+    source: `const user = depends({ token: oauth2 }, ({ token }) => { securityScopes.assertGranted('me'); return token })
+app.get('/', { security: { user } }, async () => 'in')`,
+    compiler: {
+      at: 'assertGranted',
+      says: 'Property \'assertGranted\' does not exist on type \'Dependency<RequiredScopes>\'.'
+    },
+    node: 'GET / → 500 TypeError: securityScopes.assertGranted is not a function'
+  },
+  {
+    mistake: 'securityScopes, called',
+    source: 'depends({ required: securityScopes() }, ({ required }) => required)',
+    compiler: {
+      at: 'required',
+      says: 'Type \'void\' is not assignable to type \'Dependency<unknown> | Mistake<"a dependency is made by depends, or by calling a scheme">\'.'
+    },
+    node: 'FST_SECURITY_HOOK_NOT_USABLE: A dependency must be an onRequest, preValidation or preHandler hook. Move it to one of these'
+  },
+  {
+    mistake: 'a number in place of a scope',
+    source: 'currentUser.scoped(1)',
+    compiler: {
+      at: '1',
+      says: 'Argument of type \'number\' is not assignable to parameter of type \'string\'.'
+    },
+    node: 'FST_SECURITY_INVALID_OPTION: scoped: a scope must be printable ASCII without space, quote and backslash (RFC 6749 §3.3), got a number. Pass each scope as a string of its own: scoped("a", "b")'
+  },
+  {
+    mistake: 'scopes as an array',
+    source: 'currentUser.scoped([\'me\', \'items\'])',
+    compiler: {
+      at: '[\'me\', \'items\']',
+      says: 'Argument of type \'string[]\' is not assignable to parameter of type \'string\'.'
+    },
+    node: 'FST_SECURITY_INVALID_OPTION: scoped: a scope must be printable ASCII without space, quote and backslash (RFC 6749 §3.3), got an array. Pass each scope as a string of its own: scoped("a", "b")'
+  },
+  {
+    mistake: 'scopes as one text',
+    source: 'currentUser.scoped(\'me items\')',
+    compiler: null,
+    node: 'FST_SECURITY_INVALID_OPTION: scoped: a scope must be printable ASCII without space, quote and backslash (RFC 6749 §3.3), got the string "me items". Pass each scope as a string of its own: scoped("a", "b")'
+  },
+
+  // options
+  {
+    mistake: 'a tokenUrl that is missing',
+    source: 'oauth2PasswordBearer({ scopes: { me: \'Read your profile\' } })',
+    compiler: {
+      at: '{ scopes: { me: \'Read your profile\' } }',
+      says: `Argument of type '{ scopes: { me: string; }; }' is not assignable to parameter of type 'OAuth2TokenOptions<true>'.
+  Property 'tokenUrl' is missing in type '{ scopes: { me: string; }; }' but required in type 'OAuth2TokenOptions<true>'.`
+    },
+    node: 'FST_SECURITY_INVALID_OPTION: oauth2PasswordBearer: tokenUrl must be an absolute or relative URL, got undefined'
+  },
+  {
+    mistake: 'the name of a header as an argument',
+    source: 'apiKeyHeader(\'x-key\')',
+    compiler: {
+      at: '\'x-key\'',
+      says: 'Argument of type \'string\' is not assignable to parameter of type \'ApiKeyOptions<true>\'.'
+    },
+    node: 'FST_SECURITY_INVALID_OPTION: apiKeyHeader: the options must be an object, got the string "x-key". Write { name: … }'
+  },
+  {
+    mistake: 'scopes of a scheme as an array',
+    source: 'oauth2PasswordBearer({ tokenUrl: \'token\', scopes: [\'me\', \'items\'] })',
+    compiler: {
+      at: 'scopes',
+      says: `Type 'string[]' is not assignable to type 'Readonly<Record<string, string>>'.
+  Index signature for type 'string' is missing in type 'string[]'.`
+    },
+    node: 'FST_SECURITY_INVALID_OPTION: oauth2PasswordBearer: scopes must be an object of descriptions, got an array. Write { scope: \'its description\' }'
+  },
+  {
+    mistake: 'a misspelt option of a scheme',
+    source: 'app.get(\'/\', { security: { bearer: httpBearer({ relam: \'members\' }) } }, async () => \'in\')',
+    compiler: {
+      at: 'relam',
+      says: 'Object literal may only specify known properties, but \'relam\' does not exist in type \'HttpBearerOptions<true>\'. Did you mean to write \'realm\'?'
+    },
+    node: 'FST_SECURITY_INVALID_OPTION: httpBearer: Unknown option "relam". Expected one of: bearerFormat, schemeName, description, realm, autoError'
+  },
+  {
+    mistake: 'a misspelt option of depends',
+    source: `const name = depends({}, (_values, { params }) => String(params), { hok: 'preHandler' })
+app.get('/', { security: { name } }, async () => 'in')`,
+    compiler: {
+      at: 'hok',
+      says: 'Object literal may only specify known properties, but \'hok\' does not exist in type \'DependsOptions\'. Did you mean to write \'hook\'?'
+    },
+    node: 'FST_SECURITY_INVALID_OPTION: depends: Unknown option "hok". Expected one of: hook, nullable'
+  },
+  {
+    mistake: 'a misspelt hook',
+    source: 'depends({ token: oauth2 }, ({ token }) => token, { hook: \'prehandler\' })',
+    compiler: {
+      at: 'hook',
+      says: 'Type \'"prehandler"\' is not assignable to type \'Hook | undefined\'. Did you mean \'"preHandler"\'?'
+    },
+    node: 'FST_SECURITY_INVALID_OPTION: depends: hook must be "onRequest" or "preHandler", got the string "prehandler"'
+  },
+  {
+    mistake: 'a misspelt option of the plugin',
+    source: 'await app.register(fastifySecurity, { onUndeclaredRoutes: \'error\' })',
+    compiler: {
+      at: 'onUndeclaredRoutes',
+      says: 'Object literal may only specify known properties, and \'onUndeclaredRoutes\' does not exist in type \'FastifyRegisterOptions<FastifySecurityOptions & { readonly prefix?: string | undefined; }>\'.'
+    },
+    node: 'FST_SECURITY_INVALID_OPTION: fastify-security: Unknown option "onUndeclaredRoutes". Write "onUndeclaredRoute"'
+  },
+  {
+    mistake: 'a misspelt value of an option of the plugin',
+    source: 'await app.register(fastifySecurity, { onUndeclaredRoute: \'eror\' })',
+    compiler: {
+      at: 'onUndeclaredRoute',
+      says: 'Type \'"eror"\' is not assignable to type \'"error" | "allow" | ((route: RouteOptions<RawServerDefault, IncomingMessage, ServerResponse<IncomingMessage>, RouteGenericInterface, unknown, FastifySchema, FastifyTypeProviderDefault, FastifyBaseLogger>) => boolean) | undefined\'. Did you mean \'"error"\'?'
+    },
+    node: 'FST_SECURITY_INVALID_OPTION: fastify-security: onUndeclaredRoute must be one of "error", "allow" or a function, got the string "eror"'
+  },
+
+  // places and times
+  {
+    mistake: 'a registration that is not awaited',
+    source: `app.register(fastifySecurity, { swagger: false })
+app.get('/', { security: { user: currentUser } }, async () => 'in')`,
+    compiler: null,
+    node: 'FST_SECURITY_START_REFUSED: The app does not start:\n- GET /: it declares security, but fastify-security is not registered in this context, or was registered after the route. Register the plugin before the route: await app.register(fastifySecurity)'
+  },
+  {
+    mistake: 'no registration',
+    source: `// await app.register(fastifySecurity)
+app.get('/', { security: { user: currentUser } }, async () => 'in')`,
+    compiler: null,
+    node: 'FST_SECURITY_START_REFUSED: The app does not start:\n- GET /: it declares security, but fastify-security is not registered in this context, or was registered after the route. Register the plugin before the route: await app.register(fastifySecurity)'
+  },
+  {
+    mistake: 'a dependency that waits for the body, in an earlier hook',
+    source: `const owner = depends({ token: oauth2 }, () => true, { hook: 'preHandler' })
+app.get('/', { onRequest: owner }, async () => 'in')`,
+    compiler: null,
+    node: 'FST_SECURITY_HOOK_TOO_EARLY: Route GET /: a dependency that needs the parsed request must not stand in onRequest. Move it to preHandler, or declare it in security'
+  },
+  {
+    mistake: 'the value of a dependency that was not required',
+    source: 'app.get(\'/\', { security: { key } }, async (request) => currentUser.of(request))',
+    compiler: null,
+    node: 'GET / → 500 FST_SECURITY_NOT_RESOLVED: This request has not resolved the dependency. Require it on the route or in its context, or use peek() where it may be absent'
+  },
+  {
+    mistake: 'explicit type arguments',
+    source: 'app.get<{ Querystring: { q: string } }>(\'/\', { security: { user: currentUser } }, async (request) => request.security.user)',
+    compiler: {
+      at: 'user',
+      says: 'Property \'user\' does not exist on type \'SecurityIsInferredFromTheRoute\'.'
+    },
+    node: 'GET / → 200 {"id":1,"name":"ann"}'
+  },
+  {
+    mistake: 'a value of one alternative, without asking which',
+    source: 'app.get(\'/\', { security: [{ user: currentUser }, { key }] }, async (request) => request.security.user)',
+    compiler: {
+      at: 'user',
+      says: `Property 'user' does not exist on type '{ readonly user: User; } | { readonly key: string; }'.
+  Property 'user' does not exist on type '{ readonly key: string; }'.`
+    },
+    node: 'GET / → 200 {"id":1,"name":"ann"}'
+  }
+]
+
+const RIGHT = "app.get('/', { security: { user: currentUser.scoped('me') } }, async (request) => request.security.user)"
+
+// A program is compiled, on a busy machine.
+t.setTimeout(120_000)
+
+t.test('without a mistake nothing is said', async (t) => {
+  t.strictSame(compiled([RIGHT]), [null])
+  t.equal(await ran(RIGHT), 'GET / → 200 {"id":1,"name":"ann"}')
+})
+
+t.test('the compiler says of', async (t) => {
+  const said = compiled(mistakes.map(({ source }) => source))
+  for (const [index, { mistake, compiler }] of mistakes.entries()) {
+    t.test(mistake, async (t) => { t.strictSame(said[index], compiler) })
+  }
+})
+
+t.test('Node says of', async (t) => {
+  for (const { mistake, source, node } of mistakes) {
+    t.test(mistake, async (t) => { t.equal(await ran(source), node) })
+  }
+})
+
+t.test('what Node says nothing of, a stranger is told nothing but 401', async (t) => {
+  // To let in whoever asks is what an override is for.
+  const unseen = mistakes.filter(({ source, node }) => node.startsWith('GET / → 200') && !source.includes('override'))
+  const answers = await Promise.all(unseen.map(async ({ mistake, source }) => [mistake, await ran(source, {})]))
+  t.strictSame(answers.filter(([, answer]) => answer !== 'GET / → 401 FST_SECURITY_NOT_AUTHENTICATED: Not authenticated'), [
+    // Fastify takes any option of a route. `onUndeclaredRoute: 'error'` is what notices.
+    ['a misspelt option security', 'GET / → 200 in'],
+    // Nobody is let in: a null that nobody looked at is an error.
+    ["optional's null, unhandled in a handler", "GET / → 500 TypeError: Cannot read properties of null (reading 'scheme')"],
+    ["optional's null, unhandled in a resolver", "GET / → 500 TypeError: Cannot read properties of null (reading 'name')"]
+  ])
+})
