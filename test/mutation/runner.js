@@ -18,7 +18,7 @@ const SCHEMES = ['http', 'http-basic', 'api-key', 'oauth2', 'open-id-connect', '
 // run. A mutant that others would notice, and these do not, counts as a survivor.
 const TESTS = [
   [/src\/schemes\//, ['mutants', 'authorization', ...SCHEMES]],
-  [/src\/requirement\//, ['mutants', 'scopes', 'any-of', 'require', 'route', 'denials', 'document']],
+  [/src\/requirement\//, ['mutants', 'scopes', 'any-of', 'require', 'route', 'denials', 'at-ready', 'document']],
   [/src\/dependency\//, ['mutants', 'dependency', 'scopes', 'any-of', 'cache', 'resolvers']],
   [/src\/openapi\//, ['mutants', 'document', 'documents', 'openapi']],
   [/src\/guard\//, ['mutants', 'denials', 'decisions', 'errors', 'require', 'route', 'routes-list', 'at-ready', 'start-up-orders', 'log', 'any-of']],

@@ -3,6 +3,10 @@
  * by words of their lines, as lines move.
  */
 const REASONS = [
+  ['alternatives.ts', 'one < other ? -1 : 1', undefined, 'Names are different, and any order will do that is always the same.'],
+  ['alternatives.ts', 'const unverified = ', undefined, 'A key: the verified schemes of a requirement tell the unverified ones as well.'],
+  ['alternatives.ts', 'unverified.sort()', undefined, 'A key: of two that differ in order alone, the document has one.'],
+  ['alternatives.ts', 'chosen(absent(), choice, -1)', '+1', 'What is optional has one alternative: any number but 0 tells the two apart.'],
   ['api-key.ts', 'url.includes(\'&\')', undefined, 'A short cut: without "&" there is one parameter at most.'],
   ['failure.ts', 'instanceof InvalidCredentialsRequest', undefined, 'The status of the error says the same two lines later.'],
   ['authorization.ts', 'at === -1) return null', undefined, 'A value that does not end is none either for what comes next.'],

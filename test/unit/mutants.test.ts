@@ -12,7 +12,7 @@ import {
 import { everythingElse, noting, secured } from '../fixtures/secured.js'
 import type { SchemeDefinition, View } from '../../src/dependency/definition.js'
 import { viewOf } from '../../src/dependency/dependency.js'
-import { alternativesOf, MAX_ALTERNATIVES, requiresScopes, securityOf } from '../../src/requirement/alternatives.js'
+import { alternativesOf, MAX_ALTERNATIVES, requiresScopes, securityOf, unverifiedSchemes } from '../../src/requirement/alternatives.js'
 import { basePath, listedScopes, schemeObject } from '../../src/requirement/security-schemes.js'
 import { checkScopes, readRequirement } from '../../src/requirement/requirement.js'
 import { absence, Failure, failureOf, Rank } from '../../src/plan/failure.js'
@@ -36,7 +36,31 @@ const tooMany = (): Error => new Error('too many')
 const alternatives = (...dependencies: Dependency[]): ReturnType<typeof alternativesOf> => alternativesOf(dependencies.map(view), tooMany)
 const anyOfTwo = anyOf(bearer, key)
 const anyOfChecked = anyOf(checking(bearer), checking(key))
+const anyOfOthers = anyOf(basic, flow)
+const bothOfTwo = depends({ one: anyOfTwo, other: anyOfOthers }, passed)
+const fourOfTwo = ['HTTPBearer', 'APIKeyHeader'].flatMap((one) => ['HTTPBasic', 'OAuth2PasswordBearer'].map((other) => ({ [one]: [], [other]: [] })))
 const security = (dependency: Dependency, version = '3.1.0'): unknown => securityOf(alternatives(dependency), version)
+
+t.test('a scheme is verified where a resolver of the same alternative needs it, where it says so, or where it is declared as not verified', async (t) => {
+  const verified = scheme<string>({ schemeName: 'own', openapi: { type: 'mutualTLS' }, read: () => 'a', challenge: 'Own', verified: true })
+  const vectors: Array<[Dependency[], names: string[]]> = [
+    [[bearer], ['HTTPBearer']],
+    [[bearer, key], ['HTTPBearer', 'APIKeyHeader']],
+    [[optional(key)], ['APIKeyHeader']],
+    [[anyOf(bearer, key)], ['HTTPBearer', 'APIKeyHeader']],
+    [[anyOf(depends({ bearer }, passed), key)], ['APIKeyHeader']],
+    [[anyOf(depends({ bearer }, passed), bearer)], ['HTTPBearer']],
+    [[anyOf(key, depends({ key, bearer }, passed))], ['APIKeyHeader']],
+    [[depends({ bearer }, passed)], []],
+    [[depends({ either: anyOf(bearer, depends({ key }, passed)) }, passed)], []],
+    [[bearer, depends({ bearer }, passed)], []],
+    [[depends({ bearer }, passed), bearer], []],
+    [[bearer.unverified()], []],
+    [[bearer.unverified(), key], ['APIKeyHeader']],
+    [[verified], []]
+  ]
+  for (const [dependencies, names] of vectors) t.strictSame(unverifiedSchemes(alternatives(...dependencies)), names, JSON.stringify(names))
+})
 
 t.test('a requirement is written as the alternatives that pass', async (t) => {
   const vectors: Array<[Dependency, written: unknown]> = [
@@ -62,6 +86,15 @@ t.test('a requirement is written as the alternatives that pass', async (t) => {
     [depends({ one: anyOfChecked, other: anyOfChecked.scoped('x') }, passed), [
       { HTTPBearer: ['x'] }, { HTTPBearer: [], APIKeyHeader: ['x'] }, { APIKeyHeader: [], HTTPBearer: ['x'] }, { APIKeyHeader: ['x'] }
     ]],
+    [depends({ one: anyOfChecked.scoped('x', 'y'), other: anyOfChecked.scoped('y', 'x') }, passed), [{ HTTPBearer: ['x', 'y'] }, { APIKeyHeader: ['x', 'y'] }]],
+    [depends({ one: anyOfChecked.scoped('x', 'y'), other: anyOfChecked.scoped('xy') }, passed), [
+      { HTTPBearer: ['x', 'y', 'xy'] }, { HTTPBearer: ['x', 'y'], APIKeyHeader: ['xy'] }, { APIKeyHeader: ['x', 'y'], HTTPBearer: ['xy'] }, { APIKeyHeader: ['x', 'y', 'xy'] }
+    ]],
+    [depends({ one: anyOfTwo.uncached(), other: anyOfTwo.uncached() }, passed), [{ HTTPBearer: [] }, { HTTPBearer: [], APIKeyHeader: [] }, { APIKeyHeader: [] }]],
+    // Two of them choose each for itself, and each use of one as the other.
+    [depends({ one: anyOfTwo, other: anyOf(basic, flow) }, passed), fourOfTwo],
+    [depends({ one: bothOfTwo, again: depends({ bothOfTwo }, passed) }, passed), fourOfTwo],
+    [depends({ one: bothOfTwo, again: depends({ one: anyOfTwo, other: anyOfOthers }, passed) }, passed), fourOfTwo],
     // And so are the same schemes.
     [anyOf(depends({ bearer, key }, passed), depends({ key, bearer }, passed)), [{ HTTPBearer: [], APIKeyHeader: [] }]],
     [anyOf(depends({ key, bearer }, passed), depends({ bearer, key }, passed)), [{ APIKeyHeader: [], HTTPBearer: [] }]],
