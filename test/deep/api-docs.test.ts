@@ -89,7 +89,7 @@ const examples = found.flatMap(({ name, examples, members }) => [
 
 t.test('the reference is what the docstrings give', async (t) => {
   const out = t.testdir()
-  const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, 'scripts/api/typedoc.js'), out], { encoding: 'utf8' })
+  const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, 'scripts/api/write.js'), out], { encoding: 'utf8' })
   t.equal(status, 0, stdout + stderr)
   for (const page of PAGES) t.equal(textOf(`docs/api/${page}`), readFileSync(join(out, page), 'utf8'), `npm run docs:api writes ${page} anew`)
 })

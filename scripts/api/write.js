@@ -1,7 +1,7 @@
 /**
  * Writes the API reference: docs/api/README.md for `fastify-security`, docs/api/tokens/README.md for `fastify-security/tokens`.
  *
- * node scripts/api/typedoc.js [folder]     writes into another folder
+ * node scripts/api/write.js [folder]     writes into another folder
  */
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
