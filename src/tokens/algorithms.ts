@@ -131,11 +131,20 @@ export function verifySignature (algorithm: Algorithm, key: KeyObject, signed: {
     case 'oct': return timingSafeEqual(createHmac(entry.hash!, key).update(data).digest(), signature)
     case 'OKP': return verify(null, data, key, signature)
     case 'EC': return verify(entry.hash, data, { key, dsaEncoding: 'ieee-p1363' }, signature)
-    case 'RSA': return entry.padding === RSA_PKCS1_PSS_PADDING
-      // RFC 7518 §3.5: the salt is as long as the hash.
-      ? verify(entry.hash, data, { key, padding: RSA_PKCS1_PSS_PADDING, saltLength: entry.hashLength }, signature)
-      : verify(entry.hash, data, { key, padding: RSA_PKCS1_PADDING }, signature)
+    case 'RSA': return signature.length === modulusBytes(key) && verifyRsa(entry, key, signed)
   }
+}
+
+function verifyRsa ({ hash, hashLength, padding }: Entry, key: KeyObject, { data, signature }: { readonly data: Uint8Array, readonly signature: Uint8Array }): boolean {
+  return padding === RSA_PKCS1_PSS_PADDING
+    // RFC 7518 §3.5: the salt is as long as the hash.
+    ? verify(hash, data, { key, padding, saltLength: hashLength }, signature)
+    : verify(hash, data, { key, padding: RSA_PKCS1_PADDING }, signature)
+}
+
+// A signature has as many octets as the modulus: OpenSSL takes a shorter one of PSS for the same number.   RFC 8017 §8.1.2
+function modulusBytes ({ asymmetricKeyDetails }: KeyObject): number {
+  return Math.ceil((asymmetricKeyDetails?.modulusLength ?? 0) / 8)
 }
 
 function problemOfSecret (key: KeyObject, algorithm: Algorithm): string | null {

@@ -1,5 +1,5 @@
 /** Which keys of an issuer are usable, and which of them a token selects. */
-import { createHmac } from 'node:crypto'
+import { constants, createHmac, sign } from 'node:crypto'
 import t from 'tap'
 import type { Algorithm } from '../../../src/tokens/algorithms.js'
 import { asymmetricAlgorithms, verifySignature } from '../../../src/tokens/algorithms.js'
@@ -128,6 +128,24 @@ t.test('every asymmetric algorithm verifies what it signed, and not one changed 
     const results = [signature, changed, signature.subarray(1), Buffer.concat([signature, Buffer.alloc(1)])]
       .map((signature) => verifySignature(alg, key, { data, signature }))
     t.strictSame(results, [true, false, false, false], alg)
+  }
+})
+
+t.test('a signature of RSA has as many octets as the modulus', async (t) => {
+  // RFC 8017 §8.1.2, §8.2.2. OpenSSL takes a shorter signature of PSS for the same number.
+  for (const alg of ['PS256', 'RS256'] as const) {
+    const { key } = readKeys([{ ...rsa.jwk, alg }]).set.keys[0]!
+    for (let count = 0; ; count++) {
+      const data = Buffer.from(String(count))
+      const signature = sign('sha256', data, alg === 'PS256'
+        ? { key: rsa.privateKey, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 }
+        : rsa.privateKey)
+      if (signature[0] !== 0) continue
+      const results = [signature, signature.subarray(1), Buffer.concat([Buffer.alloc(1), signature])]
+        .map((signature) => verifySignature(alg, key, { data, signature }))
+      t.strictSame(results, [true, false, false], alg)
+      break
+    }
   }
 })
 
