@@ -32,7 +32,7 @@ const JOBS = [
   { name: 'package', command: 'npx tsx test/package/main.ts', after: ['build', 'install'] },
   { name: 'coverage', command: `node scripts/coverage.js ${REPORTS}/coverage`, after: ['tests'] },
   { name: 'soak', command: 'npm run --silent soak -- --burst 10 --minutes 2', cores, isOptional: true },
-  { name: 'benchmark', command: 'npx tsx bench/main.ts --check', cores, isOptional: true }
+  { name: 'benchmark', command: 'npx tsx bench/main.ts --check', after: ['install'], cores }
 ]
 
 const start = Date.now()
