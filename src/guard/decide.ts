@@ -77,7 +77,7 @@ function decisionOf (registration: Registration, record: RouteRecord): Decision 
     prefix: registration.options.prefix,
     views,
     guard,
-    hookGuards: hooks.map(({ view }) => registration.hookGuard(view).prepare()),
+    hookGuards: hooks.map(({ view }) => registration.hookGuard(view)),
     isDeclared: isDeclared || views.length > 0 || registration.contexts.isPublic(record.instance),
     isPublic: views.length === 0 && (isDeclared || registration.contexts.isPublic(record.instance)),
     alternatives,
@@ -87,7 +87,7 @@ function decisionOf (registration: Registration, record: RouteRecord): Decision 
 }
 
 function guardOf ({ guards }: Registration, required: readonly View[], own: View | null): RouteGuard | null {
-  return required.length === 0 ? null : guards.get(required, own === null ? -1 : required.length - 1).prepare()
+  return required.length === 0 ? null : guards.get(required, own === null ? -1 : required.length - 1)
 }
 
 // Many routes require the same: equal requirements are checked once.

@@ -51,7 +51,12 @@ export class RouteGuard implements FrameOwner {
   #plan: Plan | null = null
   #generation = 0
 
-  /** @param own index of the route's own requirement among the views; below zero if it has none */
+  /**
+   * Compiles the plan.
+   *
+   * @param own index of the route's own requirement among the views; below zero if it has none
+   * @throws {TooManySteps} FST_SECURITY_TOO_MANY_ALTERNATIVES
+   */
   constructor (readonly runtime: GuardContext, readonly views: readonly View[], readonly own: number) {
     this.schemes = schemesBelow(...views)
     const isLate = views.some(({ definition }) => definition.late)
@@ -108,12 +113,6 @@ export class RouteGuard implements FrameOwner {
     } else {
       this.#deny(frame, outcome)
     }
-  }
-
-  /** Compiles the plan ahead of the first request. @throws {TooManySteps} FST_SECURITY_TOO_MANY_ALTERNATIVES */
-  prepare (): this {
-    this.#compiled()
-    return this
   }
 
   #compiled (): Plan {
