@@ -59,7 +59,7 @@ export function hasLeft ({ raw }: FastifyRequest): boolean {
 
 /** Whether a reply was sent or hijacked, or is being sent. */
 export function isAnswered (reply: FastifyReply): boolean {
-  return reply.sent || (Object.hasOwn(reply, 'send') && (reply as Noted)[kSendCalled] === true)
+  return reply.sent || (reply as Noted)[kSendCalled] === true
 }
 
 /**

@@ -14,6 +14,7 @@ t.test('undefined, null, false and returned Errors let no request pass (O3, O10,
     false: false,
     'an Error': new Error('found'),
     'an Error of another context': runInNewContext('new Error("found")'),
+    'an Error of another context without a stack': runInNewContext('const error = new Error("found"); delete error.stack; error'),
     'an Unauthorized': new Unauthorized()
   }
   for (const [name, value] of Object.entries(values)) {
