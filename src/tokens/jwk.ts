@@ -6,6 +6,7 @@
  */
 import type { JsonWebKey, KeyObject } from 'node:crypto'
 import { createHash, createPrivateKey, createPublicKey, createSecretKey } from 'node:crypto'
+import { octetsOf } from './base64url.js'
 import { isEd25519Point } from './ed25519.js'
 
 const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k', 'priv']
@@ -15,7 +16,8 @@ const MEMBERS: Readonly<Record<string, readonly string[]>> = {
   EC: ['crv', 'kty', 'x', 'y'], OKP: ['crv', 'kty', 'x'], RSA: ['e', 'kty', 'n'], oct: ['k', 'kty']
 }
 
-const BASE64URL = /^[A-Za-z0-9_-]+$/
+// Members that are names; all others are octets.
+const NAMES = ['kty', 'crv']
 
 /** Whether a JWK holds anything that must not be public. */
 export function isPrivateJwk (jwk: Readonly<Record<string, unknown>>): boolean {
@@ -57,7 +59,8 @@ export function thumbprintOf (key: KeyObject): string {
 }
 
 function isMember (name: string, value: unknown): boolean {
-  return typeof value === 'string' && (name === 'crv' || BASE64URL.test(value))
+  if (typeof value !== 'string') return false
+  return NAMES.includes(name) || (value !== '' && octetsOf(value) !== null)
 }
 
 function pick (jwk: Readonly<Record<string, unknown>>, members: readonly string[]): JsonWebKey {

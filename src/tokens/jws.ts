@@ -8,6 +8,7 @@
 import type { AccessToken, JwtClaims } from './access-token.js'
 import type { Algorithm } from './algorithms.js'
 import { isAlgorithm } from './algorithms.js'
+import { octetsOf } from './base64url.js'
 import { rejected } from './errors.js'
 import { isObject } from './options.js'
 import { RegisteredClaims } from './registered-claims.js'
@@ -79,10 +80,9 @@ export function looksLikeJwt (token: string): boolean {
   }
 }
 
-// Node ignores characters that are not base64url, and trailing bits: one octet string has one encoding here.   RFC 4648 §3.5
 function decode (part: string): Buffer {
-  const octets = Buffer.from(part, 'base64url')
-  if (part === '' || octets.toString('base64url') !== part) throw rejected('malformed', 'Each part of the token must be canonical base64url')
+  const octets = octetsOf(part)
+  if (octets === null || octets.length === 0) throw rejected('malformed', 'Each part of the token must be canonical base64url')
   return octets
 }
 

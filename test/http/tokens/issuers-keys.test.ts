@@ -70,12 +70,20 @@ t.test('tokens T15: signatures of zeros, of another length and in DER are not va
   t.end()
 })
 
+// The same octets in base64url, with trailing bits that are not zero.
+function otherSpelling (text: string): string {
+  const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+  const other = text.slice(0, -1) + ALPHABET[ALPHABET.indexOf(text.at(-1)!) + 1]!
+  if (!Buffer.from(other, 'base64url').equals(Buffer.from(text, 'base64url'))) throw new Error('These are other octets')
+  return other
+}
+
 t.test('tokens K10, K12, K14: keys that cannot be used are skipped one by one, and the others serve', (t) => {
   const offCurve = { ...ec.jwk, x: Buffer.alloc(32, 7).toString('base64url') }
   let y = 2
   while (isEd25519Point(Buffer.from([y, ...Buffer.alloc(31)]))) y++
   const table: Array<[string, unknown]> = [
-    ['unknown kty', { kty: 'AKP', alg: 'ML-DSA-44', pub: 'AAAA' }], ['broken n', { ...rsa.jwk, n: '!!!' }], ['no e', { ...rsa.jwk, e: undefined }],
+    ['unknown kty', { kty: 'AKP', alg: 'ML-DSA-44', pub: 'AAAA' }], ['broken n', { ...rsa.jwk, n: '!!!' }], ['n with other trailing bits', { ...rsa.jwk, n: otherSpelling(rsa.jwk.n!) }], ['no e', { ...rsa.jwk, e: undefined }],
     ['n is a number', { ...rsa.jwk, n: 5 }], ['EC point off the curve', offCurve],
     ['Ed25519 point off the curve', { ...ed.jwk, x: Buffer.from([y, ...Buffer.alloc(31)]).toString('base64url') }],
     ['Ed25519 of 31 bytes', { ...ed.jwk, x: Buffer.alloc(31).toString('base64url') }],
