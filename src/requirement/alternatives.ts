@@ -6,6 +6,8 @@
 import type { Definition, SchemeDefinition, View } from '../dependency/definition.js'
 import { union } from '../dependency/scopes.js'
 import { takesScopes } from '../dependency/traversal.js'
+import { TooManySteps } from '../errors.js'
+import { MAX_STEPS } from './size.js'
 
 /** A Security Requirement Object: the schemes of one alternative by name, with their scopes. */
 export type SecurityRequirement = Readonly<Record<string, readonly string[]>>
@@ -30,7 +32,7 @@ export class Alternative extends Map<SchemeDefinition, readonly string[]> {
  * @param tooMany makes the error for a requirement of more than {@link MAX_ALTERNATIVES}
  */
 export function alternativesOf (views: readonly View[], tooMany: () => Error): readonly Alternative[] {
-  return allOf(views, { scopes: [], isVerified: false }, { tooMany, known: new Map(), ids: new Map() })
+  return allOf(views, { scopes: [], isVerified: false, place: '' }, { tooMany, known: new Map(), ids: new Map(), places: 0 })
 }
 
 /**
@@ -84,19 +86,23 @@ function mayListScopes ({ openapi: { type } }: SchemeDefinition, version: string
 interface Site {
   readonly scopes: readonly string[]
   readonly isVerified: boolean
+  /** equal where a request resolves a dependency once: an uncached one is resolved at each place of its owner */
+  readonly place: string
 }
 
 // One walk through a tree. Many paths may lead to one dependency: it is written out once for each site.
 interface Walk {
   readonly tooMany: () => Error
   readonly known: Map<View, Map<string, readonly Alternative[]>>
-  /** a number for each `anyOf`, and whether it is resolved anew with other scopes */
+  /** a number for each dependency, and whether it is resolved anew with other scopes */
   readonly ids: Map<Definition, { readonly number: number, readonly takesScopes: boolean }>
+  /** how many sites were written out */
+  places: number
 }
 
 function allOf (views: readonly View[], site: Site, walk: Walk): readonly Alternative[] {
-  return views.reduce<readonly Alternative[]>((before, view) => {
-    const here = ofView(view, site, walk)
+  return views.reduce<readonly Alternative[]>((before, view, index) => {
+    const here = ofView(view, site, index, walk)
     const pairs = before.flatMap((one) => here.map((other) => [one, other] as const))
     const possible = pairs.filter(([one, other]) => isConsistent(one, other))
     // Equal alternatives are one, so that only one choice of theirs is known.
@@ -104,40 +110,43 @@ function allOf (views: readonly View[], site: Site, walk: Walk): readonly Altern
   }, [new Alternative()])
 }
 
-function ofView (view: View, outer: Site, walk: Walk): readonly Alternative[] {
-  const site = { scopes: union(outer.scopes, view.scopes), isVerified: outer.isVerified || view.unverified === true }
+function ofView (view: View, outer: Site, index: number, walk: Walk): readonly Alternative[] {
+  const scopes = union(outer.scopes, view.scopes)
+  const place = view.cached ? sharedPlace(view.definition, scopes, walk) : `${outer.place}/${index}`
+  const site = { scopes, isVerified: outer.isVerified || view.unverified === true, place }
   const known = walk.known.get(view) ?? new Map<string, readonly Alternative[]>()
-  const key = `${site.isVerified} ${site.scopes.join(' ')}`
-  const alternatives = known.get(key) ?? ofDefinition(view, site, walk)
-  walk.known.set(view, known.set(key, alternatives))
+  const key = `${site.isVerified} ${place} ${scopes.join(' ')}`
+  let alternatives = known.get(key)
+  if (alternatives === undefined) {
+    if (++walk.places > MAX_STEPS) throw new TooManySteps()
+    walk.known.set(view, known.set(key, alternatives = ofDefinition(view.definition, site, walk)))
+  }
   return alternatives
 }
 
-function ofDefinition ({ definition, cached }: View, site: Site, walk: Walk): readonly Alternative[] {
+function ofDefinition (definition: Definition, site: Site, walk: Walk): readonly Alternative[] {
   switch (definition.kind) {
     case 'scopes': return [new Alternative()]
     case 'scheme': return [ofScheme(definition, site)]
     case 'resolver': return allOf(definition.needs.map(({ view }) => view), { ...site, isVerified: true }, walk)
     case 'allOf': return allOf(definition.needs.map(({ view }) => view), site, walk)
     case 'anyOf': {
-      const choice = cached ? choiceKey(definition, site, walk) : null
-      const either = definition.alternatives.flatMap((view, index) => ofView(view, site, walk).map((one) => chosen(one, choice, index)))
-      return bounded(definition.absent === undefined ? either : [...either, chosen(absent(), choice, -1)], walk)
+      const either = definition.alternatives.flatMap((view, index) => ofView(view, site, index, walk).map((one) => chosen(one, site, index)))
+      return bounded(definition.absent === undefined ? either : [...either, chosen(absent(), site, -1)], walk)
     }
   }
 }
 
 // What takes scopes is resolved anew with other scopes, and may take another alternative.
-function choiceKey (definition: Definition, { scopes }: Site, { ids }: Walk): string {
+function sharedPlace (definition: Definition, scopes: readonly string[], { ids }: Walk): string {
   let id = ids.get(definition)
   if (id === undefined) ids.set(definition, id = { number: ids.size, takesScopes: takesScopes(definition) })
   return id.takesScopes ? `${id.number} ${[...scopes].sort().join(' ')}` : `${id.number}`
 }
 
-function chosen (alternative: Alternative, choice: string | null, index: number): Alternative {
-  if (choice === null) return alternative
+function chosen (alternative: Alternative, { place }: Site, index: number): Alternative {
   const own = merged(alternative, new Alternative())
-  own.choices.set(choice, index)
+  own.choices.set(place, index)
   return own
 }
 

@@ -718,3 +718,16 @@ t.test('a colon in an address, and parameters that schemes describe', async (t) 
     ['/items:cancel', 1, undefined], ['/headers', 1, undefined], ['/more', 1, ['x-trace']]
   ])
 })
+
+t.test('a dependency that is resolved once takes one alternative, also of an uncached one that it needs', async (t) => {
+  const key = apiKeyHeader({ name: 'x-key' })
+  const bearer = httpBearer()
+  const either = anyOf(depends({ key }, () => true as const), depends({ bearer }, () => true as const))
+  const once = depends({ either: either.uncached() }, () => true as const)
+  const { twice, anew } = await operationsOf(t, {
+    twice: { one: once.scoped('c'), other: once },
+    anew: { one: either.uncached(), other: either.uncached() }
+  }, { onUncheckedScopes: 'allow', ...versionOf('3.1.0') })
+  t.same(twice!.security, [{ APIKeyHeader: ['c'] }, { HTTPBearer: ['c'] }])
+  t.same(anew!.security, [{ APIKeyHeader: [] }, { APIKeyHeader: [], HTTPBearer: [] }, { HTTPBearer: [] }])
+})
