@@ -162,11 +162,12 @@ function httpScheme<A extends boolean = true> (
   const wanted = challenge.toLowerCase()
   // A document in which another auth-scheme has a bearerFormat is not valid.
   const hint = bearerFormat === undefined || wanted !== 'bearer' ? {} : { bearerFormat }
+  const read = wanted === 'bearer' ? readBearer : (request: RequestHead) => readCredentials(request, wanted, isCredentials)
   return scheme<HttpCredentials>({
     ...common,
     openapi: { type: 'http', scheme: documented, ...hint },
     read: (request) => {
-      const credentials = wanted === 'bearer' ? readBearer(request) : readCredentials(request, wanted, isCredentials)
+      const credentials = read(request)
       return credentials === undefined ? undefined : { scheme: request.headers.authorization!.slice(0, wanted.length), credentials }
     },
     challenge
