@@ -1,16 +1,17 @@
 /** The scopes that a route requires of a scheme, for challenges: along one alternative of its requirement. */
-import type { AnyOfDefinition, SchemeDefinition, View } from '../dependency/definition.js'
-import { isScopeToken, union } from '../dependency/scopes.js'
+import type { SchemeDefinition, View } from '../dependency/definition.js'
+import { isScopeToken } from '../dependency/scopes.js'
 import { children, definitionsBelow } from '../dependency/traversal.js'
 import { Failure } from '../plan/failure.js'
 import type { Frame } from '../plan/frame.js'
-import type { Alternatives, CacheKey } from '../plan/step.js'
+import { isShared, Site } from '../plan/sites.js'
+import type { Alternatives } from '../plan/step.js'
 import type { Alternative } from '../requirement/alternatives.js'
 
 type Test = (scheme: SchemeDefinition) => boolean
 
-// Returns the index of an alternative of a view, for the scopes that reach it; below zero if none is taken.
-type Choice = (definition: AnyOfDefinition, view: View, scopes: readonly string[]) => number
+// Returns the index of an alternative; below zero if none is taken.
+type Choice = (site: Site) => number
 
 /** The scopes of one requirement. */
 export class ScopeLists {
@@ -52,7 +53,7 @@ export class ScopeLists {
    */
   taken (frame: Frame | null, key: unknown, isWanted: Test, failure: Failure | null): readonly string[] {
     if (!this.#hasScopes) return []
-    if (this.#hasChoices) return scopesAlong(this.views, isWanted, (...site) => takenIndex(frame, failure, site))
+    if (this.#hasChoices) return scopesAlong(this.views, isWanted, (site) => takenIndex(site, frame, failure))
     // Without alternatives every request takes the same way.
     let scopes = this.#only.get(key)
     if (scopes === undefined) this.#only.set(key, scopes = scopesAlong(this.views, isWanted, () => 0))
@@ -72,43 +73,39 @@ function hasScopes (view: View): boolean {
 function scopesAlong (views: readonly View[], isWanted: Test, choose: Choice): readonly string[] {
   const found = new Set<string>()
   const seen = new Map<View, Set<string>>()
-  const visit = (view: View, outer: readonly string[]): void => {
-    const scopes = union(outer, view.scopes)
-    // Many paths may lead to one dependency: each list of scopes counts once.
+  // Many paths may lead to a dependency that is shared: each list of scopes counts once.
+  const isSeen = ({ view, scopes }: Site): boolean => {
+    if (!isShared(view)) return false
     const known = seen.get(view) ?? new Set()
     const key = scopes.join(' ')
-    if (known.has(key)) return
+    if (known.has(key)) return true
     seen.set(view, known.add(key))
+    return false
+  }
+  const visit = (view: View, index: number, above: Site | null): void => {
+    const site = new Site(view, index, above)
+    if (isSeen(site)) return
     const { definition } = view
     if (definition.kind === 'scheme') {
-      if (isWanted(definition)) for (const scope of scopes) found.add(scope)
+      if (isWanted(definition)) for (const scope of site.scopes) found.add(scope)
     } else if (definition.kind === 'anyOf') {
-      const alternative = definition.alternatives[choose(definition, view, scopes)]
-      if (alternative !== undefined) visit(alternative, scopes)
+      const taken = choose(site)
+      const alternative = definition.alternatives[taken]
+      if (alternative !== undefined) visit(alternative, taken, site)
     } else {
-      for (const child of children(definition)) visit(child, scopes)
+      for (const [index, child] of children(definition).entries()) visit(child, index, site)
     }
   }
-  for (const view of views) visit(view, [])
+  for (const [index, view] of views.entries()) visit(view, index, null)
   return [...found]
 }
 
-function takenIndex (frame: Frame | null, failure: Failure | null, site: Parameters<Choice>): number {
-  for (let at = frame; at !== null; at = at.previous) {
-    const { choices, keys } = at.plan
-    for (const choice of choices) {
-      if (choice.definition !== site[0] || !isResolvedFor(keys[choice.slot] ?? null, site)) continue
-      const index = indexIn(choice, at.values, failure)
-      if (index !== null) return index
-    }
-  }
-  return 0
-}
-
-// With other scopes it may have taken another alternative. Without a key, it is resolved at each place.
-function isResolvedFor (key: CacheKey | null, [definition, { cached }, scopes]: Parameters<Choice>): boolean {
-  if (key === null) return !cached || definition.isRequirement
-  return cached && (key.scopes === null || (key.scopes.length === scopes.length && key.scopes.every((scope) => scopes.includes(scope))))
+function takenIndex (site: Site, frame: Frame | null, failure: Failure | null): number {
+  const found = frame === null ? null : site.slotIn(frame)
+  if (found === null) return 0
+  const { plan, values } = found.frame
+  const choice = plan.choices.find(({ definition, slot }) => definition === site.view.definition && slot === found.slot)
+  return choice === undefined ? 0 : indexIn(choice, values, failure) ?? 0
 }
 
 // The alternative that passed, or in which the request was denied. `null`: nothing is known yet.

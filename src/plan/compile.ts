@@ -11,6 +11,7 @@ import { MAX_STEPS } from '../requirement/size.js'
 import type { PlanContext, Replacement } from './context.js'
 import { EffectiveTree } from './effective-tree.js'
 import { absence } from './failure.js'
+import { isShared, placeName } from './sites.js'
 import type { Alternatives, CacheKey, FailureTarget, Place, Plan, SchemeSlot } from './step.js'
 import { Input, Op, Step } from './step.js'
 
@@ -39,6 +40,8 @@ interface Site {
   readonly declared: readonly SchemeDefinition[] | null
   readonly path: string
 }
+
+const NO_PLACES: Plan['own'] = new Map()
 
 const NOWHERE: Place = { schemes: [], isOverridden: false, path: '' }
 
@@ -76,7 +79,14 @@ class Compiler {
     for (const [index, step] of steps.entries()) step.following = steps[index + 1] ?? null
     for (const link of this.#links) link()
     return {
-      first: steps[0] ?? null, initial: this.#initial, keys: this.#keys, roots: slots, choices: this.#choices, reads: this.#reads
+      first: steps[0] ?? null,
+      initial: this.#initial,
+      keys: this.#keys,
+      roots: slots,
+      choices: this.#choices,
+      // Only asked for along alternatives.
+      own: this.#choices.length === 0 ? NO_PLACES : this.#own,
+      reads: this.#reads
     }
   }
 
@@ -197,7 +207,7 @@ class Compiler {
   }
 
   #ownSlot (owner: number, index: number): number {
-    const place = `${owner}.${index}`
+    const place = placeName(owner, index)
     const known = this.#own.get(place)
     if (known !== undefined) return known
     const slot = this.#newSlot(null)
@@ -219,11 +229,6 @@ class Compiler {
     this.#shared.set(key, slot)
     return slot
   }
-}
-
-// A requirement is not shared: no dependency can need it, and its value consists of slots of its own plan.
-function isShared ({ definition, cached }: View): boolean {
-  return cached && definition.kind !== 'allOf' && !(definition.kind === 'anyOf' && definition.isRequirement)
 }
 
 // Scopes from outside do not reach `securityScopes` below an isolated view.

@@ -30,6 +30,8 @@ export type Outcome = null | Failure | Waiting | typeof ANSWERED
 
 /** The guard that a frame belongs to. */
 export interface FrameOwner {
+  /** the roots of its plan */
+  readonly views: readonly View[]
   /** Takes the outcome of a run that went on after a promise. */
   decide(frame: Frame, outcome: Outcome): void
 }

@@ -192,6 +192,20 @@ t.test('a dependency that is needed twice counts with the alternative that each 
     ['Bearer realm="one", scope="a b"', 'Bearer realm="two", scope="b"'])
 })
 
+t.test('an uncached anyOf that is needed at two places counts at each with the alternative that it takes there', async (t) => {
+  const byKey = depends({ key, required: securityScopes }, ({ required }) => {
+    if (required.scopes.includes('write')) throw new Unauthorized('A key cannot write')
+    return 'machine'
+  })
+  const either = anyOf(byKey, granting('read').scoped('read'))
+  const reader = depends({ either: either.uncached() }, ({ either }) => either)
+  const headers = { ...withToken, 'x-key': 'abc' }
+  for (const needs of [{ reader, writer: either.scoped('write').uncached() }, { writer: either.scoped('write').uncached(), reader }]) {
+    const { challenges } = await ask(t, needs, headers)
+    t.strictSame(challenges, ['APIKey realm="api"', 'Bearer realm="api", error="insufficient_scope", scope="write read"'])
+  }
+})
+
 t.test('where what failed needs no scheme, the failure that got furthest is on the challenges of the route, at any depth', async (t) => {
   const absent = failing(() => new NotAuthenticated(), {})
   const denied = failing(() => new InsufficientScope(), {})
