@@ -10,9 +10,10 @@ import { TooManySteps } from '../errors.js'
 import { MAX_STEPS } from '../requirement/size.js'
 import type { PlanContext, Replacement } from './context.js'
 import { EffectiveTree } from './effective-tree.js'
+import type { Place } from './failure.js'
 import { absence } from './failure.js'
 import { isShared, placeName } from './sites.js'
-import type { Alternatives, CacheKey, FailureTarget, Place, Plan, SchemeSlot } from './step.js'
+import type { Alternatives, CacheKey, FailureTarget, Plan, SchemeSlot } from './step.js'
 import { Input, Op, Step } from './step.js'
 
 /**

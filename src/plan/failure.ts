@@ -1,9 +1,19 @@
 /** A failure: the reason why a request does not pass, with the status of its answer. */
 import { isNativeError } from 'node:util/types'
+import type { SchemeDefinition } from '../dependency/definition.js'
 import {
   CrossOriginRequest, Forbidden, InsufficientScope, InvalidCredentialsRequest, NotAuthenticated, ResolverFailed, Unauthorized
 } from '../errors.js'
-import type { Place } from './step.js'
+
+/** A place in a tree where a request can fail: what challenges and messages need to know of it. */
+export interface Place {
+  /** the schemes below the dependency of this place, as declared */
+  readonly schemes: readonly SchemeDefinition[]
+  /** whether an override replaces the dependency, so that the schemes are not read here */
+  readonly isOverridden: boolean
+  /** the names from the requirement down to the dependency: `user → session` */
+  readonly path: string
+}
 
 /** How far a request got before it failed. A failure with any rank but `final` leads on to the next alternative. */
 export const Rank = { final: 0, absent: 1, rejected: 2, denied: 3 } as const

@@ -2,7 +2,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { AnyOfDefinition, Definition, SchemeDefinition } from '../dependency/definition.js'
 import type { ScopeDemand } from '../dependency/scopes.js'
-import type { Failure } from './failure.js'
+import type { Failure, Place } from './failure.js'
 
 /** The key of a cached value, in every plan of one registration: a dependency, and the scopes that it is resolved for. */
 export interface CacheKey {
@@ -11,16 +11,6 @@ export interface CacheKey {
   readonly scopes: readonly string[] | null
   /** whether it is resolved with an original that an override replaces everywhere else */
   readonly isShadow: boolean
-}
-
-/** A place in a tree where a request can fail: what challenges and messages need to know of it. */
-export interface Place {
-  /** the schemes below the dependency of this place, as declared */
-  readonly schemes: readonly SchemeDefinition[]
-  /** whether an override replaces the dependency, so that the schemes are not read here */
-  readonly isOverridden: boolean
-  /** the names from the requirement down to the dependency: `user → session` */
-  readonly path: string
 }
 
 /** The consequences of a failure: the dependencies that fail with it, and the alternatives that are tried next. */

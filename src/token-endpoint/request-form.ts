@@ -8,12 +8,13 @@ import { resolver } from '../dependency/definition.js'
 import type { Dependency } from '../dependency/dependency.js'
 import { dependencyOf, describe, isPlainObject } from '../dependency/dependency.js'
 import { HookNotUsable, InvalidOption, OAuth2Error } from '../errors.js'
-import type { ExtraFields, ExtraValues, FieldRules } from './form-fields.js'
+import type { ExtraFields, ExtraValues } from './form-fields.js'
 import { extraValues, fieldOf, readFields } from './form-fields.js'
 import type { GrantForms, OAuth2Grant, PasswordGrant } from './grants.js'
 import { GRANT_FIELDS, readGrant } from './grants.js'
 import type { FormFields } from './parse-form.js'
 import { fieldsOf } from './read-body.js'
+import type { FormDescription } from './shape-route.js'
 import { shapeRoute } from './shape-route.js'
 
 /** The value of {@link oauth2PasswordRequestForm}. An absent field is `null`. */
@@ -47,14 +48,6 @@ export type OAuth2TokenRequestForm<G extends OAuth2Grant, F = Record<never, neve
 
 /** A form with the values of its extra fields. */
 export type WithFields<T, F> = [keyof F] extends [never] ? T : T & ExtraValues<F>
-
-/** How a form is read, and what the document shows of it. */
-export interface FormDescription {
-  readonly grants: readonly OAuth2Grant[]
-  /** whether the client may leave out `grant_type` */
-  readonly isGrantOptional: boolean
-  readonly fields: FieldRules
-}
 
 /**
  * Reads the login form of OAuth 2's password flow: `POST`, `application/x-www-form-urlencoded`, resolved at `preHandler`. An error in

@@ -3,10 +3,19 @@ import type { RouteOptions } from 'fastify'
 import type { OperationFragment, ShapeContext } from '../dependency/definition.js'
 import { InvalidRequirement } from '../errors.js'
 import { addAnswers } from './answer.js'
+import type { FieldRules } from './form-fields.js'
+import type { OAuth2Grant } from './grants.js'
 import { GRANT_FIELDS } from './grants.js'
 import { FORM } from './parse-form.js'
 import { addFormHooks } from './read-body.js'
-import type { FormDescription } from './request-form.js'
+
+/** How a form is read, and what the document shows of it. */
+export interface FormDescription {
+  readonly grants: readonly OAuth2Grant[]
+  /** whether the client may leave out `grant_type` */
+  readonly isGrantOptional: boolean
+  readonly fields: FieldRules
+}
 
 /** Shapes a route. @throws {InvalidRequirement} FST_SECURITY_INVALID_REQUIREMENT */
 export function shapeRoute (

@@ -6,31 +6,15 @@
 import { randomUUID } from 'node:crypto'
 import type { JsonWebKey } from 'node:crypto'
 import { ServiceUnavailable } from '../index.js'
-import type { Algorithm } from './algorithms.js'
 import { isSymmetric } from './algorithms.js'
 import { InvalidOption, rejected } from './errors.js'
 import type { Issuer } from './issuer-dependency.js'
 import { issuerDependency } from './issuer-dependency.js'
 import type { IssuerHandle, TrustedIssuer } from './issuer-handle.js'
 import { checkIdentifier } from './issuer-url.js'
-import type { Key, PrivateKey } from './keys.js'
-import type { LocalKeys } from './local-keys.js'
+import type { LocalIssuerOptions, LocalKeys } from './local-keys.js'
 import { readLocalKeys } from './local-keys.js'
 import { checkNumber, checkOptions, describe, isObject } from './options.js'
-
-/** Options of {@link localIssuer}. */
-export interface LocalIssuerOptions {
-  /** Signs with HMAC: at least as many bytes as the hash has (32 for HS256). Not together with `key`. */
-  readonly secret?: string | Uint8Array
-  /** Signs: a private key. Default, where there is no `secret`: one that is made now, for tests and one process. */
-  readonly key?: PrivateKey
-  /** Keys that still verify and no longer sign: those before a rotation. */
-  readonly previous?: readonly Key[]
-  /** Default: that of the key; `HS256` for a secret, `ES256` for a key that is made. */
-  readonly algorithm?: Algorithm
-  /** Seconds that a token lives, above 0. Default: 900 */
-  readonly lifetime?: number
-}
 
 /** Claims of a token that a {@link LocalIssuer} signs. It sets `iss`, `iat`, `exp` and `jti` itself. */
 export interface LocalClaims {

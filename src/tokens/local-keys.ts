@@ -7,10 +7,23 @@ import { familyOf, isSameAlgorithm, isSymmetric, problemOfKey, secretLengthOf } 
 import { InvalidOption } from './errors.js'
 import type { SetKey } from './key-set.js'
 import { KeySet, setKey } from './key-set.js'
-import type { ImportedKey, Key } from './keys.js'
+import type { ImportedKey, Key, PrivateKey } from './keys.js'
 import { importPrivateKey, importSecret, importVerificationKey } from './keys.js'
-import type { LocalIssuerOptions } from './local-issuer.js'
 import { checkAlgorithm, describe } from './options.js'
+
+/** Options of `localIssuer`. */
+export interface LocalIssuerOptions {
+  /** Signs with HMAC: at least as many bytes as the hash has (32 for HS256). Not together with `key`. */
+  readonly secret?: string | Uint8Array
+  /** Signs: a private key. Default, where there is no `secret`: one that is made now, for tests and one process. */
+  readonly key?: PrivateKey
+  /** Keys that still verify and no longer sign: those before a rotation. */
+  readonly previous?: readonly Key[]
+  /** Default: that of the key; `HS256` for a secret, `ES256` for a key that is made. */
+  readonly algorithm?: Algorithm
+  /** Seconds that a token lives, above 0. Default: 900 */
+  readonly lifetime?: number
+}
 
 /** The keys of a local issuer. */
 export interface LocalKeys {
