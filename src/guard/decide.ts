@@ -9,7 +9,7 @@ import { alternativeConflicts } from '../requirement/extensions.js'
 import { readRequirement } from '../requirement/requirement.js'
 import type { ContextRequirement } from './context-requirements.js'
 import { maskLog } from './log.js'
-import type { Registration } from './registration.js'
+import type { RegistrationState } from './registration-state.js'
 import { notInForce } from './registry.js'
 import type { Declared } from './requirement-checks.js'
 import { checkHooks, checkViews, isHandWritten, readDeclared } from './requirement-checks.js'
@@ -26,7 +26,7 @@ const PUBLIC: Decision = {
 
 /** Decides about every route, and names the problems for which the app does not start. */
 export function decideRoutes (
-  registration: Registration, records: readonly RouteRecord[], existing: ReadonlySet<RouteRecord>
+  registration: RegistrationState, records: readonly RouteRecord[], existing: ReadonlySet<RouteRecord>
 ): readonly Problem[] {
   const problems: Problem[] = []
   const seen = new Set<string>()
@@ -49,7 +49,7 @@ export function decideRoutes (
   return problems
 }
 
-function decideRoute (registration: Registration, record: RouteRecord): readonly Problem[] {
+function decideRoute (registration: RegistrationState, record: RouteRecord): readonly Problem[] {
   const route = routeName(record)
   try {
     const decision = decisionOf(registration, record)
@@ -61,7 +61,7 @@ function decideRoute (registration: Registration, record: RouteRecord): readonly
   }
 }
 
-function decisionOf (registration: Registration, record: RouteRecord): Decision {
+function decisionOf (registration: RegistrationState, record: RouteRecord): Decision {
   if (isMetadata(record) || (isPreflight(record) && !Object.hasOwn(record.options, 'security'))) return PUBLIC
   const where = `Route ${routeName(record)}`
   const { isDeclared, own } = declaredAtReady(registration, record)
@@ -86,19 +86,19 @@ function decisionOf (registration: Registration, record: RouteRecord): Decision 
   }
 }
 
-function guardOf ({ guards }: Registration, required: readonly View[], own: View | null): RouteGuard | null {
+function guardOf ({ guards }: RegistrationState, required: readonly View[], own: View | null): RouteGuard | null {
   return required.length === 0 ? null : guards.get(required, own === null ? -1 : required.length - 1)
 }
 
 // Many routes require the same: equal requirements are checked once.
-function checkedAlternatives (registration: Registration, views: readonly View[], where: string): Decision['alternatives'] {
+function checkedAlternatives (registration: RegistrationState, views: readonly View[], where: string): Decision['alternatives'] {
   const key = registration.guards.key(views)
   let alternatives = registration.alternatives.get(key)
   if (alternatives === undefined) registration.alternatives.set(key, alternatives = checkViews(registration, views, where))
   return alternatives
 }
 
-function declaredAtReady (registration: Registration, record: RouteRecord): Declared {
+function declaredAtReady (registration: RegistrationState, record: RouteRecord): Declared {
   const declared = readDeclared(registration, record)
   const ask = registration.options.defaultSecurity
   if (declared.isDeclared || ask === null) return declared
@@ -111,7 +111,7 @@ function declaredAtReady (registration: Registration, record: RouteRecord): Decl
 }
 
 // Counts, too, which requirements apply to a route at all.
-function requirementsAround (registration: Registration, record: RouteRecord, isPublic: boolean): readonly View[] {
+function requirementsAround (registration: RegistrationState, record: RouteRecord, isPublic: boolean): readonly View[] {
   if (isWithinDocs(registration, record)) return []
   const { inForce, lifted } = registration.contexts.around(record.instance)
   for (const requirement of inForce) {
@@ -129,7 +129,7 @@ function hooksAtReady (record: RouteRecord): readonly HookDependency[] {
   return [...dropped, ...now]
 }
 
-function routeProblems (registration: Registration, record: RouteRecord, decision: Decision): Array<readonly [string, string]> {
+function routeProblems (registration: RegistrationState, record: RouteRecord, decision: Decision): Array<readonly [string, string]> {
   const problems: Array<readonly [string, string]> = []
   const isGuarded = decision.guard !== null || decision.hookGuards.length > 0
   if (isHandWritten(registration, record)) {
@@ -168,7 +168,7 @@ function unusedRequirement ({ where, applies, lifted }: ContextRequirement): Pro
   }
 }
 
-function unverifiedRoutes ({ options, log }: Registration, records: readonly RouteRecord[]): readonly Problem[] {
+function unverifiedRoutes ({ options, log }: RegistrationState, records: readonly RouteRecord[]): readonly Problem[] {
   if (options.onUnverifiedScheme === 'allow') return []
   const problems = records.flatMap((record) => {
     const schemes = record.twinOf === null ? unverifiedSchemes(record.decision?.alternatives ?? []) : []

@@ -1,12 +1,12 @@
 /** Tells the extensions of dependencies that the app becomes ready. */
 import type { Extension } from '../extension.js'
 import { extensionOfDefinition } from '../requirement/extensions.js'
-import type { Registration } from './registration.js'
+import type { RegistrationState } from './registration-state.js'
 import { factsOf } from './resource-metadata.js'
 import type { Problem } from './route-record.js'
 
 /** Calls `onReady` of each extension below a requirement, with overrides applied. */
-export async function becomeReady (registration: Registration): Promise<readonly Problem[]> {
+export async function becomeReady (registration: RegistrationState): Promise<readonly Problem[]> {
   const problems: Problem[] = []
   const { log, signal } = registration
   const app = {
@@ -20,12 +20,12 @@ export async function becomeReady (registration: Registration): Promise<readonly
   return problems
 }
 
-function extensionsInUse ({ records, overrides }: Registration): readonly Extension[] {
+function extensionsInUse ({ records, overrides }: RegistrationState): readonly Extension[] {
   return overrides.definitionsInUse(records.flatMap(({ decision }) => decision?.views ?? []))
     .flatMap((definition) => extensionOfDefinition(definition) ?? [])
 }
 
-function warnAboutResource ({ options: { resource }, records, log }: Registration): void {
+function warnAboutResource ({ options: { resource }, records, log }: RegistrationState): void {
   if (resource === null) return
   const audiences = factsOf(records).flatMap(({ audiences = [] }) => audiences)
   if (audiences.length > 0 && !audiences.includes(resource.resource)) {

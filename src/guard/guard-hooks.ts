@@ -2,7 +2,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { viewOf } from '../dependency/dependency.js'
 import { RouteNotGuarded } from '../errors.js'
-import type { Registration } from './registration.js'
+import type { RegistrationState } from './registration-state.js'
 import type { Registry } from './registry.js'
 import { isMetadata } from './resource-metadata.js'
 import type { CallbackHook, Decision, RouteRecord } from './route-record.js'
@@ -11,7 +11,7 @@ import { isPreflight } from './special-routes.js'
 type ErrorHook = (request: FastifyRequest, reply: FastifyReply, error: Error, done: () => void) => void
 
 /** Adds the guard to a route that is being registered: before the hooks in its options. */
-export function addGuard (registration: Registration, record: RouteRecord): void {
+export function addGuard (registration: RegistrationState, record: RouteRecord): void {
   if (isMetadata(record) || isPreflight(record)) return
   const { registry } = registration
   const { options } = record
@@ -44,7 +44,7 @@ export function addPreHandler (registry: Registry, record: RouteRecord): void {
   options.preHandler = [guard, ...[options.preHandler ?? []].flat()] as NonNullable<typeof options.preHandler>
 }
 
-function mayBeLate ({ contexts, options }: Registration, { instance, options: { security } }: RouteRecord): boolean {
+function mayBeLate ({ contexts, options }: RegistrationState, { instance, options: { security } }: RouteRecord): boolean {
   if (options.defaultSecurity !== null) return true
   return contexts.around(instance).inForce.some(({ view }) => view!.definition.late) || isLate(security)
 }

@@ -7,7 +7,7 @@ import { alternativesOf, MAX_ALTERNATIVES } from '../requirement/alternatives.js
 import { checkExtensions } from '../requirement/extensions.js'
 import { checkSize } from '../requirement/size.js'
 import { checkScopes, readRequirement } from '../requirement/requirement.js'
-import type { Registration } from './registration.js'
+import type { RegistrationState } from './registration-state.js'
 import { isMetadata } from './resource-metadata.js'
 import type { HookDependency, RouteRecord } from './route-record.js'
 import { routeName } from './route-record.js'
@@ -21,7 +21,7 @@ export interface Declared {
 }
 
 /** Checks a route that is being registered, and lets dependencies shape it. @throws the start-up errors of a single call */
-export function checkDeclaration (registration: Registration, record: RouteRecord): void {
+export function checkDeclaration (registration: RegistrationState, record: RouteRecord): void {
   if (isMetadata(record)) return
   const where = `Route ${routeName(record)}`
   // A HEAD twin was checked as its GET. Changes that another plugin made since are checked when the app becomes ready.
@@ -42,7 +42,7 @@ export function checkDeclaration (registration: Registration, record: RouteRecor
   shapeRoute(registration, record, definitionsBelow(...views))
 }
 
-function shapeRoute ({ options: { realm } }: Registration, record: RouteRecord, definitions: Iterable<Definition>): void {
+function shapeRoute ({ options: { realm } }: RegistrationState, record: RouteRecord, definitions: Iterable<Definition>): void {
   for (const definition of definitions) {
     if (definition.kind !== 'resolver' || definition.shape === undefined) continue
     record.fragments.set(definition, definition.shape(record.options, `Route ${routeName(record)}`, { instance: record.instance, realm }))
@@ -54,7 +54,7 @@ function shapeRoute ({ options: { realm } }: Registration, record: RouteRecord, 
  *
  * @throws {InvalidRequirement} FST_SECURITY_INVALID_REQUIREMENT
  */
-export function readDeclared ({ docs }: Registration, record: RouteRecord): Declared {
+export function readDeclared ({ docs }: RegistrationState, record: RouteRecord): Declared {
   if (docs !== null && isWithinDocs({ docs }, record)) return { isDeclared: true, own: docs.view }
   const { options, security } = record.twinOf ?? record
   // Another plugin may replace a declaration. One that it deletes stays in force.
@@ -64,7 +64,7 @@ export function readDeclared ({ docs }: Registration, record: RouteRecord): Decl
 }
 
 /** Checks what a single call declares. What takes too many steps is refused when the app becomes ready. */
-export function checkCall (registration: Registration, views: readonly View[], where: string): void {
+export function checkCall (registration: RegistrationState, views: readonly View[], where: string): void {
   try {
     checkViews(registration, views, where)
   } catch (error) {
@@ -74,7 +74,7 @@ export function checkCall (registration: Registration, views: readonly View[], w
 }
 
 /** Checks requirements that all hold at one place. @throws the start-up errors of a single call */
-export function checkViews ({ options, schemes }: Registration, views: readonly View[], where: string): readonly Alternative[] {
+export function checkViews ({ options, schemes }: RegistrationState, views: readonly View[], where: string): readonly Alternative[] {
   checkSize(views, where)
   checkExtensions(views, where)
   for (const view of views) checkScopes(view, where, options.onUncheckedScopes === 'allow')
@@ -97,7 +97,7 @@ export function checkHooks (hooks: readonly HookDependency[], where: string): re
 }
 
 /** Whether a route's schema has a `security` of its own, where that is refused. */
-export function isHandWritten ({ options }: Registration, record: RouteRecord): boolean {
+export function isHandWritten ({ options }: RegistrationState, record: RouteRecord): boolean {
   if (options.onHandWrittenSecurity === 'allow') return false
   const security: unknown = record.options.schema?.security
   return security !== undefined && !(Array.isArray(security) && security.length === 0)

@@ -1,7 +1,7 @@
 /** Routes that no requirement of a context holds for: the docs, and CORS preflights. */
 import type { FastifyInstance } from 'fastify'
 import { isWithin } from './context-requirements.js'
-import type { DocsRoutes } from './registration.js'
+import type { DocsRoutes } from './registration-state.js'
 import type { RouteRecord } from './route-record.js'
 
 /** Whether a route belongs to the docs that the plugin serves. */

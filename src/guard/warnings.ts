@@ -1,17 +1,17 @@
 /** Mistakes that are logged when the app becomes ready: the app works, but not as intended. */
 import { definitionsBelow } from '../dependency/traversal.js'
 import { basePath, relativeTokenUrls } from '../requirement/security-schemes.js'
-import type { Registration } from './registration.js'
+import type { RegistrationState } from './registration-state.js'
 import type { RouteRecord } from './route-record.js'
 import { methodsOf, routeName, urlsOf } from './route-record.js'
 
 /** Logs the warnings about the routes of a registration. */
-export function warnAtReady (registration: Registration, records: readonly RouteRecord[]): void {
+export function warnAtReady (registration: RegistrationState, records: readonly RouteRecord[]): void {
   const { log } = registration
   for (const warning of [...tokenUrls(registration, records), ...lockedForms(records), ...lostGuards(records)]) log.warn(warning)
 }
 
-function tokenUrls ({ options, registry }: Registration, records: readonly RouteRecord[]): readonly string[] {
+function tokenUrls ({ options, registry }: RegistrationState, records: readonly RouteRecord[]): readonly string[] {
   const base = basePath(options.prefix)
   const schemes = new Set(records.flatMap(({ decision }) => decision?.schemes ?? []))
   const form = registry.records.find((record) => record.fragments.size > 0)
