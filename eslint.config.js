@@ -16,7 +16,7 @@ export default [
       '@typescript-eslint/consistent-type-imports': ['error', { fixStyle: 'separate-type-imports' }],
       // Types and the values that they describe may share a name, and types may be merged.
       'no-redeclare': 'off',
-      // A failure has an error, which is no callback's first argument.
+      // Functions here take an error that is not the first argument of a callback.
       'n/handle-callback-err': 'off'
     }
   },

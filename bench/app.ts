@@ -49,5 +49,5 @@ export function open (): string {
 
 export function heldCaller (request: FastifyRequest): string {
   const { caller } = hold(request)
-  return caller === null ? 'nobody' : typeof caller === 'string' ? caller : caller.name
+  return caller === null ? 'anonymous' : typeof caller === 'string' ? caller : caller.name
 }

@@ -1,5 +1,5 @@
 /**
- * The yardstick: checks as a careful programmer writes them by hand, inline, in a hook. They are as strict as those that they are
+ * The baseline: checks as a careful programmer writes them by hand, inline, in a hook. They are as strict as those that they are
  * compared with: two lines of one header, the grammar, the look-up, the scope; status, challenge and `no-store` on a denial;
  * an error that Fastify's error handling sends, without a stack trace. What passes is left on the request for the handler.
  */
@@ -90,7 +90,7 @@ export function naive (request: FastifyRequest, reply: FastifyReply, done: Done)
   done()
 }
 
-/** The error for a token that is no good. */
+/** The error for an invalid token. */
 export function refused (reply: FastifyReply): Error {
   return denied(reply, 401, INVALID, new Refused())
 }
@@ -263,7 +263,7 @@ export function basicUser (request: FastifyRequest, reply: FastifyReply, done: D
   }
   const credentials = BASIC.exec(value)?.[1]
   const bytes = credentials === undefined ? null : Buffer.from(credentials, 'base64')
-  // Node's decoder passes over what is no base64.
+  // Node's decoder skips characters outside base64.
   if (bytes === null || bytes.toString('base64') !== credentials || !isUtf8(bytes)) {
     done(denied(reply, 401, BASIC_CHALLENGE, new Refused()))
     return

@@ -5,7 +5,7 @@ import { getHeapStatistics } from 'node:v8'
 export interface Contender {
   readonly name: string
   /** the name of the one that does the same by hand */
-  readonly yardstick?: string | undefined
+  readonly baseline?: string | undefined
   /** asks once, and throws where the answer is not the expected one */
   verify?(): Promise<void>
   run(times: number): Promise<void> | void
@@ -20,7 +20,7 @@ export interface Effort {
 /** What each block took, by run: in the order of the rounds. */
 export interface Samples {
   readonly name: string
-  readonly yardstick: string | undefined
+  readonly baseline: string | undefined
   readonly nanoseconds: readonly number[]
   readonly bytes: readonly number[]
 }
@@ -53,7 +53,7 @@ export async function race (contenders: readonly Contender[], { blocks, times }:
       await measured(contender, round.times, round)
     }
   }
-  return [...rounds].map(([{ name, yardstick }, { nanoseconds, bytes }]) => ({ name, yardstick, nanoseconds, bytes }))
+  return [...rounds].map(([{ name, baseline }, { nanoseconds, bytes }]) => ({ name, baseline, nanoseconds, bytes }))
 }
 
 async function measured (contender: Contender, times: number, { nanoseconds, bytes }: { nanoseconds: number[], bytes: number[] }): Promise<void> {

@@ -114,7 +114,7 @@ async function writeDocs (results: Readonly<Record<string, readonly Table[]>>): 
   await writeFile(DOCS, page)
 }
 
-// On a machine that others use too, only gross loss is worth a red build: twice what was committed, and that twice.
+// On a machine that others use too, only a gross loss fails the build: twice the committed figure, in two runs.
 async function check (): Promise<void> {
   const found = await ratios()
   if (values.update) {

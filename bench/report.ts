@@ -1,4 +1,4 @@
-/** What a part of the benchmark hands over, and how it is written down. */
+/** The result of a part of the benchmark, and its report. */
 import { existsSync, readFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import type { Samples } from './harness.js'
@@ -11,11 +11,11 @@ export interface Table {
   readonly rows: ReadonlyArray<readonly string[]>
   /** below the table */
   readonly remark?: string
-  /** by row: what is judged of it. In a comparison, what it adds in relation to the same by hand */
+  /** by row: the judged figure. In a comparison, the added time relative to the same by hand */
   readonly figures: Readonly<Record<string, number>>
 }
 
-/** What is measured, and how much of it. */
+/** The number of rounds, and how long each of them takes. */
 export interface Settings {
   readonly blocks: number
   readonly times: number
@@ -35,22 +35,22 @@ export function comparison (title: string, samples: readonly Samples[], base: st
   const known = (name: string): Samples => samples.find((sample) => sample.name === name)!
   const added = (name: string, what: 'nanoseconds' | 'bytes'): number[] => differences(known(name)[what], known(base)[what])
   const figures: Record<string, number> = {}
-  const rows = samples.map(({ name, yardstick, nanoseconds }) => {
+  const rows = samples.map(({ name, baseline, nanoseconds }) => {
     const whole = quartiles(nanoseconds).median.toFixed(0)
     if (name === base) return [name, whole, '', '', '', '']
     const time = quartiles(added(name, 'nanoseconds'))
     const bytes = quartiles(added(name, 'bytes')).median
     const cells = [name, whole, `${time.median.toFixed(0)} (${time.lower.toFixed(0)}–${time.upper.toFixed(0)})`]
-    if (yardstick === undefined) return [...cells, '', bytes.toFixed(0), '']
-    const times = ratio(added(name, 'nanoseconds'), added(yardstick, 'nanoseconds'))
-    const memory = bytes / quartiles(added(yardstick, 'bytes')).median
+    if (baseline === undefined) return [...cells, '', bytes.toFixed(0), '']
+    const times = ratio(added(name, 'nanoseconds'), added(baseline, 'nanoseconds'))
+    const memory = bytes / quartiles(added(baseline, 'bytes')).median
     figures[name] = times.median
     return [...cells, `**${times.median.toFixed(2)}** (${times.lower.toFixed(2)}–${times.upper.toFixed(2)})`, bytes.toFixed(0), memory.toFixed(2)]
   })
   return { title, columns: ['', 'ns', 'added ns (quartiles)', '× by hand (quartiles)', 'added bytes', '× by hand'], rows, figures }
 }
 
-/** What is aimed at, and what came out: as far as it was measured. */
+/** The goals and the results, as far as they were measured. */
 export function aims (results: Readonly<Record<string, readonly Table[]>>): Table {
   const rows: string[][] = []
   const add = (part: string, what: string, aim: string, wanted: (row: string) => boolean, judge: (values: number[]) => [boolean, string]): void => {
@@ -102,7 +102,7 @@ export function text ({ title, columns, rows, remark }: Table): string {
   return [title, '', ...written.map((line) => `  ${line}`), '', ...remark === undefined ? [] : [`  ${remark}`, '']].join('\n')
 }
 
-/** What the figures were made on, and with. */
+/** The machine and the versions of a measurement. */
 export function machine (): string {
   const versions = ['fastify', '@fastify/auth', '@fastify/bearer-auth', '@fastify/basic-auth', '@fastify/jwt', 'fastify-openapi-glue', 'hono',
     '@hono/node-server', '@nestjs/core', '@nestjs/platform-fastify', 'autocannon'].map((name) => `${name} ${versionOf(name)}`)

@@ -1,5 +1,5 @@
 /**
- * Requests and responses without a socket, in the shapes of Node's: what Fastify and its hooks read is there, and is had in the
+ * Requests and responses without a socket, in the shapes of Node's: every member that Fastify and its hooks read is there, and is read in the
  * same way. A route is asked through Fastify's own router.
  */
 import type { FastifyInstance } from 'fastify'
@@ -16,7 +16,7 @@ export interface Question {
   readonly challenge?: string | readonly string[]
 }
 
-// What an ordinary client sends besides.
+// Headers that an ordinary client sends besides.
 const USUAL = { host: 'localhost:3000', connection: 'keep-alive', 'user-agent': 'bench/1.0', accept: '*/*', 'accept-encoding': 'gzip' }
 
 const SOCKET = { destroyed: false, encrypted: false, remoteAddress: '127.0.0.1', on () {}, once () {}, removeListener () {} }
@@ -79,13 +79,13 @@ class StandInResponse {
 type Routing = (request: StandInRequest, response: StandInResponse) => void
 
 /** One route of an app, asked over and over. It has to answer at once, without a promise. */
-export function asked (name: string, app: FastifyInstance, question: Question, yardstick?: string): Contender {
+export function asked (name: string, app: FastifyInstance, question: Question, baseline?: string): Contender {
   const routing = app.routing as unknown as Routing
   const { url, status } = question
   const { rawHeaders, headers } = headersOf(question)
   return {
     name,
-    yardstick,
+    baseline,
     verify: () => verify(name, app, question),
     run (times) {
       for (let i = 0; i < times; i++) {
@@ -98,7 +98,7 @@ export function asked (name: string, app: FastifyInstance, question: Question, y
 }
 
 /** The same, for a route that answers later. Each request is waited for, be it necessary or not. */
-export function awaited (name: string, app: FastifyInstance, question: Question, yardstick?: string): Contender {
+export function awaited (name: string, app: FastifyInstance, question: Question, baseline?: string): Contender {
   const routing = app.routing as unknown as Routing
   const { url, status, tokens = [] } = question
   // Each with headers of its own.
@@ -108,7 +108,7 @@ export function awaited (name: string, app: FastifyInstance, question: Question,
   let at = 0
   return {
     name,
-    yardstick,
+    baseline,
     verify: () => verify(name, app, tokens.length === 0 ? question : { ...question, headers: { authorization: `Bearer ${tokens[0]!}` } }),
     async run (times) {
       for (let i = 0; i < times; i++) {

@@ -27,7 +27,7 @@ const start = JSON.parse(process.argv[2]!) as Start
 
 const security = await subject()
 const { user } = dependenciesOf(security)
-// What is compiled and loaded at the first use is not what routes add.
+// A first app loads and compiles what all apps share, so that the measured ones count their routes alone.
 await (await app({ ...start, routes: 10 })).close()
 
 const before = held()

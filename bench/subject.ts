@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
 
-/** What the package exports. */
+/** The exports of the package. */
 export type Subject = typeof security
 
 export type { Dependency } from 'fastify-security'

@@ -12,7 +12,7 @@ import { findUser } from './users.js'
 
 const oauth2 = oauth2PasswordBearer({ tokenUrl: 'token' })
 
-// A stand-in, until simple-oauth2.ts: whoever names a user is that user.
+// A placeholder, until simple-oauth2.ts: a client that names a user is taken for that user.
 const currentUser = depends({ token: oauth2 }, ({ token }) => {
   const user = findUser(token)
   if (user === undefined) throw new Unauthorized('Unknown token')

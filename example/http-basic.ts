@@ -14,7 +14,7 @@ const API_USERNAME = fromEnvironment('API_USERNAME', 'johndoe')
 const API_PASSWORD = fromEnvironment('API_PASSWORD', 'secret')
 
 const username = depends({ credentials: httpBasic() }, ({ credentials }) => {
-  // Both are compared, whatever the first one gives: how long it takes does not tell which of them is wrong.
+  // Both are compared, even if the first one is wrong: the time that it takes does not tell which of them is wrong.
   const isUsername = isEqual(credentials.username, API_USERNAME)
   const isPassword = isEqual(credentials.password, API_PASSWORD)
   if (!isUsername || !isPassword) throw new Unauthorized('Incorrect username or password')

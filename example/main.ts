@@ -84,13 +84,13 @@ app.get('/users/me/items', {
 
 app.get('/welcome', {
   security: { visitor: optional(activeUser) }
-}, async (request) => ({ message: `Welcome, ${request.security.visitor?.username ?? 'stranger'}` }))
+}, async (request) => ({ message: `Welcome, ${request.security.visitor?.username ?? 'guest'}` }))
 
 app.get('/stock', { security: { machine } }, async () => ({ items: items.length }))
 
 app.register(adminRoutes, { prefix: '/admin' })
 
-// Every route in here, whoever adds it, wants the key of a machine.
+// Every route in this context requires the key of a machine, also one that a plugin adds.
 async function adminRoutes (instance: FastifyInstance): Promise<void> {
   const admin = instance.withTypeProvider<TypeBoxTypeProvider>()
   admin.security.require({ machine })

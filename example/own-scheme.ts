@@ -1,5 +1,5 @@
 /**
- * A scheme of one's own: a ticket, `<id>.<code>`, in a header. It reads a value of its own type, refuses what is malformed,
+ * A scheme of one's own: a ticket, `<id>.<code>`, in a header. It reads a value of its own type, rejects a malformed one,
  * and writes its own challenge; all else is as with the built-in ones.
  *
  *     curl http://127.0.0.1:3000/seat                                   → 401 Ticket realm="api", format="id.code"

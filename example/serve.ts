@@ -22,7 +22,7 @@ export function variable (name: string): string | undefined {
 /**
  * Refuses values for development where other machines would reach them.
  *
- * @param values what is for development alone
+ * @param values defaults that are for development alone
  * @throws {Error} in production, and where HOST is not a loopback address
  */
 export function refuseDevelopmentValues (values: readonly string[]): void {

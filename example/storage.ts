@@ -13,7 +13,7 @@ const DEVELOPMENT_USERS: ReadonlyArray<readonly [username: string, password: str
 ]
 const MIN_PASSWORD_LENGTH = 12
 
-/** The database of an app, and what is in it for development alone. */
+/** The database of an app, with data for development. */
 export interface Storage {
   readonly database: Database
   readonly accounts: Accounts

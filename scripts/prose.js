@@ -1,11 +1,9 @@
 /**
- * Finds words that CONTRIBUTING.md asks not to use, in comments, docs, titles and messages, and prints how many there are
- * in each file. A file may have as many as scripts/prose.json says, and the numbers there may only shrink.
- * `--update` writes the present numbers; `--all` shows every place; any other argument is the path of a file to look at.
+ * Finds words that CONTRIBUTING.md asks not to use, in comments, docs, titles and messages, and fails if there is one.
+ * scripts/prose.json lists the exceptions, each with its reason. An argument is the path of a file to look at.
  */
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 
-const LIST = 'scripts/prose.json'
 const PLACES = [
   'src', 'docs', 'test', 'example', 'bench', 'scripts', '.github',
   'README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md', 'eslint.config.js'
@@ -26,40 +24,28 @@ const WORDS = [
   [/\bdearer|\bis dear\b|\bare dear\b/gi, 'expensive'],
   [/\byardsticks?\b/gi, 'baseline'],
   [/\bmisspelt\b/gi, 'misspelled'],
-  [/^[\s/*-]*What (?:a|an|the|is|are|was) [^?]*$/gm, 'begin with a noun']
+  [/^[\s/*-]*What (?:a|an|the|is|are|was) [^?]*?$/gm, 'begin with a noun'],
+  // Questions may begin with it.
+  [/\bwhat (?:is|are|was|were)\b(?![^.\n]*\?)/gi, 'name the thing: the value, the request, the route']
 ]
 
-const args = process.argv.slice(2)
-const named = args.filter((argument) => !argument.startsWith('--'))
-const allowed = existsSync(LIST) ? JSON.parse(readFileSync(LIST, 'utf8')) : {}
-const found = new Map()
+const named = process.argv.slice(2)
+const exceptions = JSON.parse(readFileSync('scripts/prose.json', 'utf8'))
+const unused = new Set(named.length > 0 ? [] : exceptions)
+
+let count = 0
 for (const file of named.length > 0 ? named : PLACES.flatMap(filesIn)) {
-  const places = placesIn(file)
-  if (places.length > 0) found.set(file, places)
-}
-
-if (args.includes('--update')) {
-  const entries = [...found].map(([file, { length }]) => [file, length]).sort(([one], [other]) => one < other ? -1 : 1)
-  writeFileSync(LIST, `${JSON.stringify(Object.fromEntries(entries), null, 2)}\n`)
-} else {
-  report()
-}
-
-function report () {
-  let tooMany = 0
-  for (const [file, places] of found) {
-    const isTooMany = places.length > (allowed[file] ?? 0)
-    if (isTooMany) tooMany++
-    if (!isTooMany && !args.includes('--all') && named.length === 0) continue
-    console.log(`${file}: ${places.length}, and ${allowed[file] ?? 0} are allowed`)
-    for (const { line, text, advice } of places) console.log(`  ${file}:${line}  "${text}": ${advice}`)
+  for (const { line, text, advice } of placesIn(file)) {
+    const exception = exceptions.find((one) => one.file === file && one.text === text)
+    unused.delete(exception)
+    if (exception !== undefined) continue
+    count++
+    console.log(`${file}:${line}  "${text}": ${advice}`)
   }
-  const sum = [...found.values()].reduce((total, { length }) => total + length, 0)
-  console.log(`${sum} words to replace in ${found.size} files (${LIST}); ${tooMany} files have more than before`)
-  const clean = Object.keys(allowed).filter((file) => !found.has(file) && named.length === 0)
-  if (clean.length > 0) console.log(`Clean now: node scripts/prose.js --update takes ${clean.join(', ')} off the list`)
-  process.exitCode = tooMany === 0 ? 0 : 1
 }
+for (const { file, text } of unused) console.log(`scripts/prose.json: ${file} does not contain "${text}" any more`)
+if (count > 0) console.log(`${count} words to replace`)
+process.exitCode = count + unused.size === 0 ? 0 : 1
 
 function placesIn (file) {
   const text = readFileSync(file, 'utf8')

@@ -50,7 +50,7 @@ export const HookNotUsable: ErrorClass<WithCause> = createError<WithCause>('FST_
 export const RouteNotGuarded: ErrorClass<[]> = createError<[]>(
   'FST_SECURITY_ROUTE_NOT_GUARDED', 'This route declares security and is not guarded', 500)
 
-/** Start-up: a `security` of a shape that requires nothing, or of something that is no dependency. */
+/** Start-up: a `security` that requires nothing, or that contains a value which is not a dependency. */
 export const InvalidRequirement: ErrorClass = createError<[string]>(
   'FST_SECURITY_INVALID_REQUIREMENT', '%s', 500, TypeError as ErrorConstructor)
 

@@ -1,6 +1,6 @@
 /**
- * What a dependency may tell the core about itself. `fastify-security/tokens` is built on it; package.json does not export it.
- * Whatever an application could use as well belongs in the public API instead.
+ * The facts that a dependency may tell the core about itself. `fastify-security/tokens` is built on it; package.json does not export it.
+ * An entry that an application could use as well belongs in the public API instead.
  */
 import type { FastifyRequest } from 'fastify'
 import type { Definition, SecuritySchemeObject } from './dependency/definition.js'

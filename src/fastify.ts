@@ -156,7 +156,7 @@ declare module 'fastify' {
 }
 
 // Where the compiler infers no S, it is the constraint. A route without `security` then fails at its handler, in one line,
-// and after that in Fastify's own overload: the message ends with what is wrong, as it does without this package.
+// and after that in Fastify's own overload: the message ends as it does without this package.
 type HandlerOf<
   S, RouteGeneric extends RouteGenericInterface,
   RawServer extends RawServerBase, RawRequest extends RawRequestDefaultExpression<RawServer>,

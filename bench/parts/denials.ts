@@ -1,4 +1,4 @@
-/** What a denial costs, in relation to one by hand: absent credentials, refused ones, a missing scope. */
+/** The time of a denial, relative to one by hand: absent credentials, rejected ones, a missing scope. */
 import { appWith, dependenciesOf, heldCaller, open } from '../app.js'
 import * as byHand from '../by-hand.js'
 import type { Contender } from '../harness.js'

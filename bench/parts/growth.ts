@@ -1,4 +1,4 @@
-/** How the time of a request grows with what is required of it. It is to grow by the same for each more. */
+/** The growth of a request's time with the number of its dependencies. It should be linear. */
 import { TOKENS } from '../by-hand.js'
 import type { Dependency, Subject } from '../subject.js'
 import { appWith, open } from '../app.js'

@@ -1,4 +1,4 @@
-/** What a guard adds to a request that passes, in relation to a hook that does the same by hand, in the same style. */
+/** The time that a guard adds to a request that passes, relative to a hook by hand in the same style. */
 import { appWith, dependenciesOf, heldCaller, open } from '../app.js'
 import * as byHand from '../by-hand.js'
 import { TOKENS } from '../by-hand.js'
@@ -24,7 +24,7 @@ export async function run (settings: Settings): Promise<Table[]> {
     app.get('/hand/later', { onRequest: byHand.userWithScopeLater }, heldCaller)
     app.get('/hand/three', { onRequest: byHand.threeValues }, (request) => {
       const { caller, tenant, session } = byHand.hold(request)
-      return tenant === 'acme' && session !== null ? (caller as byHand.User).name : 'nobody'
+      return tenant === 'acme' && session !== null ? (caller as byHand.User).name : 'anonymous'
     })
     app.get('/hand/any', { onRequest: byHand.anyOfThree }, heldCaller)
     app.get('/hand/optional', { onRequest: byHand.optionalUser }, heldCaller)
@@ -35,23 +35,23 @@ export async function run (settings: Settings): Promise<Table[]> {
     app.get('/later', { security: { user: userLater.scoped('me') } }, (request) => request.security.user.name)
     app.get('/three', { security: { user: user.scoped('me'), tenant, session } }, (request) => {
       const { user, tenant, session } = request.security
-      return tenant === 'acme' && session !== null ? user.name : 'nobody'
+      return tenant === 'acme' && session !== null ? user.name : 'anonymous'
     })
     app.get('/any', { security: { last } }, (request) => {
       const { last } = request.security
       return typeof last === 'string' ? last : last.name
     })
-    app.get('/optional', { security: { user: optional(user.scoped('me')) } }, (request) => request.security.user?.name ?? 'nobody')
+    app.get('/optional', { security: { user: optional(user.scoped('me')) } }, (request) => request.security.user?.name ?? 'anonymous')
     app.register(async (app) => {
       app.security.require({ user: user.scoped('me') })
       app.get('/around', { security: { session } }, (request) => request.security.session.user.name)
     })
   })
 
-  const at = (name: string, url: string, yardstick?: string, headers: Record<string, string> = BEARER): ReturnType<typeof asked> =>
-    asked(name, app, { url, headers, status: 200 }, yardstick)
-  const later = (name: string, url: string, yardstick?: string): ReturnType<typeof asked> =>
-    awaited(name, app, { url, headers: BEARER, status: 200 }, yardstick)
+  const at = (name: string, url: string, baseline?: string, headers: Record<string, string> = BEARER): ReturnType<typeof asked> =>
+    asked(name, app, { url, headers, status: 200 }, baseline)
+  const later = (name: string, url: string, baseline?: string): ReturnType<typeof asked> =>
+    awaited(name, app, { url, headers: BEARER, status: 200 }, baseline)
 
   const sync = await race([
     at('unguarded', '/open'),

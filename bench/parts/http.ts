@@ -14,7 +14,7 @@ interface Asked {
   readonly name: string
   readonly server: string
   readonly path: string
-  readonly yardstick: string
+  readonly baseline: string
 }
 
 /** What one turn gave. */
@@ -32,17 +32,17 @@ interface Server {
 }
 
 const ALL: readonly Asked[] = [
-  { name: 'unguarded', server: 'fastify', path: '/open', yardstick: 'by hand' },
-  { name: 'by hand', server: 'fastify', path: '/hand', yardstick: 'by hand' },
-  { name: 'fastify-security', server: 'fastify', path: '/ours', yardstick: 'by hand' },
-  { name: 'by hand, asynchronous', server: 'fastify', path: '/hand-later', yardstick: 'by hand, asynchronous' },
-  { name: 'fastify-security, asynchronous', server: 'fastify', path: '/ours-later', yardstick: 'by hand, asynchronous' },
-  { name: '@fastify/bearer-auth', server: 'fastify', path: '/bearer-auth', yardstick: 'by hand' },
-  { name: '@fastify/auth with @fastify/bearer-auth', server: 'fastify', path: '/auth', yardstick: 'by hand' },
-  { name: 'Hono, unguarded', server: 'hono', path: '/open', yardstick: 'by hand' },
-  { name: 'Hono, bearerAuth', server: 'hono', path: '/hono', yardstick: 'by hand' },
-  { name: 'NestJS on Fastify, unguarded', server: 'nest', path: '/open', yardstick: 'by hand' },
-  { name: 'NestJS on Fastify, a guard', server: 'nest', path: '/nest', yardstick: 'by hand' }
+  { name: 'unguarded', server: 'fastify', path: '/open', baseline: 'by hand' },
+  { name: 'by hand', server: 'fastify', path: '/hand', baseline: 'by hand' },
+  { name: 'fastify-security', server: 'fastify', path: '/ours', baseline: 'by hand' },
+  { name: 'by hand, asynchronous', server: 'fastify', path: '/hand-later', baseline: 'by hand, asynchronous' },
+  { name: 'fastify-security, asynchronous', server: 'fastify', path: '/ours-later', baseline: 'by hand, asynchronous' },
+  { name: '@fastify/bearer-auth', server: 'fastify', path: '/bearer-auth', baseline: 'by hand' },
+  { name: '@fastify/auth with @fastify/bearer-auth', server: 'fastify', path: '/auth', baseline: 'by hand' },
+  { name: 'Hono, unguarded', server: 'hono', path: '/open', baseline: 'by hand' },
+  { name: 'Hono, bearerAuth', server: 'hono', path: '/hono', baseline: 'by hand' },
+  { name: 'NestJS on Fastify, unguarded', server: 'nest', path: '/open', baseline: 'by hand' },
+  { name: 'NestJS on Fastify, a guard', server: 'nest', path: '/nest', baseline: 'by hand' }
 ]
 
 export async function run ({ httpSeconds, httpRounds }: Settings): Promise<Table[]> {
@@ -57,17 +57,17 @@ export async function run ({ httpSeconds, httpRounds }: Settings): Promise<Table
     }
     const all = (name: string, what: keyof Turn): number[] => found.get(name)!.map((turn) => turn[what])
     const figures: Record<string, number> = {}
-    const rows = ALL.map(({ name, yardstick }) => {
+    const rows = ALL.map(({ name, baseline }) => {
       const perSecond = quartiles(all(name, 'perSecond'))
-      const share = quartiles(all(name, 'perSecond').map((value, round) => 100 * value / all(yardstick, 'perSecond')[round]!))
-      const isYardstick = name === yardstick
+      const share = quartiles(all(name, 'perSecond').map((value, round) => 100 * value / all(baseline, 'perSecond')[round]!))
+      const isBaseline = name === baseline
       if (name.startsWith('fastify-security')) figures[name] = share.median
       return [
         name, `${perSecond.median.toFixed(0)} (${perSecond.lower.toFixed(0)}–${perSecond.upper.toFixed(0)})`,
-        isYardstick ? '' : `**${share.median.toFixed(1)} %** (${share.lower.toFixed(1)}–${share.upper.toFixed(1)})`,
+        isBaseline ? '' : `**${share.median.toFixed(1)} %** (${share.lower.toFixed(1)}–${share.upper.toFixed(1)})`,
         median(all(name, 'p99')).toFixed(0),
         median(all(name, 'microseconds')).toFixed(1),
-        isYardstick ? '' : (median(all(name, 'microseconds')) / median(all(yardstick, 'microseconds'))).toFixed(2)
+        isBaseline ? '' : (median(all(name, 'microseconds')) / median(all(baseline, 'microseconds'))).toFixed(2)
       ]
     })
     return [{

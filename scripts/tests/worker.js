@@ -15,7 +15,7 @@ const { default: fc } = await import('fast-check')
 fc.configureGlobal({ seed: Number(process.env.SEED ?? 1) })
 
 process.on('message', ({ file }) => {
-  // What a test leaves open does not keep a process that has nothing more to do.
+  // A handle that a test leaves open must not keep the process alive.
   if (file === null) process.exit()
   const before = process.cpuUsage()
   run(file).then((result) => {

@@ -1,4 +1,4 @@
-/** What a dependency consists of: plans, documents and requirements are computed from these values. */
+/** The parts of a dependency: plans, documents and requirements are computed from these values. */
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import type { Extension } from './extension.js'
 

@@ -1,8 +1,8 @@
-/** What a dependency may tell the core about itself. See src/extension.ts. */
+/** The facts that a dependency may tell the core about itself. See src/extension.ts. */
 import type { FastifyBaseLogger } from 'fastify'
 import type { Dependency } from './types.js'
 
-/** What the core knows of a dependency that is not made by `depends` or `scheme` alone. */
+/** The record that the core keeps of a dependency that is not made by `depends` or `scheme` alone. */
 export interface Extension {
   /** Names the kind of dependency: `issuer`, `jwtBearer`, … Recognised in every view, and across copies of the package. */
   readonly kind: string

@@ -49,7 +49,7 @@ export class ScopeDemand {
   readonly message: string
 
   constructor (scopes: readonly string[]) {
-    // Errors show this list: a change there must not change what is required of the next request.
+    // Errors show this list: a change there must not change the required scopes of the next request.
     this.scopes = Object.freeze([...scopes])
     this.scopeStr = scopes.join(' ')
     this.message = `Insufficient scope, required: ${this.scopeStr}`

@@ -103,7 +103,7 @@ export interface ReplyLike {
 /** The value of a dependency whose resolver returns `R`. A reply that was sent ends the request: it is not a value. */
 export type ResolvedValue<R> = Awaited<Exclude<R, ReplyLike>>
 
-/** What a resolver may return, and in `Message` what the compiler says if it may return something else. */
+/** The type that a resolver may return; `Message` is the text that the compiler prints for any other type. */
 export type ResolverResult<Message extends string, Null extends null = never> =
   Value | Null | PromiseLike<Value | Null> | Mistake<Message>
 

@@ -7,7 +7,7 @@ import { describe } from './describe.js'
 import { isScopeToken, union } from './scopes.js'
 import type { Dependency, RequestLike } from './types.js'
 
-/** What a dependency asks of the server that it runs on. */
+/** The questions that a dependency asks the server on which it runs. */
 export interface HookRuntime {
   runHook(view: View, request: unknown, reply: unknown, done: (error?: Error) => void): void
 }

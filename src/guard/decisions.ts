@@ -37,7 +37,7 @@ export function hasListeners (): boolean {
   return channel.hasSubscribers
 }
 
-/** What a decision is computed from. */
+/** The input of a decision. */
 export interface Decided extends Omit<Denial, 'failure'> {
   /** `null`: granted, or answered by a resolver */
   readonly failure: Failure | null

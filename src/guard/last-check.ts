@@ -22,7 +22,7 @@ export function isGuardWanted ({ options, security, hooks }: RouteRecord): boole
   return Object.hasOwn(options, 'security') || security !== undefined || hooks.length > 0
 }
 
-/** Wraps a handler in the last check: whatever other plugins did to the hooks, it runs only where the guard has passed. */
+/** Wraps a handler in the last check: it runs only after the guard has passed, even if another plugin changed the hooks. */
 export function wrapHandler (registry: AppState, record: RouteRecord, handler: Handler): Handler {
   function securityHandler (this: unknown, first: any, second: any): unknown {
     const request = isRequest(first) ? first : second

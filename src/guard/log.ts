@@ -15,7 +15,7 @@ export type RequestSerializer = (request: FastifyRequest) => Record<string, unkn
 
 const MASK = '***'
 
-// A name behind a separator, in whatever way a router or a parser splits a query.
+// A name after a separator: every one by which a router or a parser splits a query.
 const NAME = /[?&;#]([^?&;=#]*)=/g
 
 // A value ends at an ampersand at the latest, and a URL at white space of ASCII.

@@ -1,4 +1,4 @@
-/** What a single call shows to be wrong: the checks of a declaration when a route is registered, and of `require` when it is called. */
+/** Checks a declaration when a route is registered, and `require` when it is called: mistakes that a single call shows. */
 import type { Definition, View } from '../dependency/definition.js'
 import { definitionsBelow, schemesBelow } from '../dependency/traversal.js'
 import { HandWrittenSecurity, HookTooEarly, InvalidRequirement, TooManyAlternatives, TooManySteps } from '../errors.js'
@@ -13,7 +13,7 @@ import type { HookDependency, RouteRecord } from './route-record.js'
 import { routeName } from './route-record.js'
 import { isPreflight, isWithinDocs } from './special-routes.js'
 
-/** What a route demands by itself. */
+/** The own requirement of a route, without those of its contexts. */
 export interface Declared {
   readonly isDeclared: boolean
   /** the route's own requirement; `null` where it has none, or is public */

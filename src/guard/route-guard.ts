@@ -13,7 +13,7 @@ import type { Plan } from '../plan/step.js'
 import { hasLeft } from '../plan/values.js'
 import type { Alternative } from '../requirement/alternatives.js'
 import { alternativesOf } from '../requirement/alternatives.js'
-import { NOBODY } from '../requirement/requirement.js'
+import { NO_VALUES } from '../requirement/requirement.js'
 import { kRecord } from '../symbols.js'
 import type { Challenges, Denial } from './challenges.js'
 import { hasListeners, publish } from './decisions.js'
@@ -24,13 +24,13 @@ export type HookFunction = (request: FastifyRequest, reply: FastifyReply, done: 
 
 type Done = (error?: Error) => void
 
-/** What a guard asks of the registration that it belongs to. */
+/** The questions that a guard asks the registration to which it belongs. */
 export interface GuardContext {
   readonly overrides: PlanContext & { readonly generation: number }
   readonly challenges: Challenges
 }
 
-// What the start decided about a route, as far as a guard asks for it.
+// The decision of the start about a route, as far as a guard asks for it.
 interface RouteDecision {
   readonly views: readonly View[]
   readonly alternatives: readonly Alternative[]
@@ -207,7 +207,7 @@ export function securityValues (request: FastifyRequest, isPublic: (request: Fas
     const values = resolvedIn(frame, frame.plan.roots[own]!)
     if (values !== undefined) return values
   }
-  if (isPublic(request)) return NOBODY
+  if (isPublic(request)) return NO_VALUES
   throw new NotResolved('request.security must not be read before the guard of the route has passed, or on a route that declares no security. ' +
     'Declare security on the route, or use peek() of the dependency')
 }

@@ -1,4 +1,4 @@
-/** What is known of one route: its options, its context, and what the start decided about it. */
+/** The record of one route: its options, its context, and what the start decided about it. */
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import type { Definition, OperationFragment, SchemeDefinition, View } from '../dependency/definition.js'
 import { viewOf } from '../dependency/dependency.js'
@@ -15,7 +15,7 @@ export interface HookDependency {
   readonly view: View
 }
 
-/** What the plugin decided about a route when the app became ready. */
+/** The decision of the plugin about a route when the app became ready. */
 export interface Decision {
   /** all that is required: of the contexts, of the route itself, and by its own hooks */
   readonly views: readonly View[]

@@ -13,7 +13,7 @@ import { MARK, operationsOf, RouteIndex } from './document.js'
 import { addResponse, addResponses } from './responses.js'
 import { kResponses } from '../symbols.js'
 
-/** What a document depends on besides its routes. */
+/** Options of the completion of a document. */
 export interface CompletionOptions {
   readonly allowsHandWritten: boolean
 }
@@ -166,7 +166,7 @@ function checkRoot ({ security = [] }: OpenAPIDocument, { allowsHandWritten }: C
     "or register the plugin with onHandWrittenSecurity: 'allow' while you move")
 }
 
-// Documents share no objects. What is not plain data stays as it is.
+// Documents share no objects. Only plain data is copied.
 function copyOf (value: unknown): unknown {
   if (Array.isArray(value)) return value.map(copyOf)
   if (typeof value !== 'object' || value === null) return value

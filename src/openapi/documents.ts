@@ -1,6 +1,6 @@
 /**
  * Finds the documents of an app, and completes them. A function around `app.swagger` adds schemes and requirements to what
- * @fastify/swagger returns: every reader of the document sees them, whoever registered @fastify/swagger.
+ * @fastify/swagger returns: every reader of the document sees them, also where the app registered @fastify/swagger itself.
  */
 import type { FastifyInstance, FastifySchema } from 'fastify'
 import { stringify } from 'yaml'
@@ -17,7 +17,7 @@ import { kCompleted } from '../symbols.js'
 
 type Swagger = (options?: { readonly yaml?: boolean }) => unknown
 
-/** What the documents of one registration depend on. */
+/** The input of all documents of one registration. */
 export interface DocumentOptions extends CompletionOptions {
   readonly registry: Registry
   /** decorators of documents */

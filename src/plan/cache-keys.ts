@@ -10,7 +10,7 @@ export class CacheKeys {
   /**
    * The one key for a definition with these scopes.
    *
-   * @param scopes `null` for a dependency that is the same whatever the scopes. Their order does not count
+   * @param scopes `null` for a dependency that does not depend on scopes. Their order does not count
    * @param originals the overridden dependencies below it that are resolved with their originals
    */
   keyOf (definition: Definition, scopes: readonly string[] | null, originals: readonly Definition[]): CacheKey {

@@ -10,7 +10,7 @@ export interface Replacement {
   readonly resolve: ResolverDefinition['resolve']
 }
 
-/** What a plan asks of the registration that it is compiled for. */
+/** The questions that a plan asks the registration for which it is compiled. */
 export interface PlanContext {
   /** @param originals overridden dependencies that are resolved with their originals here */
   replacementOf(definition: Definition, originals: readonly Definition[]): Replacement | undefined

@@ -8,7 +8,7 @@ import { Op } from './step.js'
 import { ignore, isThenable } from './thenable.js'
 import { carriesCredentials, checkCredentials, checkValue, hasLeft, isAnswered, noteSend } from './values.js'
 
-/** Resolves what is not resolved yet. A second run continues with the steps that the first one left. */
+/** Resolves the dependencies that are not resolved yet. A second run continues with the steps that the first one left. */
 export function run (frame: Frame, isEarly: boolean): Outcome {
   frame.isEarly = isEarly
   return advance(frame, frame.plan.first)

@@ -7,7 +7,7 @@ import type { Failure, Place } from './failure.js'
 /** The key of a cached value, in every plan of one registration: a dependency, and the scopes that it is resolved for. */
 export interface CacheKey {
   readonly definition: Definition
-  /** the scopes, for a dependency that takes them; `null` for one that is the same whatever the scopes */
+  /** the scopes, for a dependency that takes them; `null` for one that does not depend on scopes */
   readonly scopes: readonly string[] | null
   /** whether it is resolved with an original that an override replaces everywhere else */
   readonly isShadow: boolean
@@ -42,7 +42,7 @@ export interface SchemeSlot {
   readonly slot: number
 }
 
-/** What a step does. */
+/** The operation of a step. */
 export const Op = {
   /** skips the steps of a dependency that is resolved already */
   enter: 0,
@@ -69,7 +69,7 @@ export class Input {
 
 type Call = (values: never, request: FastifyRequest, reply: FastifyReply) => unknown
 
-/** What a step is made from. */
+/** The input of a step. */
 export interface StepOptions {
   readonly op: typeof Op[keyof typeof Op]
   readonly slot: number

@@ -1,4 +1,4 @@
-/** Promises, whoever made them. */
+/** Promises and other thenables. */
 
 /** Whether it would be awaited. */
 export function isThenable (value: unknown): value is PromiseLike<unknown> {
@@ -6,7 +6,7 @@ export function isThenable (value: unknown): value is PromiseLike<unknown> {
     typeof (value as { then?: unknown }).then === 'function'
 }
 
-/** Lets go of a promise that nobody waits for: when it is rejected, the process is not to end. */
+/** Handles the rejection of a promise that is no longer awaited. Otherwise it would end the process. */
 export function ignore (promise: PromiseLike<unknown>): void {
   promise.then(undefined, () => {})
 }

@@ -1,6 +1,6 @@
 /**
- * Reads what a route, or `require`, declares: an object is all of, an array is any of, `false` is public. What is no
- * requirement is refused here, with a message that names the place and the mend.
+ * Reads what a route, or `require`, declares: an object is all of, an array is any of, `false` is public. A value that is not
+ * a requirement is rejected here, with a message that names the place and the fix.
  */
 import type { Definition, View } from '../dependency/definition.js'
 import type { Dependency, NamedDependencies, Needs } from '../dependency/dependency.js'
@@ -12,7 +12,7 @@ import { MAX_STEPS } from './size.js'
 import { union } from '../dependency/scopes.js'
 import { children } from '../dependency/traversal.js'
 
-/** What a route may say of itself: all of an object, any of an array, or `false`, public. */
+/** The option `security` of a route: all of an object, any of an array, or `false` for a public route. */
 // The mutable array is for the compiler's messages alone: with it they are about the alternative that is wrong.
 export type SecurityOption = false | NamedDependencies | readonly NamedDependencies[] | NamedDependencies[]
 
@@ -24,13 +24,13 @@ export type SecurityValues<S> = S extends readonly (infer Alternative)[]
 
 type Value<D> = D extends Dependency<infer T> ? T : never
 
-/** What `request.security` is where nothing was declared, or nobody had to be known. */
-export const NOBODY: Readonly<Record<string, never>> = Object.freeze(Object.create(null))
+/** `request.security` of a route that declares nothing, or of a request that an empty alternative let in. */
+export const NO_VALUES: Readonly<Record<string, never>> = Object.freeze(Object.create(null))
 
 /**
  * Reads a requirement.
  *
- * @param option what was declared
+ * @param option the declared value
  * @param where names the place in a message: `GET /users: security`
  * @returns `null` for a place that is declared public
  * @throws `FST_SECURITY_INVALID_REQUIREMENT`
@@ -47,7 +47,7 @@ export function readRequirement (option: unknown, where: string): View | null {
   }
   const views = named.map((alternative, index) => all(alternative, `${where}, alternative ${index + 1}`))
   const isOptional = named.length < given.length
-  return plainView(firstOf(views, isOptional ? NOBODY : undefined, true))
+  return plainView(firstOf(views, isOptional ? NO_VALUES : undefined, true))
 }
 
 /**
@@ -108,7 +108,7 @@ function all (option: unknown, where: string): View {
     throw new InvalidRequirement(`${where} is a bare dependency: give its value a name, { user: dependency }`)
   }
   if (option === undefined || option === null) {
-    throw new InvalidRequirement(`${where} is ${describe(option)}: a misspelt import, or two modules that import each other? ` +
+    throw new InvalidRequirement(`${where} is ${describe(option)}: a misspelled import, or two modules that import each other? ` +
       'Leave the option out where nothing is declared, or write false if it is public')
   }
   if (isEmptyObject(option)) {

@@ -42,7 +42,7 @@ export interface SchemeOptions<T> extends SchemeCommonOptions {
 /** Value of a scheme: with `autoError: false` it is `null` where the request carries no credentials. */
 export type SchemeValue<T, A extends boolean> = A extends true ? T : T | null
 
-/** What a scheme has beside the methods of every dependency. */
+/** The members of a scheme, besides the methods of every dependency. */
 export interface SchemeViews<out T> {
   /**
    * Returns a view that says on purpose that no dependency verifies the credentials: the handler does.

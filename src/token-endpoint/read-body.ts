@@ -1,5 +1,5 @@
 /**
- * Reads the form of one route, whatever parsers its context has: a parser for forms would open every JSON route of the context to
+ * Reads the form of one route without the parsers of its context: a parser for forms would open every JSON route of the context to
  * a form that a foreign site can post.
  */
 import type { FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
@@ -113,7 +113,7 @@ function restoreHeaders (request: FastifyRequest, original: Headers): void {
   request.headers = headers as FastifyRequest['headers']
 }
 
-// What was not read of a body must not be taken for the next request. HTTP/2 has no such header, and no such need.
+// The unread rest of a body must not be parsed as the next request. HTTP/2 has no such header and does not need it.
 function leaveBody ({ raw }: FastifyRequest, reply: FastifyReply): void {
   if (raw.httpVersionMajor === 1) reply.header('connection', 'close')
 }

@@ -120,7 +120,7 @@ function formDependency<T> (description: FormDescription, read: (form: FormField
   return dependencyOf({ ...resolver([], resolve, true), shape: (route, where, app) => shapeRoute(route, where, { ...app, description }) })
 }
 
-// Whatever the grant, a parameter that the endpoint knows must not come twice.   RFC 6749 §3.2
+// With every grant, a parameter that the endpoint knows must not come twice.   RFC 6749 §3.2
 function checkRepeats (form: FormFields, { grants, fields }: FormDescription): void {
   const own = grants.flatMap((grant) => Object.keys(GRANT_FIELDS[grant]))
   for (const name of ['grant_type', 'scope', 'client_id', 'client_secret', ...own, ...fields.keys()]) fieldOf(form, name)

@@ -4,7 +4,7 @@
  */
 import { describe } from '../dependency/dependency.js'
 
-/** What a string must be like. */
+/** The rules for a string. */
 export interface StringRules {
   readonly isOptional: boolean
   readonly minLength: number

@@ -49,7 +49,7 @@ export interface BearerParts {
   readonly jwts?: 'introspect' | 'reject' | undefined
 }
 
-/** What a bearer tells the rest of `fastify-security/tokens`: the `data` of its extension. */
+/** The `data` of a bearer's extension: its settings, for the rest of `fastify-security/tokens`. */
 export interface BearerData {
   /** The token before its proof is burned, with its scopes checked. An override of the bearer replaces it as well. */
   readonly unburned: Dependency<AccessToken<unknown>>

@@ -14,7 +14,7 @@ import { rejected } from './errors.js'
 import { certificateCheck } from './mtls.js'
 import { isObject } from './options.js'
 
-/** What a bearer asks about the sender of a token. `credentials` is always the value of {@link Binding.credentials}. */
+/** The checks of a bearer on the sender of a token. `credentials` is always the value of {@link Binding.credentials}. */
 export interface Binding {
   /** Reads the token: the option `scheme`, or what reads DPoP as well. Its value is what `tokenReader` takes. */
   readonly credentials: Dependency
@@ -26,7 +26,7 @@ export interface Binding {
   readonly checkPresence: (claims: JwtClaims, credentials: unknown) => void
   /** Checks that the sender holds the key. Called for every token that is valid, after the claims schema; `null`: nothing to check. */
   readonly checkPossession: ((claims: JwtClaims, credentials: unknown, request: FastifyRequest) => void | Promise<void>) | null
-  /** Uses up what was sent with the token, last of all, once per request; `null`: nothing to use up. */
+  /** Marks the proof that came with the token as used, last of all, once per request; `null`: there is no proof. */
   readonly burn: ((credentials: unknown, request: FastifyRequest) => true | Promise<true>) | null
   /** what it adds to the protected resource metadata */
   readonly resource: Pick<ResourceFacts, 'dpopAlgorithms' | 'dpopRequired' | 'mtls'>

@@ -7,7 +7,7 @@ import { InvalidOption, rejected } from './errors.js'
 import { describe, isObject } from './options.js'
 import type { StandardSchemaV1 } from './standard-schema.js'
 
-/** What is made of the option `claims`. */
+/** The compiled option `claims`. */
 export interface ClaimsCheck {
   /**
    * Checks frozen claims.
@@ -16,7 +16,7 @@ export interface ClaimsCheck {
    * @throws {Unauthorized} cause {@link TokenRejected}, reason `claims`; any other error where the schema itself fails
    */
   readonly check: (claims: JwtClaims) => unknown
-  /** What is wrong with the schema once the app is ready, as a sentence with the fix; `null` where it is good. */
+  /** The problem of the schema once the app is ready, as a sentence with the fix; `null` where it is good. */
   readonly problem: () => string | null
 }
 

@@ -29,7 +29,7 @@ export interface DpopOptions {
   readonly replay?: OnceStore
 }
 
-/** What a bearer demands of proofs. */
+/** The requirements of a bearer on proofs. */
 export interface DpopRules {
   /** the normalized `baseUrl`, without a final `/` */
   readonly baseUri: string

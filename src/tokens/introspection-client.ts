@@ -34,7 +34,7 @@ export interface Client {
   readonly ask: (question: Question, send: Send) => Promise<Response>
 }
 
-/** What is asked. */
+/** One question to the introspection endpoint. */
 export interface Question {
   readonly issuer: string
   readonly endpoint: string

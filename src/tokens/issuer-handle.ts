@@ -1,4 +1,4 @@
-/** What a token bearer asks of the issuers that it trusts. The value of an issuer, as a dependency, in one request. */
+/** The questions of a token bearer to the issuers that it trusts. It is the value of an issuer, as a dependency, in one request. */
 import type { KeyObject } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
 import { extensionOf } from '../extension.js'

@@ -27,7 +27,7 @@ export function isPrivateJwk (jwk: Readonly<Record<string, unknown>>): boolean {
 /**
  * Imports a JWK: private where it has `d`, secret where it is `oct`, else public.
  *
- * @returns the key, or what is wrong, as the rest of a sentence whose subject is the key
+ * @returns the key, or the problem, as the rest of a sentence whose subject is the key
  */
 export function keyOfJwk (jwk: Readonly<Record<string, unknown>>): KeyObject | string {
   const { kty } = jwk

@@ -19,7 +19,7 @@ import { checkClaims } from './registered-claims.js'
 import { SignatureMemory } from './signature-memory.js'
 import { ACCESS_TOKEN_TYPE, checkTokenType, isUntyped } from './token-type.js'
 
-/** What a verifier demands of every token. */
+/** The requirements of a verifier on every token. */
 export interface VerifierRules {
   /** names the bearer in the log */
   readonly where: string
@@ -43,7 +43,7 @@ export interface SentToken {
   readonly issuers: readonly IssuerHandle[]
 }
 
-// What a verifier keeps for one registration.
+// The state of a verifier for one registration.
 interface VerifierState {
   readonly memory: SignatureMemory
   hasWarned: boolean
@@ -143,7 +143,7 @@ function findIssuer (
   return null
 }
 
-/** Whether a value is a promise: what is known already is used at once. */
+/** Whether a value is a promise. A value that is known already is used at once. */
 export function isPromise<T> (value: T | Promise<T>): value is Promise<T> {
   return typeof (value as { readonly then?: unknown } | null)?.then === 'function'
 }

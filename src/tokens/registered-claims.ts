@@ -9,7 +9,7 @@ import { rejected } from './errors.js'
 /** The claim in which a bearer looks for its audience. */
 export type AudienceClaim = 'aud' | 'client_id' | 'azp'
 
-/** What a bearer demands of the claims. */
+/** The requirements of a bearer on the claims. */
 export interface ClaimRules {
   /** the token must name one of them; `null`: not compared */
   readonly audiences: ReadonlySet<unknown> | null

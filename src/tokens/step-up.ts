@@ -30,7 +30,7 @@ interface Demand {
 
 type Token = AccessToken<unknown>
 
-// What is made of a token, whatever made it.
+// The members of a bearer's data that the step-up reads.
 type Source = Pick<BearerData, 'unburned' | 'burned' | 'rawClaimsOf' | 'clockTolerance' | 'jwts'>
 
 /**

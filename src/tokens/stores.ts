@@ -30,7 +30,7 @@ export interface MemoryStoreOptions {
 
 /** Options of {@link redisStore}. */
 export interface RedisStoreOptions {
-  /** What the keys in Redis begin with. Default: `fastify-security:` */
+  /** Prefix of the keys in Redis. Default: `fastify-security:` */
   readonly prefix?: string
 }
 
@@ -40,7 +40,7 @@ export class MemoryStore implements OnceStore {
   readonly #quota: number
   readonly #keys = new Set<string>()
   readonly #counts = new Map<string, number>()
-  // By the second in which they are forgotten: what is over is found without a look at the rest.
+  // By the second in which they are forgotten: expired ones are found without a look at the rest.
   readonly #buckets = new Map<number, Array<{ readonly key: string, readonly owner: string | undefined }>>()
   #sweptAt = 0
 

@@ -90,10 +90,10 @@ for (const [name, prefix, tokenUrl] of [
     }, { prefix })
     const ui = await newPage(t, `${await listen(t, app)}${prefix}/docs`)
 
-    const stranger = await ui.call('get', `${prefix}/users/me`)
-    t.equal(stranger.status, '401')
-    t.match(stranger.text, 'Not authenticated')
-    t.match(stranger.text, 'www-authenticate: Bearer realm="api"')
+    const anonymous = await ui.call('get', `${prefix}/users/me`)
+    t.equal(anonymous.status, '401')
+    t.match(anonymous.text, 'Not authenticated')
+    t.match(anonymous.text, 'www-authenticate: Bearer realm="api"')
 
     await login(ui, ['me'])
     const me = await ui.call('get', `${prefix}/users/me`)
@@ -265,7 +265,7 @@ async function freePort (): Promise<number> {
   return port
 }
 
-// A reverse proxy that hands on what is below a prefix, without it.
+// A reverse proxy that passes on requests below a prefix, without the prefix.
 async function stripping (t: Test, prefix: string, target: string): Promise<string> {
   const server = createServer((request, response) => {
     if (!request.url!.startsWith(`${prefix}/`)) {

@@ -1,4 +1,4 @@
-/** Drives Swagger UI in headless Chromium, as a user would: by what is on the page. */
+/** Drives Swagger UI in headless Chromium, as a user would: by the elements of the page. */
 import type { Browser, Locator, Page } from 'playwright-core'
 import { chromium } from 'playwright-core'
 

@@ -104,7 +104,7 @@ t.test('the option swagger is handed on to @fastify/swagger', async (t) => {
   t.equal(rest['x-mine'], true)
 })
 
-t.test('what is left out of the option swagger is the default', async (t) => {
+t.test('the option swagger has defaults for members that are left out', async (t) => {
   const app = appOf(t)
   await app.register(fastifySecurity, { swagger: { openapi: { servers: [{ url: 'https://example.org' }] } } })
   await routes(app)
@@ -155,7 +155,7 @@ t.test('the option swaggerUi is handed on to @fastify/swagger-ui', async (t) => 
   t.strictSame((await app.inject('/api/reference/json')).json(), documentOf(app))
 })
 
-t.test("the docs' own routes are public, whatever is required around them", async (t) => {
+t.test("the docs' own routes are public, also below a requirement", async (t) => {
   const app = appOf(t)
   await app.register(fastifySecurity, { onUndeclaredRoute: 'error' })
   app.security.require({ key })
@@ -202,7 +202,7 @@ t.test('the guard of the docs takes any requirement, and a wrong one throws', as
   }
 })
 
-t.test('the plugin documents what is below its own prefix', async (t) => {
+t.test('the plugin documents the routes below its own prefix', async (t) => {
   const app = appOf(t)
   await app.register(async (context) => {
     await context.register(fastifySecurity)
@@ -249,7 +249,7 @@ async function set (setUp: SetUp, t: Test, options: FastifyDynamicSwaggerOptions
   return app
 }
 
-/** Every order in which a user may set up his document. */
+/** Every order in which a user may set up a document. */
 const ORDERS: Record<string, SetUp> = {
   'before the plugin': async (app, options, plugin) => {
     await app.register(fastifySwagger, options)
@@ -452,7 +452,7 @@ t.test('a document of OpenAPI 3.0 and one of 3.1 in one app each say what they c
   t.strictSame(current!.paths['/3.1.0/']!['get']!.security, [{ APIKeyHeader: ['admin'] }])
 })
 
-t.test('Swagger UI of the user\'s own, or by swaggerUi beside a document of his own', async (t) => {
+t.test('Swagger UI that the app registers, or by swaggerUi beside a document of the app', async (t) => {
   const theirs = appOf(t)
   await theirs.register(fastifySwagger, own())
   await theirs.register(fastifySecurity)
@@ -530,7 +530,7 @@ for (const openapi of VERSIONS) {
   })
 }
 
-t.test('what the docs need of a content security policy is had where the plugin is registered, as from @fastify/swagger-ui', async (t) => {
+t.test('the content security policy for the docs is available where the plugin is registered, as with @fastify/swagger-ui', async (t) => {
   const app = appOf(t)
   await app.register(fastifySecurity)
   const { swaggerCSP } = app as unknown as { swaggerCSP: Record<string, string[]> }
@@ -558,7 +558,7 @@ t.test("a route's own swaggerTransform gets the schema with its security, and ha
   t.match(document.paths['/own/1']!['get'], { summary: 'Own', security: [{ HTTPBearer: [] }] })
 })
 
-t.test('what is written by hand stays on a route that declares nothing, where that is allowed', async (t) => {
+t.test('a schema.security stays on a route that declares nothing, where that is allowed', async (t) => {
   const app = appOf(t)
   await app.register(fastifySecurity, {
     onHandWrittenSecurity: 'allow',
@@ -592,7 +592,7 @@ t.test('a security for all operations in the option swagger is refused, or allow
   t.strictSame(await problemsOf(documentOf(app)), [])
 })
 
-t.test('an empty security for all operations says nothing, and is no error', async (t) => {
+t.test('an empty security for all operations is ignored', async (t) => {
   const app = appOf(t)
   await app.register(fastifySecurity, { swagger: { openapi: { security: [] } } })
   await routes(app)

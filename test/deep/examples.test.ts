@@ -163,8 +163,8 @@ t.test('secrets are taken from the environment, and tokens have to be what they 
     ['for another API', 401, header, { ...claims, aud: 'urn:example:other' }],
     ['that has ended', 401, header, { ...claims, exp: now - 60 }],
     ['without an end', 401, header, { ...claims, exp: undefined }],
-    ['of nobody', 401, header, { ...claims, sub: undefined }],
-    ['of a user who is gone', 401, header, { ...claims, sub: 'nobody' }]
+    ['without a subject', 401, header, { ...claims, sub: undefined }],
+    ['of a user who is gone', 401, header, { ...claims, sub: 'gone' }]
   ]
   for (const [what, status, header, claims] of tokens) {
     const token = await new SignJWT(claims).setProtectedHeader(header).sign(Buffer.from(secret))
@@ -189,7 +189,7 @@ t.test('the main example', async (t) => {
     body: JSON.stringify({ disabled })
   })
 
-  await t.test('gives a token for what was asked for and may be granted', async (t) => {
+  await t.test('gives a token for the requested scopes that may be granted', async (t) => {
     const response = await login({ username: 'alice', password: 'secret2', scope: 'me items' })
     t.equal(response.status, 200)
     t.equal(response.headers.get('cache-control'), 'no-store')
@@ -198,14 +198,14 @@ t.test('the main example', async (t) => {
   })
 
   await t.test('answers a wrong password, an unknown user and a disabled one alike', async (t) => {
-    for (const [username, password] of [['johndoe', 'guess'], ['nobody', 'secret'], ['bob', 'secret3']] as const) {
+    for (const [username, password] of [['johndoe', 'guess'], ['unknown', 'secret'], ['bob', 'secret3']] as const) {
       const response = await login({ username, password })
       t.equal(response.status, 400, username)
       t.same(await response.json(), { error: 'invalid_grant', error_description: 'Incorrect username or password' })
     }
   })
 
-  await t.test('lets a user see what his scopes allow, and tells what they do not', async (t) => {
+  await t.test('lets a user see what the scopes of the token allow, and names the missing ones', async (t) => {
     const john = await tokenOf('johndoe', 'secret', 'me items')
     const me = await withToken('/users/me', john)
     t.same(await me.json(), { username: 'johndoe', email: 'johndoe@example.com', disabled: false })
@@ -237,7 +237,7 @@ t.test('the main example', async (t) => {
     }
   })
 
-  await t.test('refuses the token of a user who was disabled after his login', async (t) => {
+  await t.test('rejects the token of a user who was disabled after the login', async (t) => {
     const alice = await tokenOf('alice', 'secret2', 'me')
     t.equal((await withToken('/users/me', alice)).status, 200)
     t.equal((await disable('alice', true)).status, 200)
@@ -247,11 +247,11 @@ t.test('the main example', async (t) => {
     t.equal((await withToken('/welcome', alice)).status, 401)
     t.equal((await disable('alice', false)).status, 200)
     t.equal((await withToken('/users/me', alice)).status, 200)
-    t.equal((await disable('nobody', true)).status, 404)
+    t.equal((await disable('unknown', true)).status, 404)
   })
 
-  await t.test('welcomes strangers and users', async (t) => {
-    t.same(await (await call('/welcome')).json(), { message: 'Welcome, stranger' })
+  await t.test('welcomes clients with and without credentials', async (t) => {
+    t.same(await (await call('/welcome')).json(), { message: 'Welcome, guest' })
     t.same(await (await withToken('/welcome', await tokenOf('johndoe', 'secret', ''))).json(), { message: 'Welcome, johndoe' })
     t.equal((await withToken('/welcome', 'guess')).status, 401)
   })
@@ -284,7 +284,7 @@ for (const name of ['open-id-connect.ts', 'oauth2-authorization-code.ts']) {
     t.equal(me.status, 200)
     t.same(await me.json(), { username: 'johndoe' })
 
-    t.equal((await call('/users/me', granted.id_token!)).status, 401, 'who somebody is, is no leave to act for him')
+    t.equal((await call('/users/me', granted.id_token!)).status, 401, 'an ID token is not an access token')
 
     const items = await authorize(endpoints, address, { username: 'johndoe', password: 'secret', scope: 'items' })
     const refused = await call('/users/me', items.access_token)
@@ -310,7 +310,7 @@ t.test('open-id-connect.ts: the provider starts with the same command', async (t
   const address = addressOf(running, 'open-id-connect.ts')
   const endpoints = await endpointsOf(address)
   const { access_token: token } = await authorize(endpoints, address, { username: 'alice', password: 'secret2', scope: 'me items' })
-  t.match(claimsOf(token), { iss: endpoints.issuer, aud: 'urn:example:api', sub: 'alice', scope: 'me' }, 'alice grants what is hers, and no more')
+  t.match(claimsOf(token), { iss: endpoints.issuer, aud: 'urn:example:api', sub: 'alice', scope: 'me' }, 'alice grants the scopes that she has, and no others')
 })
 
 t.test('dpop.ts: a token passes with a new proof by its key, and not otherwise', async (t) => {
@@ -352,7 +352,7 @@ async function endpointsOf (address: string): Promise<Endpoints> {
 
 interface Granted { readonly access_token: string, readonly token_type: string, readonly scope?: string, readonly id_token?: string }
 
-// What a browser does: follows the provider to its login, fills it in, and brings the code back to the page it came from.
+// Acts as a browser: follows the provider to its login, fills it in, and brings the code back to the page it came from.
 async function authorize (
   endpoints: Endpoints, address: string,
   { username, password, code_verifier: sent, ...params }: {

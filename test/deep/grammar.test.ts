@@ -1,5 +1,5 @@
 /**
- * What the package reads and writes, held against the grammars of the RFCs: their ABNF is run as it is printed, by a
+ * Compares what the package reads and writes with the grammars of the RFCs: their ABNF is run as it is printed, by a
  * parser that shares nothing with the package. Where the package is stricter on purpose, the reason stands here.
  */
 import fc from 'fast-check'
@@ -121,14 +121,14 @@ t.test('the grammars read challenges and their parameters', async (t) => {
   t.throws(() => grammarOf('a = %x41-\n'), 'no ABNF')
 })
 
-t.test('whatever a rule makes is read by it', async (t) => {
+t.test('a rule reads every text that it generates', async (t) => {
   // apg never goes back: this shows that the order of the alternatives loses nothing of what the RFCs allow.
   for (const rule of RULES) {
     await holds(t, fc.property(sentences(rule), (text) => matches(rule, text)), runs(60))
   }
 })
 
-// --- What is tried ----------------------------------------------------------------------------------------------------
+// --- Inputs -----------------------------------------------------------------------------------------------------------
 
 const SPECIAL = [
   ' ', '\t', ',', '=', '"', '\\', ':', ';', '%', 'a', 'K', '0', '+', '/', '-', '_', '\u0000', '\n', '\r', '\u007f', '\u0080', '\u00a0', '\u00e9', '\u00ff',
@@ -154,7 +154,7 @@ function edited (text: string, { kind, at, character }: Edit): string {
   }
 }
 
-/** What is valid, and what has been spoilt in a few places. */
+/** Valid texts, and texts that were damaged in a few places. */
 function roughly (valid: fc.Arbitrary<string>): fc.Arbitrary<string> {
   return fc.oneof(
     { weight: 1, arbitrary: valid },
@@ -176,7 +176,7 @@ function * everyString (length: number): Generator<string> {
 // --- The parsers by themselves ----------------------------------------------------------------------------------------
 
 /**
- * What a list of auth-params holds, by the grammar. Stricter on purpose: a list without an element is none, as it holds no
+ * The auth-params of a list, by the grammar. Stricter on purpose: a list without an element is rejected, as it holds no
  * credentials; and so is one that names a parameter twice (RFC 9110 §11.2: "Each parameter name MUST only occur once").
  */
 function paramsBy (text: string): Array<[string, string]> | null {
@@ -220,7 +220,7 @@ t.test('every short text is taken for auth-params as their ABNF says', async (t)
   t.strictSame([...differing].slice(0, 20), [])
 })
 
-t.test('a quoted-string is written by its ABNF, and means what was to be said', async (t) => {
+t.test('a quoted-string matches its ABNF, and has the given value', async (t) => {
   await holds(t, fc.property(fc.string({ unit: fc.constantFrom(...SPECIAL.filter((one) => matches('quotable', one))) }), (text) => {
     const written = quotedString(text)
     assert.ok(matches('quoted-string', written), shown(written))
@@ -243,7 +243,7 @@ async function outcomeOf (app: FastifyInstance, request: InjectOptions): Promise
 }
 
 /**
- * What is behind an auth-scheme. Stricter than `credentials`, on purpose: no credentials came unless something follows the
+ * The text after an auth-scheme. Stricter than `credentials`, on purpose: no credentials came unless something follows the
  * auth-scheme, and only spaces stand between (RFC 9110 §11.4: 1*SP).
  */
 function behind (ofScheme: string, text: string): { scheme: string, credentials: string } | null {
@@ -271,7 +271,7 @@ function digestBy (text: string): Outcome {
   return isGood ? { value: found } : 'refused'
 }
 
-/** An auth-scheme that nobody knows has a grammar that nobody knows: whatever a field may hold. */
+/** An unknown auth-scheme has an unknown grammar: any value that a field may have. */
 function tokenBy (text: string): Outcome {
   const found = behind('of-token', text)
   if (found === null) return 'absent'
@@ -428,7 +428,7 @@ function challengeIn (line: string): Read {
   return read[0]!
 }
 
-/** What a challenge is to say, as RFC 6750 §3 and RFC 7617 §2 and §2.1 want it. */
+/** The challenge that RFC 6750 §3 and RFC 7617 §2 and §2.1 demand. */
 function meant (authScheme: string, realm: string, error?: string, scope?: string): Read {
   const params: Array<[string, string | undefined]> = [['realm', realm]]
   if (authScheme.toLowerCase() === 'basic') params.push(['charset', 'UTF-8'])
@@ -480,7 +480,7 @@ const someScopes = fc.uniqueArray(sentences('scope-token').filter((scope) => sco
 t.test('every challenge that can be sent is one challenge by its ABNF, with the parameters that are meant', async (t) => {
   const ended: Record<string, (scopes: string[]) => Error> = {
     unauthorized: () => new Unauthorized(),
-    // What is no scope-token cannot be named in a challenge.
+    // A challenge cannot name a value that is not a scope-token.
     insufficient: (scopes) => new InsufficientScope('', { scopes: [...scopes, 'a b', '"', 'é', ''] }),
     ambiguous: () => new InvalidCredentialsRequest()
   }
@@ -527,7 +527,7 @@ t.test('every challenge that can be sent is one challenge by its ABNF, with the 
   t.ok(lines > 0)
 })
 
-t.test('a challenge is written as it is meant, whatever its parameters', async (t) => {
+t.test('a challenge with any parameters can be parsed, and has them', async (t) => {
   const params = fc.dictionary(sentences('token').filter((name) => name !== '__proto__' && !/^\d+$/.test(name)), fc.option(realms, { nil: undefined }), { minKeys: 1, maxKeys: 4 })
   await holds(t, fc.property(sentences('auth-scheme'), params, (authScheme, params) => {
     const wanted = Object.entries(params).filter(([, value]) => value !== undefined)
@@ -569,10 +569,10 @@ function requestOf ({ authorization, key, query, cookie, own }: Sent): InjectOpt
 }
 
 interface Declared {
-  /** which schemes a route takes: all of each, any of them, or nobody */
+  /** the schemes that a route takes: all of each list, any of the lists; an empty list for no credentials */
   either: number[][]
   orNobody: boolean
-  /** what is required around it */
+  /** the requirement of its context */
   around: number[]
   scopes: string[]
   realms: string[]
@@ -607,9 +607,9 @@ async function declared ({ either, orNobody, around, scopes, realms }: Declared)
   return app
 }
 
-t.test('whatever an app sends in WWW-Authenticate is one challenge a line, of its own schemes, and a list when the lines are joined', async (t) => {
+t.test('each line of WWW-Authenticate is one challenge of the declared schemes, and the joined lines are a list', async (t) => {
   const seen: Record<number, number> = {}
-  // Each answer there is, whatever is drawn: by Bearer, or by a key in the query.
+  // Each kind of answer, in every run: by Bearer, or by a key in the query.
   const nothing: Sent = { authorization: null, key: null, query: null, cookie: null, own: null }
   const example: [Declared, Sent[]] = [
     { either: [[5], [1]], orNobody: false, around: [], scopes: ['a'], realms: Array.from({ length: SCHEMES }, (_, index) => `${index}`) },

@@ -15,7 +15,7 @@ import type { Count } from '../fixtures/count-steps.js'
 
 // --- Regular expressions ----------------------------------------------------------------------------------------------
 
-// In this process, whatever else is installed: both are read when the module is loaded.
+// Runs recheck in this process, also where its other backends are installed. Both variables are read when the module is loaded.
 process.env['RECHECK_BACKEND'] = 'pure'
 process.env['RECHECK_SYNC_BACKEND'] = 'pure'
 // The package is among those of the slow tests, which the daily type check does not have.
@@ -63,7 +63,7 @@ function expressionsIn (file: string, text: string): Found[] {
 const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts')).sort()
 const expressions = files.flatMap((name) => expressionsIn(relative('.', join('src', name)), readFileSync(join(source, name), 'utf8')))
 
-t.test('what is looked for is found, and what is dear is known for it', async (t) => {
+t.test('every regular expression of a source text is found, and an expensive one is recognised', async (t) => {
   const text = 'const a = /a"\\/[/]/gi\nnew RegExp("b+", "u")\nRegExp(`c`)\nnew RegExp(a + "b")\nnew RegExp("c", d)\n"".match("d")\n"".search(e)\n// /f/\n"/g/"\n'
   t.strictSame(expressionsIn('x.ts', text).map(({ where, expression }) => `${where} ${expression?.source} ${expression?.flags}`), [
     'x.ts:1 a"\\/[/] gi', 'x.ts:2 b+ u', 'x.ts:3 c ', 'x.ts:4 undefined undefined', 'x.ts:5 undefined undefined', 'x.ts:6 d '
@@ -125,7 +125,7 @@ t.test('the work of every parser grows in proportion to its input', async (t) =>
   t.same(readers!.filter(({ steps }) => isMoreThanLinear(steps)), [], 'no reader does more than its input demands')
 })
 
-t.test('a header as long as a server may be told to take is no error of the parser', async (t) => {
+t.test('the parser accepts a header of the greatest length that a server can be configured for', async (t) => {
   // A regular expression that keeps a way back for each repetition comes to the end of its stack.
   const size = 16 * MEGABYTE
   const long = [

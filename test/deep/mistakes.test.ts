@@ -1,5 +1,5 @@
 /**
- * Likely mistakes, and the text with which each is met: by the compiler, and by Node, where nobody compiled. A text that gets
+ * Likely mistakes, and the text that each one causes: by the compiler, and by Node, without a type check. A text that gets
  * worse is noticed here.
  */
 import t from 'tap'
@@ -18,7 +18,7 @@ interface Mistake {
 const mistakes: readonly Mistake[] = [
   // names that are wrong
   {
-    mistake: 'a misspelt name in request.security',
+    mistake: 'a misspelled name in request.security',
     source: 'app.get(\'/\', { security: { user: currentUser } }, async (request) => ({ name: request.security.usr }))',
     compiler: {
       at: 'usr',
@@ -27,7 +27,7 @@ const mistakes: readonly Mistake[] = [
     node: 'GET / → 200 {}'
   },
   {
-    mistake: 'a misspelt name of a need',
+    mistake: 'a misspelled name of a need',
     source: `const name = depends({ user: currentUser }, ({ usr }) => usr)
 app.get('/', { security: { name } }, async () => 'in')`,
     compiler: {
@@ -37,7 +37,7 @@ app.get('/', { security: { name } }, async () => 'in')`,
     node: 'GET / → 500 FST_SECURITY_RESOLVER_FAILED: A dependency could not be resolved'
   },
   {
-    mistake: 'a misspelt import among dependencies',
+    mistake: 'a misspelled import among dependencies',
     source: 'app.get(\'/\', { security: { user: dependencies.curentUser } }, async () => \'in\')',
     compiler: {
       at: 'curentUser',
@@ -46,7 +46,7 @@ app.get('/', { security: { name } }, async () => 'in')`,
     node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security: "user" must be a dependency, got undefined. Check for a misspelled or circular import'
   },
   {
-    mistake: 'a misspelt import among needs',
+    mistake: 'a misspelled import among needs',
     source: 'depends({ user: dependencies.curentUser }, ({ user }) => user)',
     compiler: {
       at: 'curentUser',
@@ -55,16 +55,16 @@ app.get('/', { security: { name } }, async () => 'in')`,
     node: 'FST_SECURITY_INVALID_OPTION: depends: "user" must be a dependency, got undefined. Check for a misspelled or circular import'
   },
   {
-    mistake: 'a misspelt import in place of a requirement',
+    mistake: 'a misspelled import in place of a requirement',
     source: 'app.get(\'/\', { security: dependencies.members }, async () => \'in\')',
     compiler: {
       at: 'members',
       says: 'Property \'members\' does not exist on type \'typeof import("mistakes/dependencies", { with: { "resolution-mode": "import" } })\'.'
     },
-    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security is undefined: a misspelt import, or two modules that import each other? Leave the option out where nothing is declared, or write false if it is public'
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security is undefined: a misspelled import, or two modules that import each other? Leave the option out where nothing is declared, or write false if it is public'
   },
   {
-    mistake: 'a misspelt option security',
+    mistake: 'a misspelled option security',
     source: 'app.get(\'/\', { securty: { user: currentUser } }, async () => \'in\')',
     compiler: {
       at: 'securty',
@@ -74,7 +74,7 @@ Object literal may only specify known properties, but 'securty' does not exist i
     node: 'GET / → 200 in'
   },
   {
-    mistake: 'a misspelt option security, where every route has to declare one',
+    mistake: 'a misspelled option security, where every route has to declare one',
     source: `await app.register(fastifySecurity, { swagger: false, onUndeclaredRoute: 'error' })
 app.get('/', { securty: { user: currentUser } }, async () => 'in')`,
     compiler: {
@@ -91,7 +91,7 @@ Object literal may only specify known properties, but 'securty' does not exist i
     node: 'FST_SECURITY_UNKNOWN_SCOPE: Route GET /: the scheme "OAuth2PasswordBearer" does not list the scopes "itmes": add them to its option scopes, or correct them to one of "me items"'
   },
 
-  // what is no dependency
+  // values that are not a dependency
   {
     mistake: 'a function in place of a dependency, in security',
     source: 'app.get(\'/\', { security: { user: async () => ({ id: 1 }) } }, async () => \'in\')',
@@ -231,7 +231,7 @@ Object literal may only specify known properties, but 'securty' does not exist i
     node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security requires nothing: write { name: dependency } for what it takes, or false if it is public'
   },
   {
-    mistake: 'nobody, and nobody else',
+    mistake: 'an empty object as the only alternative',
     source: 'app.get(\'/\', { security: [{}] }, async () => \'in\')',
     compiler: null,
     node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security requires nothing: write { name: dependency } for what it takes, or false if it is public'
@@ -240,7 +240,7 @@ Object literal may only specify known properties, but 'securty' does not exist i
     mistake: 'undefined',
     source: 'app.get(\'/\', { security: undefined }, async () => \'in\')',
     compiler: null,
-    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security is undefined: a misspelt import, or two modules that import each other? Leave the option out where nothing is declared, or write false if it is public'
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security is undefined: a misspelled import, or two modules that import each other? Leave the option out where nothing is declared, or write false if it is public'
   },
   {
     mistake: 'true',
@@ -284,10 +284,10 @@ Object literal may only specify known properties, but 'securty' does not exist i
   // what a resolver gives
   {
     mistake: 'a resolver that may give undefined',
-    source: `const user = depends({ token: oauth2 }, async () => await findUser('nobody'))
+    source: `const user = depends({ token: oauth2 }, async () => await findUser('unknown'))
 app.get('/', { security: { user } }, async () => 'in')`,
     compiler: {
-      at: 'await findUser(\'nobody\')',
+      at: 'await findUser(\'unknown\')',
       says: `Type 'Promise<User | undefined>' is not assignable to type '(true & Promise<true>) | (ReplyLike & Promise<true>) | (PromiseLike<Value> & Promise<true>) | (Mistake<"a resolver must not return undefined, null or false: throw Unauthorized or Forbidden, return a value or true, or set { nullable: true }"> & Promise<...>)'.
   Type 'Promise<User | undefined>' is not assignable to type 'Mistake<"a resolver must not return undefined, null or false: throw Unauthorized or Forbidden, return a value or true, or set { nullable: true }"> & Promise<true>'.
     Property 'mistake' is missing in type 'Promise<User | undefined>' but required in type 'Mistake<"a resolver must not return undefined, null or false: throw Unauthorized or Forbidden, return a value or true, or set { nullable: true }">'.`
@@ -450,7 +450,7 @@ app.get('/', { security: { user } }, async () => 'in')`,
     node: 'FST_SECURITY_INVALID_OPTION: oauth2PasswordBearer: scopes must be an object of descriptions, got an array. Write { scope: \'its description\' }'
   },
   {
-    mistake: 'a misspelt option of a scheme',
+    mistake: 'a misspelled option of a scheme',
     source: 'app.get(\'/\', { security: { bearer: httpBearer({ relam: \'members\' }) } }, async () => \'in\')',
     compiler: {
       at: 'relam',
@@ -459,7 +459,7 @@ app.get('/', { security: { user } }, async () => 'in')`,
     node: 'FST_SECURITY_INVALID_OPTION: httpBearer: Unknown option "relam". Expected one of: bearerFormat, schemeName, description, realm, autoError'
   },
   {
-    mistake: 'a misspelt option of depends',
+    mistake: 'a misspelled option of depends',
     source: `const name = depends({}, (_values, { params }) => String(params), { hok: 'preHandler' })
 app.get('/', { security: { name } }, async () => 'in')`,
     compiler: {
@@ -469,7 +469,7 @@ app.get('/', { security: { name } }, async () => 'in')`,
     node: 'FST_SECURITY_INVALID_OPTION: depends: Unknown option "hok". Expected one of: hook, nullable'
   },
   {
-    mistake: 'a misspelt hook',
+    mistake: 'a misspelled hook',
     source: 'depends({ token: oauth2 }, ({ token }) => token, { hook: \'prehandler\' })',
     compiler: {
       at: 'hook',
@@ -478,7 +478,7 @@ app.get('/', { security: { name } }, async () => 'in')`,
     node: 'FST_SECURITY_INVALID_OPTION: depends: hook must be "onRequest" or "preHandler", got the string "prehandler"'
   },
   {
-    mistake: 'a misspelt option of the plugin',
+    mistake: 'a misspelled option of the plugin',
     source: 'await app.register(fastifySecurity, { onUndeclaredRoutes: \'error\' })',
     compiler: {
       at: 'onUndeclaredRoutes',
@@ -487,7 +487,7 @@ app.get('/', { security: { name } }, async () => 'in')`,
     node: 'FST_SECURITY_INVALID_OPTION: fastify-security: Unknown option "onUndeclaredRoutes". Write "onUndeclaredRoute"'
   },
   {
-    mistake: 'a misspelt value of an option of the plugin',
+    mistake: 'a misspelled value of an option of the plugin',
     source: 'await app.register(fastifySecurity, { onUndeclaredRoute: \'eror\' })',
     compiler: {
       at: 'onUndeclaredRoute',
@@ -568,14 +568,14 @@ t.test('Node says of', async (t) => {
   }
 })
 
-t.test('what Node says nothing of, a stranger is told nothing but 401', async (t) => {
-  // To let in whoever asks is what an override is for.
+t.test('a mistake without an error at start-up still answers 401 to a client without credentials', async (t) => {
+  // An override lets clients in on purpose.
   const unseen = mistakes.filter(({ source, node }) => node.startsWith('GET / → 200') && !source.includes('override'))
   const answers = await Promise.all(unseen.map(async ({ mistake, source }) => [mistake, await ran(source, {})]))
   t.strictSame(answers.filter(([, answer]) => answer !== 'GET / → 401 FST_SECURITY_NOT_AUTHENTICATED: Not authenticated'), [
     // Fastify takes any option of a route. `onUndeclaredRoute: 'error'` is what notices.
-    ['a misspelt option security', 'GET / → 200 in'],
-    // Nobody is let in: a null that nobody looked at is an error.
+    ['a misspelled option security', 'GET / → 200 in'],
+    // The handler does not answer: it fails on a null that it did not expect.
     ["optional's null, unhandled in a handler", "GET / → 500 TypeError: Cannot read properties of null (reading 'scheme')"],
     ["optional's null, unhandled in a resolver", "GET / → 500 TypeError: Cannot read properties of null (reading 'name')"]
   ])

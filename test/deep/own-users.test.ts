@@ -151,7 +151,7 @@ t.test('all routes of the admin plugin require the scope and the role of an admi
   t.equal(accounts.find('johndoe')!.role, 'user')
 })
 
-t.test('what is public is public by its word', async (t) => {
+t.test('only routes that say so are public', async (t) => {
   const { app } = await start(t)
   await app.ready()
   const open = app.security.routes().filter(({ guarded, url }) => !guarded && !url.startsWith('/docs'))

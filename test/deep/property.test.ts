@@ -18,7 +18,7 @@ import {
   anyDeed, bareSchemes, build, callOf, GRANTED, isBad, isLate, messageOf, nameOf, SCHEMES, SCOPES, targetOf, trees, valueOf
 } from '../fixtures/trees.js'
 
-// --- What a client may send ---------------------------------------------------------------------------------------
+// --- Requests of a client -----------------------------------------------------------------------------------------
 
 /** What one scheme reads: its value, that there is none, or why it is refused. */
 type Read = { value: unknown } | 'absent' | 'malformed' | 'ambiguous'
@@ -107,7 +107,7 @@ function union (outer: string[], inner: string[]): string[] {
 
 /**
  * Resolves a declaration as it is described, one request long. Nothing is compiled: wherever a dependency is met, its
- * tree is walked. What was resolved once is kept in `known`, by dependency and set of scopes, or by place.
+ * tree is walked. A resolved dependency is kept in `known`, by dependency and set of scopes, or by place.
  */
 class Naive {
   readonly calls: string[] = []
@@ -153,12 +153,12 @@ class Naive {
       case 'anyOf': return this.#first(thing.of.map((ref, i) => () => this.use(ref, index, scopes, `${place}/${i}`, isParsed)))
       case 'optional': {
         const state = this.#first([() => this.use(thing.of, index, scopes, `${place}/0`, isParsed)])
-        return this.#orNobody(state, thing, index, null)
+        return this.#orAbsent(state, thing, index, null)
       }
       case 'own': {
         const state = this.#first(thing.of.map((of, i) =>
           () => this.once(`${place}/${i}`, { kind: 'alternative', of }, index, scopes, `${place}/${i}`, isParsed)))
-        return thing.orNobody ? this.#orNobody(state, thing, index, {}) : state
+        return thing.orNobody ? this.#orAbsent(state, thing, index, {}) : state
       }
     }
   }
@@ -192,7 +192,7 @@ class Naive {
   ): State {
     const needs = this.#needs(def.needs, index, scopes, place, isParsed)
     if (needs === PENDING || isFailed(needs)) return needs
-    // Whatever needs what waits for the body waits with it, also where it turns out not to be needed.
+    // A resolver waits for the body if one of its needs does, even if that need turns out to be unused.
     if (!isParsed && this.#isLate(def, index)) return PENDING
     const values = needs.value as Record<string, unknown>
     const required = def.takesScopes ? scopes : undefined
@@ -232,14 +232,14 @@ class Naive {
     }
   }
 
-  // Nobody, only where there are no credentials for any scheme below; without a scheme, where nobody was authenticated.
-  #orNobody (state: State, thing: Thing, index: number, nobody: unknown): State {
+  // The optional value: only without credentials for any scheme below, or, without a scheme below, after NotAuthenticated.
+  #orAbsent (state: State, thing: Thing, index: number, absent: unknown): State {
     if (!isFailed(state) || state.failure.rank === FINAL) return state
     const schemes = schemesBelow(this.tree, thing, index)
-    const isNobody = schemes.size === 0
+    const isAbsent = schemes.size === 0
       ? state.failure.rank === 0
       : [...schemes].every((scheme) => this.sent.reads[scheme] === 'absent')
-    return isNobody ? { value: nobody } : state
+    return isAbsent ? { value: absent } : state
   }
 
   #isLate (def: Def & { kind: 'resolver' }, definitions: number): boolean {
@@ -304,7 +304,7 @@ interface Answer {
   calls: string[]
 }
 
-/** What a route is to answer. */
+/** The expected answer of a route. */
 function expected (tree: Tree, route: Route, sent: Sent): Answer {
   const naive = new Naive(tree, sent)
   const own = thingOf(route.own)
@@ -457,7 +457,7 @@ function isAdmittedBy (security: Requirement[] | undefined, sent: Sent): boolean
     }))
 }
 
-/** What is declared, told without regard to order. */
+/** A declaration, written without regard to order. */
 class Logic {
   constructor (readonly tree: Tree, readonly sent: Sent) {}
 
@@ -492,13 +492,13 @@ class Logic {
   }
 }
 
-/** What the routes' table says, in the words of the document: public is `[]`, and so is what the document leaves out. */
+/** The entries of the route table, in the words of the document: public is `[]`, and so is what the document leaves out. */
 function listedAs (app: FastifyInstance, index: number): unknown {
   const { security } = app.security.routes().find(({ method, url }) => method === 'GET' && url === `/${index}`)!
   return security === false ? [] : security ?? []
 }
 
-// Where nobody is refused and nothing checks scopes, scopes are a start-up error.
+// Scopes that no resolver checks are a start-up error.
 function withCheckedScopes (tree: Tree): Tree {
   return {
     ...tree,

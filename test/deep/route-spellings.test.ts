@@ -35,7 +35,7 @@ async function statusOf (app: FastifyInstance, ask: InjectOptions): Promise<numb
   return (await app.inject(ask)).statusCode
 }
 
-/** A request that Fastify takes whatever its method: a QUERY without content is refused (RFC 10008). */
+/** A request that Fastify takes with every method: a QUERY without content is refused (RFC 10008). */
 function ask (method: string, url: string, headers: Record<string, string> = {}): InjectOptions {
   const payload = method === 'QUERY' ? { payload: {} } : {}
   return { method: method as HTTPMethods, url, headers, ...payload } as InjectOptions

@@ -75,7 +75,7 @@ const setups: readonly Setup[] = [
 interface Order {
   readonly name: string
   readonly reach: Reach
-  /** the refusal, whatever the routes of the app are */
+  /** the start-up error that does not depend on the routes */
   readonly code?: string
   /** whether the plugin is loaded when the route is there */
   readonly isBehind?: true
@@ -619,7 +619,7 @@ const changes: Array<[string, (route: RouteOptions & Record<PropertyKey, any>) =
   ['gives it a prototype', (route) => { Object.setPrototypeOf(route, { onRequest: [], security: false }) }]
 ]
 
-t.test('a route does not answer a client without credentials, whatever another plugin does to it', async (t) => {
+t.test('a route does not answer a client without credentials, even if another plugin changes the route', async (t) => {
   const times: Array<[string, 'new' | 'older', (app: FastifyInstance, change: (route: RouteOptions) => void, declare: () => void) => Promise<void>]> = [
     ['in an onRoute hook after the plugin', 'new', async (app, change, declare) => {
       await app.register(fastifySecurity, { swagger: false })

@@ -107,12 +107,12 @@ t.test('every plugin of which the page tells is there, before and after', async 
 })
 
 for (const [column, when] of (['before', 'after'] as const).entries()) {
-  t.test(`@fastify/auth: the page says what is answered ${when}`, async (t) => {
+  t.test(`@fastify/auth: the page shows the answers ${when}`, async (t) => {
     const { codes, rows } = sectionOf('@fastify/auth')
     await ask(t, await started(t, codes[column]!), rows, column)
   })
 
-  t.test(`@fastify/jwt: the page says what is answered ${when}`, async (t) => {
+  t.test(`@fastify/jwt: the page shows the answers ${when}`, async (t) => {
     const { codes: pieces, rows } = sectionOf('@fastify/jwt')
     const app = await started(t, pieces[column]!)
     const { token } = (await app.inject({ method: 'POST', url: '/login' })).json<{ token: string }>()
@@ -133,12 +133,12 @@ for (const [column, when] of (['before', 'after'] as const).entries()) {
     t.match((await app.inject({ url: '/me', headers: { authorization: `Bearer ${expired}` } })).json(), { code: codes[1] })
   })
 
-  t.test(`@fastify/bearer-auth: the page says what is answered ${when}`, async (t) => {
+  t.test(`@fastify/bearer-auth: the page shows the answers ${when}`, async (t) => {
     const { codes, rows } = sectionOf('@fastify/bearer-auth')
     await ask(t, await started(t, codes[column]!), rows, column)
   })
 
-  t.test(`@fastify/basic-auth: the page says what is answered ${when}`, async (t) => {
+  t.test(`@fastify/basic-auth: the page shows the answers ${when}`, async (t) => {
     const { codes, rows } = sectionOf('@fastify/basic-auth')
     const app = await started(t, codes[column]!)
     await ask(t, app, rows, column)

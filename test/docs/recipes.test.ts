@@ -185,9 +185,9 @@ t.test('tokens of your own, by @fastify/jwt', async (t) => {
     ['that has ended', app.jwt.sign({ sub: 'ann' }, { expiresIn: '-1m' })],
     ['of another issuer', app.jwt.sign({ sub: 'ann' }, { iss: 'urn:other' })],
     ['for another API', app.jwt.sign({ sub: 'ann' }, { aud: 'urn:other' })],
-    ['of nobody', app.jwt.sign({})],
+    ['without a subject', app.jwt.sign({})],
     ['of another algorithm', app.jwt.sign({ sub: 'ann' }, { algorithm: 'HS512' })],
-    ['that is none', 'guess']
+    ['that is not a JWT', 'guess']
   ] as const) {
     t.match(await ask(token), { statusCode: 401, headers: { 'www-authenticate': 'Bearer realm="api", error="invalid_token"' } }, `a token ${name}`)
   }
@@ -255,13 +255,13 @@ t.test('several tenants', async (t) => {
   const { app } = await run(t, recipe('Several tenants'))
   for (const [method, own] of [['GET', '{"text":"Buy milk"}'], ['DELETE', '{"deletedBy":"ann"}']] as const) {
     t.equal((await app.inject({ method, url: '/notes/1' })).statusCode, 401)
-    t.equal((await app.inject({ method, url: '/notes/none' })).statusCode, 401, 'a stranger learns nothing of ids')
+    t.equal((await app.inject({ method, url: '/notes/none' })).statusCode, 401, 'without valid credentials, a client learns no ids')
     t.equal((await app.inject({ method, url: '/notes/1', headers: bearer('guess') })).statusCode, 401)
     t.match(await app.inject({ method, url: '/notes/1', headers: bearer('token-of-ann') }), { statusCode: 200, body: own })
     t.equal((await app.inject({ method, url: '/notes/none', headers: bearer('token-of-ann') })).statusCode, 400)
     const others = await app.inject({ method, url: '/notes/1', headers: bearer('token-of-bob') })
-    const nobodys = await app.inject({ method, url: '/notes/2', headers: bearer('token-of-bob') })
-    t.match(others, { statusCode: 404, body: nobodys.body }, "somebody else's looks like none")
+    const missing = await app.inject({ method, url: '/notes/2', headers: bearer('token-of-bob') })
+    t.match(others, { statusCode: 404, body: missing.body }, "another user's note answers like a missing one")
   }
 })
 
@@ -339,14 +339,14 @@ t.test('guesses at a login', async (t) => {
   })
 })
 
-t.test('strangers are counted', async (t) => {
-  const { app, currentUser } = await run(t, recipe('Strangers').replace('max: 100', 'max: 2'), { shown: ['currentUser'] })
+t.test('clients without credentials are counted', async (t) => {
+  const { app, currentUser } = await run(t, recipe('Clients without credentials').replace('max: 100', 'max: 2'), { shown: ['currentUser'] })
   app.get('/me', { security: { user: currentUser } }, async () => 'in')
   const statuses: number[] = []
   for (let count = 0; count < 3; count++) statuses.push((await app.inject('/me')).statusCode)
   t.strictSame(statuses, [401, 401, 429])
 
-  const { app: other } = await run(t, recipe('Strangers'))
+  const { app: other } = await run(t, recipe('Clients without credentials'))
   other.get('/own', { config: { rateLimit: { max: 1 } } }, async () => 'in')
   t.strictSame([(await other.inject('/own')).statusCode, (await other.inject('/own')).statusCode], [200, 200], "a route's own limit is not looked at")
 })
@@ -357,7 +357,7 @@ t.test('behind a proxy', async (t) => {
   t.equal((await app.inject('/items')).statusCode, 401)
   t.equal((await app.inject({ url: '/items', headers: forwarded })).body, '{"ip":"198.51.100.7","protocol":"https"}')
   t.equal((await app.inject({ url: '/items', headers: forwarded, remoteAddress: '203.0.113.1' })).body, '{"ip":"203.0.113.1","protocol":"http"}',
-    'whoever is not the proxy is not believed')
+    'headers of other clients than the proxy are ignored')
   const document = (await app.inject('/docs/json')).json()
   t.equal(document.components.securitySchemes.OAuth2PasswordBearer.flows.password.tokenUrl, '/shop/token')
   t.strictSame(document.servers, [{ url: '/shop' }])
@@ -407,7 +407,7 @@ t.test('nothing undeclared, with other plugins', async (t) => {
     }
   })
 
-  t.test('what is forgotten is refused', async (t) => {
+  t.test('a route without a declaration is rejected', async (t) => {
     const { app } = await run(t, '', { given })
     await app.register(undeclared)
     await t.rejects(async () => { await app.ready() }, { code: 'FST_SECURITY_START_REFUSED', message: /GET \/forgotten/ })
@@ -462,7 +462,7 @@ t.test('a resolver that may hang', async (t) => {
 })
 
 t.test('something to close again', async (t) => {
-  t.test('is closed with the answer, whatever that is', async (t) => {
+  t.test('is closed with the answer, of any status', async (t) => {
     const { app, pool } = await run(t, recipe('Something to close again'), { shown: ['pool'] })
     t.equal((await app.inject('/report')).statusCode, 401)
     t.equal(pool.taken, 0)
@@ -529,7 +529,7 @@ t.test('the quick start, pasted step by step, gives what it says', async (t) => 
   t.strictSame(statuses, [401, 200, 200, 403])
 })
 
-t.test('the page of requirements says what is answered', async (t) => {
+t.test('the page of requirements shows the answers', async (t) => {
   const text = readFileSync(new URL('../../docs/requirements.md', import.meta.url), 'utf8')
   const { app } = await run(t, piecesOf('requirements.md').get('Requirements')![0]!, {
     given: { app: 'const app = Fastify(); await app.register(fastifySecurity)' }
@@ -562,7 +562,7 @@ t.test('the page of requirements says what is answered', async (t) => {
   t.strictSame(['/both', '/either', '/anybody', '/public'].map((path) => paths[path].get.security), written)
 })
 
-t.test('the page of requirements says what is required around a route', async (t) => {
+t.test('the page of requirements shows the requirements of contexts', async (t) => {
   const { app } = await run(t, piecesOf('requirements.md').get('Around many routes')![0]!, {
     given: {
       apiKey: "const apiKey = apiKeyHeader({ name: 'x-api-key' })",
@@ -602,7 +602,7 @@ t.test('the pages say who else is let in', async (t) => {
     t.equal((await post({ 'x-api-key': 'guess' })).statusCode, 401)
   })
 
-  t.test('nobody, inside a dependency', async (t) => {
+  t.test('optional credentials, inside a dependency', async (t) => {
     const { app } = await run(t, requirements.get('Optional credentials')![0]!)
     t.equal((await app.inject('/welcome')).body, 'Welcome, guest')
     t.equal((await app.inject({ url: '/welcome', headers: bearer('ann') })).body, 'Welcome, ann')
@@ -637,7 +637,7 @@ t.test('the page of dependencies says', async (t) => {
     }
   })
 
-  t.test('what is resolved once', async (t) => {
+  t.test('dependencies that are resolved once', async (t) => {
     const code = pages.get('The cache')![0]!
     const { app } = await run(t, code)
     const written = [...code.matchAll(/\/\/ \{ (.*?) \}/g)].map(([, members]) =>

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { PATHS } from './doors.js'
 import { secret } from './leaks.js'
 
-/** What is sent of one credential. */
+/** One credential as it is sent. */
 export type Quality = 'good' | 'unknown' | 'broken' | 'twice' | 'none'
 
 export interface Ask {

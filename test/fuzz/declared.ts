@@ -10,7 +10,7 @@ import { KNOWN } from './reading.js'
 
 type Handler = (request: FastifyRequest & { readonly security: unknown }, reply: FastifyReply) => unknown
 
-/** What a tree's resolvers and handlers are told of. */
+/** The witness that a tree's resolvers and handlers report to. */
 export interface Witness {
   accounts: ReadonlyMap<string, Account>
   /** called before a resolver does anything, with what it is resolved for */
@@ -92,7 +92,7 @@ function dependencyOf (def: Def, index: number, use: (ref: Ref) => Dependency, w
     witness.called(`${index} for ${required === undefined ? 'any' : [...required.scopes].sort().join(' ')}`)
     const account = judge(values, witness.accounts)
     if (def.checks && account === 'unknown') throw new Unauthorized('Unknown credentials')
-    if (def.insists && account === 'nobody') throw new NotAuthenticated()
+    if (def.insists && account === 'anonymous') throw new NotAuthenticated()
     if (def.checks && typeof account === 'object' && account.isBarred) throw new InsufficientScope()
     if (def.checks) required?.assertGranted(typeof account === 'object' ? account.scopes : null)
     return { d: index, of: values }

@@ -1,4 +1,4 @@
-/** One app with a route for each kind of door, and what each is to answer to what was sent. */
+/** An app with a route for each kind of door, and the expected answer of each to a request. */
 import type { FastifyInstance, FastifyRequest, FastifyServerOptions } from 'fastify'
 import Fastify from 'fastify'
 import type { Socket } from 'node:net'
@@ -19,7 +19,7 @@ export interface Arrival {
   readonly owners: readonly number[]
 }
 
-/** What is to come of a request. */
+/** The expected result of a request. */
 export interface Expected {
   /** any of them */
   readonly statuses: readonly number[]
@@ -44,7 +44,7 @@ function ownerOf (found: string): number | null {
   return Number.isInteger(owner) && secret(owner) === found ? owner : null
 }
 
-/** Every known owner whose credential is somewhere in what was sent, in whatever shape. */
+/** Every known owner whose credential is somewhere in the sent bytes, in any encoding. */
 export function ownersAnywhere (text: string): Set<number> {
   const unescaped = text.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)))
   const decoded = (text.match(/[A-Za-z0-9+/]{8,}/g) ?? []).flatMap((word) => [0, 1, 2, 3].map((skip) => Buffer.from(word.slice(skip), 'base64').toString('latin1')))
@@ -133,7 +133,7 @@ function schemesByName (): Record<string, Dependency> {
   }
 }
 
-// The URL of what is no route of ours, or has no key in its query, is Fastify's to log.
+// Fastify logs the URL of a route that takes no key in its query, or of an unknown route, as it is.
 function isNoKeyOfOurs (line: string): boolean {
   const { req, msg, err, ...rest } = JSON.parse(line) as { req?: { url?: string, method?: string, host?: string }, msg: string, err?: { message?: string } }
   if (req?.url !== undefined) {
@@ -141,7 +141,7 @@ function isNoKeyOfOurs (line: string): boolean {
     const { url, host: _, ...others } = req
     if (leaks(JSON.stringify([rest, msg, others]))) return false
     if (pathOf(url) !== '/query' || (req.method !== 'GET' && req.method !== 'HEAD')) return true
-    // A parameter of another name is none of a scheme's.
+    // A parameter of another name does not belong to a scheme.
     return !fieldsOf(url.slice(url.search(/[?#]/) + 1)).some(([name, value]) => (name === 'api_key' || name.startsWith('api_key[')) && leaks(value))
   }
   return !leaks(JSON.stringify(rest)) && (msg.startsWith('Route ') || isUrlEcho(err?.message ?? ''))
@@ -156,7 +156,7 @@ const read = (name: string, sent: Sent): Reading => KNOWN.find((known) => known.
 
 const CHALLENGES: Readonly<Record<string, string>> = { KeyHeader: 'APIKey', KeyQuery: 'APIKey', KeyCookie: 'APIKey', OpenId: 'Bearer' }
 
-/** What a request is to be answered, by the headers that it came with. */
+/** The expected answer to a request, by the headers that it came with. */
 export function expectedOf (method: string, sent: Sent, body: Buffer): Expected {
   const path = pathOf(sent.target)
   // Fastify reads a body before it says that there is nothing.

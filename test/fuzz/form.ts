@@ -1,4 +1,4 @@
-/** What is to come out of a login form, judged from its bytes. RFC 6749 §4.3.2, §5.2, §2.3.1 and appendix B */
+/** The expected result of a login form, computed from its bytes. RFC 6749 §4.3.2, §5.2, §2.3.1 and appendix B */
 import { formDecoded, isScopeToken, utf8 } from './grammar.js'
 import type { Sent } from './reading.js'
 import { basic } from './reading.js'
@@ -36,7 +36,7 @@ function isFormType (mediaType: string): boolean {
     parameters.every((parameter) => !parameter.startsWith('charset=') || ['charset=utf-8', 'charset="utf-8"'].includes(parameter))
 }
 
-// What is left empty is left out; what is repeated is refused, empty or not.
+// An empty field counts as absent; a repeated one is rejected, empty or not.
 function fieldsOf (body: Uint8Array): Fields | null {
   const text = utf8(body)
   if (text === null) return null

@@ -47,7 +47,7 @@ export function isFieldValue (text: string): boolean {
   return all(text, (code) => code === 9 || (code >= 0x20 && code !== 0x7f && code <= 0xff))
 }
 
-/** What a sender may put between the quotes, in ASCII. RFC 9110 §5.6.4 */
+/** The text that a sender may put between the quotes, in ASCII. RFC 9110 §5.6.4 */
 export function isQuotable (text: string): boolean {
   return all(text, (code) => code === 9 || (code >= 0x20 && code <= 0x7e))
 }
@@ -108,7 +108,7 @@ function elements (text: string): string[] | null {
   return isQuoted ? null : [...found, element]
 }
 
-/** #auth-param as a recipient reads it: empty elements are passed over. `null` where it is none, or names one twice. RFC 9110 §11.2 */
+/** #auth-param as a recipient reads it: empty elements are passed over. `null` for a malformed list, or one that repeats a name. RFC 9110 §11.2 */
 export function authParams (text: string): Map<string, string> | null {
   const params = new Map<string, string>()
   const list = elements(text) ?? ['broken']
@@ -130,7 +130,7 @@ export function authParams (text: string): Map<string, string> | null {
 
 /**
  * One challenge as a sender writes it: an auth-scheme, one space, and parameters whose values are quoted-strings in
- * ASCII. `null` where a line is none. RFC 9110 §11.6.1
+ * ASCII. `null` for a malformed line. RFC 9110 §11.6.1
  */
 export function parseChallenge (line: string): { scheme: string, params: Map<string, string> } | null {
   const space = line.indexOf(' ')

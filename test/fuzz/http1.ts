@@ -1,6 +1,6 @@
 /**
  * HTTP/1.1 as a sender has to write it. Bytes that are written like this have one meaning; of all others it is said only
- * that their meaning is open, as servers may mend or refuse them.
+ * that their meaning is open, as servers may repair or reject them.
  *
  * @see RFC 9112
  */
@@ -17,7 +17,7 @@ export interface PlainRequest extends Sent {
   readonly isRefused: boolean
 }
 
-/** What was sent on a connection. */
+/** The requests that were sent on a connection. */
 export interface Stream {
   readonly requests: readonly PlainRequest[]
   /** what stands behind them: nothing; what has to be refused; or what may mean anything */
@@ -164,7 +164,7 @@ export interface PlainAnswer {
 }
 
 /**
- * The next answer in what was received; `null` where it has not come to its end, `undefined` where it is none.
+ * The next answer in the received bytes; `null` if it is incomplete, `undefined` if it is malformed.
  *
  * @param isHead whether it is the answer to a HEAD request, which has no body
  */

@@ -127,7 +127,7 @@ function telling (what: unknown, answer: unknown, judge: () => void): void {
 
 // --- By the byte ------------------------------------------------------------------------------------------------------
 
-/** What is done to the header lines of one request. */
+/** A change to the header lines of one request. */
 interface Change { readonly kind: 'double' | 'drop' | 'upper' | 'byte' | 'add' | 'path' | 'swap', readonly at: number, readonly what: number }
 
 const changes: fc.Arbitrary<Change[]> = fc.array(fc.record({
@@ -172,7 +172,7 @@ function isPlain (lines: ReadonlyArray<readonly [string, string]>): boolean {
     !others.some(([name]) => ['connection', 'transfer-encoding', 'te', 'upgrade', 'keep-alive', 'content-length'].includes(name))
 }
 
-/** What the server says it answered, by connection and stream. */
+/** The answers that the server reports, by connection and stream. */
 type Answered = Map<string, PlainAnswer>
 
 function watchAnswers ({ app }: Doors): Answered {

@@ -32,14 +32,14 @@ interface Ask {
 
 // --- Who is known -----------------------------------------------------------------------------------------------------
 
-// Every set of scopes, twice as many of all; then those who are shut out, and those whom nobody knows.
+// Accounts with every set of scopes, more with all of them; then the barred ones, and the unknown ones.
 const ACCOUNTS: ReadonlyMap<string, Account> = new Map<string, Account>([
   ...[SCOPES, SCOPES, SCOPES, SCOPES, SCOPES, [], ['a'], ['a', 'b'], ['c']].map((scopes, index) => [secret(index), { scopes, isBarred: false }] as const),
   [secret(9), { scopes: SCOPES, isBarred: true }]
 ])
 const words = fc.oneof({ weight: 8, arbitrary: fc.nat({ max: 8 }) }, { weight: 2, arbitrary: fc.nat({ max: 15 }) }).map(secret)
 
-// --- What is sent -----------------------------------------------------------------------------------------------------
+// --- Requests ---------------------------------------------------------------------------------------------------------
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64')
 
@@ -102,7 +102,7 @@ const ask: fc.Arbitrary<Ask> = fc.record({
 
 // --- The check --------------------------------------------------------------------------------------------------------
 
-/** What a handler found in `request.security`, or the code of the error that reading it threw. */
+/** The values that a handler found in `request.security`, or the code of the error that reading it threw. */
 type Seen = { readonly security: unknown } | { readonly code: unknown }
 
 interface Bench {
@@ -120,7 +120,7 @@ interface Opened {
   calls: Map<string, number>
 }
 
-/** What an app is refused for at start-up. */
+/** The reason why an app fails to start. */
 interface Refused {
   /** routes of too many alternatives */
   readonly tooMany: ReadonlySet<number>
@@ -131,7 +131,7 @@ interface Refused {
 async function tryTree (tree: Tree, asks: readonly Ask[], bench: Bench): Promise<void> {
   const naive = new Naive(tree, ACCOUNTS)
   const without = new Set<number>()
-  // A public route lifts what is required around it: then that applies to no route.
+  // A public route lifts the requirement of its contexts: then the requirement applies to no route.
   const lifted = new Map([...tree.routes.entries()].filter(([, { own, around }]) => own === false && around.length > 0).map(([index, { around }]) => [index, around.length]))
   const started = { ...tree, routes: tree.routes.map((route) => route.own === false ? { ...route, around: [] } : route) }
   for (let form = lifted.size > 0 ? tree : started; ;) {
@@ -212,7 +212,7 @@ interface Running { readonly tree: Tree, readonly naive: Naive, readonly without
 
 async function askAll ({ tree, naive, without }: Running, asks: readonly Ask[], bench: Bench, opened: Opened): Promise<void> {
   const { app, log } = opened
-  // What is resolved anew at each place may be called often, and so may what stands below it.
+  // An uncached dependency may be called often, and so may those below it.
   const isShared = !JSON.stringify(tree).includes('"uncached":true')
   for (const ask of asks) {
     const index = ask.route % tree.routes.length
@@ -224,7 +224,7 @@ async function askAll ({ tree, naive, without }: Running, asks: readonly Ask[], 
     opened.calls = new Map()
     const reply = await app.inject({ method: ask.method, url: sent.target, headers: headersOf(ask) })
     bench.requests++
-    // What is injected runs in microtasks alone: nothing else would ever have its turn.
+    // An injected request runs in microtasks alone: without a pause, no timer and no I/O would have its turn.
     if (bench.requests % 20 === 0) await turn()
     bench.tally[reply.statusCode] = (bench.tally[reply.statusCode] ?? 0) + 1
     sameAnswer(reply, opened.seen, naive.judge(route, sent), { sent, method: ask.method, isDeclared: route.own !== null })
@@ -275,7 +275,7 @@ function sameAnswer (reply: LightMyRequestResponse, seen: Seen | null, verdict: 
   if (reply.statusCode >= 500) throw new Violation(`a server error: ${told}`)
   if ('value' in outcome) {
     if (seen === null || reply.statusCode !== 200) throw new Violation(`refused, and the credentials are good: ${told}`)
-    // What the contexts require is not in it: on a route that declares nothing, it cannot be read.
+    // The values of the contexts are not in it: on a route that declares nothing, it cannot be read.
     const expected: Seen = isDeclared ? { security: outcome.value } : { code: 'FST_SECURITY_NOT_RESOLVED' }
     const [found, wanted] = [seen, expected].map((value) => JSON.stringify(value))
     if (found !== wanted) throw new Violation(`the handler found ${found} and not ${wanted}: ${told}`)
@@ -295,7 +295,7 @@ function sameChallenges ({ statusCode, headers }: LightMyRequestResponse, wanted
   if (statusCode === 401 && lines.length === 0) throw new Violation(`a 401 without a challenge: ${told}`)
   const found = lines.map((line) => {
     const parsed = parseChallenge(line)
-    if (parsed === null) throw new Violation(`${JSON.stringify(line)} is no challenge: ${told}`)
+    if (parsed === null) throw new Violation(`${JSON.stringify(line)} is not a challenge: ${told}`)
     return [parsed.scheme, ...[...parsed.params].map(([name, value]) => `${name}=${value}`)].join(' ')
   })
   if (found.length !== wanted.length || !wanted.every((texts) => texts.some((text) => found.includes(text)))) {

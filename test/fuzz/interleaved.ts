@@ -1,6 +1,6 @@
 /**
- * Requests that are under way at the same time, whose resolvers wait for each other's turns: everybody is to find himself,
- * and nobody else, wherever a value can be had.
+ * Requests that are under way at the same time, whose resolvers wait for each other's turns: each must find its own values,
+ * and those of no other request, wherever a value can be read.
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import Fastify from 'fastify'
@@ -43,7 +43,7 @@ interface Traveller {
   /** its own number, which no other has */
   readonly number: number
   sessions: number
-  /** what was wrong with what it found */
+  /** the problem of the values that it found */
   trouble: string | null
   ran: boolean
 }
@@ -115,7 +115,7 @@ class World {
     app.get('/fresh', { security: { one: fresh.uncached(), two: fresh.uncached(), three: fresh } }, async (request) =>
       await this.#arrive(request, () => {
         const { one, two, three } = request.security
-        if (one === two || two === three) throw new Violation('what is uncached is shared')
+        if (one === two || two === three) throw new Violation('an uncached value is shared')
         if (one.session !== two.session || two.session !== three.session) throw new Violation('what an uncached one needs is not shared')
         return [one.owner, two.owner, three.owner]
       }))
@@ -123,7 +123,7 @@ class World {
       child.security.require({ session })
       child.get('/around', { security: { pair } }, async (request) =>
         await this.#arrive(request, () => {
-          if (session.of(request) !== request.security.pair.user.session) throw new Violation('what is required around has a session of its own')
+          if (session.of(request) !== request.security.pair.user.session) throw new Violation('the requirement of the context has a session of its own')
           return [request.security.pair.owner, session.of(request).owner]
         }))
     })
@@ -181,7 +181,7 @@ class World {
     return wait <= 4 ? microtasks(wait) : wait <= 6 ? ticks(wait - 4) : turns(wait - 6)
   }
 
-  /** Sends a request, and says what is wrong with what came of it. */
+  /** Sends a request, and returns the problem of its answer. */
   async send (ask: Ask, number: number): Promise<{ status: number, trouble: string | null }> {
     const traveller: Traveller = { ask, number, sessions: 0, trouble: null, ran: false }
     this.travellers.set(number, traveller)
@@ -197,7 +197,7 @@ class World {
     const wanted = expectedOf(ask)
     let trouble = traveller.trouble
     if (statusCode !== wanted.status) trouble ??= `${wanted.status} was expected, and ${statusCode} came: ${body}`
-    if (traveller.ran !== (wanted.status === 200)) trouble ??= 'the handler ran, or did not, against what was expected'
+    if (traveller.ran !== (wanted.status === 200)) trouble ??= 'the handler ran, or did not, unlike expected'
     if (wanted.status === 200 && body !== JSON.stringify({ owner: wanted.isNobody ? null : number })) trouble ??= `it was answered ${body}`
     if (traveller.sessions > 1) trouble ??= `its session was looked for ${traveller.sessions} times`
     const lines = [headers['www-authenticate'] ?? []].flat()

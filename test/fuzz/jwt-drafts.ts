@@ -1,4 +1,4 @@
-/** JWTs as plain data: a good one, what is changed in its members, and what is done to its text. */
+/** JWTs as plain data: a good one, the changes to its members, and the changes to its text. */
 import fc from 'fast-check'
 import type { KeyObject } from 'node:crypto'
 import { constants, createHmac, generateKeyPairSync, sign } from 'node:crypto'
@@ -30,7 +30,7 @@ export interface Edit {
   readonly value: unknown
 }
 
-/** What the JSON text of the claims, or of the header, becomes. */
+/** The form in which the claims, or the header, are written. */
 type Form = 'plain' | 'twice' | 'proto' | 'deep' | 'huge' | 'bom' | 'latin' | 'spaced' | 'wrapped' | 'broken'
 
 /** One change of the text of a token. */
@@ -44,7 +44,7 @@ export interface Draft {
   readonly header: readonly Edit[]
   readonly claims: readonly Edit[]
   readonly form: { readonly of: 'header' | 'claims', readonly kind: Form, readonly size: number }
-  /** `before`: what was signed is the token without its edits */
+  /** `before`: the token was signed before its edits */
   readonly signed: 'well' | 'before' | 'forged' | 'secret' | 'empty'
   readonly damage: readonly Damage[]
 }
@@ -136,7 +136,7 @@ export function drafts (header: fc.Arbitrary<Edit[]>, claims: fc.Arbitrary<Edit[
 
 // --- Texts ------------------------------------------------------------------------------------------------------------
 
-/** What a draft is made of, unless it says otherwise. */
+/** The default parts of a draft. */
 export interface Base {
   readonly signer: Signer
   readonly forger: Signer
@@ -172,7 +172,7 @@ function isTime (value: unknown): value is { readonly at: number } {
   return typeof value === 'object' && value !== null && Object.keys(value).join() === 'at'
 }
 
-/** Members as a text of JSON, or as what is none. */
+/** Members as JSON text, or as malformed text. */
 export function bytesOf (members: Readonly<Record<string, unknown>>, form: Draft['form'] | null): Buffer {
   // A number that is too large is written as a text of JSON may have it.
   const text = JSON.stringify(members, (_, value: unknown) => value === Infinity ? '∞' : value === -Infinity ? '-∞' : value)

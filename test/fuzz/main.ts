@@ -30,7 +30,7 @@ const HELP = `Usage: npm run fuzz -- [options]
   --help       this text
 `
 
-/** What the process of a part tells the one that started it. */
+/** The message that the process of a part sends to its parent. */
 interface Report {
   readonly tally: Tally
   readonly seconds: number

@@ -1,4 +1,4 @@
-/** What is done to the bytes of a valid request on the way: by the line, and by the byte. */
+/** Changes to the bytes of a valid request: by the line, and by the byte. */
 import fc from 'fast-check'
 
 /** One change. `at` is where, as a share of what there is; `what` is which of several. */

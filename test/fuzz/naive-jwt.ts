@@ -17,7 +17,7 @@ export interface PublishedKey {
   readonly [member: string]: unknown
 }
 
-/** What a bearer demands. */
+/** The requirements of a bearer. */
 export interface TokenRules {
   readonly issuer: string
   readonly audience: string
@@ -170,7 +170,7 @@ export function scopesIn (claims: Members): string[] {
   return scopes.filter((scope): scope is string => typeof scope === 'string' && scope.length > 0)
 }
 
-/** What a route is to find. */
+/** The expected values of a route. */
 export function valueOf (claims: Members, issuer: string): Members {
   return {
     issuer,

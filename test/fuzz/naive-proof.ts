@@ -18,7 +18,7 @@ const has = (members: Members, name: string): boolean => Object.keys(members).in
 
 const PROOF_ALGORITHMS = ['ES256', 'Ed25519', 'EdDSA', 'PS256']
 
-/** What a proof is compared with. */
+/** The values that a proof is compared with. */
 export interface ProofRules {
   readonly token: string
   readonly method: string
@@ -100,7 +100,7 @@ function publicPart (jwk: PublishedKey): PublishedKey {
 
 const sameName = (alg: unknown): unknown => alg === 'EdDSA' ? 'Ed25519' : alg
 
-// `null` where it is no public key for the algorithm.
+// `null` if it is not a public key for the algorithm.
 async function thumbprintOf (jwk: Record<string, unknown>, alg: string): Promise<string | null> {
   if (PRIVATE.some((name) => has(jwk, name))) return null
   if (has(jwk, 'alg') && sameName(jwk['alg']) !== sameName(alg)) return null
@@ -150,14 +150,14 @@ function powered (base: bigint, exponent: bigint): bigint {
 
 // --- Answers of an introspection endpoint -----------------------------------------------------------------------------
 
-/** What the endpoint sends. */
+/** The answer of the endpoint. */
 export interface Answer {
   readonly status: number
   readonly body: Uint8Array
   readonly retryAfter: string | null
 }
 
-/** What is demanded of an answer. */
+/** The requirements on an answer. */
 export interface AnswerRules {
   readonly issuer: string
   /** `null`: not compared */

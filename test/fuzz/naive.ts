@@ -16,7 +16,7 @@ export interface Ref {
   uncached: boolean
 }
 
-/** `checks` refuses credentials that nobody has; `insists` wants some where an optional need gave none. */
+/** `checks` rejects unknown credentials; `insists` requires credentials where an optional need had none. */
 export type Def =
   | { kind: 'resolver', needs: Ref[], takesScopes: boolean, checks: boolean, insists: boolean, late: boolean, isAsync: boolean }
   | { kind: 'anyOf', of: Ref[] }
@@ -75,19 +75,19 @@ export function targetOf ({ to }: Ref, definitions: number): number {
 
 // --- Who is who -------------------------------------------------------------------------------------------------------
 
-/** What is known of a credential. */
+/** The account that a credential belongs to. */
 export interface Account {
   readonly scopes: readonly string[]
   /** known, and shut out */
   readonly isBarred: boolean
 }
 
-/** What a resolver finds out about the credentials among its values. */
-export function judge (values: unknown, accounts: ReadonlyMap<string, Account>): Account | 'unknown' | 'nobody' {
+/** Finds the account of the credentials among a resolver's values. */
+export function judge (values: unknown, accounts: ReadonlyMap<string, Account>): Account | 'unknown' | 'anonymous' {
   const found = secretsIn(JSON.stringify(values) ?? '').map((secret) => accounts.get(secret))
   if (found.includes(undefined)) return 'unknown'
   const known = found as Account[]
-  if (known.length === 0) return 'nobody'
+  if (known.length === 0) return 'anonymous'
   return {
     scopes: SCOPES.filter((scope) => known.every(({ scopes }) => scopes.includes(scope))),
     isBarred: known.some(({ isBarred }) => isBarred)
@@ -115,7 +115,7 @@ type State = Outcome | typeof LATER
 
 const RANKS = ['absent', 'refused', 'forbidden', 'ambiguous'] as const
 
-/** The answer of a route: what the handler is to find, or why nobody gets that far. */
+/** The answer of a route: the values for the handler, or the reason why it does not run. */
 export interface Verdict {
   readonly outcome: Outcome
   /** the scopes that are required of a scheme, along the first alternative that it is in; several lists where any of them will do */
@@ -181,7 +181,7 @@ export class Naive {
     return outer * own.alternatives.reduce((sum, refs) => sum + all(refs, definitions), own.orNobody ? 1 : 0)
   }
 
-  // Equal alternatives are written out once. What is resolved anew at each place has a choice at each: which of the equal
+  // Equal alternatives are written out once. An uncached dependency has a choice at each place: which of the equal
   // ones stays, and with it the order of scopes and of what follows, is not said.
   #firstScopes ({ around, own }: Route, scheme: number): ReadonlyArray<readonly string[]> {
     const definitions = this.tree.defs.length
@@ -215,7 +215,7 @@ interface Place { readonly ref: Ref, readonly place: string }
 
 const NO_CHOICES: Way['choices'] = new Map()
 
-/** Writes alternatives out, one after the other: that of the last requirement changes first. What is resolved once goes one way. */
+/** Writes alternatives out, one after the other: that of the last requirement changes first. A dependency that is resolved once takes one alternative. */
 class Ways {
   /** whether something with alternatives is resolved anew at each place */
   readonly isLoose: boolean
@@ -284,14 +284,14 @@ class Ways {
   }
 }
 
-/** What is resolved once: a dependency, for the scopes that it takes. */
+/** The key under which a dependency is resolved once, for the scopes that it takes. */
 function keyOf (target: number, scopes: readonly string[], scoped: readonly boolean[]): string {
   return `${target} for ${scoped[target]! ? [...scopes].sort().join(' ') : 'any'}`
 }
 
 class Asked {
   readonly #readings: Reading[]
-  // What is known is not asked again, and what has failed has failed: also where something before it had to wait.
+  // Each is resolved once, a failed one too: also where something before it had to wait.
   readonly #known = new Map<string, Outcome>()
 
   constructor (
@@ -321,10 +321,10 @@ class Asked {
   #own ({ alternatives, orNobody }: { alternatives: Ref[][], orNobody: boolean }, isParsed: boolean): State {
     const state = this.#first(alternatives.map((refs, index) => () => this.#once(`own/${index}`, () => this.all(refs, [], isParsed, `own/${index}`))))
     const definitions = this.tree.defs.length
-    return orNobody ? this.#orNobody(state, alternatives.flat().flatMap((ref) => this.facts.below[targetOf(ref, definitions)]!), {}) : state
+    return orNobody ? this.#orAbsent(state, alternatives.flat().flatMap((ref) => this.facts.below[targetOf(ref, definitions)]!), {}) : state
   }
 
-  /** Goes down what was asked, and where there is a choice into what passed, or into the first that was refused in this way. */
+  /** Visits what a route asked: at a choice, the alternative that passed, or the first one that was rejected in this way. */
   deniedScopes ({ around, own }: Route, scheme: number, refusal: Refusal): readonly string[] {
     const found: string[] = []
     const definitions = this.tree.defs.length
@@ -349,7 +349,7 @@ class Asked {
     if (own !== null && own !== false) {
       const keys = own.alternatives.map((_, index) => `own/${index}`)
       const index = this.#choice(this.#known.get('own'), keys, refusal)
-      // Nobody takes none of them.
+      // No alternative was chosen: the request was let in without credentials.
       own.alternatives[index]?.forEach((ref, at) => { visit(ref, [], `own/${index}/${at}`, definitions) })
     }
     return [...new Set(found)]
@@ -394,7 +394,7 @@ class Asked {
     const def = this.tree.defs[index]!
     switch (def.kind) {
       case 'anyOf': return this.#first(def.of.map((ref, i) => () => this.#use(ref, scopes, isParsed, `${place}/${i}`, index)))
-      case 'optional': return this.#orNobody(this.#use(def.of, scopes, isParsed, `${place}/0`, index), this.facts.below[target]!, null)
+      case 'optional': return this.#orAbsent(this.#use(def.of, scopes, isParsed, `${place}/0`, index), this.facts.below[target]!, null)
       case 'resolver': return this.#resolver(def, index, scopes, isParsed, place)
     }
   }
@@ -414,7 +414,7 @@ class Asked {
     const refuse = (rank: Refusal['rank']): Outcome => refused(rank, this.facts.below[target]!)
     const account = judge(needs.value, this.accounts)
     if (def.checks && account === 'unknown') return refuse('refused')
-    if (def.insists && account === 'nobody') return refuse('absent')
+    if (def.insists && account === 'anonymous') return refuse('absent')
     if (def.checks && typeof account === 'object' && account.isBarred) return refuse('forbidden')
     const granted = typeof account === 'object' ? account.scopes : []
     if (def.takesScopes && def.checks && !scopes.every((scope) => granted.includes(scope))) return refuse('forbidden')
@@ -434,9 +434,9 @@ class Asked {
   }
 
   // Only where no scheme below was sent anything, be it good, bad or twice.
-  #orNobody (state: State, schemes: readonly number[], nobody: unknown): State {
+  #orAbsent (state: State, schemes: readonly number[], absent: unknown): State {
     if (state === LATER || 'value' in state || state.refused.rank === 'ambiguous') return state
-    return schemes.every((scheme) => this.#readings[scheme] === 'absent') ? { value: nobody } : state
+    return schemes.every((scheme) => this.#readings[scheme] === 'absent') ? { value: absent } : state
   }
 }
 

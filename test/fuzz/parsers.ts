@@ -25,7 +25,7 @@ import { check, seedOf, Violation } from './part.js'
 import type { Reading, Sent } from './reading.js'
 import { fieldsOf, KNOWN } from './reading.js'
 
-// --- What is tried --------------------------------------------------------------------------------------------------
+// --- Inputs ---------------------------------------------------------------------------------------------------------
 
 const text = (units: readonly string[], maxLength: number): fc.Arbitrary<string> =>
   fc.array(fc.constantFrom(...units), { maxLength, size: 'max' }).map((parts) => parts.join(''))
@@ -267,7 +267,7 @@ function sameScopes ({ outer, inner, granted }: { outer: string[], inner: string
   assert.equal(passed, isGranted, 'assertGranted')
 }
 
-// --- What is written --------------------------------------------------------------------------------------------------
+// --- Output -----------------------------------------------------------------------------------------------------------
 
 const quotable = text(['a', '"', '\\', '\\"', ' ', '\t', ',', '=', '~', 'realm="x"'], 6)
 const challengeCase = fc.record({
@@ -277,7 +277,7 @@ const challengeCase = fc.record({
 function sameChallenge ({ scheme, ...params }: { scheme: string, realm: string, error: string | undefined, scope: string | undefined }): void {
   const line = authorization.challenge(scheme, params)
   const parsed = grammar.parseChallenge(line)
-  assert.notEqual(parsed, null, `${JSON.stringify(line)} is no challenge`)
+  assert.notEqual(parsed, null, `${JSON.stringify(line)} is not a challenge`)
   assert.equal(parsed!.scheme, scheme)
   assert.deepEqual([...parsed!.params], Object.entries(params).filter(([, value]) => value !== undefined))
 }

@@ -1,4 +1,4 @@
-/** What the parts of the fuzzer share: how one is run, watched, and how it fails. */
+/** Shared by the parts of the fuzzer: how a part runs, is observed, and fails. */
 import fc from 'fast-check'
 
 /** A part of the fuzzer. */
@@ -9,7 +9,7 @@ export interface Part {
   run(count: number, seed: number): Promise<Tally>
 }
 
-/** What was tried: numbers by name. */
+/** The numbers of attempts, by name. */
 export type Tally = Record<string, number>
 
 /** A promise of the package that did not hold, told so that it can be repeated. */
@@ -61,7 +61,7 @@ export function seedOf (seed: number, step: number): number {
   return (Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b) + Math.imul(step + 1, 0xc2b2ae35)) | 0
 }
 
-/** Notes everything that a process is told of and that nobody waits for. */
+/** Notes unhandled rejections, uncaught exceptions and warnings of the process. */
 export interface Bystander {
   /** the first thing that went wrong */
   readonly trouble: string | null

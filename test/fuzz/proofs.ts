@@ -78,7 +78,7 @@ const proofClaims = edits({
   cnf: [{}]
 }, ['iat', 'exp', 'nbf'])
 
-// What a public key may come with, and what makes it none.
+// Members that a public key may have, and members that make it invalid.
 const keyMembers = edits({
   d: ['AAAA'],
   k: ['AAAA'],
@@ -86,7 +86,7 @@ const keyMembers = edits({
   oth: [[]],
   kty: ['EC', 'OKP', 'RSA', 'oct', 'ec'],
   crv: ['P-256', 'P-384', 'Ed25519', 'X25519', 'secp256k1'],
-  // Of the first numbers, some are no points of Ed25519.
+  // Some of the first numbers are not points of Ed25519.
   x: ['AAAA', CLIENTS[0].jwk['x'], CLIENTS[1].jwk['x'], FORGER.jwk['x'], `${'_'.repeat(42)}8`, ...[0, 1, 2, 3, 4, 5, 6, 7].map((byte) => Buffer.alloc(32).fill(byte, 0, 1).toString('base64url'))],
   y: ['AAAA', CLIENTS[0].jwk['y'], FORGER.jwk['y']],
   n: ['AAAA', CLIENTS[2].jwk['n'], SMALL_RSA.n, HUGE_MODULUS],
@@ -369,7 +369,7 @@ class Bench {
         issuer: ISSUER, audience: ask.url === '/trusting' ? null : BASE, now: NOW
       })
     const token = `token-${++this.#number}-of-some-length`
-    // What was answered is kept where it is about an active token that is not expired.
+    // An answer about an active token that has not expired is kept.
     const kept = ask.url === '/kept' && this.#isKept(verdict, answer)
     for (const isAgain of ask.url === '/kept' ? [false, true] : [false]) {
       const before = this.#questions
@@ -393,7 +393,7 @@ class Bench {
   #checkSecrets (token: string, answer: string, told: string): void {
     const secrets = token.split('.').filter((part) => part.length > 20 && !part.startsWith('eyJ'))
     for (const text of [answer, ...this.#lines]) {
-      if (secrets.some((secret) => text.includes(secret))) throw new Violation(`a part of what was sent comes out again, in ${text}: ${told}`)
+      if (secrets.some((secret) => text.includes(secret))) throw new Violation(`${text} repeats a part of the request: ${told}`)
     }
   }
 }

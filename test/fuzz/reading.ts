@@ -1,6 +1,6 @@
 /**
  * What every scheme is to read off a request, judged from the lines that were sent and from what the documentation says.
- * It also makes the schemes, so that a reading and what is read stand side by side.
+ * It also makes the schemes, so that a scheme and its reading stand side by side.
  */
 import type { Dependency } from '../../src/index.js'
 import {
@@ -17,7 +17,7 @@ export interface Sent {
   readonly target: string
 }
 
-/** What a scheme finds. */
+/** The result of a scheme. */
 export type Reading = { readonly value: unknown } | 'absent' | 'malformed' | 'ambiguous'
 
 /** A scheme, and how it is to read. Its realm is its name: a challenge then shows whose it is. */
@@ -131,7 +131,7 @@ function query ({ target }: Sent, wanted: string): Reading {
   return value === '' ? 'absent' : { value }
 }
 
-/** Names and values of a query; what is broken stays as it was sent, with "+" for a space. */
+/** Names and values of a query; a malformed one stays as it was sent, with "+" for a space. */
 export function fieldsOf (text: string): Array<[name: string, value: string]> {
   return text.split('&').filter((pair) => pair !== '').map((pair) => {
     const equals = pair.indexOf('=')

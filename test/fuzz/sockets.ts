@@ -1,6 +1,6 @@
 /**
- * Requests as bytes on sockets. Those that have one meaning have one answer; of all others, whatever the server makes of
- * them, nobody gets in with credentials that were not sent, and nothing breaks.
+ * Requests as bytes on sockets. Those that have one meaning have one answer. With all others, however the server reads
+ * them, no request passes with credentials that were not sent, and nothing breaks.
  */
 import fc from 'fast-check'
 import { connect } from 'node:net'
@@ -22,7 +22,7 @@ import { check, seedOf, turn, Violation } from './part.js'
 /** What goes over one connection. */
 interface Script {
   readonly requests: ReadonlyArray<{ readonly ask: Ask, readonly mutations: readonly Mutation[], readonly chunked: boolean }>
-  /** where the bytes are cut into writes, as shares of what is left */
+  /** where the bytes are cut into writes, as shares of the rest */
   readonly cuts: readonly number[]
 }
 
@@ -162,13 +162,13 @@ function isClosing ({ lines }: PlainAnswer): boolean {
   return lines.some(([name, value]) => name === 'connection' && value === 'close')
 }
 
-/** What holds of each answer, whatever was asked. */
+/** Checks that hold for the answer to every request. */
 export function soundAnswer ({ status, lines, body }: PlainAnswer, mayEcho: boolean): void {
   if (status >= 500) throw new Violation(`a server error: ${status} ${body}`)
   const challenges = lines.filter(([name]) => name === 'www-authenticate')
   if (status === 401 && challenges.length === 0) throw new Violation('a 401 without a challenge')
   for (const [, line] of challenges) {
-    if (parseChallenge(line) === null) throw new Violation(`${JSON.stringify(line)} is no challenge`)
+    if (parseChallenge(line) === null) throw new Violation(`${JSON.stringify(line)} is not a challenge`)
   }
   if (leaks(JSON.stringify(lines))) throw new Violation(`a header shows a secret: ${JSON.stringify(lines)}`)
   if (leaks(body) && !(mayEcho && (status === 404 || status === 400) && isUrlEcho((JSON.parse(body) as { message: string }).message))) {
@@ -211,12 +211,12 @@ export function soundArrivals (bytes: Buffer, { requests, rest, at }: Pick<Strea
     else allowed.splice(index, 1)
   }
   if (others.length === 0) return
-  if (rest !== 'open') throw new Violation(`a handler was called that nobody was to reach: ${JSON.stringify(others)}`)
+  if (rest !== 'open') throw new Violation(`a handler ran that no request may reach: ${JSON.stringify(others)}`)
   const sent = ownersAnywhere(bytes.toString('latin1', at))
   for (const { door, owners } of others) {
     const isNobody = owners.length === 0 && !OPEN_TO_ALL.includes(door)
     if (isNobody || owners.length < (door === '/both' ? 2 : 0) || owners.some((owner) => !sent.has(owner))) {
-      throw new Violation(`somebody reached ${door} with credentials that were not sent: ${JSON.stringify(owners)}`)
+      throw new Violation(`a request reached ${door} with credentials that were not sent: ${JSON.stringify(owners)}`)
     }
   }
 }

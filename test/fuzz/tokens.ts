@@ -47,7 +47,7 @@ const ROUTES = {
 
 type Url = keyof typeof ROUTES
 
-// --- What is sent -----------------------------------------------------------------------------------------------------
+// --- Requests ---------------------------------------------------------------------------------------------------------
 
 const header = edits({
   typ: ['at+jwt', 'AT+JWT', 'application/at+jwt', 'JWT', 'jwt', 'application/jwt', 'id_token', 'dpop+jwt', 'logout+jwt', 'text/at+jwt', 'application/x/at+jwt'],

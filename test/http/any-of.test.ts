@@ -1,4 +1,4 @@
-/** Alternatives: which one counts, what is answered where none does, and who is nobody. */
+/** Alternatives: which one counts, what a request gets if none does, and when it passes without credentials. */
 import { expectTypeOf } from 'expect-type'
 import type { InjectOptions, LightMyRequestResponse } from 'fastify'
 import t from 'tap'
@@ -86,7 +86,7 @@ t.test('which one counts', async (t) => {
     t.strictSame(calls, ['a', 'b', 'd'])
   })
 
-  t.test('an alternative that passed is asked again by nobody', async (t) => {
+  t.test('an alternative that passed is not resolved again', async (t) => {
     const calls: string[] = []
     const user = noting(calls, 'user', { token })
     const either = anyOf(noting(calls, 'admin', { user }, (): string => { throw new InsufficientScope() }), user)
@@ -183,13 +183,13 @@ t.test('where all fail', async (t) => {
   })
 
   t.test('an alternative without a scheme adds no challenge', async (t) => {
-    const nobody = depends({}, () => { throw new Unauthorized() })
-    t.strictSame(challenges((await ask(t, { either: anyOf(nobody, key) }, {}))[0]!), ['APIKey realm="api"'])
+    const refusing401 = depends({}, () => { throw new Unauthorized() })
+    t.strictSame(challenges((await ask(t, { either: anyOf(refusing401, key) }, {}))[0]!), ['APIKey realm="api"'])
   })
 
   t.test('where no alternative has a scheme, those of the whole requirement are challenged', async (t) => {
-    const nobody = (): Dependency<never> => depends({}, () => { throw new Unauthorized() })
-    const [reply] = await ask(t, { either: anyOf(nobody(), nobody()), key }, {})
+    const refusing401 = (): Dependency<never> => depends({}, () => { throw new Unauthorized() })
+    const [reply] = await ask(t, { either: anyOf(refusing401(), refusing401()), key }, {})
     t.strictSame(challenges(reply!), ['APIKey realm="api"'])
   })
 
@@ -227,7 +227,7 @@ t.test('what ends it at once', async (t) => {
     ['a 401 that is not of this package', () => new Foreign('a proxy said so'), 401],
     ['a 403 that is not of this package', () => Object.assign(new Error('no'), { statusCode: 403 }), 403],
     ['a 404', () => Object.assign(new Error('none'), { status: 404 }), 404],
-    ['what is no Error', () => 'no', 500],
+    ['a string', () => 'no', 500],
     ['undefined', () => undefined, 500]
   ] as const) {
     t.test(`${name}: no other door is tried, nested, async and optional ones neither`, async (t) => {
@@ -282,7 +282,7 @@ t.test('optional', async (t) => {
   for (const [name, security] of [
     ['last', [{ user }, {}]], ['first', [{}, { user }]], ['in between, twice', [{ user }, {}, { key }, {}]]
   ] as const) {
-    t.test(`{} in a route's array admits nobody in particular, and is tried last where it stands ${name}`, async (t) => {
+    t.test(`{} in a route's array admits a request without credentials, and is tried last also where it stands ${name}`, async (t) => {
       const replies = await ask(t, security, {}, withToken, { authorization: 'Bearer other' })
       t.strictSame(replies[0]!.json(), {})
       t.strictSame(replies[1]!.json(), { user: 'user' })
@@ -290,7 +290,7 @@ t.test('optional', async (t) => {
     })
   }
 
-  t.test('credentials of another scheme are none for this dependency', async (t) => {
+  t.test('credentials of another scheme count as absent', async (t) => {
     const replies = await ask(t, { maybe: optional(user) }, withBasic, withKey, { authorization: 'Bearer' }, { authorization: '' })
     for (const reply of replies) t.strictSame(reply.json(), { maybe: null })
   })
@@ -322,7 +322,7 @@ t.test('optional', async (t) => {
     t.equal((await sendRaw(app, 'GET / HTTP/1.1')).statusCode, 200)
   })
 
-  t.test('half of what is needed is an error, whichever half', async (t) => {
+  t.test('credentials for half of an alternative are an error, whichever half', async (t) => {
     const both = depends({ key, token }, () => 'both')
     for (const security of [{ maybe: optional(both) }, [{ both }, {}], [{ key, token }, {}], [{ a: optional(key), b: both }, {}]]) {
       const replies = await ask(t, security, {}, withKey, withToken, { ...withKey, ...withToken })
@@ -386,7 +386,7 @@ t.test('optional', async (t) => {
     t.equal(calls.filter((call) => call === 'read').length >= 4, true)
   })
 
-  t.test('what was read is not read again to know whether it came', async (t) => {
+  t.test('credentials are not read a second time to find out whether they came', async (t) => {
     const calls: string[] = []
     const own = scheme({
       schemeName: 'Own',
@@ -410,13 +410,13 @@ t.test('optional', async (t) => {
   t.test('as a need, its null is handed on', async (t) => {
     const name = depends({ maybe: optional(user) }, ({ maybe }) => {
       expectTypeOf(maybe).toEqualTypeOf<string | null>()
-      return maybe ?? 'nobody'
+      return maybe ?? 'guest'
     })
     const replies = await ask(t, { name }, {}, withToken)
-    t.strictSame(replies.map((reply) => reply.json().name), ['nobody', 'user'])
+    t.strictSame(replies.map((reply) => reply.json().name), ['guest', 'user'])
   })
 
-  t.test('as a hook, it lets nobody in particular pass', async (t) => {
+  t.test('as a hook, it lets a request without credentials pass', async (t) => {
     const app = await secured(t)
     const maybe = optional(user)
     app.get('/', { onRequest: maybe }, async (request) => ({ maybe: maybe.of(request) }))
@@ -454,7 +454,7 @@ t.test('a scheme that reads asynchronously is refused without a loose end, also 
   })
   const both = depends({ token, asynchronous }, () => true)
   const [reply] = await ask(t, { maybe: optional(both) }, {})
-  t.equal(reply!.statusCode, 401, 'what is read of a request may be a credential: nobody is anonymous with it')
+  t.equal(reply!.statusCode, 401, 'the promise may have read a credential: the request does not count as anonymous')
   await new Promise((resolve) => { setImmediate(resolve) })
   t.strictSame(loose, [])
 })

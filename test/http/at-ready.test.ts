@@ -1,4 +1,4 @@
-/** What the plugin decides when the app becomes ready, and the last check before a handler. */
+/** The decisions of the plugin when the app becomes ready, and the last check before a handler. */
 import fastifyCors from '@fastify/cors'
 import fastifyWebsocket from '@fastify/websocket'
 import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify'
@@ -45,7 +45,7 @@ async function withWarnings (t: Teardown, setup: Setup, options: FastifySecurity
   return lines
 }
 
-t.test('require holds whatever the order', async (t) => {
+t.test('require guards a route in any order of registration', async (t) => {
   const orders: Array<[string, Setup]> = [
     ['after the route', (app) => { app.get('/me', async () => 'in'); app.security.require({ user }) }],
     ['in app.after', (app) => { app.after(() => { app.security.require({ user }) }); app.get('/me', async () => 'in') }],
@@ -284,7 +284,7 @@ t.test('a scheme whose credentials nothing verifies is named in one warning, or 
   t.same(await withWarnings(t, setup, { onUnverifiedScheme: 'allow' }), [])
 })
 
-t.test('strict refuses undeclared routes, unverified schemes and docs that nobody spoke of', async (t) => {
+t.test('strict rejects undeclared routes, unverified schemes, and docs without swaggerUi.security', async (t) => {
   t.match(await refusal(t, (app) => { app.get('/', async () => 'in') }, { strict: true }), { problems: [{ route: 'GET /' }] })
   t.match(await refusal(t, (app) => { app.get('/', { security: { bearer } }, async () => 'in') }, { strict: true }), { problems: [{ route: 'GET /', message: /HTTPBearer/ }] })
   const app = await secured(t, { strict: true, onUndeclaredRoute: 'allow' })

@@ -1,4 +1,4 @@
-/** The cache of one request: what is resolved once, what twice, and what nobody else ever sees. */
+/** The cache of one request: which dependencies are resolved once, which twice, and that other requests do not see their values. */
 import type { ClientHttp2Session } from 'node:http2'
 import { connect as connectHttp2, constants } from 'node:http2'
 import type { Socket } from 'node:net'
@@ -17,7 +17,7 @@ import { portOf } from '../fixtures/socket.js'
 
 const withToken = { authorization: 'Bearer abc' }
 
-t.test('what is resolved once', async (t) => {
+t.test('resolved once', async (t) => {
   t.test('a dependency that is reached in three ways', async (t) => {
     const calls: string[] = []
     const app = await secured(t)
@@ -29,7 +29,7 @@ t.test('what is resolved once', async (t) => {
     t.strictSame(calls, ['session', 'user', 'tenant'])
   })
 
-  t.test('the same object is had in all places', async (t) => {
+  t.test('every place gets the same object', async (t) => {
     const app = await secured(t)
     const session = depends({}, () => ({}))
     const user = depends({ session }, ({ session }) => ({ session }))
@@ -76,7 +76,7 @@ t.test('what is resolved once', async (t) => {
     t.strictSame(calls, ['user'])
   })
 
-  t.test('what is blind to scopes, below what takes them', async (t) => {
+  t.test('a dependency without scopes, below one that takes them', async (t) => {
     const calls: string[] = []
     const app = await secured(t)
     const session = noting(calls, 'session', { token: httpBearer() })
@@ -86,7 +86,7 @@ t.test('what is resolved once', async (t) => {
     t.strictSame(calls, ['session', 'user', 'user', 'user'])
   })
 
-  t.test('what is blind to scopes, with scopes put on it', async (t) => {
+  t.test('a dependency without scopes, to which scopes are added', async (t) => {
     const calls: string[] = []
     const app = await secured(t, { onUncheckedScopes: 'allow' })
     const user = noting(calls, 'user')
@@ -193,7 +193,7 @@ t.test('who shares', async (t) => {
     t.strictSame(calls, ['user', 'key'])
   })
 
-  t.test('alternatives with each other, and with what is required beside them', async (t) => {
+  t.test('alternatives with each other, and with other requirements of the route', async (t) => {
     const calls: string[] = []
     const app = await secured(t)
     const session = noting(calls, 'session')
@@ -360,7 +360,7 @@ t.test('requests that run at one time', async (t) => {
     t.strictSame((await one).json(), ['user one', 'one', 'user one'])
   })
 
-  t.test('2,000 random ones, whose resolvers take turns at random, each get what is theirs and nothing else', async (t) => {
+  t.test('2,000 random ones, whose resolvers take turns at random, each get their own values and no others', async (t) => {
     const SEED = 20260731
     const random = randomOf(SEED)
     const app = await secured(t)
@@ -445,7 +445,7 @@ t.test('requests that run at one time', async (t) => {
 })
 
 t.test('when the client has gone', async (t) => {
-  // A route whose first resolver waits; says what is called from then on.
+  // A route whose first resolver waits. Notes the later calls.
   async function waiting (app: FastifyInstance, kind: 'security' | 'hook' | 'preHandler' = 'security'): Promise<{
     calls: string[], isWaiting: Promise<void>, hasClosed: Promise<void>, door: Gate
   }> {
@@ -547,7 +547,7 @@ t.test('when the client has gone', async (t) => {
     t.equal(session.destroyed, false)
   })
 
-  t.test('a body that was read to its end is no client that has gone', async (t) => {
+  t.test('a client counts as connected after its body was read to the end', async (t) => {
     const app = await secured(t)
     const late = depends({}, async (_, { body }) => {
       await new Promise((resolve) => { setImmediate(resolve) })

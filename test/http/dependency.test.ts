@@ -1,4 +1,4 @@
-/** Dependencies: what they need, how they are resolved, how their values are had, and how they stand as hooks. */
+/** Dependencies: their needs, how they are resolved, how their values are read, and their use as hooks. */
 import { createHook } from 'node:async_hooks'
 import { expectTypeOf } from 'expect-type'
 import type { FastifyRequest } from 'fastify'
@@ -96,7 +96,7 @@ t.test('what a dependency needs', async (t) => {
     })
   }
 
-  t.test('depends throws for what is no resolver, and for another hook than the two', async (t) => {
+  t.test('depends throws for a resolver that is not a function, and for an unknown hook', async (t) => {
     t.throws(() => depends({}, undefined as never), { code: 'FST_SECURITY_INVALID_OPTION' })
     t.throws(() => depends({}, { resolve: () => true } as never), { code: 'FST_SECURITY_INVALID_OPTION' })
     for (const hook of ['prehandler', 'preValidation', 'onSend', '', null]) {
@@ -104,7 +104,7 @@ t.test('what a dependency needs', async (t) => {
     }
   })
 
-  t.test('what is done to the object of needs afterwards changes nothing', async (t) => {
+  t.test('later changes to the object of needs have no effect', async (t) => {
     const app = await secured(t)
     const needs: Record<string, ReturnType<typeof noting>> = { one: noting([], 'one') }
     const user = depends(needs, (values) => Object.keys(values))
@@ -221,7 +221,7 @@ t.test('sync and async resolvers', async (t) => {
   })
 })
 
-t.test('what is no value', async (t) => {
+t.test('a resolver without a value', async (t) => {
   for (const [kind, resolve] of [
     ['returns', (): unknown => undefined],
     ['promises', async (): Promise<unknown> => undefined]
@@ -243,7 +243,7 @@ t.test('what is no value', async (t) => {
     ['returns', (): unknown => new Unauthorized()],
     ['promises', async (): Promise<unknown> => new Error('no')]
   ] as const) {
-    t.test(`a resolver that ${kind} an Error instead of throwing it is 500, and lets nobody in`, async (t) => {
+    t.test(`a resolver that ${kind} an Error instead of throwing it is 500, and the handler does not run`, async (t) => {
       const app = await secured(t)
       const calls: string[] = []
       app.get('/', { security: { user: noting(calls, 'user', {}, resolve) } }, async () => calls.push('handler'))
@@ -289,7 +289,7 @@ t.test('what is no value', async (t) => {
     ['an error with statusCode 200', () => { throw Object.assign(new Error('fine'), { statusCode: 200 }) }, 500],
     ['an error with statusCode 302', async () => { throw Object.assign(new Error('away'), { statusCode: 302 }) }, 500]
   ] as const) {
-    t.test(`a resolver that throws ${name} answers ${status}, and lets nobody in`, async (t) => {
+    t.test(`a resolver that throws ${name} answers ${status}, and the handler does not run`, async (t) => {
       const app = await secured(t)
       const calls: string[] = []
       app.get('/', { security: { user: noting(calls, 'user', {}, fail) } }, async () => calls.push('handler'))
@@ -325,7 +325,7 @@ t.test('of', async (t) => {
     })
   })
 
-  t.test('it gives the values of what was needed on the way', async (t) => {
+  t.test('it returns the values of needs', async (t) => {
     const app = await secured(t)
     const token = httpBearer()
     const deep = depends({ token }, () => 'deep')
@@ -334,7 +334,7 @@ t.test('of', async (t) => {
     t.strictSame((await app.inject({ url: '/', headers: withToken })).json(), ['deep', 'abc'])
   })
 
-  t.test('it gives the values of what is required around the route, which request.security does not hold', async (t) => {
+  t.test('it returns the values that the context requires, which request.security does not have', async (t) => {
     const app = await secured(t)
     app.security.require({ around: user })
     app.get('/', { security: { own: depends({}, () => 1) } },
@@ -394,7 +394,7 @@ t.test('of', async (t) => {
     t.equal((await app.inject('/')).json().code, 'FST_SECURITY_NOT_RESOLVED')
   })
 
-  t.test('it throws before the guard, for what failed, and for what was never reached', async (t) => {
+  t.test('it throws before the guard, for a failed dependency, and for one that was not resolved', async (t) => {
     const app = await secured(t)
     const never = depends({ user }, () => 1)
     const codes: string[] = []
@@ -418,7 +418,7 @@ t.test('of', async (t) => {
     t.strictSame(codes, Array(4).fill('FST_SECURITY_NOT_RESOLVED'))
   })
 
-  t.test('of alternatives it gives what was resolved, and throws for the rest', async (t) => {
+  t.test('it returns the value of the alternative that passed, and throws for the others', async (t) => {
     const app = await secured(t)
     const key = apiKeyHeader({ name: 'x-key' })
     app.get('/', { security: [{ user }, { key }] }, async (request) => ({
@@ -519,7 +519,7 @@ t.test('a dependency as a hook', async (t) => {
       t.strictSame((await app.inject({ url: '/two', headers: { ...withToken, 'x-tenant': 't' } })).json(), ['abc', 't'])
     })
 
-    t.test(`app.addHook('${hook}', dependency) guards, and its value is had by of`, async (t) => {
+    t.test(`app.addHook('${hook}', dependency) guards, and of returns its value`, async (t) => {
       const app = await secured(t)
       const calls: string[] = []
       app.addHook(hook, user)
@@ -640,7 +640,7 @@ t.test('a dependency as a hook', async (t) => {
 t.test('where the plugin is not registered', async (t) => {
   const user = depends({ token: httpBearer() }, () => true)
 
-  t.test('an app with a dependency in a route\'s hooks does not become ready, and lets nobody in', async (t) => {
+  t.test('an app with a dependency in a route\'s hooks does not become ready, and does not answer requests', async (t) => {
     for (const hook of ['onRequest', 'preValidation', 'preHandler']) {
       const app = Fastify()
       t.teardown(() => app.close())

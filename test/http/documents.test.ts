@@ -1,4 +1,4 @@
-/** The document and the guard say the same, whoever registered the document, and whenever. */
+/** The document and the guard agree, in any order, and also where the app registers @fastify/swagger itself. */
 import fastifySwagger from '@fastify/swagger'
 import fastifySwaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance, RouteOptions } from 'fastify'

@@ -1,4 +1,4 @@
-/** What a refused request is answered, and what becomes of whatever a resolver throws. */
+/** The answers to rejected requests, and to requests whose resolver throws. */
 import { createError, FastifyError } from '@fastify/error'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import Fastify from 'fastify'
@@ -231,7 +231,7 @@ t.test('caching that is set already stays', async (t) => {
   })
   t.equal((await app.inject('/')).headers['cache-control'], 'private, max-age=5')
   const { app: guarded } = await counting((app) => {
-    // What a plugin sets before the guard is asked.
+    // A header that a plugin sets before the guard runs.
     app.addHook('onRoute', (options) => {
       options.onRequest = [(_request, reply, done) => { reply.header('Cache-Control', 'private, max-age=5'); done() }, ...[options.onRequest ?? []].flat()]
     })
@@ -394,7 +394,7 @@ t.test('the scopes of a 403 are those of the place, or those that the error name
     [new InsufficientScope(), 'Bearer realm="api", error="insufficient_scope", scope="outer own"'],
     [new InsufficientScope('x', { scopes: ['c', 'd'] }), 'Bearer realm="api", error="insufficient_scope", scope="c d"'],
     [new InsufficientScope('x', { scopes: [] }), 'Bearer realm="api", error="insufficient_scope"'],
-    // What is no scope has no place in a challenge   RFC 6750 §3
+    // A challenge does not contain a value that is not a scope   RFC 6750 §3
     [new InsufficientScope('x', { scopes: ['a b', 'é', '"', 'a\r\nb: c', 'ok'] }), 'Bearer realm="api", error="insufficient_scope", scope="ok"']
   ]
   for (const [error, line] of rows) {
@@ -404,7 +404,7 @@ t.test('the scopes of a 403 are those of the place, or those that the error name
   }
 })
 
-// ——— what is thrown
+// ——— thrown values
 
 const down = Object.assign(new Error('Down'), { statusCode: 503 })
 
@@ -483,7 +483,7 @@ const ways: Record<string, (value: unknown) => unknown> = {
 }
 
 for (const [way, fail] of Object.entries(ways)) {
-  t.test(`whatever a resolver throws ends the request: ${way}`, async (t) => {
+  t.test(`any value that a resolver throws ends the request: ${way}`, async (t) => {
     const rejections = watchRejections(t)
     const places = ['security', 'optional', 'alternative', ...way.startsWith('thrown') ? ['preHandler', 'below', 'hook'] : []]
     let value: unknown
@@ -565,7 +565,7 @@ t.test('a resolver that returns undefined ends the request with 500', async (t) 
   t.strictSame(rejections, [])
 })
 
-t.test('an error that is returned is no value', async (t) => {
+t.test('an error that a resolver returns does not count as a value', async (t) => {
   for (const error of [new Error('Broken'), new Unauthorized('Unknown'), Object.assign(new Error('Fine'), { statusCode: 200 })]) {
     for (const resolve of [() => error, async () => error]) {
       const { app, passed } = await counting(route({ user: depends({}, resolve as () => Error) }))
@@ -653,7 +653,7 @@ t.test('a foreign 401 gets the challenges of what failed, else of the route', as
   }
 })
 
-t.test('a challenge function that throws or gives what is none leaves a refusal a refusal', async (t) => {
+t.test('a challenge function that throws or returns a malformed challenge still leads to 401', async (t) => {
   const rejections = watchRejections(t)
   const written: Record<string, unknown> = {
     'an error thrown': () => { throw new Error('x') },

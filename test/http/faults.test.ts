@@ -385,11 +385,11 @@ t.test('a client that leaves while an alternative is waited for is asked for no 
     door.open()
     await everythingElse()
     t.strictSame(calls, [], settle)
-    t.strictSame(counts('/')['onSend'], undefined, 'nobody is answered')
+    t.strictSame(counts('/')['onSend'], undefined, 'no answer is sent')
   }
 })
 
-t.test('half a request is none: no guard is asked', async (t) => {
+t.test('half a request does not reach a guard', async (t) => {
   const calls: string[] = []
   const app = await faulty(t)
   app.post('/', { security: { one: noting(calls, 'one') } }, async () => calls.push('handler'))
@@ -538,7 +538,7 @@ t.test('a guard leaves no listener behind: 1,000 requests of one connection', as
     return 'user'
   })
   const late = depends({ asyncUser }, async ({ asyncUser }, { body }) => [asyncUser, body], { hook: 'preHandler' })
-  // By what is required: how many listen in the handler, and behind the answer.
+  // By requirement: the number of listeners in the handler, and after the answer.
   const counts: Record<string, Set<string>> = {}
   const note = (at: string, request: FastifyRequest, reply: FastifyReply): void => {
     const listeners = [request.raw.socket, request.raw, reply.raw].map(listenersOf)
@@ -585,7 +585,7 @@ function listenersOf (emitter: EventEmitter): number {
   return emitter.eventNames().reduce((sum, name) => sum + emitter.listenerCount(name), 0)
 }
 
-t.test('nothing of all this was a rejection that nobody handled, an exception that nobody caught, or a warning', async (t) => {
+t.test('no fault above caused an unhandled rejection, an uncaught exception or a warning', async (t) => {
   await everythingElse()
   t.strictSame(loose, [])
 })

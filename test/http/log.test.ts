@@ -423,7 +423,7 @@ t.test('every value that a query parser finds under the name of the key is maske
     const logged = String(urlsOf(lines)[known])
     count += found.length
     t.notMatch(logged, 'S0')
-    // What was logged, asked for, has no other keys in it.
+    // The other logged URLs contain no other key.
     await app.inject(logged)
     t.strictSame(found.filter((value) => value !== '***' && value !== ''), [], logged)
   }), { numRuns: 200 })

@@ -1,4 +1,4 @@
-/** What is written into the document: schemes, the security of operations, and the answers of guarded ones. */
+/** The document: schemes, the security of operations, and the answers of guarded ones. */
 import type { FastifyInstance } from 'fastify'
 import Fastify from 'fastify'
 import t from 'tap'
@@ -122,7 +122,7 @@ for (const version of VERSIONS) {
 
 for (const version of VERSIONS) {
   // Both have a bearerFormat for the scheme bearer alone: their JSON schemas refuse it elsewhere.
-  t.test(`an http scheme other than bearer keeps the document valid in OpenAPI ${version}, whatever its bearerFormat`, async (t) => {
+  t.test(`an http scheme other than bearer keeps the document valid in OpenAPI ${version}, with any bearerFormat`, async (t) => {
     const { components } = await documentWith(t, (app) => {
       app.get('/1', { security: { proof: http({ scheme: 'DPoP', bearerFormat: 'JWT' }) } }, async () => null)
     }, versionOf(version))
@@ -257,7 +257,7 @@ const bearer = httpBearer()
 const basic = httpBasic()
 const key = apiKeyHeader({ name: 'x-key' })
 const oauth = oauth2PasswordBearer({ tokenUrl: 'token', scopes })
-const nobody = depends({}, () => true)
+const always = depends({}, () => true)
 const user = depends({ token: oauth, required: securityScopes }, ({ required }) => ({ name: `user ${required.scopeStr}` }))
 const admin = depends({ user: user.scoped('me') }, () => true)
 const checkedBearer = checked(bearer)
@@ -301,10 +301,10 @@ const SECURITY: Array<{ what: string, option: SecurityOption, security: Requirem
     security: [{ HTTPBearer: ['me'] }, { HTTPBearer: ['items'] }],
     from30: [{ HTTPBearer: [] }]
   },
-  { what: 'no scheme', option: { nobody }, security: undefined },
-  { what: 'no scheme, optional', option: { it: optional(nobody) }, security: undefined },
-  { what: 'no scheme in one of the alternatives', option: [{ bearer }, { nobody }], security: [{ HTTPBearer: [] }] },
-  { what: 'no scheme beside one', option: { nobody, bearer }, security: [{ HTTPBearer: [] }] }
+  { what: 'no scheme', option: { always }, security: undefined },
+  { what: 'no scheme, optional', option: { it: optional(always) }, security: undefined },
+  { what: 'no scheme in one of the alternatives', option: [{ bearer }, { always }], security: [{ HTTPBearer: [] }] },
+  { what: 'no scheme beside one', option: { always, bearer }, security: [{ HTTPBearer: [] }] }
 ]
 
 for (const version of VERSIONS) {
@@ -316,7 +316,7 @@ for (const version of VERSIONS) {
   })
 }
 
-t.test('what is required around a route comes before its own, the outer before the inner', async (t) => {
+t.test('the requirement of a context comes before that of the route, the outer before the inner', async (t) => {
   const { paths } = await documentWith(t, (app) => {
     app.security.require({ key })
     app.register(async (context) => {
@@ -354,7 +354,7 @@ t.test("dependencies among a route's own hooks are documented like security, and
 t.test('a guard without any scheme describes its refusals, and no security', async (t) => {
   const { paths, components } = await documentWith(t, (app) => {
     app.get('/open', async () => null)
-    app.get('/guarded', { security: { nobody } }, async () => null)
+    app.get('/guarded', { security: { always } }, async () => null)
   })
   t.equal(paths['/guarded']!['get']!.security, undefined)
   t.strictSame(Object.keys(paths['/guarded']!['get']!.responses), ['200', '401'])
@@ -384,7 +384,7 @@ t.test('a route that declares nothing is documented as it always was', async (t)
   t.strictSame((await documentWith(t, routes, versionOf('3.1.0'))).paths, documentOf(plain).paths)
 })
 
-t.test('a route shows its security at every method, and at whatever address', async (t) => {
+t.test('a route shows its security at every method, and at every URL', async (t) => {
   const { paths } = await documentWith(t, (app) => {
     app.route({ method: ['GET', 'POST'], url: '/several', security: { bearer }, handler: async () => null })
     app.register(async (context) => {
@@ -458,7 +458,7 @@ t.test('a HEAD twin that is documented by its own config shows its security', as
 
 const problem = { description: 'A problem', type: 'object', properties: { problem: { type: 'string' } } }
 
-/** What the user describes, and what stands in the document of a route that requires scopes. */
+/** The responses that the user describes, and those in the document, for a route that requires scopes. */
 const RESPONSES: Array<[what: string, described: Record<string, unknown> | undefined, documented: string[]]> = [
   ['nothing', undefined, ['200', '401', '403']],
   ['an empty object', {}, ['401', '403']],
@@ -495,7 +495,7 @@ for (const version of VERSIONS) {
   })
 }
 
-t.test('a refusal is documented as JSON, whatever the route produces', async (t) => {
+t.test('a rejection is documented as JSON, also for a route that produces another type', async (t) => {
   const app = await appWith(t, (app) => {
     app.get('/', { schema: { produces: ['text/csv'], response: { 200: { type: 'string' } } }, security: { bearer } }, async () => 'a,b')
   })
@@ -524,7 +524,7 @@ t.test('403 is documented where scopes are required, and only there', async (t) 
     deep: { it: depends({ admin }, () => true) },
     bearer: { it: checkedBearer.scoped('me') },
     public: false,
-    'without a scheme': { nobody }
+    'without a scheme': { always }
   })
   const answers = Object.fromEntries(Object.entries(operations).map(([name, { responses }]) => [name, Object.keys(responses)]))
   t.strictSame(answers, {

@@ -15,7 +15,7 @@ interface User { readonly name: string }
 
 const withToken = { authorization: 'Bearer abc' }
 
-// An application: a session is looked up by its token, a user is of a session, and his scopes are checked.
+// An application: a session is looked up by its token, a user belongs to a session, and the scopes of the user are checked.
 function application (calls: string[] = []): {
   bearer: Dependency<string>, session: Dependency<string>, currentUser: Dependency<User>
 } {
@@ -112,7 +112,7 @@ t.test('what stands in', async (t) => {
     }
   })
 
-  t.test('a function that returns undefined is 500, and lets nobody in', async (t) => {
+  t.test('a function that returns undefined is 500, and the handler does not run', async (t) => {
     const { currentUser } = application()
     const app = await appOf(t, currentUser)
     app.security.override(currentUser, (() => undefined) as never)
@@ -275,7 +275,7 @@ t.test('where it stands in', async (t) => {
     const app = await appOf(t, currentUser)
     app.security.override(bearer, 'abc')
     t.equal(await nameIn(app), 'session abc')
-    t.equal(await nameIn(app, { authorization: 'Bearer a b' }), 'session abc', 'what is sent is not read')
+    t.equal(await nameIn(app, { authorization: 'Bearer a b' }), 'session abc', 'the credentials are not read')
     t.strictSame(calls, ['session', 'user', 'session', 'user'])
   })
 
@@ -340,7 +340,7 @@ t.test('where it stands in', async (t) => {
     t.equal(await answer(), 401)
   })
 
-  t.test('a scheme inside an optional dependency: what is sent is not looked at, and the replacement decides', async (t) => {
+  t.test('a scheme inside an optional dependency: the credentials are not read, and the replacement decides', async (t) => {
     const { bearer, currentUser } = application()
     const app = await secured(t)
     app.get('/', { security: [{ user: currentUser.scoped('read') }, {}] }, async (request) => ({ user: { name: null }, ...request.security }))
@@ -351,7 +351,7 @@ t.test('where it stands in', async (t) => {
     t.equal(await nameIn(app), 'session abc')
   })
 
-  t.test('a scheme inside an optional dependency that is not reached: what is sent for it is no half of what is needed', async (t) => {
+  t.test('credentials for a scheme inside an overridden dependency do not count as half of an alternative', async (t) => {
     const { bearer } = application()
     const app = await secured(t)
     app.get('/', { security: [{ key: apiKeyHeader({ name: 'x-key' }), bearer }, {}] }, async () => ({ user: { name: 'in' } }))
@@ -529,7 +529,7 @@ t.test('in the middle of a request', async (t) => {
     const app = await secured(t)
     const session = noting(calls, 'session')
     const user = noting(calls, 'user', { session })
-    const undo = app.security.override(user, 'somebody')
+    const undo = app.security.override(user, 'replaced')
     app.addHook('onRequest', user)
     app.addHook('onRequest', async () => { undo() })
     app.get('/', { security: { user, session } }, async () => calls.push('handler'))
@@ -691,8 +691,8 @@ t.test('what it leaves alone', async (t) => {
   })
 })
 
-t.test('what is refused', async (t) => {
-  t.test('a replacement that needs the parsed request, for what is resolved before', async (t) => {
+t.test('an override that is rejected', async (t) => {
+  t.test('a replacement that needs the parsed request, for a dependency that is resolved before', async (t) => {
     const { currentUser } = application()
     const app = await appOf(t, currentUser)
     const late = depends({}, (): User => ({ name: 'late' }), { hook: 'preHandler' })
@@ -702,7 +702,7 @@ t.test('what is refused', async (t) => {
     t.equal(await nameIn(app, withToken), 'session abc', 'nothing was put in')
   })
 
-  t.test('undefined, and what is no dependency', async (t) => {
+  t.test('undefined, and a dependency that is not one', async (t) => {
     const { currentUser } = application()
     const app = await appOf(t, currentUser)
     t.throws(() => app.security.override(currentUser, undefined as never), { code: 'FST_SECURITY_INVALID_OPTION', message: /undefined/ })
@@ -714,7 +714,7 @@ t.test('what is refused', async (t) => {
     t.equal(await nameIn(app, withToken), 'session abc', 'nothing was put in')
   })
 
-  t.test('securityScopes: what is declared cannot be another thing in a test', async (t) => {
+  t.test('securityScopes: a test cannot replace the declared scopes', async (t) => {
     const { currentUser } = application()
     const app = await secured(t)
     app.get('/', { security: { user: currentUser.scoped('write') } }, async (request) => ({ user: request.security.user }))

@@ -1,4 +1,4 @@
-/** The login form of OAuth 2's password flow: what is read, what is refused and how, and that nothing gets past it. */
+/** The login form of OAuth 2's password flow: the fields that it reads, the requests that it rejects, and the errors that it sends. */
 import fastifyFormbody from '@fastify/formbody'
 import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
 import { expectTypeOf } from 'expect-type'
@@ -64,13 +64,13 @@ function shown (text: unknown): string {
   return JSON.stringify(text)?.replace(/[\u007f-\uffff]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`) ?? 'none'
 }
 
-/** What a route answers with, that is no answer of ours. */
+/** A handler with an answer that is not a token response. */
 function tellNothing (_request: FastifyRequest, reply: FastifyReply): void {
   reply.send({ told: 'nothing' })
 }
 
 t.test('what the handler gets', async (t) => {
-  t.test('a form is read, typed, and what is absent in it is null', async (t) => {
+  t.test('a form is read with its types, and an absent field is null', async (t) => {
     const app = await secured(t)
     app.post('/token', { security: { form: oauth2PasswordRequestForm() } }, async (request) => {
       expectTypeOf(request.security.form).toEqualTypeOf<OAuth2PasswordRequestForm>()
@@ -125,13 +125,13 @@ t.test('what the handler gets', async (t) => {
     await isRefused(t, app, app.post('grant_type=password&username=alice&password'), 'invalid_request')
   })
 
-  t.test('a field that is no part of the form is ignored', async (t) => {
+  t.test('an unknown field is ignored', async (t) => {
     // RFC 6749 §3.2
     const app = await tokenApp(t)
     await isRead(t, app, app.post(`${GOOD}&__proto__=x&constructor=y&toString=z&username[]=mallory&USERNAME=mallory&refresh_token=t`))
   })
 
-  t.test('what is in the query is no part of the form', async (t) => {
+  t.test('the query is not read as a part of the form', async (t) => {
     const { app, forms } = await tokenApp(t)
     refuses(t, await post(app, '/token?username=alice&password=wonderland&grant_type=password', ''), 'invalid_request')
     await post(app, '/token?username=mallory&client_id=theirs&scope=all', GOOD)
@@ -139,9 +139,9 @@ t.test('what the handler gets', async (t) => {
   })
 })
 
-t.test('what is wrong with a form', async (t) => {
+t.test('a form that is malformed', async (t) => {
   for (const name of ['username', 'password']) {
-    t.test(`a form without ${name} is refused, and the answer says what is missing`, async (t) => {
+    t.test(`a form without ${name} is rejected, and the answer names it`, async (t) => {
       const app = await tokenApp(t)
       const reply = app.post(GOOD.replace(new RegExp(`&${name}=\\w+`), ''))
       await isRefused(t, app, reply, 'invalid_request')
@@ -149,7 +149,7 @@ t.test('what is wrong with a form', async (t) => {
     })
   }
 
-  t.test('a field that comes twice is refused, whatever it holds', async (t) => {
+  t.test('a field that comes twice is rejected, with any values', async (t) => {
     // RFC 6749 §3.2
     const app = await tokenApp(t)
     const fields = {
@@ -168,7 +168,7 @@ t.test('what is wrong with a form', async (t) => {
   })
 
   for (const grantType of ['Password', 'password+', '+password', 'client_credentials', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code']) {
-    t.test(`grant_type=${grantType} is not supported, whatever else there is`, async (t) => {
+    t.test(`grant_type=${grantType} is not supported, with any other fields`, async (t) => {
       // RFC 6749 §5.2
       for (const strict of [false, true]) {
         const app = await tokenApp(t, { form: { strict } })
@@ -270,7 +270,7 @@ t.test('the client', async (t) => {
     ['base64url', 'Basic YXBwOj8_Pw=='],
     ['no colon', basic('app')],
     ['a control character', basic('app:sec\u0000ret')],
-    ['what is not UTF-8', basic(Buffer.from([0x61, 0x3a, 0xff]))],
+    ['other bytes than UTF-8', basic(Buffer.from([0x61, 0x3a, 0xff]))],
     ['a name with a percent of its own', basic('50%:secret')],
     ['a name with a broken percent-encoding', basic('a%zz:secret')],
     ['a name whose percent-encoding is not UTF-8', basic('a%C3%28:secret')],
@@ -290,7 +290,7 @@ t.test('the client', async (t) => {
     t.equal(reply.headers['www-authenticate'], 'Basic realm="the \\"back\\" \\\\ door", charset="UTF-8"')
   })
 
-  t.test('two Authorization lines are refused, whatever they are', async (t) => {
+  t.test('two Authorization lines are rejected, with any values', async (t) => {
     const { app, forms } = await tokenApp(t)
     const client = await converse(app)
     const [one, other] = [basic('app:secret'), 'Bearer abc']
@@ -325,7 +325,7 @@ t.test('a form is the only thing that is read', async (t) => {
     // RFC 6749, appendix B
     `${FORM}; charset=iso-8859-1`, `${FORM};charset="utf-16"`, `${FORM}; charset=utf-8; charset=latin1`, `${FORM}; charset=`
   ]) {
-    t.test(`${shown(contentType)} is refused, whatever the body`, async (t) => {
+    t.test(`${shown(contentType)} is rejected, with any body`, async (t) => {
       const app = await tokenApp(t)
       for (const body of [GOOD, AS_JSON, '']) {
         await isRefused(t, app, app.post(body, { 'content-type': contentType }), 'invalid_request')
@@ -374,7 +374,7 @@ t.test('broken bodies', async (t) => {
     'username=%C3%28&password=b', 'username=%C0%AF&password=b', 'username=%ED%A0%80&password=b', 'username=a&password=b&x=%',
     'username=a&password=b&%=x', 'username=a&password=b&%FF'
   ]) {
-    t.test(`${body} is refused: its percent-encoding is none`, async (t) => {
+    t.test(`${body} is rejected: its percent-encoding is malformed`, async (t) => {
       // RFC 6749, appendix B
       const app = await tokenApp(t)
       await isRefused(t, app, app.post(body), 'invalid_request')
@@ -396,7 +396,7 @@ t.test('broken bodies', async (t) => {
     await isRead(t, app, app.post(GOOD))
   })
 
-  t.test('a route without a limit accepts 16 KiB, whatever its server allows', async (t) => {
+  t.test('a route without a limit accepts 16 KiB, also if its server allows less', async (t) => {
     const app = await tokenApp(t)
     await isRead(t, app, app.post(GOOD.padEnd(16 * 1024, '&')))
     await isRefused(t, app, app.post(GOOD.padEnd(16 * 1024 + 1, '&')), 'invalid_request')
@@ -533,7 +533,7 @@ t.test('a connection is good for the next request', async (t) => {
     ])
   })
 
-  t.test('what stands behind a form that is refused unread is no request', async (t) => {
+  t.test('the body of a form that is rejected unread is not parsed as a request', async (t) => {
     const { app, forms } = await tokenApp(t)
     const client = await converse(app)
     const inner = formRequest(GOOD)
@@ -591,7 +591,7 @@ t.test('every answer of the route is kept from caches', async (t) => {
   const cases: Array<[string, number, TokenAppOptions, string?]> = [
     ['a token', 200, {}],
     ['a refused form', 400, {}, 'username=alice'],
-    ['a body that is no form', 400, {}, '%'],
+    ['a malformed form', 400, {}, '%'],
     ['a wrong password', 400, { handler: () => { throw new OAuth2Error('invalid_grant') } }],
     ['an unknown client', 401, { handler: () => { throw new OAuth2Error('invalid_client') } }],
     ['a 401 of the handler', 401, { handler: () => { throw new Unauthorized() } }],
@@ -625,7 +625,7 @@ t.test('every answer of the route is kept from caches', async (t) => {
     })
   }
 
-  t.test('other routes are none of ours', async (t) => {
+  t.test('answers of other routes stay as they are', async (t) => {
     const { app } = await tokenApp(t)
     app.get('/other', tellNothing)
     t.equal((await app.inject('/other')).headers['cache-control'], undefined)
@@ -726,7 +726,7 @@ t.test('errors', async (t) => {
   })
 
   for (const thrown of ['a text', 7, { access_token: 'a' }, undefined, null]) {
-    t.test(`${thrown === undefined ? 'undefined' : shown(thrown)}, thrown by the handler, is no success, and the app's own handler gets it`, async (t) => {
+    t.test(`${thrown === undefined ? 'undefined' : shown(thrown)}, thrown by the handler, is 500, and the app's own error handler gets it`, async (t) => {
       const { app, post: toToken } = await tokenApp(t, { handler: async () => { throw thrown } })
       t.equal((await toToken(GOOD)).statusCode, 500)
       await app.close()
@@ -740,7 +740,7 @@ t.test('errors', async (t) => {
     })
   }
 
-  t.test('what is wrong with the query is no matter of OAuth', async (t) => {
+  t.test('an invalid query is not an OAuth error', async (t) => {
     const app = await tokenApp(t, { route: { schema: { querystring: { type: 'object', required: ['q'], properties: { q: { type: 'string' } } } } } })
     const reply = await app.post(GOOD)
     t.equal(reply.statusCode, 400)
@@ -972,7 +972,7 @@ t.test('hooks', async (t) => {
 })
 
 t.test('beside other requirements', async (t) => {
-  t.test('what is required around it is lifted by security: false, with the form as a hook', async (t) => {
+  t.test('security: false lifts the requirement of its context, with the form as a hook', async (t) => {
     const app = await secured(t, { swagger: {} })
     const form = oauth2PasswordRequestForm()
     app.security.require({ user: httpBearer() })
@@ -1120,10 +1120,10 @@ t.test('nothing but a form gets to the handler', async (t) => {
     const app = await secured(t)
     const form = oauth2PasswordRequestForm()
     const called: unknown[] = []
-    app.post('/nobody', { security: [{ form }, {}] }, async (request) => { called.push(request.security); return {} })
+    app.post('/anonymous', { security: [{ form }, {}] }, async (request) => { called.push(request.security); return {} })
     app.post('/optional', { security: { form: optional(form) } }, async (request) => { called.push(request.security); return {} })
     app.post('/key', { security: [{ form }, { key: apiKeyHeader({ name: 'x-api-key' }) }] }, async (request) => { called.push(request.security); return {} })
-    for (const url of ['/nobody', '/optional', '/key']) {
+    for (const url of ['/anonymous', '/optional', '/key']) {
       refuses(t, await post(app, url, 'username=alice'), 'invalid_request')
       refuses(t, await post(app, url, ''), 'invalid_request')
       refuses(t, await post(app, url, AS_JSON, JSON_TYPE), 'invalid_request')
@@ -1173,7 +1173,7 @@ t.test('refused when it is declared', async (t) => {
     })
   })
 
-  t.test('with options that are none', async (t) => {
+  t.test('with invalid options', async (t) => {
     // @ts-expect-error strict is a boolean
     t.throws(() => oauth2PasswordRequestForm({ strict: 'yes' }), { code: 'FST_SECURITY_INVALID_OPTION', message: /strict/ })
     // @ts-expect-error the options are an object

@@ -33,15 +33,15 @@ t.test('before the body', async (t) => {
     ['of an unknown media type', 'x', 'application/x-unknown', 415],
     ['not as the schema wants it', '{}', 'application/json', 400]
   ] as const) {
-    t.test(`a stranger whose body is ${kind} learns nothing but 401`, async (t) => {
+    t.test(`a client without credentials whose body is ${kind} gets 401`, async (t) => {
       const app = await secured(t)
       const calls: string[] = []
       noteBody(app, calls)
       app.post('/', { security, schema, bodyLimit: 100 }, async () => 'in')
       const request = { method: 'POST', url: '/', payload } as const
-      const stranger = await app.inject({ ...request, headers: { 'content-type': type } })
-      t.equal(stranger.statusCode, 401)
-      t.equal(stranger.json().message, 'Not authenticated')
+      const anonymous = await app.inject({ ...request, headers: { 'content-type': type } })
+      t.equal(anonymous.statusCode, 401)
+      t.equal(anonymous.json().message, 'Not authenticated')
       t.strictSame(calls, [])
       const known = await app.inject({ ...request, headers: { 'content-type': type, ...withToken } })
       t.equal(known.statusCode, status)
@@ -49,7 +49,7 @@ t.test('before the body', async (t) => {
     })
   }
 
-  t.test('a stranger is answered before one byte of his body has come', async (t) => {
+  t.test('a client without credentials is answered before one byte of its body has come', async (t) => {
     const app = await secured(t)
     app.post('/', { security }, async () => 'in')
     const socket = connect(await portOf(app), '127.0.0.1')
@@ -168,7 +168,7 @@ t.test('with the parsed request', async (t) => {
     t.strictSame(calls, [])
   })
 
-  t.test('what is early is resolved once for both phases', async (t) => {
+  t.test('an early dependency is resolved once for both phases', async (t) => {
     const app = await secured(t)
     const calls: string[] = []
     const user = noting(calls, 'user')
@@ -421,7 +421,7 @@ t.test('alternatives', async (t) => {
     t.strictSame(calls, ['shared', 'service', 'body', 'handler'])
   })
 
-  t.test('optional: nobody is known to be nobody early', async (t) => {
+  t.test('optional: absent credentials are recognised before the body is read', async (t) => {
     const calls: string[] = []
     const { owner } = owned(calls)
     const after = noting(calls, 'after')

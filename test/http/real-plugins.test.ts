@@ -1,6 +1,6 @@
 /**
- * Plugins that people use, in an app of which nothing may be undeclared: what each adds is refused by its name, and
- * once it is mended in the way that the documentation shows, it works, and nothing is public but what is said to be.
+ * Popular plugins, in an app where every route must declare its security: their routes are rejected by name, and
+ * with the fix that the documentation shows they work, and only routes that are declared public are public.
  */
 import { fileURLToPath } from 'node:url'
 import autoload from '@fastify/autoload'
@@ -128,7 +128,7 @@ t.test("with onUndeclaredRoute: 'error'", async (t) => {
   })
 })
 
-t.test('each is mended', async (t) => {
+t.test('each plugin with its fix', async (t) => {
   t.test('@fastify/static in a context that is declared public, or guarded', async (t) => {
     for (const wildcard of [true, false]) {
       const app = await secured(t)
@@ -150,7 +150,7 @@ t.test('each is mended', async (t) => {
         t.equal((await app.inject({ method, url: '/private/file.txt', headers })).statusCode, 200)
       }
       t.equal((await app.inject({ url: '/private/file.txt', headers })).body, 'private file\n')
-      t.equal((await app.inject('/private/none.txt')).statusCode, wildcard ? 401 : 404, 'nobody learns what there is')
+      t.equal((await app.inject('/private/none.txt')).statusCode, wildcard ? 401 : 404, 'the answer does not tell which files exist')
       for (const path of [
         '/public/../private/file.txt', '/public/%2e%2e/private/file.txt', '/public/..%2fprivate%2ffile.txt', '/public/..%5cprivate%5cfile.txt',
         '/public/%2e%2e%2fprivate/file.txt', '//private/file.txt', '/private//file.txt', '/private/./file.txt', '/private/%66ile.txt', '/private/file.txt/',
@@ -196,7 +196,7 @@ t.test('each is mended', async (t) => {
     t.equal((await guarded.inject({ url: '/health', headers: await asAnn(guarded) })).json().status, 'ok')
   })
 
-  t.test('@fastify/under-pressure answers 503 before anybody is asked who he is', async (t) => {
+  t.test('@fastify/under-pressure answers 503 before the guard runs', async (t) => {
     const app = await secured(t)
     await app.register(underPressure, { maxRssBytes: 1, sampleInterval: 10 })
     app.get('/', { security: { bearer } }, async () => 'in')
@@ -240,7 +240,7 @@ t.test('each is mended', async (t) => {
     }
   })
 
-  t.test('whatever is required around them', async (t) => {
+  t.test('below a requirement', async (t) => {
     const app = await secured(t, { swagger: {} })
     app.security.require({ bearer })
     await app.register(underPressure, { exposeStatusRoute: { url: '/status', routeOpts: { security: false } } })
@@ -283,7 +283,7 @@ t.test('@fastify/rate-limit', async (t) => {
   }
 
   for (const order of ['before', 'after'] as const) {
-    t.test(`counts strangers as a hook of the app, registered ${order} the plugin`, async (t) => {
+    t.test(`counts every request as a hook of the app, registered ${order} the plugin`, async (t) => {
       const app = bare(t)
       if (order === 'after') await app.register(fastifySecurity, { ...strict, swagger: false })
       await app.register(rateLimit, { global: false, max: 2 })
@@ -305,7 +305,7 @@ t.test('@fastify/rate-limit', async (t) => {
     })
   }
 
-  t.test('can count by who somebody is, at preHandler', async (t) => {
+  t.test('can count by user, at preHandler', async (t) => {
     const app = await secured(t)
     await app.register(jwt, { secret })
     await app.register(rateLimit, { max: 1, hook: 'preHandler', keyGenerator: (request) => user.of(request) })
@@ -328,7 +328,7 @@ t.test('@fastify/jwt verifies what httpBearer has read', async (t) => {
     ['that has expired', app.jwt.sign({ sub: 'ann', exp: 1 })],
     ['without a signature', `${header}.${payload}.`],
     ['of no algorithm', `${none}.${payload}.`],
-    ['that is none', 'good']
+    ['that is not a JWT', 'good']
   ] as const) {
     const reply = await app.inject({ url: '/me', headers: { authorization: `Bearer ${token}` } })
     t.equal(reply.statusCode, 401, name)
@@ -391,7 +391,7 @@ t.test('all of them in one app, in which nothing is undeclared', async (t) => {
   }
 
   for (const place of ['first', 'in the midst'] as const) {
-    t.test(`fastify-security ${place}: all work, and what is public is what was said to be`, async (t) => {
+    t.test(`fastify-security ${place}: all work, and only routes that are declared public are public`, async (t) => {
       const app = await allTogether(t, place)
       t.strictSame(await refused(app), [])
       const headers = await asAnn(app)
@@ -416,7 +416,7 @@ t.test('all of them in one app, in which nothing is undeclared', async (t) => {
       })
       t.equal(preflight.statusCode, 204)
       t.equal(preflight.headers['access-control-allow-origin'], 'https://spa.test')
-      t.equal((await app.inject({ method: 'OPTIONS', url: '/me' })).statusCode, 400, 'OPTIONS that is no preflight')
+      t.equal((await app.inject({ method: 'OPTIONS', url: '/me' })).statusCode, 400, 'OPTIONS that is not a preflight')
       const refusal = await app.inject({ url: '/me', headers: { origin: 'https://spa.test' } })
       t.match(refusal, {
         statusCode: 401,
@@ -438,7 +438,7 @@ t.test('all of them in one app, in which nothing is undeclared', async (t) => {
   }
 })
 
-t.test('404 handlers are no routes: a dependency stands among their hooks', async (t) => {
+t.test('a dependency among the hooks of a 404 handler guards it', async (t) => {
   const app = await secured(t)
   await app.register(jwt, { secret })
   await app.register(fastifyStatic, { root: privateFiles, serve: false })

@@ -258,7 +258,7 @@ t.test('requirements add up', async (t) => {
 })
 
 t.test('security: false and require(false) lift a requirement', async (t) => {
-  t.test('security: false makes a route public, whatever its contexts require', async (t) => {
+  t.test('security: false makes a route public, even if its contexts require something', async (t) => {
     const app = await secured(t)
     app.security.require({ user })
     app.security.require({ key })
@@ -292,7 +292,7 @@ t.test('security: false and require(false) lift a requirement', async (t) => {
     t.equal((await app.inject({ url: '/', headers: withKey })).body, 'k')
   })
 
-  t.test('require(false) declares the routes of a context and below public, whatever the order', async (t) => {
+  t.test('require(false) declares the routes of a context and below public, in any order', async (t) => {
     const app = await secured(t)
     const health = fp(async (instance) => { instance.get('/health', async () => 'up') })
     app.security.require({ user })

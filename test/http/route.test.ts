@@ -80,7 +80,7 @@ t.test('the shapes of security', async (t) => {
   })
 
   for (const [where, security] of [['last', [{ user }, {}]], ['first', [{}, { user }]]] as const) {
-    t.test(`an empty object that stands ${where} lets in who sends no credentials, and nobody whose credentials are refused`, async (t) => {
+    t.test(`an empty object that stands ${where} lets a request without credentials in, and rejects one with bad credentials`, async (t) => {
       const app = await secured(t)
       app.get('/', { security }, async (request) => {
         if ('user' in request.security) expectTypeOf(request.security.user).toEqualTypeOf<{ name: string }>()
@@ -114,7 +114,7 @@ t.test('the shapes of security', async (t) => {
 })
 
 t.test('the values', async (t) => {
-  t.test('are had in every form of declaring a route', async (t) => {
+  t.test('are available in every form of declaring a route', async (t) => {
     const app = await secured(t)
     app.get('/a', { security: { user } }, async (request) => request.security.user.name)
     app.get('/b', { security: { user }, handler: async (request) => request.security.user.name })
@@ -139,12 +139,12 @@ t.test('the values', async (t) => {
     const app = await secured(t)
     app.get('/', { security: { user } }, async (request) => {
       // @ts-expect-error the route declares no admin
-      return { admin: request.security.admin ?? 'nobody' }
+      return { admin: request.security.admin ?? 'none' }
     })
-    t.strictSame((await app.inject({ url: '/', headers: asAnn })).json(), { admin: 'nobody' })
+    t.strictSame((await app.inject({ url: '/', headers: asAnn })).json(), { admin: 'none' })
   })
 
-  t.test('are had in the hooks after the guard as well, and by of()', async (t) => {
+  t.test('are available in the hooks after the guard as well, and by of()', async (t) => {
     const app = await secured(t)
     const seen: unknown[] = []
     const look = (request: FastifyRequest): void => { seen.push({ ...request.security }, user.of(request).name) }
@@ -181,7 +181,7 @@ t.test('the values', async (t) => {
 })
 
 t.test('the guard stands before everything else of the route', async (t) => {
-  t.test('a stranger gets 401 whatever his body is, and the body is not read', async (t) => {
+  t.test('a client without credentials gets 401 with any body, and the body is not read', async (t) => {
     const app = await secured(t)
     const calls: string[] = []
     app.post('/', {
@@ -443,7 +443,7 @@ t.test('addresses', async (t) => {
   })
 })
 
-t.test('what is no route stays as it was', async (t) => {
+t.test('answers that do not come from a route stay as they were', async (t) => {
   t.test('an unknown address, and an unknown method, are 404 and not 401', async (t) => {
     const app = await secured(t)
     app.security.require({ user })
@@ -536,7 +536,7 @@ t.test('preflight by @fastify/cors', async (t) => {
       await register()
       app.security.require({ user })
     }],
-    ['after what is required', async (app: FastifyInstance, register: () => Promise<unknown>) => {
+    ['after the requirement', async (app: FastifyInstance, register: () => Promise<unknown>) => {
       await app.register(fastifySecurity, { swagger: false })
       app.security.require({ user })
       await register()
@@ -560,14 +560,14 @@ t.test('preflight by @fastify/cors', async (t) => {
     }
   }
 
-  t.test('is answered for a route of all methods, and a request by OPTIONS that is none is guarded', async (t) => {
+  t.test('is answered for a route of all methods, and another OPTIONS request is guarded', async (t) => {
     const app = await secured(t)
     await app.register(cors, { strictPreflight: false })
     app.all('/', { security: { user } }, async () => 'in')
     t.equal((await app.inject({ ...preflight, url: '/' })).statusCode, 204)
   })
 
-  t.test('is no way round what is required of a route of the user: only the one that @fastify/cors makes is public', async (t) => {
+  t.test('does not make an OPTIONS route of the app public: only the one of @fastify/cors is', async (t) => {
     const app = await secured(t)
     await app.register(cors, { origin: false })
     app.security.require({ user })
@@ -642,7 +642,7 @@ t.test('WebSocket routes of @fastify/websocket', async (t) => {
     })
   }
 
-  t.test('are guarded for requests that are no upgrade', async (t) => {
+  t.test('are guarded for requests without an upgrade', async (t) => {
     const app = await rooms(t, 'before')
     for (const url of ['/declared', '/both', '/required']) {
       t.equal((await app.inject({ url })).statusCode, 401, url)

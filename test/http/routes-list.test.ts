@@ -24,8 +24,8 @@ t.test('what a route is listed with', async (t) => {
   for (const [name, options, security, guarded = true] of [
     ['all of an object', { security: { token, key } }, [{ HTTPBearer: [], APIKeyHeader: [] }]],
     ['any of an array', { security: [{ token }, { key, basic }] }, [{ HTTPBearer: [] }, { APIKeyHeader: [], HTTPBasic: [] }]],
-    ['or nobody, which is last', { security: [{}, { token }] }, [{ HTTPBearer: [] }, {}]],
-    ['what is optional', { security: { who: optional(token), key } }, [{ HTTPBearer: [], APIKeyHeader: [] }, { APIKeyHeader: [] }]],
+    ['an empty alternative, which is last', { security: [{}, { token }] }, [{ HTTPBearer: [] }, {}]],
+    ['an optional dependency', { security: { who: optional(token), key } }, [{ HTTPBearer: [], APIKeyHeader: [] }, { APIKeyHeader: [] }]],
     ['alternatives within', { security: { who: anyOf(token, basic), key } }, [{ HTTPBearer: [], APIKeyHeader: [] }, { HTTPBasic: [], APIKeyHeader: [] }]],
     ['equal alternatives once', { security: [{ token }, { again: httpBearer() }] }, [{ HTTPBearer: [] }]],
     ['scopes, merged for each scheme', {
@@ -47,7 +47,7 @@ t.test('what a route is listed with', async (t) => {
     })
   }
 
-  t.test('what is required around it, before its own', async (t) => {
+  t.test('the requirement of its context, before its own', async (t) => {
     const app = await secured(t)
     app.security.require({ token })
     app.security.require([{ key }, { basic }])
@@ -75,7 +75,7 @@ t.test('what a route is listed with', async (t) => {
     t.equal(Object.keys(app.security.routes()[1]!.security![0 as never]).join(), 'HTTPBearer,APIKeyHeader,OAuth2PasswordBearer')
   })
 
-  t.test('the same that the document shows, whatever its version', async (t) => {
+  t.test('the list equals the document in every version of OpenAPI', async (t) => {
     for (const [openapi, roles] of [['3.0.3', []], ['3.1.0', ['role']]] as const) {
       const app = await secured(t, { swagger: { openapi: { openapi } }, swaggerUi: false })
       const checked = depends({ token, required: securityScopes }, () => true)
@@ -93,7 +93,7 @@ t.test('what a route is listed with', async (t) => {
     }
   })
 
-  t.test('the version of a document that the user has registered himself is known when the app is ready', async (t) => {
+  t.test('the version of a document that the app registers is known when the app is ready', async (t) => {
     const app = await secured(t)
     await app.register(fastifySwagger, { openapi: { openapi: '3.0.3' } })
     const checked = depends({ token, required: securityScopes }, () => true)
@@ -178,7 +178,7 @@ t.test('which routes are listed', async (t) => {
     t.strictSame(app.security.routes(), [])
   })
 
-  t.test('what somebody does to the list is nothing to the next one, nor to the document', async (t) => {
+  t.test('changes to the returned list do not affect the next list or the document', async (t) => {
     const app = await secured(t, { swagger: {}, swaggerUi: false })
     app.post('/', { security: { user: user.scoped('me') } }, handler)
     await app.ready()

@@ -62,7 +62,7 @@ t.test('how they add up', async (t) => {
     })
   })
 
-  t.test('they reach what is needed at any depth, through anyOf, optional and uncached', async (t) => {
+  t.test('they reach needs at any depth, through anyOf, optional and uncached', async (t) => {
     const fails = depends({ required: securityScopes }, () => { throw new Unauthorized() })
     const deep = anyOf(fails, optional(depends({ asked: asked.uncached() }, ({ asked }) => asked)))
     const user = depends({ deep: depends({ deep: deep.scoped('inner') }, ({ deep }) => deep, { nullable: true }) }, ({ deep }) => deep, { nullable: true })
@@ -96,7 +96,7 @@ t.test('how they add up', async (t) => {
       { one: ['a', 'b'], two: ['a', 'b'] })
   })
 
-  t.test('what is required of a route and what is required around it do not mix', async (t) => {
+  t.test('the scopes of a route and those of its context do not mix', async (t) => {
     const app = await secured(t)
     app.security.require({ around: asked.scoped('around') })
     app.get('/', { security: { own: asked.scoped('own') } },
@@ -111,7 +111,7 @@ t.test('how they add up', async (t) => {
     })
   }
   for (const scope of ['', ' ', 'a b', 'a"b', 'a\\b', 'a\tb', 'a\nb', 'é', 'a\u0000', '\u007f', undefined, null, 1, ['a'], {}, new Set(['a'])]) {
-    t.test(`${JSON.stringify(scope)} is none, and scoped throws`, async (t) => {
+    t.test(`scoped throws for ${JSON.stringify(scope)}, which is not a scope`, async (t) => {
       t.throws(() => asked.scoped(scope as never), { code: 'FST_SECURITY_INVALID_OPTION', message: /scoped: a scope must be .*, got / })
       t.throws(() => asked.scoped('good', scope as never), { code: 'FST_SECURITY_INVALID_OPTION' })
     })
@@ -233,7 +233,7 @@ t.test('assertGranted', async (t) => {
     t.equal((await app.inject({ url: '/bad', headers: withToken })).statusCode, 403)
   })
 
-  t.test('without credentials it is 401, whatever the scopes', async (t) => {
+  t.test('without credentials it is 401, with any scopes', async (t) => {
     const app = await secured(t)
     const user = depends({ token: httpBearer(), required: securityScopes }, ({ required }) => {
       required.assertGranted([])
@@ -334,7 +334,7 @@ t.test('scopes that nothing checks', async (t) => {
     }, { code: 'FST_SECURITY_UNCHECKED_SCOPES' })
   })
 
-  t.test('app.addHook cannot be judged at start: it answers 500, and lets nobody in', async (t) => {
+  t.test('unchecked scopes in app.addHook are found at the first request: it answers 500, and the handler does not run', async (t) => {
     const app = await secured(t)
     app.addHook('onRequest', blind.scoped('read'))
     app.get('/', async () => 'in')
@@ -448,7 +448,7 @@ t.test('one session, and a check for each use of it', async (t) => {
   app.get('/items', { security: { user: currentUser.scoped('items') } }, async (request) => request.security.user)
   for (const [url, token, status, challenge] of [
     ['/me', undefined, 401, 'Bearer realm="api", scope="me"'],
-    ['/me', 'stranger', 401, 'Bearer realm="api", error="invalid_token"'],
+    ['/me', 'unknown', 401, 'Bearer realm="api", error="invalid_token"'],
     ['/me', 'none', 403, 'Bearer realm="api", error="insufficient_scope", scope="me"'],
     ['/me', 'self', 200, undefined],
     ['/items', 'self', 403, 'Bearer realm="api", error="insufficient_scope", scope="me items"'],
@@ -496,7 +496,7 @@ t.test('what an error shows of the required scopes cannot be changed for the nex
   t.equal(failures.length, 18)
 })
 
-t.test('scopes that a resolver names in a way of its own are told, and never a rejection that nobody handles', async (t) => {
+t.test('a scopes getter that throws leads to an answer, not to an unhandled rejection', async (t) => {
   const bearer = httpBearer()
   class Odd extends InsufficientScope {
     override get scopes (): readonly string[] { throw new Error('no scopes') }

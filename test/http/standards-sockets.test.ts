@@ -1,4 +1,4 @@
-/** What the standards and other people's accidents ask of a server, as bytes on a socket: what `app.inject` would put in order. */
+/** The demands of standards, and accidents of other projects, as bytes on a socket, because `app.inject` would normalise them. */
 import { once } from 'node:events'
 import type { IncomingMessage, Server } from 'node:http'
 import type { Socket } from 'node:net'
@@ -59,7 +59,7 @@ t.test('a client that waits before it sends its body', async (t) => {
     })
     const refused = await exchange(app, request('bad'))
     t.strictSame(statusesOf(refused), ['HTTP/1.1 401'])
-    t.match(refused, /^connection: close/im, 'nobody knows whether a body follows')
+    t.match(refused, /^connection: close/im, 'the server cannot know whether a body follows')
     t.equal(passed(), 0)
 
     const client = connect(await portOf(app), '127.0.0.1')
@@ -193,7 +193,7 @@ t.test('an upload of 100 MB', async (t) => {
 t.test('headers of any size', async (t) => {
   const lines = (size: number): Record<string, string> => ({
     'a token': `authorization: Bearer ${'a'.repeat(size)}`,
-    'what is no token': `authorization: Bearer ${'a,'.repeat(size / 2)}`,
+    'a malformed token': `authorization: Bearer ${'a,'.repeat(size / 2)}`,
     'spaces before a token': `authorization: Bearer ${' '.repeat(size)}a,`,
     'another scheme': `authorization: ${'a'.repeat(size)}`,
     'a user-pass': `authorization: Basic ${'QUFB'.repeat(size / 4)}`,
@@ -218,7 +218,7 @@ t.test('headers of any size', async (t) => {
     return { app, passed: () => passed }
   }
 
-  t.test('beyond 16 kB are 431, by Node, and nobody is asked', async (t) => {
+  t.test('beyond 16 kB are 431, by Node, and no guard runs', async (t) => {
     const { app, passed } = await anyOfThem(t, {})
     for (const [name, line] of Object.entries(lines(20_000))) {
       const { statusCode, headers } = await sendRaw(app, 'GET / HTTP/1.1', line)
@@ -273,7 +273,7 @@ t.test('a server that is told to be lenient', async (t) => {
   })
 })
 
-t.test('credentials in the trailer of a body are none', async (t) => {
+t.test('credentials in the trailer of a body are not read', async (t) => {
   // RFC 9110 §6.5.1
   const late = depends({ token: httpBearer() }, ({ token }) => token.credentials, { hook: 'preHandler' })
   for (const [name, security] of Object.entries({ early: { user }, late: { late }, key: { key: apiKeyHeader({ name: 'x-key' }) } })) {
@@ -336,17 +336,17 @@ t.test('spellings of an address', async (t) => {
     return { app, ran }
   }
 
-  t.test('without credentials find no way in, whatever the router takes for the same address', async (t) => {
+  t.test('without credentials are rejected at every spelling that the router takes for the same URL', async (t) => {
     const found = new Set<string>()
     for (const server of combinations) {
       const { app, ran } = await guardedEverywhere(t, server)
-      const stranger = await converse(app)
+      const anonymous = await converse(app)
       const known = await converse(app)
       for (const target of targets) {
         const ask = `GET ${target} HTTP/1.1\r\nhost: a\r\n`
         ran.length = 0
-        stranger.send(`${ask}\r\n`)
-        const { statusCode: refused } = await stranger.next()
+        anonymous.send(`${ask}\r\n`)
+        const { statusCode: refused } = await anonymous.next()
         if (ran.length > 0) t.fail(`the handler ran: ${target} ${JSON.stringify(server)}`)
         known.send(`${ask}authorization: Bearer good\r\n\r\n`)
         const { statusCode } = await known.next()
@@ -354,7 +354,7 @@ t.test('spellings of an address', async (t) => {
         t.equal(refused, statusCode === 200 ? 401 : statusCode, `${target} ${JSON.stringify(server)}`)
         if (statusCode === 200) found.add(target)
       }
-      stranger.close()
+      anonymous.close()
       known.close()
     }
     // It would prove nothing if nothing were found.

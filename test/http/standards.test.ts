@@ -1,6 +1,6 @@
 /**
- * What the standards and other people's accidents ask for, where no other file of tests is the place for it; and that
- * docs/standards.md names tests that there are. What takes a socket is in standards-sockets.test.ts.
+ * The demands of standards, and accidents of other projects, for which no other test file is the place; and a check that
+ * docs/standards.md names existing tests. Tests that need a socket are in standards-sockets.test.ts.
  */
 import { readFileSync } from 'node:fs'
 import { relative } from 'node:path'
@@ -78,7 +78,7 @@ t.test('the page of the standards', async (t) => {
     t.notOk(known.get('http/standards.test.ts')!.some((pattern) => pattern.test('a test that there is not')))
   })
 
-  t.test('names one in each row of its tables of what is done', async (t) => {
+  t.test('names a test in each row of its tables', async (t) => {
     const [done, rest] = page.split(/^## What does not apply.*$/m) as [string, string | undefined]
     t.ok(rest !== undefined)
     const rows = done.split('\n').filter((line) => line.startsWith('| ') && !line.startsWith('| source'))
@@ -185,7 +185,7 @@ t.test('a dependency that hangs', async (t) => {
           const answer = await app.inject({ url: '/', headers: asAnn })
           t.equal(answer.statusCode, 503)
           t.equal(answer.json().code, 'FST_ERR_HANDLER_TIMEOUT')
-          t.equal(answer.headers['www-authenticate'], undefined, 'it is no reason to log in again')
+          t.equal(answer.headers['www-authenticate'], undefined, 'logging in again would not help')
           t.equal(signal?.aborted, true, 'the resolver can know')
           if (end !== 'never settles') door.open(end === 'passes too late')
           await everythingElse()
@@ -251,10 +251,10 @@ t.test('control characters beyond ASCII are refused in a user-pass, too', async 
     t.equal(await ask(`u${String.fromCharCode(code)}:p`), 401, code.toString(16))
     t.equal(await ask(`u:p${String.fromCharCode(code)}`), 401, code.toString(16))
   }
-  t.equal(await ask('u\u00a0:p'), 200, 'a space of another width is none')
+  t.equal(await ask('u\u00a0:p'), 200, 'a no-break space is not a control character')
 })
 
-t.test('OPTIONS of a guarded route is no way to its handler, and asks nobody', async (t) => {
+t.test('OPTIONS of a guarded route neither reaches its handler nor runs the guard', async (t) => {
   // RFC 9110 §9.3.7
   const app = await secured(t)
   const calls: string[] = []
@@ -281,7 +281,7 @@ t.test('a host that is written otherwise gets the route that answers it, with th
   }
 })
 
-t.test('files of @fastify/static are guarded by what is required around it, by whatever address they are reached', async (t) => {
+t.test('files of @fastify/static are guarded by the requirement of its context, at every URL', async (t) => {
   // CVE-2026-6414, CVE-2026-15074
   const directory = t.testdir({ public: { 'open.txt': 'open', sub: { 'open.txt': 'open' } }, admin: { 'secret.txt': 'secret', sub: { 'secret.txt': 'secret' } } })
   const app = await secured(t)
@@ -355,7 +355,7 @@ t.test('caches', async (t) => {
     }
   })
 
-  t.test('are told by a hook that what is behind a guard is for one caller, as the page of the standards shows it', async (t) => {
+  t.test('get cache-control: private from a hook for guarded routes, as the page of the standards shows', async (t) => {
     for (const name of Object.keys(security) as Array<keyof typeof security>) {
       const app = await secured(t)
       app.get('/public', { security: false }, async () => 'in')

@@ -44,7 +44,7 @@ function older (t: Teardown): FastifyInstance {
   return app
 }
 
-/** What the app is refused for: `CODE ROUTE` of each problem. */
+/** The problems that keep the app from starting: `CODE ROUTE` of each. */
 async function problemsOf (t: Tap, app: FastifyInstance): Promise<string[]> {
   const error = await errorOf(app) as { code?: string, problems?: Array<{ code: string, route: string | null, message: string }> } | null
   t.match(error, { code: 'FST_SECURITY_START_REFUSED' })
@@ -295,7 +295,7 @@ t.test("1: a security that another plugin's onRoute hook sets counts", async (t)
     await neverAnswers(t, app)
   })
 
-  t.test('a HEAD twin has the requirement of its GET, whatever is set on it', async (t) => {
+  t.test('a HEAD twin has the requirement of its GET, even if another plugin sets one', async (t) => {
     const app = await secured(t)
     app.addHook('onRoute', (route) => { if (route.method === 'HEAD') route.security = route.url === '/secret' ? false : { key } })
     app.get('/secret', guarded, secret)

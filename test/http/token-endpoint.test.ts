@@ -122,7 +122,7 @@ t.test('further fields are typed, checked and documented', async (t) => {
   t.match(requestBody.content[FORM]!.schema, { required: ['grant_type', 'username', 'password', 'otp'], properties: { otp: { pattern: '^\\d{6}$' }, device: {} } })
 })
 
-t.test('a field that comes twice is rejected, whatever the grant', async (t) => {
+t.test('a field that comes twice is rejected, with every grant', async (t) => {
   const app = await endpoint(t)
   const good = 'grant_type=refresh_token&refresh_token=r'
   for (const name of ['grant_type', 'username', 'password', 'scope', 'client_id', 'client_secret', 'refresh_token', 'code', 'redirect_uri', 'code_verifier']) {

@@ -14,7 +14,7 @@ import { allFiles } from '../../scripts/tests/suites.js'
 const SCHEMES = ['http', 'http-basic', 'api-key', 'oauth2', 'open-id-connect', 'scheme', 'options', 'readers', 'request-head', 'cross-origin']
   .map((name) => `schemes/${name}`)
 
-// Which tests are to notice what is changed where, the quick ones first. They start no process, and say the same whenever they are
+// The tests that must notice a change, by changed file, the quick ones first. They start no process, and say the same whenever they are
 // run. A mutant that others would notice, and these do not, counts as a survivor.
 const TESTS = [
   [/src\/schemes\//, ['mutants', 'authorization', ...SCHEMES]],
@@ -60,7 +60,7 @@ class Runner {
   #tests = new Map()
   #tap
   #stryker = globalThis.__stryker__ ??= {}
-  // What nobody waits for, and fails, is told here.
+  // Receives unhandled rejections and uncaught exceptions.
   #stray = () => {}
 
   // A mutant that is met while modules are loaded wants a process of its own.
@@ -113,7 +113,7 @@ class Runner {
       if (testFilter?.every((id) => !id.startsWith(`${file}: `))) continue
       let tests
       try {
-        // What a static mutant spoils, the first files tell: the others need not be loaded.
+        // The first files show whether a static mutant breaks the loading: the others need not be loaded.
         tests = await this.#testsOf(file)
       } catch (error) {
         return killed([], error, 0)
@@ -157,7 +157,7 @@ class Runner {
   }
 }
 
-// What is met both while modules are loaded and by tests is judged by those tests: no mutant of it takes a new process.
+// A mutant that runs both while modules are loaded and in tests is judged by those tests, without a new process.
 function coverageOf ({ mutantCoverage }) {
   if (mutantCoverage === undefined) return undefined
   const { perTest } = mutantCoverage

@@ -1,15 +1,15 @@
-/** What is mutated, and how: `stryker run test/mutation/stryker.config.js`, from the root. */
+/** The settings of the mutation test. Run `stryker run test/mutation/stryker.config.js` from the root. */
 export default {
   plugins: ['./test/mutation/runner.js'],
   testRunner: 'in-process',
   coverageAnalysis: 'perTest',
   mutate: [
-    // What is read, how it is declared, and how it is documented.
+    // The code that reads credentials, declares them and documents them.
     'src/schemes/*.ts', 'src/dependency/*.ts', 'src/requirement/*.ts', 'src/openapi/*.ts',
-    // What decides, and how it is answered.
+    // The code that decides and answers.
     'src/plan/*.ts', 'src/guard/*.ts'
   ],
-  // What the copy is made of that is worked on.
+  // The files of the copy in which the mutants run.
   ignorePatterns: ['/*', '!/src', '!/test', '/test/node_modules', '!/package.json', '!/tsconfig.json'],
   tempDirName: 'node_modules/.cache/stryker',
   reporters: ['progress-append-only', 'clear-text', 'json'],

@@ -45,7 +45,7 @@ function sourceOf (map: string): string | undefined {
   return (JSON.parse(readFileSync(map, 'utf8')) as { sourcesContent: string[] }).sourcesContent[0]
 }
 
-/** Packs what is built into a folder. */
+/** Packs the build into a folder. */
 export async function pack (folder: string): Promise<Packed> {
   const output = await exec('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], root)
   const [packed] = JSON.parse(output) as [Packed]

@@ -10,7 +10,7 @@ import { jwtBearer, localIssuer } from 'fastify-security/tokens'
 export const bearer = httpBearer()
 
 export const user = depends({ bearer, required: securityScopes }, ({ bearer, required }) => {
-  if (bearer.credentials === 'nobody') throw new NotAuthenticated()
+  if (bearer.credentials === 'absent') throw new NotAuthenticated()
   if (bearer.credentials === 'twice') throw new InvalidCredentialsRequest()
   if (bearer.credentials === 'narrow') throw new InsufficientScope('Too narrow', { scopes: ['wide'] })
   if (bearer.credentials === 'bad') throw new Unauthorized('Unknown token')

@@ -73,7 +73,7 @@ for (const [url, headers, status, body] of [
 }
 const challengeOf = async (url: string, token: string): Promise<unknown> =>
   (await app.inject({ url, headers: as(token) })).headers['www-authenticate']
-assert.equal(await challengeOf('/user', 'nobody'), 'Bearer realm="api"')
+assert.equal(await challengeOf('/user', 'absent'), 'Bearer realm="api"')
 assert.equal(await challengeOf('/user', 'bad'), 'Bearer realm="api", error="invalid_token"')
 assert.equal(await challengeOf('/user', 'twice'), 'Bearer realm="api", error="invalid_request"')
 assert.equal(await challengeOf('/user', 'narrow'), 'Bearer realm="api", error="insufficient_scope", scope="wide"')

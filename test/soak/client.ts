@@ -70,7 +70,7 @@ export class Connection {
 
 /** How a request of one's own connection is sent, and when its client has enough. */
 export interface Manners {
-  /** what is sent, piece by piece */
+  /** the bytes, piece by piece */
   readonly pieces: readonly string[]
   /** milliseconds between two pieces */
   readonly pause?: number

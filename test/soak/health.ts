@@ -1,4 +1,4 @@
-/** What the app under load says of itself, at rest and after a forced garbage collection. */
+/** The figures that the app under load reports, at rest and after a forced garbage collection. */
 export interface Health {
   readonly heapUsed: number
   readonly rss: number

@@ -68,7 +68,7 @@ server.disconnect()
 await once(server, 'exit')
 report()
 
-// Every kind of request once, before anything is measured: what is compiled or cached on first use is there from then on.
+// Every kind of request once, before anything is measured: code and caches that the first use fills are there from then on.
 async function askAllOnce (): Promise<void> {
   await Promise.all([...attacks.map(launch), ...pool.map(async (connection) => {
     for (const question of [...questions, ...refusals]) await put(connection, question)

@@ -123,7 +123,7 @@ app.addHook('onResponse', (request, reply, done) => {
   done()
 })
 
-// Whoever is to be refused says so: no handler is ever to see such a request.
+// A request that must be rejected says so in a header: no handler may see it.
 const admit = (request: FastifyRequest): void => {
   if (request.headers['x-expect'] === 'refusal') seen.wronglyAdmitted++
 }
@@ -180,7 +180,7 @@ const gc = globalThis.gc
 if (gc === undefined || process.send === undefined) throw new Error('Start main.ts: it starts this with --expose-gc')
 
 process.on('message', () => { healthOf().then((health) => process.send!(health), fail) })
-// Nobody is left to answer to.
+// The parent process has ended.
 process.on('disconnect', () => { process.exit() })
 process.send({ port: (app.server.address() as AddressInfo).port })
 
@@ -207,7 +207,7 @@ async function healthOf (): Promise<Health> {
     socketListeners: Math.max(0, ...[...sockets].map(listenersOf)),
     byStatus: Object.fromEntries(byStatus)
   }
-  // A new one: the forced collections are no delay of the app's, and the old one would count them in.
+  // A new monitor, because the old one would count the forced collections as delays of the app.
   delay = monitorEventLoopDelay({ resolution: 2 })
   delay.enable()
   return health

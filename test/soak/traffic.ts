@@ -1,4 +1,4 @@
-/** What is sent, and what is expected of it: every request knows its answer beforehand. */
+/** The requests under load, each with its expected answer. */
 import type { Manners } from './client.js'
 import { NO_ANSWER } from './client.js'
 
@@ -38,8 +38,8 @@ export const questions: readonly Question[] = [
   asked('any of six: Basic', 200, 1, 'GET /any', basic('ann:secret')),
   asked('any of six: Digest', 200, 1, 'GET /any', 'authorization: Digest response="good"'),
   asked('both of two', 200, 1, 'GET /both', ANN, 'x-key: key'),
-  asked('optional: nobody', 200, 1, 'GET /maybe'),
-  asked('optional: somebody', 200, 1, 'GET /maybe', ANN),
+  asked('optional: no credentials', 200, 1, 'GET /maybe'),
+  asked('optional: a valid token', 200, 1, 'GET /maybe', ANN),
   asked('an owner, late', 200, 2, 'GET /orders/ann', ANN),
   posted('an owner, by the body', 200, 2, '/orders/ann', '{"buyer":"ann"}', JSON_BODY, ANN),
   posted('a log-in', 200, 2, '/token', 'username=ann&password=secret&scope=me+items', FORM),
@@ -53,7 +53,7 @@ export const questions: readonly Question[] = [
 export const refusals: readonly Question[] = [
   refused('no credentials', 401, 4, 'GET /users/me'),
   refused('no credentials, any of six', 401, 1, 'GET /any'),
-  refused('an unknown token', 401, 4, 'GET /items', 'authorization: Bearer nobody'),
+  refused('an unknown token', 401, 4, 'GET /items', 'authorization: Bearer unknown'),
   refused('a token with a space in it', 401, 1, 'GET /items', 'authorization: Bearer a b'),
   refused('a token of 8 KB', 401, 1, 'GET /items', `authorization: Bearer ${'a'.repeat(8000)}`),
   refused('a missing scope', 403, 2, 'GET /items', BOB),
@@ -61,14 +61,14 @@ export const refusals: readonly Question[] = [
   refused('half of both', 401, 1, 'GET /both', ANN),
   refused('an unknown key', 401, 1, 'GET /any', 'x-key: other'),
   refused('a wrong password', 401, 1, 'GET /any', basic('ann:wrong')),
-  refused('base64 that is none', 401, 1, 'GET /any', 'authorization: Basic !!!!'),
-  refused('optional, and refused', 401, 1, 'GET /maybe', 'authorization: Bearer nobody'),
+  refused('malformed base64', 401, 1, 'GET /any', 'authorization: Basic !!!!'),
+  refused('optional, and refused', 401, 1, 'GET /maybe', 'authorization: Bearer unknown'),
   refused('another owner', 403, 1, 'GET /orders/bob', ANN),
   posted('another buyer', 403, 1, '/orders/ann', '{"buyer":"bob"}', JSON_BODY, ANN, 'x-expect: refusal'),
-  posted('a stranger with a broken body', 401, 1, '/orders/ann', '{"buyer":', JSON_BODY, 'x-expect: refusal'),
+  posted('no credentials and a broken body', 401, 1, '/orders/ann', '{"buyer":', JSON_BODY, 'x-expect: refusal'),
   posted('a broken body', 400, 1, '/orders/ann', '{"buyer":', JSON_BODY, ANN, 'x-expect: refusal'),
   posted('a log-in with a wrong password', 400, 1, '/token', 'username=ann&password=wrong', FORM),
-  posted('a log-in that is no form', 400, 1, '/token', '{}', JSON_BODY),
+  posted('a login that is not a form', 400, 1, '/token', '{}', JSON_BODY),
   refused('two Authorization lines', 400, 2, 'GET /users/me', ANN, BOB),
   refused('two keys in the query', 400, 1, 'GET /any?key=key&key=other'),
   refused('two cookies that differ', 400, 1, 'GET /any', 'cookie: key=key; key=other'),
@@ -83,19 +83,19 @@ const order = head('POST /orders/ann', JSON_BODY, ANN, 'content-length: 15')
 
 /** What bad clients send, each on a connection of its own. */
 export const attacks: readonly Attack[] = [
-  attack('a version that is none', [400], 1, ['GET / HTTP/9.9\r\nhost: a\r\n\r\n']),
-  attack('a method that is none', [400], 1, ['G@T / HTTP/1.1\r\nhost: a\r\n\r\n']),
+  attack('an invalid HTTP version', [400], 1, ['GET / HTTP/9.9\r\nhost: a\r\n\r\n']),
+  attack('an invalid method', [400], 1, ['G@T / HTTP/1.1\r\nhost: a\r\n\r\n']),
   attack('a header with a NUL in it', [400], 1, [head('GET /items', 'authorization: Bearer ann\0-token')]),
   attack('no Host', [400], 1, [`GET /items HTTP/1.1\r\n${ANN}\r\n\r\n`]),
   attack('a length and chunks', [400], 1, [head('POST /orders/ann', ANN, 'content-length: 4', 'transfer-encoding: chunked') + '0\r\n\r\n']),
   attack('headers of 20 KB', [431], 1, [head('GET /items', ANN, `x-large: ${'a'.repeat(20_000)}`)]),
   attack('a body of 20 KB', [413], 1, [head('POST /orders/ann', JSON_BODY, ANN, 'content-length: 20000') + 'a'.repeat(1000)]),
-  attack('a body of 20 KB of a stranger', [401], 1, [head('POST /orders/ann', JSON_BODY, 'content-length: 20000') + 'a'.repeat(1000)]),
+  attack('a body of 20 KB without credentials', [401], 1, [head('POST /orders/ann', JSON_BODY, 'content-length: 20000') + 'a'.repeat(1000)]),
   attack('a log-in of 20 KB', [400], 1, [head('POST /token', FORM, 'content-length: 20000') + 'a'.repeat(1000)]),
   attack('an upgrade without credentials', [401], 1, [upgrade()]),
   attack('an upgrade', [101], 1, [upgrade(ANN)]),
   attack('a slow body', [200], 1, [order, '{"buy', 'er":"', 'ann"}'], { pause: 80 }),
-  attack('a slow body of a stranger', [401], 1, [head('POST /orders/ann', JSON_BODY, 'content-length: 15'), '{"buy', 'er":"', 'ann"}'], { pause: 80 }),
+  attack('a slow body without credentials', [401], 1, [head('POST /orders/ann', JSON_BODY, 'content-length: 15'), '{"buy', 'er":"', 'ann"}'], { pause: 80 }),
   attack('a slow log-in', [200], 1, [head('POST /token', FORM, 'content-length: 28'), 'username=ann', '&password=', 'secret'], { pause: 80 }),
   attack('half a request line, and gone', [NO_ANSWER], 1, ['GET /us'], { leaveAfter: 30 }),
   attack('half of the headers, and gone', [NO_ANSWER], 2, [`GET /users/me HTTP/1.1\r\nhost: a\r\n${ANN}\r\n`], { leaveAfter: 30 }),

@@ -50,7 +50,7 @@ app.security.require(false)
 app.security.require(currentUser)
 // @ts-expect-error bare dependencies
 app.security.require([currentUser])
-// @ts-expect-error an object that is no dependency
+// @ts-expect-error an object that is not a dependency
 app.security.require({ user: {} })
 // @ts-expect-error there is no true
 app.security.require(true)
@@ -71,9 +71,9 @@ app.security.override(depends({}, () => 'one'), 'another')
 app.security.override(currentUser.scoped('me').uncached(), { id: 1, name: 'test' })
 // @ts-expect-error a user has an id
 app.security.override(currentUser, { name: 'test' })
-// @ts-expect-error a misspelt member
+// @ts-expect-error a misspelled member
 app.security.override(currentUser, { id: 1, nme: 'test' })
-// @ts-expect-error null is no user
+// @ts-expect-error null is not a user
 app.security.override(currentUser, null)
 // @ts-expect-error undefined is not a value
 app.security.override(currentUser, undefined)
@@ -149,7 +149,7 @@ await app.register(fastifySecurity, {
 })
 await app.register(fastifySecurity, { swagger: false, swaggerUi: false, onUndeclaredRoute: 'error' })
 await app.register(fastifySecurity, { swaggerUi: { security: [{ user: currentUser }, { key: serviceKey }] } })
-// @ts-expect-error a misspelt option
+// @ts-expect-error a misspelled option
 await app.register(fastifySecurity, { relm: 'things' })
 // @ts-expect-error 'error' or 'allow'
 await app.register(fastifySecurity, { onUncheckedScopes: 'warn' })

@@ -43,10 +43,10 @@ expectTypeOf<Values<{ user: typeof currentUser, key: Dependency<string> }>>().to
   readonly user: User, readonly key: string
 }>()
 
-// a need that was not named, and what is no need
+// a need without a name, and a value that is not a need
 // @ts-expect-error there is no tokn among the needs
 depends({ token: serviceKey }, ({ tokn }) => tokn)
-// @ts-expect-error a constructor is no dependency: it is to be called
+// @ts-expect-error a constructor is not a dependency: call it
 depends({ token: httpBearer }, ({ token }) => token)
 // @ts-expect-error undefined is the trace of a circular import
 depends({ token: undefined }, () => true)
@@ -78,7 +78,7 @@ depends({}, (): User | Promise<User | undefined> => Promise.resolve(undefined))
 depends({ token: serviceKey }, ({ token }) => { if (users.has(token)) return true })
 // @ts-expect-error a return without a value
 depends({ token: serviceKey }, async ({ token }) => { if (users.has(token)) return; return true })
-// @ts-expect-error what is not known may be undefined
+// @ts-expect-error a value of type unknown may be undefined
 depends({}, (): unknown => 1)
 
 // null is a value where the dependency says so
@@ -169,14 +169,14 @@ expectTypeOf(anyOf(currentUser, serviceKey, tenant)).toEqualTypeOf<Dependency<Us
 expectTypeOf(anyOf(currentUser.scoped('a'), httpBearer())).toEqualTypeOf<Dependency<User | HttpCredentials>>()
 // @ts-expect-error it needs one at least
 anyOf()
-// @ts-expect-error an object is no dependency
+// @ts-expect-error an object is not a dependency
 anyOf(currentUser, { serviceKey })
 
-// or nobody
+// or no credentials
 expectTypeOf(optional(currentUser)).toEqualTypeOf<Dependency<User | null>>()
 expectTypeOf(optional(httpBearer())).toEqualTypeOf<Dependency<HttpCredentials | null>>()
 expectTypeOf(optional(anyOf(currentUser, serviceKey))).toEqualTypeOf<Dependency<User | string | null>>()
-// @ts-expect-error an object is no dependency
+// @ts-expect-error an object is not a dependency
 optional({ user: currentUser })
 
 // scopes
@@ -191,9 +191,9 @@ depends({ required: securityScopes }, ({ required }) => {
   required.assertGranted('a b')
   required.assertGranted(null)
   required.assertGranted(undefined)
-  // @ts-expect-error scopes are no numbers
+  // @ts-expect-error scopes are not numbers
   required.assertGranted([1])
-  // @ts-expect-error what was granted is said
+  // @ts-expect-error the granted scopes are an argument
   required.assertGranted()
   return true
 })

@@ -117,11 +117,11 @@ app.get('/', { security: [{ who: currentUser }, { who: serviceKey }] }, async (r
   expectTypeOf(request.security.who).toEqualTypeOf<User | string>()
 })
 
-// … or nobody
+// … or no credentials
 app.get('/', { security: [{ user: currentUser }, {}] }, async (request) => {
-  // @ts-expect-error it may be nobody
+  // @ts-expect-error the value may be absent
   expectTypeOf(request.security.user).toEqualTypeOf<User>()
-  return 'user' in request.security ? request.security.user.name : 'nobody'
+  return 'user' in request.security ? request.security.user.name : 'anonymous'
 })
 app.route({
   method: 'GET',
@@ -141,7 +141,7 @@ app.get('/', { security: false }, async (request) => {
   return request.security.user
 })
 app.get('/', { security: isOpen ? false : { user: currentUser } }, async (request) => {
-  return 'user' in request.security ? request.security.user.name : 'nobody'
+  return 'user' in request.security ? request.security.user.name : 'anonymous'
 })
 
 // requirements that stand elsewhere
@@ -236,7 +236,7 @@ app.get('/', { security }, async (request) => { request.security.key = '' })
 // @ts-expect-error values are read, and not written
 app.get('/', { security }, async (request) => { request.security = { user: { id: 1, name: '' }, key: '' } })
 
-// what is no requirement, in every form
+// values that are not a requirement, in every form
 // @ts-expect-error a bare dependency
 app.get('/', { security: currentUser }, async () => 1)
 // @ts-expect-error a bare dependency
@@ -247,11 +247,11 @@ app.route({ method: 'GET', url: '/', security: currentUser, handler: async () =>
 app.get('/', { security: [currentUser, serviceKey] }, async () => 1)
 // @ts-expect-error a function
 app.get('/', { security: () => true }, async () => 1)
-// @ts-expect-error an object that is no dependency
+// @ts-expect-error an object that is not a dependency
 app.get('/', { security: { user: { scopes: ['a'] } } }, async () => 1)
-// @ts-expect-error a function that is no dependency
+// @ts-expect-error a function that is not a dependency
 app.get('/', { security: { user: async () => ({ id: 1 }) } }, async () => 1)
-// @ts-expect-error a function that is no dependency, in an alternative
+// @ts-expect-error a function that is not a dependency, in an alternative
 app.get('/', { security: [{ user: currentUser }, { key: () => 'key' }] }, async () => 1)
 // @ts-expect-error a constructor, not called
 app.get('/', { security: { token: httpBearer } }, async () => 1)
@@ -269,11 +269,11 @@ app.get('/', { security: undefined }, async () => 1)
 app.get('/', { security: { user: undefined } }, async () => 1)
 // @ts-expect-error a member that may be undefined
 app.get('/', { security: { user: someNeeds['user'] } }, async () => 1)
-// @ts-expect-error a misspelt option
+// @ts-expect-error a misspelled option
 app.get('/', { securty: { user: currentUser } }, async () => 1)
-// @ts-expect-error a misspelt option beside it
+// @ts-expect-error a misspelled option beside it
 app.get('/', { security, shema: {} }, async () => 1)
-// @ts-expect-error a misspelt option beside it
+// @ts-expect-error a misspelled option beside it
 app.route({ method: 'GET', url: '/', security, preHandlr: tenant, handler: async () => 1 })
 
 // plugins, other servers, other loggers

@@ -54,7 +54,7 @@ app.get('/typo', { security: { zod: byZod, plain } }, async ({ security: { zod, 
   return plain.claims.exp.toFixed()
 })
 
-// What the options take.
+// The options accept:
 jwtBearer({ issuer: [auth0, localIssuer('https://api.acme.com'), issuers(() => true)], audience: [audience, 'second'], algorithms: ['RS256'], typ: 'at+jwt', audienceClaim: 'client_id' })
 jwtBearer({ issuer: auth0, audience, scheme: httpBearer(), scopes: 'permissions', cache: 0, clockTolerance: 0, maxLifetime: 3600 })
 jwtBearer({ issuer: auth0, audience, scheme: oauth2PasswordBearer({ tokenUrl: 'token' }), scopes: ({ sub, client_id: client }) => sub === client ? [] : 'a b' })

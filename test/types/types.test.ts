@@ -59,7 +59,7 @@ const mistakes: ReadonlyArray<readonly [mistake: string, source: string, said: R
   ['a constructor that is not called', `
     app.get('/', { security: { bearer: httpBearer } }, async () => 1)`,
   /property 'bearer' are incompatible\.\n +Type '.* => SchemeDependency<.*>' is not assignable to type 'Dependency<unknown> \| Mistake<"a dependency is made by depends, or by calling a scheme"> \| undefined'/],
-  ['a misspelt import', `
+  ['a misspelled import', `
     app.get('/', { security: { user: fastifySecurity.curentUser } }, async () => 1)`,
   /Property 'curentUser' does not exist/],
   ['a value that is not declared', `
@@ -95,13 +95,13 @@ const mistakes: ReadonlyArray<readonly [mistake: string, source: string, said: R
   ['a condition in an async resolver', `
     depends({ token }, async ({ token }) => token === 'secret')`,
   NO_VALUE],
-  ['a misspelt need', `
+  ['a misspelled need', `
     depends({ token }, ({ tokn }) => tokn)`,
   /Property 'tokn' does not exist on type 'Values<\{ readonly token: SchemeDependency<string>; \}>'/],
-  ['a misspelt option of a scheme', `
+  ['a misspelled option of a scheme', `
     apiKeyHeader({ name: 'x-key', schemName: 'Key' })`,
   /'schemName' does not exist in type .* Did you mean to write 'schemeName'\?/],
-  ['a misspelt option beside another', `
+  ['a misspelled option beside another', `
     httpBearer({ bearerFormat: 'JWT', autoEror: false })`,
   /'autoEror' does not exist in type .* Did you mean to write 'autoError'\?/],
   ['an option of a scheme that is missing', `

@@ -81,7 +81,7 @@ t.test('a requirement is written as the alternatives that pass', async (t) => {
     // The same scopes in another order are the same.
     [anyOf(flow.scoped('read', 'write'), flow.scoped('write', 'read')), [{ OAuth2PasswordBearer: ['read', 'write'] }]],
     [anyOf(flow.scoped('read'), flow.scoped('write')), [{ OAuth2PasswordBearer: ['read'] }, { OAuth2PasswordBearer: ['write'] }]],
-    // What takes no scopes is resolved once whatever the scopes, and takes one alternative; what takes them may take two.
+    // A dependency without scopes is resolved once and takes one alternative; one with scopes may take two.
     [depends({ one: anyOfTwo, other: anyOfTwo.scoped('x') }, passed), [{ HTTPBearer: ['x'] }, { APIKeyHeader: ['x'] }]],
     [depends({ one: anyOfChecked, other: anyOfChecked.scoped('x') }, passed), [
       { HTTPBearer: ['x'] }, { HTTPBearer: [], APIKeyHeader: ['x'] }, { APIKeyHeader: [], HTTPBearer: ['x'] }, { APIKeyHeader: ['x'] }
@@ -190,7 +190,7 @@ t.test('a scheme is written with its addresses resolved, and with the scopes tha
   const two: OAuth2Flows = { password: { tokenUrl: 't' }, authorizationCode: { authorizationUrl: 'a', tokenUrl: 't', scopes: { read: '' } } }
   t.strictSame(written(oauth2({ flows: two }), '', ['read']),
     flows({ tokenUrl: '/t', scopes: {} }, { authorizationUrl: '/a', tokenUrl: '/t', scopes: { read: '' } }), 'where one flow lists some, none is added')
-  // Of a scheme of one's own, what is no address stays as it is.
+  // Members of an app's own scheme that are not URLs stay as they are.
   t.strictSame(written(own({ type: 'oauth2', flows: { password: { tokenUrl: 5, 'x-Urls': 'a', 'x-note': 'b' } } }), '/v1', ['a']),
     flows({ tokenUrl: 5, 'x-Urls': 'a', 'x-note': 'b', scopes: { a: '' } }))
   t.strictSame(written(own({ type: 'oauth2' }), '/v1'), { type: 'oauth2', flows: {} })
@@ -214,9 +214,9 @@ t.test('the base of an address is the prefix, behind the path of the first serve
   for (const [prefix, servers, base] of vectors) t.equal(basePath(prefix, servers), base, `${prefix} behind ${JSON.stringify(servers)}`)
 })
 
-t.test('a requirement that is none is refused with a message that names the place and the mend', async (t) => {
+t.test('an invalid requirement is rejected with a message that names the place and the fix', async (t) => {
   const NOTHING = 'requires nothing: write { name: dependency } for what it takes, or false if it is public'
-  const LEFT_OUT = 'a misspelt import, or two modules that import each other? Leave the option out where nothing is declared, or write false if it is public'
+  const LEFT_OUT = 'a misspelled import, or two modules that import each other? Leave the option out where nothing is declared, or write false if it is public'
   const vectors: Array<[option: unknown, message: string]> = [
     [undefined, `here is undefined: ${LEFT_OUT}`],
     [null, `here is null: ${LEFT_OUT}`],
@@ -243,7 +243,7 @@ t.test('a requirement that is none is refused with a message that names the plac
   }
 })
 
-t.test('a requirement is read as all of an object, any of an array, and nobody of false', async (t) => {
+t.test('a requirement is all of an object, any of an array, and false for a public route', async (t) => {
   t.equal(readRequirement(false, 'here'), null)
   const all = readRequirement({ bearer, key }, 'here')!
   t.match(all, { scopes: [], cached: true, definition: { kind: 'allOf', late: false, needs: [{ name: 'bearer' }, { name: 'key' }] } })
@@ -323,7 +323,7 @@ t.test('scopes that are missing are named, and go into the challenge', async (t)
   })
 })
 
-t.test('what is below a dependency is found once, in the order in which it is written', async (t) => {
+t.test('the dependencies below another are found once each, in the order of the source', async (t) => {
   const inner = depends({ key, bearer }, passed)
   const outer = depends({ inner, either: anyOf(basic, key), required: securityScopes }, passed)
   t.strictSame(schemesBelow(view(outer)).map(({ schemeName }) => schemeName), ['APIKeyHeader', 'HTTPBearer', 'HTTPBasic'])
@@ -333,7 +333,7 @@ t.test('what is below a dependency is found once, in the order in which it is wr
   t.strictSame(children(view(securityScopes).definition), [])
 })
 
-t.test('what would be awaited is told by its then, whoever made it', async (t) => {
+t.test('a value with a method then is awaited, also one of another realm', async (t) => {
   const callable = Object.assign(() => {}, { then () {} })
   for (const thenable of [Promise.resolve(), { then () {} }, callable]) t.equal(isThenable(thenable), true)
   for (const other of [null, undefined, 5, 'then', {}, { then: 5 }, () => {}, []]) t.equal(isThenable(other), false)
@@ -349,7 +349,7 @@ t.test('what would be awaited is told by its then, whoever made it', async (t) =
 
 const place = { schemes: [], isOverridden: false, path: 'user → session' }
 
-t.test('whatever is thrown is an answer from 400 up', async (t) => {
+t.test('any thrown value leads to an answer from 400 up', async (t) => {
   const withStatus = (status: unknown): Error => Object.assign(new Error('own'), { statusCode: status })
   const { final, absent, rejected, denied } = Rank
   t.strictSame([final, absent, rejected, denied], [0, 1, 2, 3])
@@ -384,7 +384,7 @@ t.test('whatever is thrown is an answer from 400 up', async (t) => {
   }
 })
 
-t.test('a failure is told from whatever a resolver may give', async (t) => {
+t.test('a failure cannot be confused with a value of a resolver', async (t) => {
   const symbol = Symbol.for('fastify-security.failure')
   t.equal(Failure.is(absence(place)), true)
   t.match(absence(place), { error: null, status: 401, rank: Rank.absent, parts: null })
@@ -465,7 +465,7 @@ t.test('a refusal is worded by who failed, how, and on which schemes', async (t)
     own401('Line', () => 'Own a\r\nb: c'),
     own401('Token', () => 'Ow"n a'),
     own401('Wide', () => 'Own \u0100'),
-    // A 401 must come with a challenge, whoever threw it. Other answers come with none.
+    // A 401 of any origin must come with a challenge. Other answers come without.
     [throwing(foreign(401), { bearer }), withBearer, 401, ['Bearer realm="api", error="invalid_token"']],
     [throwing(foreign(403), { bearer }), withBearer, 403, []],
     [throwing(foreign(503), { bearer }), withBearer, 503, []],
@@ -490,7 +490,7 @@ t.test('a cache-control that was set stays', async (t) => {
   t.equal((await app.inject('/')).headers['cache-control'], 'private')
 })
 
-t.test('what is resolved anew at one place is resolved at every other place as well, and once there', async (t) => {
+t.test('a dependency that is uncached at one place is resolved there again, and once at the other places', async (t) => {
   const app = await secured(t)
   const calls: string[] = []
   const [a, b, c, d] = ['a', 'b', 'c', 'd'].map((name) => noting(calls, name)) as [Dependency<string>, Dependency<string>, Dependency<string>, Dependency<string>]
@@ -508,7 +508,7 @@ t.test('what is resolved anew at one place is resolved at every other place as w
   t.strictSame(calls, ['a'])
 })
 
-t.test('a hook that is resolved anew is resolved, whatever is resolved anew below it', async (t) => {
+t.test('an uncached hook is resolved again, also with uncached dependencies below it', async (t) => {
   const app = await secured(t)
   const calls: string[] = []
   const between = noting(calls, 'between', { deepest: noting(calls, 'deepest').uncached() })
@@ -536,7 +536,7 @@ t.test('a value that is known beforehand is there before the body', async (t) =>
   t.strictSame((await app.inject('/')).json(), { early: 'a b', late: true })
 })
 
-t.test('a value is had by its dependency: the one for the fewest scopes, and the first of as many', async (t) => {
+t.test('of reads the value for the fewest scopes, and the first of several with equally many', async (t) => {
   const app = await secured(t)
   const user = depends({ required: securityScopes }, ({ required }) => required.scopeStr)
   const other = depends({}, passed)
@@ -568,7 +568,7 @@ t.test('nothing further is called when the connection is gone', async (t) => {
   t.strictSame(calls, ['first'])
 })
 
-t.test('what is no value lets nobody in, and what is one does', async (t) => {
+t.test('a scheme that reads an invalid value rejects the request, and a valid one lets it in', async (t) => {
   const app = await secured(t)
   const reading = (value: unknown, index: number): Dependency =>
     scheme({ schemeName: `Own${index}`, openapi: { type: 'apiKey', in: 'header', name: 'x' }, read: () => value, challenge: 'Own' })
@@ -608,7 +608,7 @@ t.test('what one hook of a route resolves is a need of the next one', async (t) 
   t.strictSame(calls, ['shared'])
 })
 
-t.test('what was resolved early is not resolved again behind the body, whatever other hooks have looked at', async (t) => {
+t.test('a dependency that was resolved early is not resolved again after the body, even if other hooks read values', async (t) => {
   const app = await secured(t)
   const calls: string[] = []
   const early = noting(calls, 'early')

@@ -16,7 +16,7 @@ type Outcome = [username: string, password: string] | typeof absent | typeof ref
 
 const base64 = (text: string | readonly number[]): string => Buffer.from(text as string).toString('base64')
 
-/** What an `Authorization` header comes to; fails the test where the answer is not all that it has to be. */
+/** The result of an `Authorization` header. Fails the test if the answer lacks something. */
 async function outcomeOf (t: Test, app: FastifyInstance, authorization: string | undefined): Promise<Outcome> {
   const { statusCode, headers, body } = await app.inject({ url: '/', headers: authorization === undefined ? {} : { authorization } })
   const answer = JSON.parse(body) as { value: { username: string, password: string }, code: string, message: string }

@@ -70,7 +70,7 @@ async function appOf (t: Teardown, guard: Dependency<any>) {
   }
 }
 
-t.test('tokens I1: only true is active, and what is neither true nor false is not an answer', async (t) => {
+t.test('tokens I1: only true is active, and another value than true or false is not an answer', async (t) => {
   const server = endpoint(() => json({}))
   const { ask } = await appOf(t, opaque(server))
   const told: Record<string, string> = {}
@@ -135,7 +135,7 @@ t.test('tokens I4: a rejection of this app is an error of the server, and logged
   }
 })
 
-t.test('tokens I5: what is not an answer is an outage, with Retry-After', async (t) => {
+t.test('tokens I5: an invalid answer is an outage, with Retry-After', async (t) => {
   const answers: Record<string, Answer> = {
     ...Object.fromEntries([500, 429, 400, 404, 301, 302, 201, 204].map((status) => [status, () => new Response(status === 204 ? null : '{"active":true}', { status })])),
     reset: () => { throw new TypeError('fetch failed') },

@@ -221,7 +221,7 @@ t.test('tokens A9: the plugin alone loads neither jose nor oauth4webapi nor the 
   t.end()
 })
 
-t.test('what was sent with a token is used up last, once per request, and not where a scope is missing', async (t) => {
+t.test('a proof is marked as used last, once per request, and not if a scope is missing', async (t) => {
   const { issuer } = countedIssuer([key.jwk])
   const order: string[] = []
   const seen = new Set<unknown>()

@@ -30,7 +30,7 @@ t.test('tokens B1: the right certificate passes, in every form in which proxies 
   for (const [name, certificate] of Object.entries(forms)) t.equal(await (await appWith(t, certificate)).ask(await bound()), '200', name)
 })
 
-t.test('tokens B2: another certificate, none, and what is not a certificate do not pass', async (t) => {
+t.test('tokens B2: another certificate, a missing one, and a malformed one do not pass', async (t) => {
   for (const certificate of [CERTIFICATE_TWO, new X509Certificate(CERTIFICATE_TWO).raw, null, undefined, '']) {
     const { ask, warnings } = await appWith(t, certificate)
     t.equal(await ask(await bound()), '401 binding')

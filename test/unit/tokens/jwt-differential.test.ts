@@ -99,7 +99,7 @@ t.test('what oauth4webapi accepts is accepted, and what it rejects is rejected',
   t.ok(counts.accepted > 50 && counts.rejected > 50 && counts.mandatory > 5, JSON.stringify(counts))
 })
 
-t.test('rows C3, C6, C7 and T18: what is rejected here alone', async (t) => {
+t.test('rows C3, C6, C7 and T18: tokens that only this package rejects', async (t) => {
   const { issuer } = countedIssuer(keys.map(({ jwk }) => jwk))
   const { ask } = await jwtApp(t, bearerFor(issuer, { typ: 'at+jwt', maxLifetime: 3600 }))
   const good = { iss: ISSUER, aud: AUDIENCE, exp: seconds() + 300, iat: seconds(), sub: 's', jti: 'j', client_id: 'c' }

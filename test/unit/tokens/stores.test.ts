@@ -26,7 +26,7 @@ t.test('a full memory store throws, and an owner gets a quarter of it', async (t
   for (const owner of ['b', 'c', 'd']) t.strictSame([store.once(`${owner}1`, 10, owner), store.once(`${owner}2`, 10, owner)], [true, true])
   t.throws(() => store.once('e1', 10, 'e'), UNAVAILABLE)
   now += 2_001
-  t.equal(store.once('a4', 10, 'a'), true, 'what is over makes room')
+  t.equal(store.once('a4', 10, 'a'), true, 'an expired entry makes room')
   const small = memoryStore({ max: 1 })
   t.equal(small.once('x', 1, 'x'), true, 'an owner gets at least one')
 })
