@@ -4,6 +4,9 @@ import { parser } from 'typescript-eslint'
 // Folders import from left to right only: a folder may import the folders that stand before it in this list.
 const folders = ['dependency', 'schemes', 'requirement', 'plan', 'guard', 'openapi', 'token-endpoint']
 
+// A message that the compiler shows cannot be put together from two strings.
+const COMPILER_MESSAGE = '^ +: ResolverResult<'
+
 const after = (folder) => folders.slice(folders.indexOf(folder) + 1)
 
 export default [
@@ -32,10 +35,10 @@ export default [
   {
     files: ['src/**/*.ts'],
     rules: {
-      // To become errors at 3 parameters and 120 columns as soon as no file is left that breaks them.
+      // To become an error at 3 parameters as soon as no file is left that breaks it.
       'max-params': ['error', 5],
       '@typescript-eslint/max-params': ['warn', { max: 3 }],
-      '@stylistic/max-len': ['warn', { code: 120, ignoreComments: true, ignoreUrls: true }]
+      '@stylistic/max-len': ['error', { code: 120, ignoreUrls: true, ignorePattern: COMPILER_MESSAGE }]
     }
   },
   {

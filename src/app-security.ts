@@ -1,4 +1,7 @@
-/** `app.security`: what the plugin puts on an instance. Each context has its own, so that `require` knows where it stands. */
+/**
+ * `app.security`: what the plugin puts on an instance. Each context has its own, so that `require` knows where it
+ * stands.
+ */
 import type { FastifyInstance, FastifyRequest, FastifySecurityForms } from 'fastify'
 import type { Dependency } from './dependency/dependency.js'
 import { anyOf, depends, optional, securityScopes } from './dependency/dependency.js'
@@ -6,7 +9,8 @@ import type { SecurityOption } from './requirement/requirement.js'
 import type { ExtraFields } from './token-endpoint/form-fields.js'
 import type { OAuth2Grant } from './token-endpoint/grants.js'
 import type {
-  OAuth2PasswordRequestForm, OAuth2PasswordRequestFormOptions, OAuth2TokenRequestForm, OAuth2TokenRequestFormOptions, WithFields
+  OAuth2PasswordRequestForm, OAuth2PasswordRequestFormOptions, OAuth2TokenRequestForm, OAuth2TokenRequestFormOptions,
+  WithFields
 } from './token-endpoint/request-form.js'
 import { oauth2PasswordRequestForm, oauth2TokenRequestForm } from './token-endpoint/request-form.js'
 import type { Registration } from './guard/registration.js'
@@ -47,8 +51,8 @@ const constructors = {
 
 declare module 'fastify' {
   /** The constructors of `app.security` that read forms. */
-  // TypeBox's types are not the same in its two dialects. In a program that has both dialects of this package, these methods merge
-  // into overloads, and `app.security` has one type.
+  // TypeBox's types are not the same in its two dialects. In a program that has both dialects of this package, these
+  // methods merge into overloads, and `app.security` has one type.
   interface FastifySecurityForms {
     /** Makes a dependency that reads the login form of the password flow. */
     oauth2PasswordRequestForm<const F extends ExtraFields = Record<never, never>>(
@@ -98,15 +102,17 @@ export interface SecurityDecorator extends FastifySecurityForms {
   /** Gives a resolver the scopes that are required of its dependency. */
   readonly securityScopes: typeof securityScopes
   /**
-   * Requires the same of every route of this context and below, also of routes that were registered before, and checks it before
-   * the requirement of the route. Several calls are AND. `false` declares these routes public.
+   * Requires the same of every route of this context and below, also of routes that were registered before, and
+   * checks it before the requirement of the route. Several calls are AND. `false` declares these routes public.
    *
    * @param requirement the shapes of the route option `security`
-   * @throws {InvalidRequirement} `FST_SECURITY_INVALID_REQUIREMENT` if it is not a requirement, or `false` stands beside another one
+   * @throws {InvalidRequirement} `FST_SECURITY_INVALID_REQUIREMENT` if it is not a requirement, or `false` stands
+   *   beside another one
    * @throws {UncheckedScopes} `FST_SECURITY_UNCHECKED_SCOPES` if nothing checks the scopes in it
    * @throws {UnknownScope} `FST_SECURITY_UNKNOWN_SCOPE` if an OAuth 2 scheme does not list one of the scopes
    * @throws {SchemeConflict} `FST_SECURITY_SCHEME_CONFLICT` if another scheme has the name of one of its schemes
-   * @throws {TooManyAlternatives} `FST_SECURITY_TOO_MANY_ALTERNATIVES` if it has more than 64 alternatives when written out
+   * @throws {TooManyAlternatives} `FST_SECURITY_TOO_MANY_ALTERNATIVES` if it has more than 64 alternatives when
+   *   written out
    * @throws {TooLate} `FST_SECURITY_TOO_LATE` from the first `onReady` hook of the app on
    * @example
    * await app.register(async (admin) => {
@@ -135,12 +141,13 @@ export interface SecurityDecorator extends FastifySecurityForms {
    */
   print(): string
   /**
-   * Replaces a dependency, in any view of it, in this registration: by a value, a function of the request, or another dependency.
-   * It is for tests. The last override counts. Document and challenges stay as they are.
+   * Replaces a dependency, in any view of it, in this registration: by a value, a function of the request, or another
+   * dependency. It is for tests. The last override counts. Document and challenges stay as they are.
    *
    * @param options `{ scopes }`: the scopes that the replacement has. A place that requires others answers 403
    * @returns a function that undoes it, also at the end of a `using` block
-   * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION` if the first argument is not a dependency, or the replacement is not a value
+   * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION` if the first argument is not a dependency, or the
+   *   replacement is not a value
    * @example
    * const undo = app.security.override(currentUser, { username: 'test' }, { scopes: ['items'] })
    * undo()
@@ -148,7 +155,9 @@ export interface SecurityDecorator extends FastifySecurityForms {
   override(issuer: Overridable, replacement: Overridable, options?: OverrideOptions): UndoOverride
   override<T>(dependency: Dependency<T>, replacement: Dependency<NoInfer<T>>, options?: OverrideOptions): UndoOverride
   override<T>(
-    dependency: Dependency<T>, replacement: (request: FastifyRequest) => NoInfer<T> | PromiseLike<NoInfer<T>>, options?: OverrideOptions
+    dependency: Dependency<T>,
+    replacement: (request: FastifyRequest) => NoInfer<T> | PromiseLike<NoInfer<T>>,
+    options?: OverrideOptions
   ): UndoOverride
   override<T>(dependency: Dependency<T>, replacement: NoInfer<T>, options?: OverrideOptions): UndoOverride
 }
@@ -170,6 +179,7 @@ function makeDecorator (instance: FastifyInstance, registration: Registration): 
     require: (requirement) => { registration.require(instance, requirement) },
     routes: () => listRoutes(registration),
     print: () => printRoutes(registration),
-    override: (dependency: unknown, replacement: unknown, options?: unknown) => registration.overrides.add(dependency, replacement, options)
+    override: (dependency: unknown, replacement: unknown, options?: unknown) =>
+      registration.overrides.add(dependency, replacement, options)
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Every error of the package. Errors of a request carry a status and have no stack trace; errors of a wrong declaration stop the
- * start-up, and name the place and the fix.
+ * Every error of the package. Errors of a request carry a status and have no stack trace; errors of a wrong
+ * declaration stop the start-up, and name the place and the fix.
  */
 import createError from '@fastify/error'
 import type { ErrorClass, WithCause } from './error-class.js'
@@ -11,13 +11,24 @@ export * from './request-errors.js'
 
 /** The error codes of RFC 6749 §5.2. */
 export type OAuth2ErrorCode =
-  'invalid_request' | 'invalid_client' | 'invalid_grant' | 'unauthorized_client' | 'unsupported_grant_type' | 'invalid_scope'
+  | 'invalid_request'
+  | 'invalid_client'
+  | 'invalid_grant'
+  | 'unauthorized_client'
+  | 'unsupported_grant_type'
+  | 'invalid_scope'
 
-const OAuth2ErrorBase: ErrorClass<WithCause> = createError<WithCause>('FST_SECURITY_OAUTH2', '%s', 400, Error, WITHOUT_STACK)
+const OAuth2ErrorBase: ErrorClass<WithCause> = createError<WithCause>(
+  'FST_SECURITY_OAUTH2',
+  '%s',
+  400,
+  Error,
+  WITHOUT_STACK
+)
 
 /**
- * 400, and 401 for `invalid_client`; `FST_SECURITY_OAUTH2`: what a token endpoint answers. On a route with the login form it is
- * sent as RFC 6749 §5.2 says; elsewhere it is an ordinary error.
+ * 400, and 401 for `invalid_client`; `FST_SECURITY_OAUTH2`: what a token endpoint answers. On a route with the login
+ * form it is sent as RFC 6749 §5.2 says; elsewhere it is an ordinary error.
  *
  * @example
  * throw new OAuth2Error('invalid_grant', 'Incorrect username or password')
@@ -30,13 +41,18 @@ export class OAuth2Error extends OAuth2ErrorBase {
   constructor (error: OAuth2ErrorCode | (string & {}), description: string = error, options?: ErrorOptions) {
     // error = 1*( %x20-21 / %x23-5B / %x5D-7E )   RFC 6749 §5.2
     super(description.replaceAll('"', "'").replace(/[^\x20\x21\x23-\x5b\x5d-\x7e]/g, '?'), ...causeOf(options))
-    if (!/^[\x20\x21\x23-\x5b\x5d-\x7e]+$/.test(error)) throw new InvalidOption('OAuth2Error: the code has characters that RFC 6749 §5.2 forbids')
+    if (!/^[\x20\x21\x23-\x5b\x5d-\x7e]+$/.test(error)) {
+      throw new InvalidOption('OAuth2Error: the code has characters that RFC 6749 §5.2 forbids')
+    }
     this.error = error
     if (error === 'invalid_client') this.statusCode = 401
   }
 }
 
-/** 500: a resolver, or the `read` of a scheme, returned or threw something that is not allowed. The log shows its cause, the client does not. */
+/**
+ * 500: a resolver, or the `read` of a scheme, returned or threw something that is not allowed. The log shows its
+ * cause, the client does not.
+ */
 export const ResolverFailed: ErrorClass<WithCause> = createError<WithCause>(
   'FST_SECURITY_RESOLVER_FAILED', '%s', 500)
 
@@ -75,7 +91,9 @@ export const TooManyAlternatives: ErrorClass = createError<[string]>('FST_SECURI
 /** Start-up: a requirement of more steps than one request should take. Found when the app becomes ready. */
 export class TooManySteps extends TooManyAlternatives {
   constructor () {
-    super('the requirement must have at most 10,000 steps when it is written out. Put scopes on fewer of its dependencies')
+    super(
+      'the requirement must have at most 10,000 steps when it is written out. Put scopes on fewer of its dependencies'
+    )
   }
 }
 
@@ -105,7 +123,10 @@ export class StartRefused extends StartRefusedBase {
   readonly problems: readonly StartProblem[]
 
   constructor (problems: readonly StartProblem[]) {
-    super('The app does not start:\n' + problems.map(({ route, message }) => `- ${route === null ? '' : `${route}: `}${message}`).join('\n'))
+    super(
+      'The app does not start:\n' +
+        problems.map(({ route, message }) => `- ${route === null ? '' : `${route}: `}${message}`).join('\n')
+    )
     this.problems = problems
   }
 }

@@ -1,6 +1,6 @@
 /**
- * The facts that a dependency may tell the core about itself. `fastify-security/tokens` is built on it; package.json does not export it.
- * An entry that an application could use as well belongs in the public API instead.
+ * The facts that a dependency may tell the core about itself. `fastify-security/tokens` is built on it; package.json
+ * does not export it. An entry that an application could use as well belongs in the public API instead.
  */
 import type { FastifyRequest } from 'fastify'
 import type { Definition, SecuritySchemeObject } from './dependency/definition.js'
@@ -14,8 +14,9 @@ export type { Extension, ReadyApp, RegistrationContext, ResourceFacts } from './
 export { readCredentials } from './schemes/http.js'
 
 /**
- * A dependency that can be overridden and cannot guard: the types show it neither as a function nor as a {@link Dependency}, so that a
- * requirement, a combinator or a hook with it does not compile. The well-known symbol is the same in every copy of the package.
+ * A dependency that can be overridden and cannot guard: the types show it neither as a function nor as a
+ * {@link Dependency}, so that a requirement, a combinator or a hook with it does not compile. The well-known symbol
+ * is the same in every copy of the package.
  */
 export interface Overridable { readonly [Symbol.toStringTag]: 'Issuer' | 'Issuers' }
 
@@ -30,15 +31,18 @@ export function extensionOf (dependency: unknown): Extension | undefined {
   return (viewOf(dependency)?.definition as { readonly extension?: Extension } | undefined)?.extension
 }
 
-/** The Security Scheme Objects of the schemes below a dependency, itself included; `null` where the value is not a dependency. */
+/**
+ * The Security Scheme Objects of the schemes below a dependency, itself included; `null` where the value is not a
+ * dependency.
+ */
 export function schemesOf (dependency: unknown): readonly SecuritySchemeObject[] | null {
   const view = viewOf(dependency)
   return view === null ? null : schemesBelow(view).map(({ openapi }) => openapi)
 }
 
 /**
- * A view of a dependency that scopes required from outside do not reach: `securityScopes` below it holds those of the view
- * alone. Documents and challenges show the scopes from outside all the same.
+ * A view of a dependency that scopes required from outside do not reach: `securityScopes` below it holds those of the
+ * view alone. Documents and challenges show the scopes from outside all the same.
  */
 export function isolated<T> (dependency: Dependency<T>): Dependency<T> {
   return dependencyOfView({ ...viewOf(dependency)!, isolated: true })
@@ -47,7 +51,9 @@ export function isolated<T> (dependency: Dependency<T>): Dependency<T> {
 /** The alternatives of an `anyOf`; `null` where a value is not one, or is `optional`. */
 export function alternativesOf (dependency: unknown): readonly Dependency[] | null {
   const definition = viewOf(dependency)?.definition
-  return definition?.kind === 'anyOf' && definition.absent === undefined ? definition.alternatives.map((view) => dependencyOfView(view)) : null
+  return definition?.kind === 'anyOf' && definition.absent === undefined
+    ? definition.alternatives.map((view) => dependencyOfView(view))
+    : null
 }
 
 /** The scopes of a view: those that `scoped` put on it. */

@@ -1,8 +1,8 @@
 /** Teaches Fastify's types the route option `security`, and the type of `request.security` that follows from it. */
 import type {
   ContextConfigDefault, FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest, FastifySchema,
-  FastifyTypeProvider, FastifyTypeProviderDefault, RawReplyDefaultExpression, RawRequestDefaultExpression, RawServerBase,
-  RawServerDefault, RouteGenericInterface, RouteOptions as FastifyRouteOptions
+  FastifyTypeProvider, FastifyTypeProviderDefault, RawReplyDefaultExpression, RawRequestDefaultExpression,
+  RawServerBase, RawServerDefault, RouteGenericInterface, RouteOptions as FastifyRouteOptions
 } from 'fastify'
 import type { ResolveFastifyReplyReturnType } from 'fastify/types/type-provider.js'
 import type { SecurityDecorator } from './app-security.js'
@@ -12,7 +12,8 @@ import type { SecurityOption, SecurityValues } from './requirement/requirement.j
  * Type of `request.security` where the compiler does not see the route's `security`: in hooks, and in routes with
  * explicit type arguments. Type the handler with {@link SecurityRequest}, or read `dependency.of(request)`.
  */
-// An alias of {}, which vanishes from an intersection, and has a name in messages of the compiler. An interface would stay.
+// An alias of {}, which vanishes from an intersection, and has a name in messages of the compiler. An interface would
+// stay.
 export type SecurityIsInferredFromTheRoute = {}
 
 /**
@@ -104,7 +105,16 @@ declare module 'fastify' {
     >(
       path: string,
       opts: Omit<
-        RouteShorthandOptions<RawServer, RawRequest, RawReply, RouteGeneric, ContextConfig, SchemaCompiler, TypeProvider, Logger>,
+        RouteShorthandOptions<
+          RawServer,
+          RawRequest,
+          RawReply,
+          RouteGeneric,
+          ContextConfig,
+          SchemaCompiler,
+          TypeProvider,
+          Logger
+        >,
         'security' | 'websocket'
       > & { security?: S, websocket?: false },
       handler: HandlerOf<
@@ -117,7 +127,16 @@ declare module 'fastify' {
     >(
       path: string,
       opts: Omit<
-        RouteShorthandOptions<RawServer, RawRequest, RawReply, RouteGeneric, ContextConfig, SchemaCompiler, TypeProvider, Logger>,
+        RouteShorthandOptions<
+          RawServer,
+          RawRequest,
+          RawReply,
+          RouteGeneric,
+          ContextConfig,
+          SchemaCompiler,
+          TypeProvider,
+          Logger
+        >,
         'security' | 'websocket'
       > & {
         security: S
@@ -129,7 +148,8 @@ declare module 'fastify' {
     ): FastifyInstance<RawServer, RawRequest, RawReply, Logger, TypeProvider>
   }
 
-  // FastifyRouteOptions: under its own name it is another type in here as soon as @fastify/websocket's types are loaded.
+  // FastifyRouteOptions: under its own name it is another type in here as soon as @fastify/websocket's types are
+  // loaded.
   interface FastifyInstance<
     RawServer extends RawServerBase = RawServerDefault,
     RawRequest extends RawRequestDefaultExpression<RawServer> = RawRequestDefaultExpression<RawServer>,
@@ -142,7 +162,16 @@ declare module 'fastify' {
       ContextConfig = ContextConfigDefault, const SchemaCompiler extends FastifySchema = FastifySchema
     >(
       opts: Omit<
-        FastifyRouteOptions<RawServer, RawRequest, RawReply, RouteGeneric, ContextConfig, SchemaCompiler, TypeProvider, Logger>,
+        FastifyRouteOptions<
+          RawServer,
+          RawRequest,
+          RawReply,
+          RouteGeneric,
+          ContextConfig,
+          SchemaCompiler,
+          TypeProvider,
+          Logger
+        >,
         'security' | 'websocket' | 'handler'
       > & {
         security: S
@@ -155,8 +184,8 @@ declare module 'fastify' {
   }
 }
 
-// Where the compiler infers no S, it is the constraint. A route without `security` then fails at its handler, in one line,
-// and after that in Fastify's own overload: the message ends as it does without this package.
+// Where the compiler infers no S, it is the constraint. A route without `security` then fails at its handler, in one
+// line, and after that in Fastify's own overload: the message ends as it does without this package.
 type HandlerOf<
   S, RouteGeneric extends RouteGenericInterface,
   RawServer extends RawServerBase, RawRequest extends RawRequestDefaultExpression<RawServer>,

@@ -28,7 +28,8 @@ export type { SchemeCommonOptions, SchemeDependency, SchemeOptions, SchemeViews 
 // token endpoint
 export { oauth2PasswordRequestForm, oauth2TokenRequestForm } from './token-endpoint/request-form.js'
 export type {
-  OAuth2PasswordRequestForm, OAuth2PasswordRequestFormOptions, OAuth2TokenRequestForm, OAuth2TokenRequestFormOptions, WithFields
+  OAuth2PasswordRequestForm, OAuth2PasswordRequestFormOptions, OAuth2TokenRequestForm, OAuth2TokenRequestFormOptions,
+  WithFields
 } from './token-endpoint/request-form.js'
 export type { ExtraFields, ExtraValues, StringSchema } from './token-endpoint/form-fields.js'
 export type {
@@ -40,7 +41,10 @@ export type { OAuth2TokenResponseSchema } from './token-endpoint/token-response.
 // dependencies
 export { anyOf, depends, optional, securityScopes } from './dependency/dependency.js'
 export type { ChallengeParams, SecuritySchemeObject } from './dependency/definition.js'
-export type { Dependency, DependencyHook, DependencyViews, DependsOptions, Hook, Mistake, NamedDependencies, Needs, RequestLike, ResolverResult, Values } from './dependency/dependency.js'
+export type {
+  Dependency, DependencyHook, DependencyViews, DependsOptions, Hook, Mistake, NamedDependencies, Needs, RequestLike,
+  ResolverResult, Values
+} from './dependency/dependency.js'
 export type { RequiredScopes } from './dependency/scopes.js'
 
 // requirements
@@ -53,7 +57,8 @@ export type { OverrideOptions, UndoOverride } from './plan/overrides.js'
 
 // errors
 export {
-  CrossOriginRequest, Forbidden, InsufficientScope, InvalidCredentialsRequest, NotAuthenticated, OAuth2Error, ServiceUnavailable, Unauthorized
+  CrossOriginRequest, Forbidden, InsufficientScope, InvalidCredentialsRequest, NotAuthenticated, OAuth2Error,
+  ServiceUnavailable, Unauthorized
 } from './errors.js'
 export type { ChallengeParameters, OAuth2ErrorCode } from './errors.js'
 

@@ -11,7 +11,11 @@ import type { CsrfOption } from './schemes/cross-origin.js'
 import { parseCsrfOption } from './schemes/cross-origin.js'
 import { checkRealm, refusalOf } from './schemes/scheme.js'
 
-/** A protected resource, as its metadata describes it. @see {@link https://www.rfc-editor.org/rfc/rfc9728#section-2 RFC 9728} */
+/**
+ * A protected resource, as its metadata describes it.
+ *
+ * @see {@link https://www.rfc-editor.org/rfc/rfc9728#section-2 RFC 9728}
+ */
 export interface ResourceOptions {
   /** The resource identifier: an https URL without query and fragment. */
   readonly resource: string
@@ -35,17 +39,29 @@ export interface FastifySecurityOptions {
    * @defaultValue `'api'`
    */
   readonly realm?: string
-  /** Protection of cookies against requests from other origins; `false` for an app with a protection of its own. On by default. */
+  /**
+   * Protection of cookies against requests from other origins; `false` for an app with a protection of its own. On by
+   * default.
+   */
   readonly csrf?: CsrfOption
   /** Options for @fastify/swagger, whose document is OpenAPI 3.1 by default; `false` leaves it out. */
   readonly swagger?: FastifyDynamicSwaggerOptions | false
-  /** Options for @fastify/swagger-ui, at `/docs` by default; `false` leaves it out. `security` guards the docs themselves. */
+  /**
+   * Options for @fastify/swagger-ui, at `/docs` by default; `false` leaves it out. `security` guards the docs
+   * themselves.
+   */
   readonly swaggerUi?: (FastifySwaggerUiOptions & { readonly security?: SecurityOption }) | false
   /** Decorators of further documents that @fastify/swagger makes, such as `['internal']`. */
   readonly documents?: readonly string[]
-  /** Serializes a request for the log lines of routes that read a key in the query: the key in its URL is masked. Fastify's by default. */
+  /**
+   * Serializes a request for the log lines of routes that read a key in the query: the key in its URL is masked.
+   * Fastify's by default.
+   */
   readonly serializer?: (request: FastifyRequest) => Record<string, unknown>
-  /** Returns the requirement of a route that declares no `security`; `undefined` declares nothing. Called once, when the app becomes ready. */
+  /**
+   * Returns the requirement of a route that declares no `security`; `undefined` declares nothing. Called once, when
+   * the app becomes ready.
+   */
   readonly defaultSecurity?: (route: RouteOptions) => SecurityOption | undefined
   /** Publishes protected resource metadata for this identifier (RFC 9728). */
   readonly resource?: string | ResourceOptions
@@ -56,8 +72,8 @@ export interface FastifySecurityOptions {
    */
   readonly strict?: boolean
   /**
-   * `'error'`: the app fails to start with a route that declares no security and has no requirement. A function returns `true` for
-   * routes that may stay undeclared.
+   * `'error'`: the app fails to start with a route that declares no security and has no requirement. A function
+   * returns `true` for routes that may stay undeclared.
    *
    * @defaultValue `'allow'`
    */
@@ -83,8 +99,19 @@ export interface FastifySecurityOptions {
 }
 
 const NAMES = [
-  'realm', 'csrf', 'swagger', 'swaggerUi', 'documents', 'serializer', 'defaultSecurity', 'resource', 'strict', 'onUndeclaredRoute',
-  'onUnverifiedScheme', 'onUncheckedScopes', 'onHandWrittenSecurity'
+  'realm',
+  'csrf',
+  'swagger',
+  'swaggerUi',
+  'documents',
+  'serializer',
+  'defaultSecurity',
+  'resource',
+  'strict',
+  'onUndeclaredRoute',
+  'onUnverifiedScheme',
+  'onUncheckedScopes',
+  'onHandWrittenSecurity'
 ] as const
 
 /**
@@ -114,7 +141,10 @@ export function readOptions (options: FastifySecurityOptions, prefix: string): R
     documents,
     defaultSecurity: defaultSecurity ?? null,
     resource: resource === undefined ? null : readResource(resource, refuse),
-    mayBeUndeclared: typeof onUndeclaredRoute === 'function' ? (route) => (onUndeclaredRoute(route) as unknown) === true : () => onUndeclaredRoute === 'allow',
+    mayBeUndeclared:
+      typeof onUndeclaredRoute === 'function'
+        ? (route) => (onUndeclaredRoute(route) as unknown) === true
+        : () => onUndeclaredRoute === 'allow',
     onUnverifiedScheme,
     onUncheckedScopes,
     onHandWrittenSecurity
@@ -122,9 +152,19 @@ export function readOptions (options: FastifySecurityOptions, prefix: string): R
 }
 
 function checkValues (options: FastifySecurityOptions): void {
-  const { strict, onUndeclaredRoute, onUnverifiedScheme, onUncheckedScopes, onHandWrittenSecurity, defaultSecurity, serializer } = options
+  const {
+    strict,
+    onUndeclaredRoute,
+    onUnverifiedScheme,
+    onUncheckedScopes,
+    onHandWrittenSecurity,
+    defaultSecurity,
+    serializer
+  } = options
   checkOneOf('strict', strict, [true, false])
-  if (typeof onUndeclaredRoute !== 'function') checkOneOf('onUndeclaredRoute', onUndeclaredRoute, ['error', 'allow'], ' or a function')
+  if (typeof onUndeclaredRoute !== 'function') {
+    checkOneOf('onUndeclaredRoute', onUndeclaredRoute, ['error', 'allow'], ' or a function')
+  }
   checkOneOf('onUnverifiedScheme', onUnverifiedScheme, ['error', 'warn', 'allow'])
   checkOneOf('onUncheckedScopes', onUncheckedScopes, ['error', 'allow'])
   checkOneOf('onHandWrittenSecurity', onHandWrittenSecurity, ['error', 'allow'])
@@ -132,7 +172,8 @@ function checkValues (options: FastifySecurityOptions): void {
   checkFunction('serializer', serializer)
 }
 
-// @fastify/autoload and fastify-cli hand their own options to every plugin: only a name that looks like one of ours is refused.
+// @fastify/autoload and fastify-cli hand their own options to every plugin: only a name that looks like one of ours
+// is refused.
 function checkNames (options: object): void {
   for (const name of Object.keys(options)) {
     if ((NAMES as readonly string[]).includes(name)) continue
@@ -166,7 +207,10 @@ function editDistance (one: string, other: string): number {
 
 function checkOneOf (name: string, value: unknown, allowed: readonly unknown[], others = ''): void {
   if (value === undefined || allowed.includes(value)) return
-  throw new InvalidOption(`fastify-security: ${name} must be one of ${allowed.map((one) => JSON.stringify(one)).join(', ')}${others}, got ${describe(value)}`)
+  throw new InvalidOption(
+    `fastify-security: ${name} must be one of ${allowed.map((one) => JSON.stringify(one)).join(', ')}${others}, ` +
+    `got ${describe(value)}`
+  )
 }
 
 function checkFunction (name: string, value: unknown): void {
@@ -188,6 +232,8 @@ function checkPages ({ swagger, swaggerUi }: FastifySecurityOptions): void {
     }
   }
   if (typeof swagger === 'object' && swagger.decorator !== undefined) {
-    throw new InvalidOption('fastify-security: swagger.decorator must be left out. The plugin makes the document of app.swagger()')
+    throw new InvalidOption(
+      'fastify-security: swagger.decorator must be left out. The plugin makes the document of app.swagger()'
+    )
   }
 }

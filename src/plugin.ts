@@ -25,7 +25,10 @@ import { registerCookieParser } from './schemes/cookie.js'
 import { kFrame, kParseCookie, kRecord, kRegistration } from './symbols.js'
 import { adoptTokenResponse } from './token-endpoint/token-response.js'
 
-async function fastifySecurity (fastify: FastifyInstance, options: FastifySecurityOptions & { readonly prefix?: string }): Promise<void> {
+async function fastifySecurity (
+  fastify: FastifyInstance,
+  options: FastifySecurityOptions & { readonly prefix?: string }
+): Promise<void> {
   const checked = readOptions(options, fastify.prefix)
   const { makesDocument, makesPage } = checkContext(fastify, options)
   const registry = registryOf(fastify)
@@ -62,14 +65,21 @@ async function fastifySecurity (fastify: FastifyInstance, options: FastifySecuri
 export default fp(fastifySecurity, { fastify: '5.x', name: 'fastify-security' })
 
 // Checks what the context already has, and says which of the two packages the plugin registers.
-function checkContext (fastify: FastifyInstance, options: FastifySecurityOptions & { readonly prefix?: string }): { makesDocument: boolean, makesPage: boolean } {
+function checkContext (
+  fastify: FastifyInstance,
+  options: FastifySecurityOptions & { readonly prefix?: string }
+): { makesDocument: boolean, makesPage: boolean } {
   const { swagger, swaggerUi, strict, prefix = '' } = options
   if (kRegistration in fastify) {
-    throw new RegistrationRefused('fastify-security must be registered once for a context and all contexts below it. Remove the second registration')
+    throw new RegistrationRefused(
+      'fastify-security must be registered once for a context and all contexts below it. Remove the second registration'
+    )
   }
   const hasDocument = 'swagger' in fastify
   if (hasDocument && typeof swagger === 'object') {
-    throw new RegistrationRefused('The option swagger has no effect, since @fastify/swagger is registered here already. Leave it out')
+    throw new RegistrationRefused(
+      'The option swagger has no effect, since @fastify/swagger is registered here already. Leave it out'
+    )
   }
   const makesDocument = !hasDocument && swagger !== false
   const makesPage = swaggerUi !== false && (makesDocument || swaggerUi !== undefined)
@@ -78,7 +88,9 @@ function checkContext (fastify: FastifyInstance, options: FastifySecurityOptions
       'Say who may read the docs, or swaggerUi: { security: false } for every client')
   }
   if (prefix !== '') {
-    fastify.log.warn('The option prefix has no effect on fastify-security. Register the plugin inside the context that has the prefix')
+    fastify.log.warn(
+      'The option prefix has no effect on fastify-security. Register the plugin inside the context that has the prefix'
+    )
   }
   return { makesDocument, makesPage }
 }
@@ -109,8 +121,10 @@ async function checkAge (fastify: FastifyInstance, registry: Registry): Promise<
   // The hooks of the registry take effect now: what a plugin that fails has queued is lost.
   await fastify.after()
   registry.state = 'refused'
-  registry.refusal = new RegistrationRefused('This app was created before fastify-security was loaded, and has routes that the plugin did not see. ' +
-    'Import fastify-security before the app is created, or register the plugin before the routes')
+  registry.refusal = new RegistrationRefused(
+    'This app was created before fastify-security was loaded, and has routes that the plugin did not see. ' +
+      'Import fastify-security before the app is created, or register the plugin before the routes'
+  )
   throw registry.refusal
 }
 
@@ -120,21 +134,32 @@ async function registerSwagger (
   const openapi = { openapi: '3.1.0', info: { title: 'API', version: '1.0.0' }, ...options.openapi }
   registration.openapiVersion = openapi.openapi
   if (registration.options.onHandWrittenSecurity === 'error' && (options.openapi?.security ?? []).length > 0) {
-    throw new HandWrittenSecurity('The option swagger.openapi.security would show a lock on every operation that nothing enforces. Use app.security.require')
+    throw new HandWrittenSecurity(
+      'The option swagger.openapi.security would show a lock on every operation that nothing enforces. ' +
+      'Use app.security.require'
+    )
   }
   await fastify.register(fastifySwagger, { ...options, openapi } as FastifyDynamicSwaggerOptions)
 }
 
 // Nothing in a document of ours can contradict the routes, unless the options bring schemes or transforms.
-function knownDocument (fastify: FastifyInstance, options: FastifyDynamicSwaggerOptions | null): (swagger: unknown) => boolean {
-  const isPlain = options !== null && options.transform === undefined && options.transformObject === undefined &&
+function knownDocument (
+  fastify: FastifyInstance,
+  options: FastifyDynamicSwaggerOptions | null
+): (swagger: unknown) => boolean {
+  const isPlain =
+    options !== null &&
+    options.transform === undefined &&
+    options.transformObject === undefined &&
     options.openapi?.components?.securitySchemes === undefined
   const own: unknown = fastify.swagger
   return (swagger) => isPlain && swagger === own
 }
 
 async function registerSwaggerUi (
-  fastify: FastifyInstance, registration: Registration, given: FastifySwaggerUiOptions & { readonly security?: SecurityOption }
+  fastify: FastifyInstance,
+  registration: Registration,
+  given: FastifySwaggerUiOptions & { readonly security?: SecurityOption }
 ): Promise<void> {
   const { security, ...options } = given
   const view = Object.hasOwn(given, 'security') ? readRequirement(security, 'swaggerUi.security') : null

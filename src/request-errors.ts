@@ -25,7 +25,8 @@ const InvalidCredentialsRequestBase: ErrorClass<CauseOnly> = createError<CauseOn
   'FST_SECURITY_INVALID_REQUEST', 'Ambiguous credentials', 400, Error, WITHOUT_STACK)
 
 /**
- * 401, `FST_SECURITY_NOT_AUTHENTICATED`: the request carries no credentials. The challenge has no `error` (RFC 6750 §3.1).
+ * 401, `FST_SECURITY_NOT_AUTHENTICATED`: the request carries no credentials. The challenge has no `error` (RFC 6750
+ * §3.1).
  *
  * @example
  * throw new NotAuthenticated()
@@ -49,7 +50,8 @@ export class Unauthorized extends UnauthorizedBase {
 
   /**
    * @param message is sent to the client: it must not hold a secret, or anything that the client sent
-   * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION` if `challenge` has a parameter that a header cannot carry, or `realm`
+   * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION` if `challenge` has a parameter that a header cannot carry,
+   *   or `realm`
    */
   constructor (message = 'Unauthorized', options?: ErrorOptions & { readonly challenge?: ChallengeParameters }) {
     super(...causeOf(options))
@@ -72,8 +74,8 @@ export interface ChallengeParameters {
 }
 
 /**
- * 403, `FST_SECURITY_FORBIDDEN`: authenticated, and not allowed for another reason than scopes: role, owner, tenant. For resolvers and
- * handlers to throw. It has no challenge.
+ * 403, `FST_SECURITY_FORBIDDEN`: authenticated, and not allowed for another reason than scopes: role, owner, tenant.
+ * For resolvers and handlers to throw. It has no challenge.
  *
  * @example
  * throw new Forbidden('Only the owner can delete an item')
@@ -95,7 +97,8 @@ export class Forbidden extends ForbiddenBase {
 export class CrossOriginRequest extends CrossOriginRequestBase {
   /** @param message is sent to the client */
   constructor (
-    message = 'This cookie does not count in a request from another origin. List trusted origins in csrf.trustedOrigins',
+    message = 'This cookie does not count in a request from another origin. ' +
+      'List trusted origins in csrf.trustedOrigins',
     options?: ErrorOptions
   ) {
     super(...causeOf(options))
@@ -129,7 +132,8 @@ export class ServiceUnavailable extends ServiceUnavailableBase {
 }
 
 /**
- * 403, `FST_SECURITY_INSUFFICIENT_SCOPE`: authenticated, but scopes are missing (RFC 6750 §3.1). `required.assertGranted(…)` throws it.
+ * 403, `FST_SECURITY_INSUFFICIENT_SCOPE`: authenticated, but scopes are missing (RFC 6750 §3.1).
+ * `required.assertGranted(…)` throws it.
  *
  * @example
  * throw new InsufficientScope('Only for members', { scopes: ['member'] })
@@ -142,7 +146,10 @@ export class InsufficientScope extends InsufficientScopeBase {
    * @param message is sent to the client: it must not hold a secret, or anything that the client sent
    * @param options.scopes for the challenge. Default: those that the route requires
    */
-  constructor (message = 'Insufficient scope', options?: ErrorOptions & { scopes?: readonly string[], [kDeclaredScopes]?: true }) {
+  constructor (
+    message = 'Insufficient scope',
+    options?: ErrorOptions & { scopes?: readonly string[]; [kDeclaredScopes]?: true }
+  ) {
     super(...causeOf(options))
     this.message = String(message)
     this.#scopes = options?.scopes === undefined ? undefined : listOf(options.scopes)
@@ -154,14 +161,18 @@ export class InsufficientScope extends InsufficientScopeBase {
     return #scopes in this ? this.#scopes : undefined
   }
 
-  /** @internal The scopes that the application named; `undefined` if the challenge lists those that the route requires. */
+  /**
+   * @internal The scopes that the application named; `undefined` if the challenge lists those that the route
+   *   requires.
+   */
   get [kOwnScopes] (): readonly string[] | undefined {
     return #isDeclared in this && this.#isDeclared ? undefined : this.scopes
   }
 }
 
 /**
- * 400, `FST_SECURITY_INVALID_REQUEST`: credentials that came twice, so that a choice between them would be a guess (RFC 6750 §3.1).
+ * 400, `FST_SECURITY_INVALID_REQUEST`: credentials that came twice, so that a choice between them would be a guess
+ * (RFC 6750 §3.1).
  *
  * @example
  * throw new InvalidCredentialsRequest('Two signatures')
@@ -174,15 +185,24 @@ export class InvalidCredentialsRequest extends InvalidCredentialsRequestBase {
   }
 }
 
-// @fastify/error recognises instances by a registered symbol for their code, across copies of the package, and a class that extends one
-// of ours inherits that test: without this, every 401 would be an instance of every subclass of Unauthorized.
+// @fastify/error recognises instances by a registered symbol for their code, across copies of the package, and a
+// class that extends one of ours inherits that test: without this, every 401 would be an instance of every subclass
+// of Unauthorized.
 for (const Class of [
-  NotAuthenticated, Unauthorized, Forbidden, CrossOriginRequest, ServiceUnavailable, InsufficientScope, InvalidCredentialsRequest
+  NotAuthenticated,
+  Unauthorized,
+  Forbidden,
+  CrossOriginRequest,
+  ServiceUnavailable,
+  InsufficientScope,
+  InvalidCredentialsRequest
 ]) {
   const hasCode = Class[Symbol.hasInstance]
   Object.defineProperty(Class, Symbol.hasInstance, {
     value (this: unknown, value: unknown): boolean {
-      return this === Class ? Boolean(hasCode.call(Class, value)) : Function.prototype[Symbol.hasInstance].call(this as typeof Class, value)
+      return this === Class
+        ? Boolean(hasCode.call(Class, value))
+        : Function.prototype[Symbol.hasInstance].call(this as typeof Class, value)
     }
   })
 }
@@ -208,11 +228,19 @@ function checkedParameters (given: ChallengeParameters): ChallengeParameters {
   for (const [name, value] of Object.entries(given)) {
     if (value === undefined) continue
     const lower = name.toLowerCase()
-    if (!TOKEN.test(name)) throw refuse('the name of a challenge parameter must be a token (RFC 9110 §5.6.2). Rename it')
+    if (!TOKEN.test(name)) {
+      throw refuse('the name of a challenge parameter must be a token (RFC 9110 §5.6.2). Rename it')
+    }
     if (lower === 'realm') throw refuse('realm must not be a challenge parameter. Set it on the scheme')
     if (names.has(lower)) throw refuse(`the challenge parameter "${name}" must be given once. Remove one`)
-    if (typeof value !== 'string' || !QUOTABLE.test(value)) throw refuse(`the challenge parameter "${name}" must be a string in printable ASCII. Correct it`)
-    if (lower === 'error' && !ERROR.test(value)) throw refuse('the error of a challenge must not be empty, or hold quotes and backslashes (RFC 6750 §3). Correct it')
+    if (typeof value !== 'string' || !QUOTABLE.test(value)) {
+      throw refuse(`the challenge parameter "${name}" must be a string in printable ASCII. Correct it`)
+    }
+    if (lower === 'error' && !ERROR.test(value)) {
+      throw refuse(
+        'the error of a challenge must not be empty, or hold quotes and backslashes (RFC 6750 §3). Correct it'
+      )
+    }
     checked[lower === 'error' ? lower : name] = value
     names.add(lower)
   }

@@ -20,7 +20,10 @@ export interface RouteSecurity {
   readonly constraints?: Readonly<Record<string, unknown>>
   /** whether a guard runs before its handler */
   readonly guarded: boolean
-  /** `security` of the operation; `false` for a public route, `undefined` where nothing is declared or OpenAPI cannot express the guard */
+  /**
+   * `security` of the operation; `false` for a public route, `undefined` where nothing is declared or OpenAPI cannot
+   * express the guard
+   */
   readonly security: readonly SecurityRequirement[] | false | undefined
 }
 
@@ -35,9 +38,13 @@ export function listRoutes (registration: Registration): RouteSecurity[] {
 export function printRoutes (registration: Registration): string {
   const rows = rowsOf(registration).filter(({ record }) => record.twinOf === null)
   const isDocs = ({ record }: Row): boolean => isWithinDocs(registration, record) || isMetadata(record)
-  const cells = [...rows.filter((row) => !isDocs(row)), ...rows.filter(isDocs)].map((row) => [row.method, addressOf(row), textOf(row)] as const)
+  const cells = [...rows.filter((row) => !isDocs(row)), ...rows.filter(isDocs)].map(
+    (row) => [row.method, addressOf(row), textOf(row)] as const
+  )
   const widths = [0, 1].map((column) => Math.max(0, ...cells.map((row) => row[column]!.length)))
-  return cells.map(([method, url, security]) => `${method.padEnd(widths[0]!)}  ${url.padEnd(widths[1]!)}  ${security}\n`).join('')
+  return cells
+    .map(([method, url, security]) => `${method.padEnd(widths[0]!)}  ${url.padEnd(widths[1]!)}  ${security}\n`)
+    .join('')
 }
 
 function rowsOf ({ registry, openapiVersion }: Registration): Row[] {
@@ -45,15 +52,25 @@ function rowsOf ({ registry, openapiVersion }: Registration): Row[] {
     const { decision, options: { constraints } } = record
     const guarded = decision !== null && (decision.guard !== null || decision.hookGuards.length > 0)
     const security = securityOfRecord(record, openapiVersion)
-    return urlsOf(record).flatMap((url) => methodsOf(record.options).map((method) => ({
-      method, url, ...constraints === undefined || Object.keys(constraints).length === 0 ? {} : { constraints }, guarded, security, record
-    })))
+    return urlsOf(record).flatMap((url) =>
+      methodsOf(record.options).map((method) => ({
+        method,
+        url,
+        ...(constraints === undefined || Object.keys(constraints).length === 0 ? {} : { constraints }),
+        guarded,
+        security,
+        record
+      }))
+    )
   })
 }
 
 function ready (registry: Registry): readonly RouteRecord[] {
   if (registry.state === 'loading') {
-    throw new NotReady('app.security.routes() and print() must be called when the app is ready. Call them after await app.ready(), or in an onReady hook')
+    throw new NotReady(
+      'app.security.routes() and print() must be called when the app is ready. ' +
+      'Call them after await app.ready(), or in an onReady hook'
+    )
   }
   return existingRecords(registry)
 }
@@ -75,8 +92,12 @@ function addressOf ({ url, constraints }: RouteSecurity): string {
 function textOf ({ security, guarded }: RouteSecurity): string {
   if (security === false) return '(public)'
   if (security === undefined) return guarded ? '(guarded, without a scheme)' : '(nothing declared)'
-  return security.map((requirement) => {
-    const all = Object.entries(requirement).map(([name, scopes]) => scopes.length === 0 ? name : `${name}[${scopes.join(' ')}]`)
-    return all.length === 0 ? '(anybody)' : all.join(' + ')
-  }).join(' | ')
+  return security
+    .map((requirement) => {
+      const all = Object.entries(requirement).map(([name, scopes]) =>
+        scopes.length === 0 ? name : `${name}[${scopes.join(' ')}]`
+      )
+      return all.length === 0 ? '(anybody)' : all.join(' + ')
+    })
+    .join(' | ')
 }

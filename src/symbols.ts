@@ -1,6 +1,6 @@
 /**
- * Every symbol of the package. They are registered symbols: an ESM and a CommonJS copy of the package may be loaded side by
- * side, and recognise each other's values by them.
+ * Every symbol of the package. They are registered symbols: an ESM and a CommonJS copy of the package may be loaded
+ * side by side, and recognise each other's values by them.
  */
 
 /** On a dependency: its view. */

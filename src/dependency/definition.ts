@@ -9,7 +9,9 @@ export type SecuritySchemeObject = Readonly<Record<string, unknown>> & { readonl
 export interface ChallengeParams {
   /** the scheme's own, else the plugin's */
   readonly realm: string
-  /** RFC 6750 §3.1, or the `error` of an `Unauthorized`; absent if the request carried no credentials for this scheme */
+  /**
+   * RFC 6750 §3.1, or the `error` of an `Unauthorized`; absent if the request carried no credentials for this scheme
+   */
   readonly error?: 'invalid_request' | 'invalid_token' | 'insufficient_scope' | (string & {})
   /** the scopes that the route requires of this scheme, joined by single spaces */
   readonly scope?: string

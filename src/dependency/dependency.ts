@@ -7,7 +7,8 @@ export { needsOf } from './needs.js'
 export { optional } from './optional.js'
 export { securityScopes } from './security-scopes.js'
 export type {
-  Dependency, DependencyHook, DependencyViews, Hook, Mistake, NamedDependencies, Needs, RequestLike, ResolverResult, Values
+  Dependency, DependencyHook, DependencyViews, Hook, Mistake, NamedDependencies, Needs, RequestLike, ResolverResult,
+  Values
 } from './types.js'
 export { dependencyOf, dependencyOfView, viewOf } from './view.js'
 export type { HookRuntime, ResolvedValues } from './view.js'

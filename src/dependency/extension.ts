@@ -4,7 +4,10 @@ import type { Dependency } from './types.js'
 
 /** The record that the core keeps of a dependency that is not made by `depends` or `scheme` alone. */
 export interface Extension {
-  /** Names the kind of dependency: `issuer`, `jwtBearer`, … Recognised in every view, and across copies of the package. */
+  /**
+   * Names the kind of dependency: `issuer`, `jwtBearer`, … Recognised in every view, and across copies of the
+   * package.
+   */
   readonly kind: string
   /** Anything that the maker wants to find again. */
   readonly data?: unknown
@@ -20,8 +23,8 @@ export interface Extension {
   /** What it adds to the protected resource metadata (RFC 9728). An override changes nothing of it. */
   readonly resource?: ResourceFacts
   /**
-   * Called once for each registration, when the app becomes ready, for each dependency below a requirement (a replaced one is
-   * skipped, its replacement is not). Awaited; a rejection rejects `ready()`.
+   * Called once for each registration, when the app becomes ready, for each dependency below a requirement (a
+   * replaced one is skipped, its replacement is not). Awaited; a rejection rejects `ready()`.
    */
   readonly onReady?: (app: ReadyApp) => void | Promise<void>
   /**

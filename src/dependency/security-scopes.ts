@@ -4,8 +4,8 @@ import type { Dependency } from './types.js'
 import { dependencyOf } from './view.js'
 
 /**
- * Resolves to the scopes required of the dependency that needs this one. A resolver that takes it must call `assertGranted`, or read the
- * scopes: if scopes are required and it does neither, the request is a 500.
+ * Resolves to the scopes required of the dependency that needs this one. A resolver that takes it must call
+ * `assertGranted`, or read the scopes: if scopes are required and it does neither, the request is a 500.
  *
  * @see {@link https://www.rfc-editor.org/rfc/rfc6750#section-3.1 RFC 6750 §3.1}
  * @example

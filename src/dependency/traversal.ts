@@ -18,7 +18,10 @@ export function schemesBelow (...views: readonly View[]): readonly SchemeDefinit
   return definitionsBelow(...views).filter((definition) => definition.kind === 'scheme')
 }
 
-/** Whether a definition depends on the scopes required of it. They do not reach `securityScopes` below an isolated view. */
+/**
+ * Whether a definition depends on the scopes required of it. They do not reach `securityScopes` below an isolated
+ * view.
+ */
 export function takesScopes (definition: Definition, seen = new Set<Definition>()): boolean {
   if (definition.kind === 'scopes') return true
   if (seen.has(definition)) return false

@@ -9,8 +9,8 @@ export type Hook = 'onRequest' | 'preHandler'
  *
  * @typeParam T the type of the value
  */
-// An intersection instead of an interface with a call signature: TypeScript defers inference from generic functions that
-// return functions, and `security: { user: optional(user) }` beside a `handler` would be inferred too late.
+// An intersection instead of an interface with a call signature: TypeScript defers inference from generic functions
+// that return functions, and `security: { user: optional(user) }` beside a `handler` would be inferred too late.
 export type Dependency<T = unknown> = DependencyHook & DependencyViews<T>
 
 /** A dependency as a hook function. */
@@ -41,8 +41,8 @@ export interface DependencyViews<out T> {
    */
   scoped(...scopes: string[]): Dependency<T>
   /**
-   * Returns a view that runs its resolver again at each place where it is used. Its needs come from the cache, its own value does
-   * not go into it.
+   * Returns a view that runs its resolver again at each place where it is used. Its needs come from the cache, its
+   * own value does not go into it.
    *
    * @example
    * const now = depends({}, () => Date.now())
@@ -50,8 +50,8 @@ export interface DependencyViews<out T> {
    */
   uncached(): Dependency<T>
   /**
-   * Returns its value in this request. Of a view with scopes: the value that was resolved with at least these scopes, of several
-   * the one with the fewest.
+   * Returns its value in this request. Of a view with scopes: the value that was resolved with at least these scopes,
+   * of several the one with the fewest.
    *
    * @throws {NotResolved} `FST_SECURITY_NOT_RESOLVED` if this request has none
    * @example
@@ -59,7 +59,8 @@ export interface DependencyViews<out T> {
    */
   of(request: RequestLike): T
   /**
-   * Returns its value in this request, or `undefined`. It never throws: use it in logs, rate limits and GraphQL contexts.
+   * Returns its value in this request, or `undefined`. It never throws: use it in logs, rate limits and GraphQL
+   * contexts.
    *
    * @example
    * app.addHook('onResponse', async (request) => {
@@ -81,7 +82,8 @@ interface Named {
 }
 
 /** The values of {@link Needs}, under the same names. */
-// Without `infer`, whose type parameters are never identical: two copies of the package in one program agree on `app.security`.
+// Without `infer`, whose type parameters are never identical: two copies of the package in one program agree on
+// `app.security`.
 export type Values<N> = { readonly [K in keyof N]: ReturnType<(Dependency & N[K])['of']> }
 
 /** A type that no value has. The compiler names it, and with it the fix. */
@@ -109,12 +111,16 @@ export type ResolverResult<Message extends string, Null extends null = never> =
 
 /** The results that the options of `depends` allow. */
 export type ResultFor<O> = [O] extends [{ readonly nullable: true }]
-  ? ResolverResult<'a resolver must not return undefined or false: throw Unauthorized or Forbidden, or return a value', null>
+  ? ResolverResult<
+      'a resolver must not return undefined or false: throw Unauthorized or Forbidden, or return a value',
+      null
+    >
   : ResolverResult<'a resolver must not return undefined, null or false: throw Unauthorized or Forbidden, return a value or true, or set { nullable: true }'>
 
 /** The result `R` of a resolver, as the compiler expects it while it infers `R`. */
-// Until R is known this is a promise of `true`: TypeScript infers `true`, and not boolean, from `return true` in an async resolver.
-// It stays one if R was refused, and is its own constraint, which has a Mistake in it. Any other R is as it is.
+// Until R is known this is a promise of `true`: TypeScript infers `true`, and not boolean, from `return true` in an
+// async resolver. It stays one if R was refused, and is its own constraint, which has a Mistake in it. Any other R is
+// as it is.
 export type Expected<R> = R & ([HasMistake<R>] extends [never] ? any : Promise<true>)
 
 // Not Extract: of two copies of the package, the types that it makes are not identical.
@@ -122,8 +128,8 @@ type HasMistake<R> = R extends Mistake<string> ? true : never
 
 type Value = SomeValue | true | ReplyLike
 
-// Any value but null, undefined, false and promises: only `Boolean` has a valueOf() that returns a boolean. It lists no primitive but
-// `true`, so that TypeScript infers `string` for 'a', and `true` for true.
+// Any value but null, undefined, false and promises: only `Boolean` has a valueOf() that returns a boolean. It lists
+// no primitive but `true`, so that TypeScript infers `string` for 'a', and `true` for true.
 interface SomeValue {
   readonly toString: unknown
   readonly then?: never

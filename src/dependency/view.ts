@@ -52,11 +52,15 @@ export function dependencyOfView<T> (view: View, methods: PropertyDescriptorMap 
 
 function runHook (view: View, request: any, reply: unknown, done: unknown): void {
   if (typeof done !== 'function') {
-    throw new HookNotUsable('A dependency must be an onRequest, preValidation or preHandler hook. Move it to one of these')
+    throw new HookNotUsable(
+      'A dependency must be an onRequest, preValidation or preHandler hook. Move it to one of these'
+    )
   }
   const runtime: HookRuntime | undefined = request.server[kRegistration]
   if (runtime === undefined) {
-    throw new HookNotUsable('A dependency was used as a hook in a context without fastify-security. Register the plugin first')
+    throw new HookNotUsable(
+      'A dependency was used as a hook in a context without fastify-security. Register the plugin first'
+    )
   }
   runtime.runHook(view, request, reply, done as (error?: Error) => void)
 }
@@ -64,8 +68,10 @@ function runHook (view: View, request: any, reply: unknown, done: unknown): void
 function addScopes (scopes: readonly string[], added: readonly unknown[]): readonly string[] {
   for (const scope of added) {
     if (typeof scope !== 'string' || !isScopeToken(scope)) {
-      throw new InvalidOption('scoped: a scope must be printable ASCII without space, quote and backslash (RFC 6749 §3.3), ' +
-        `got ${describe(scope)}. Pass each scope as a string of its own: scoped("a", "b")`)
+      throw new InvalidOption(
+        'scoped: a scope must be printable ASCII without space, quote and backslash (RFC 6749 §3.3), ' +
+          `got ${describe(scope)}. Pass each scope as a string of its own: scoped("a", "b")`
+      )
     }
   }
   return Object.freeze(union(scopes, [...new Set(added as string[])]))
@@ -74,8 +80,10 @@ function addScopes (scopes: readonly string[], added: readonly unknown[]): reado
 function valueOf (request: RequestLike, view: View): unknown {
   const value = find(request, view)
   if (value === undefined) {
-    throw new NotResolved(`This request has not resolved the dependency${view.scopes.length === 0 ? '' : ' with these scopes'}. ` +
-      'Require it on the route or in its context, or use peek() where it may be absent')
+    throw new NotResolved(
+      `This request has not resolved the dependency${view.scopes.length === 0 ? '' : ' with these scopes'}. ` +
+        'Require it on the route or in its context, or use peek() where it may be absent'
+    )
   }
   return value
 }

@@ -37,13 +37,21 @@ function lineOf (authScheme: string, { openapi }: SchemeDefinition, parts: Chall
   const name = authScheme.toLowerCase()
   if (name === 'bearer' || name === 'dpop') {
     // error and scope belong to Bearer (RFC 6750 §3) and DPoP (RFC 9449 §7.1)
-    return challenge(authScheme, { realm, error, ...params, ...scope === undefined ? {} : { scope }, ...metadataOf(resourceMetadata) })
+    return challenge(authScheme, {
+      realm,
+      error,
+      ...params,
+      ...(scope === undefined ? {} : { scope }),
+      ...metadataOf(resourceMetadata)
+    })
   }
   const own = isOwnError && openapi.type !== 'apiKey' ? { error } : {}
   // The only charset that may be named, and the one that is read   RFC 7617 §2.1
   const line = challenge(authScheme, name === 'basic' ? { realm, charset: 'UTF-8', ...own } : { realm, ...own })
   const rest = Object.entries(params).filter(([name]) => name.toLowerCase() !== 'charset')
-  return rest.length === 0 ? line : `${line}, ${rest.map(([key, value]) => `${key}=${paramValue(name, key, value)}`).join(', ')}`
+  return rest.length === 0
+    ? line
+    : `${line}, ${rest.map(([key, value]) => `${key}=${paramValue(name, key, value)}`).join(', ')}`
 }
 
 // "a sender MUST NOT generate the quoted string syntax" for these two   RFC 7616 §3.3
@@ -69,7 +77,9 @@ function ownLine (
       ...Object.keys(all).length === 0 ? {} : { params: all }
     })
     if (isThenable(line)) ignore(line)
-    if (typeof line === 'string' && isFieldValue(line) && isToken(line.split(' ', 1)[0]!)) return withMetadata(line, resourceMetadata)
+    if (typeof line === 'string' && isFieldValue(line) && isToken(line.split(' ', 1)[0]!)) {
+      return withMetadata(line, resourceMetadata)
+    }
   } catch {
     // The challenge below replaces it.
   }

@@ -1,6 +1,6 @@
 /**
- * Puts a denial on the reply before its error is thrown: status, challenges and caching. A custom error handler that answers with a bare
- * `reply.send()` keeps them.
+ * Puts a denial on the reply before its error is thrown: status, challenges and caching. A custom error handler that
+ * answers with a bare `reply.send()` keeps them.
  *
  * @see {@link https://www.rfc-editor.org/rfc/rfc9110#section-11.6.1 RFC 9110 §11.6.1}
  * @see {@link https://www.rfc-editor.org/rfc/rfc6750#section-3 RFC 6750 §3}
@@ -30,7 +30,8 @@ export interface Denial {
   readonly schemes: readonly SchemeDefinition[]
 }
 
-// Schemes of one auth-scheme and one realm: one challenge to the client. The failure that got furthest decides about it.
+// Schemes of one auth-scheme and one realm: one challenge to the client. The failure that got furthest decides about
+// it.
 interface Group {
   readonly key: unknown
   readonly schemes: SchemeDefinition[]
@@ -97,7 +98,9 @@ export class Challenges {
 
   #line ({ key, schemes, scheme, failure }: Group, denial: Denial, request: FastifyRequest): string {
     const { error } = failure
-    const hasCame = failure.rank !== Rank.absent && (failure.place.isOverridden || schemes.some((one) => carriesCredentials(one, request)))
+    const hasCame =
+      failure.rank !== Rank.absent &&
+      (failure.place.isOverridden || schemes.some((one) => carriesCredentials(one, request)))
     const own = hasCame && error instanceof Unauthorized ? error.challenge : undefined
     const isWanted = (other: SchemeDefinition): boolean => schemes.includes(other) || this.#keyOf(other) === key
     const scope = scopesFor(failure, hasCame, { key, isWanted, denial }).join(' ')
@@ -131,7 +134,11 @@ interface ScopeQuery {
 }
 
 /** The scopes that a challenge lists. */
-export function scopesFor (failure: Failure, hasCame: boolean, { key, isWanted, denial }: ScopeQuery): readonly string[] {
+export function scopesFor (
+  failure: Failure,
+  hasCame: boolean,
+  { key, isWanted, denial }: ScopeQuery
+): readonly string[] {
   const { frame, scopes } = denial
   if (!hasCame) return scopes.first(key, isWanted)
   const own = ownScopes(failure)
@@ -151,12 +158,20 @@ function errorOf (error: Error | null): string {
 
 // The errors of this package, and a foreign 401: it must come with a challenge   RFC 9110 §15.5.2
 function isOurs ({ error, status, rank }: Failure): boolean {
-  return rank !== Rank.final || status === 401 || error instanceof InvalidCredentialsRequest || error instanceof ServiceUnavailable
+  return (
+    rank !== Rank.final ||
+    status === 401 ||
+    error instanceof InvalidCredentialsRequest ||
+    error instanceof ServiceUnavailable
+  )
 }
 
 function isChallenged (failure: Failure): boolean {
   const { error } = failure
-  return isOurs(failure) && !(error instanceof Forbidden || error instanceof CrossOriginRequest || error instanceof ServiceUnavailable)
+  return (
+    isOurs(failure) &&
+    !(error instanceof Forbidden || error instanceof CrossOriginRequest || error instanceof ServiceUnavailable)
+  )
 }
 
 /** Every failure that the failure of an `anyOf` consists of. */

@@ -22,14 +22,21 @@ export class ContextRequirements {
   add (instance: FastifyInstance, view: View | null, where: string): void {
     const known = this.#contexts.get(instance) ?? []
     if (known.some((other) => (other.view === null) !== (view === null))) {
-      throw new InvalidRequirement(`${where}: require(false) must stand alone in its context, got another requirement beside it. ` +
-        'Register the public routes in a context of their own')
+      throw new InvalidRequirement(
+        `${where}: require(false) must stand alone in its context, got another requirement beside it. ` +
+          'Register the public routes in a context of their own'
+      )
     }
     this.#contexts.set(instance, [...known, { view, where, applies: 0, lifted: 0 }])
   }
 
-  /** The requirements that are in force in a context, outermost first, and those that a `require(false)` lifts there. */
-  around (instance: FastifyInstance): { readonly inForce: readonly ContextRequirement[], readonly lifted: readonly ContextRequirement[] } {
+  /**
+   * The requirements that are in force in a context, outermost first, and those that a `require(false)` lifts there.
+   */
+  around (instance: FastifyInstance): {
+    readonly inForce: readonly ContextRequirement[]
+    readonly lifted: readonly ContextRequirement[]
+  } {
     const all: ContextRequirement[] = []
     // The parent of a context is its prototype.
     for (let at: FastifyInstance | null = instance; at !== null; at = Object.getPrototypeOf(at)) {

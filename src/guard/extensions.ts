@@ -29,7 +29,10 @@ function warnAboutResource ({ options: { resource }, records, log }: Registratio
   if (resource === null) return
   const audiences = factsOf(records).flatMap(({ audiences = [] }) => audiences)
   if (audiences.length > 0 && !audiences.includes(resource.resource)) {
-    log.warn(`The resource ${resource.resource} is not among the audiences of the tokens: ${[...new Set(audiences)].join(', ')}. ` +
-      'A client that follows the metadata gets tokens that are rejected. Use the same identifier in both places')
+    log.warn(
+      `The resource ${resource.resource} is not among the audiences of the tokens: ` +
+      `${[...new Set(audiences)].join(', ')}. ` +
+        'A client that follows the metadata gets tokens that are rejected. Use the same identifier in both places'
+    )
   }
 }

@@ -43,7 +43,10 @@ export class GuardCache {
   #definitionKey (definition: Definition): unknown {
     if (definition.kind === 'allOf') return definition.needs.map(({ name, view }) => [name, this.#viewKey(view)])
     if (definition.kind === 'anyOf' && definition.isRequirement) {
-      return { any: definition.alternatives.map((view) => this.#viewKey(view)), isOptional: definition.absent !== undefined }
+      return {
+        any: definition.alternatives.map((view) => this.#viewKey(view)),
+        isOptional: definition.absent !== undefined
+      }
     }
     let id = this.#ids.get(definition)
     if (id === undefined) this.#ids.set(definition, id = ++this.#lastId)

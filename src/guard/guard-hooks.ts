@@ -73,7 +73,12 @@ function guardHook (registry: Registry, record: RouteRecord): CallbackHook {
   }
 }
 
-function runGuard (decision: Decision, request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void {
+function runGuard (
+  decision: Decision,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  done: (error?: Error) => void
+): void {
   if (decision.guard === null) done()
   else decision.guard.onRequest(decision, request, reply, done)
 }

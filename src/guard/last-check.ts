@@ -22,14 +22,20 @@ export function isGuardWanted ({ options, security, hooks }: RouteRecord): boole
   return Object.hasOwn(options, 'security') || security !== undefined || hooks.length > 0
 }
 
-/** Wraps a handler in the last check: it runs only after the guard has passed, even if another plugin changed the hooks. */
+/**
+ * Wraps a handler in the last check: it runs only after the guard has passed, even if another plugin changed the
+ * hooks.
+ */
 export function wrapHandler (registry: AppState, record: RouteRecord, handler: Handler): Handler {
   function securityHandler (this: unknown, first: any, second: any): unknown {
     const request = isRequest(first) ? first : second
     const guard = pendingGuard(registry, record, request)
     if (guard === null) return handler.call(this, first, second)
-    // Another plugin's onRoute hook set a `security` that needs the parsed request: no preHandler hook was added in time.
-    if (guard.preHandler === null || record.guardHooks.preHandler !== undefined || request === second) throw refusal(guard, request)
+    // Another plugin's onRoute hook set a `security` that needs the parsed request: no preHandler hook was added in
+    // time.
+    if (guard.preHandler === null || record.guardHooks.preHandler !== undefined || request === second) {
+      throw refusal(guard, request)
+    }
     return new Promise((resolve, reject) => {
       guard.preHandler!(first, second, (error) => {
         if (error !== undefined || !guard.hasPassed(first)) reject(error ?? refusal(guard, first))

@@ -22,12 +22,13 @@ const NAME = /[?&;#]([^?&;=#]*)=/g
 const VALUE = /[^& \t\r\n]*/y
 
 /**
- * Makes a serializer for requests that no route matches, and for loggers of the app: Fastify's serializer, or the given one, for a
- * request whose `url` has the parameters of API key schemes masked.
+ * Makes a serializer for requests that no route matches, and for loggers of the app: Fastify's serializer, or the
+ * given one, for a request whose `url` has the parameters of API key schemes masked.
  *
  * @param options.schemes dependencies: the API keys in the query that they read are masked
  * @param options.serializer writes the masked request. Fastify's by default
- * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION` if `schemes` holds a value that is not a dependency, or `serializer` is not a function
+ * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION` if `schemes` holds a value that is not a dependency, or
+ *   `serializer` is not a function
  * @example
  * import Fastify from 'fastify'
  * import { apiKeyQuery, requestSerializer } from 'fastify-security'
@@ -39,18 +40,28 @@ export function requestSerializer (
   options: { readonly schemes: readonly unknown[], readonly serializer?: RequestSerializer }
 ): RequestSerializer {
   const { schemes, serializer = fastifySerializer } = options
-  if (!Array.isArray(schemes)) throw new InvalidOption(`requestSerializer: schemes must be an array of schemes, got ${describe(schemes)}`)
-  if (typeof serializer !== 'function') throw new InvalidOption(`requestSerializer: serializer must be a function, got ${describe(serializer)}`)
+  if (!Array.isArray(schemes)) {
+    throw new InvalidOption(`requestSerializer: schemes must be an array of schemes, got ${describe(schemes)}`)
+  }
+  if (typeof serializer !== 'function') {
+    throw new InvalidOption(`requestSerializer: serializer must be a function, got ${describe(serializer)}`)
+  }
   const views = schemes.map((scheme: unknown) => {
     const view = viewOf(scheme)
-    if (view === null) throw new InvalidOption(`requestSerializer: schemes must hold dependencies, got ${describe(scheme)}`)
+    if (view === null) {
+      throw new InvalidOption(`requestSerializer: schemes must hold dependencies, got ${describe(scheme)}`)
+    }
     return view
   })
   return masking(queryParameters(schemesBelow(...views)), serializer)
 }
 
 /** Puts a masking serializer on a route that reads an API key in the query. */
-export function maskLog ({ options }: RouteRecord, schemes: readonly SchemeDefinition[], serializer: RequestSerializer | null): void {
+export function maskLog (
+  { options }: RouteRecord,
+  schemes: readonly SchemeDefinition[],
+  serializer: RequestSerializer | null
+): void {
   const parameters = queryParameters(schemes)
   if (parameters.length === 0) return
   // Fastify read the object when the route was registered: a member that is added now takes effect.
@@ -90,7 +101,10 @@ function masking (parameters: readonly string[], serializer: RequestSerializer):
 function withMaskedUrl (request: FastifyRequest, parameters: readonly string[]): FastifyRequest {
   if (typeof request !== 'object' || request === null) return request
   const raw = request.raw as FastifyRequest['raw'] | undefined
-  const masked = (value: unknown): PropertyDescriptor => ({ value: typeof value === 'string' ? maskedUrl(value, parameters) : value, enumerable: true })
+  const masked = (value: unknown): PropertyDescriptor => ({
+    value: typeof value === 'string' ? maskedUrl(value, parameters) : value,
+    enumerable: true
+  })
   return Object.create(request, {
     url: masked(request.url),
     originalUrl: masked(request.originalUrl),
@@ -101,7 +115,9 @@ function withMaskedUrl (request: FastifyRequest, parameters: readonly string[]):
 
 function maskedQuery (query: unknown, parameters: readonly string[]): unknown {
   if (typeof query !== 'object' || query === null) return query === undefined ? undefined : MASK
-  return Object.fromEntries(Object.entries(query).map(([name, value]) => [name, isSecret(percentEncoded(name), parameters) ? MASK : value]))
+  return Object.fromEntries(
+    Object.entries(query).map(([name, value]) => [name, isSecret(percentEncoded(name), parameters) ? MASK : value])
+  )
 }
 
 // Every octet: `encodeURIComponent` throws for a lone surrogate.

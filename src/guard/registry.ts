@@ -1,10 +1,11 @@
 /**
- * Keeps a record of every route of an app, from its first route on, so that a route that declares `security` cannot answer
- * without its guard. Decides when the app becomes ready, and checks again before each handler.
+ * Keeps a record of every route of an app, from its first route on, so that a route that declares `security` cannot
+ * answer without its guard. Decides when the app becomes ready, and checks again before each handler.
  *
- * An `onRoute` hook sees only the routes that are registered after it, and Fastify has no public list of earlier ones. Fastify
- * announces each new instance on the diagnostics channel `fastify.initialization`: this module subscribes when it is loaded. It
- * gives each instance one `onRoute` and one `onReady` hook, before those of all plugins.
+ * An `onRoute` hook sees only the routes that are registered after it, and Fastify has no public list of earlier
+ * ones. Fastify announces each new instance on the diagnostics channel `fastify.initialization`: this module
+ * subscribes when it is loaded. It gives each instance one `onRoute` and one `onReady` hook, before those of all
+ * plugins.
  */
 import diagnostics from 'node:diagnostics_channel'
 import type { FastifyInstance } from 'fastify'
@@ -200,7 +201,9 @@ export function notInForce (record: RouteRecord): Problem {
   return {
     code: 'FST_SECURITY_START_REFUSED',
     route: routeName(record),
-    message: 'it declares security, but fastify-security is not registered in this context, or was registered after the route. ' +
+    message:
+      'it declares security, but fastify-security is not registered in this context, ' +
+      'or was registered after the route. ' +
       'Register the plugin before the route: await app.register(fastifySecurity)'
   }
 }
@@ -224,8 +227,11 @@ export function countRoutes (root: FastifyInstance): number {
     .reduce((count, [, methods]) => count + methods!.split(',').length, 0)
 }
 
-// One subscription for all copies of this package in the process: ESM, CommonJS, and the module registries of test runners.
-const channel = diagnostics.channel('fastify.initialization') as ReturnType<typeof diagnostics.channel> & { [kSubscribed]?: number }
+// One subscription for all copies of this package in the process: ESM, CommonJS, and the module registries of test
+// runners.
+const channel = diagnostics.channel('fastify.initialization') as ReturnType<typeof diagnostics.channel> & {
+  [kSubscribed]?: number
+}
 if (channel[kSubscribed] === undefined) {
   Object.defineProperty(channel, kSubscribed, { value: 1 })
   channel.subscribe((message) => {

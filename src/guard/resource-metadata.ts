@@ -38,7 +38,9 @@ export function readResource (option: unknown, refuse: (problem: string) => Erro
   const given = typeof option === 'string' ? { resource: option } : option
   if (!isPlainObject(given)) throw refuse(`resource must be a URL or an object, got ${describe(option)}`)
   for (const name of Object.keys(given)) {
-    if (!(MEMBERS as readonly string[]).includes(name)) throw refuse(`Unknown option "resource.${name}". Expected one of: ${MEMBERS.join(', ')}`)
+    if (!(MEMBERS as readonly string[]).includes(name)) {
+      throw refuse(`Unknown option "resource.${name}". Expected one of: ${MEMBERS.join(', ')}`)
+    }
   }
   const { resource, scopes, name, documentation, policy, tos } = given
   const url = readIdentifier(resource, refuse)
@@ -46,7 +48,9 @@ export function readResource (option: unknown, refuse: (problem: string) => Erro
     throw refuse(`resource.scopes must be an array of scopes, got ${describe(scopes)}`)
   }
   for (const [member, value] of Object.entries({ name, documentation, policy, tos })) {
-    if (value !== undefined && typeof value !== 'string') throw refuse(`resource.${member} must be a string, got ${describe(value)}`)
+    if (value !== undefined && typeof value !== 'string') {
+      throw refuse(`resource.${member} must be a string, got ${describe(value)}`)
+    }
   }
   // The path of the identifier follows the well-known path, without a final slash   RFC 9728 §3.1
   const path = `${WELL_KNOWN}${url.pathname.replace(/\/$/, '')}`
@@ -54,7 +58,9 @@ export function readResource (option: unknown, refuse: (problem: string) => Erro
 }
 
 function readIdentifier (resource: unknown, refuse: (problem: string) => Error): URL {
-  if (typeof resource !== 'string' || !URL.canParse(resource)) throw refuse(`resource must be an absolute URL, got ${describe(resource)}`)
+  if (typeof resource !== 'string' || !URL.canParse(resource)) {
+    throw refuse(`resource must be an absolute URL, got ${describe(resource)}`)
+  }
   const url = new URL(resource)
   if (/[?#]/.test(resource) || url.username !== '' || url.password !== '') {
     throw refuse('resource must not have a query, a fragment or user info. Leave them out (RFC 9728 §1.2)')
@@ -75,15 +81,27 @@ function isLoopback (host: string): boolean {
  * @param answer the document, once the app is ready
  * @throws {RegistrationRefused} where another registration has the same resource
  */
-export function addMetadataRoute (registry: Registry, { resource, path }: Resource, answer: () => object): FastifyInstance {
+export function addMetadataRoute (
+  registry: Registry,
+  { resource, path }: Resource,
+  answer: () => object
+): FastifyInstance {
   const { root, resources } = registry
-  if (resources.has(path)) throw new RegistrationRefused(`The resource ${resource} is registered twice. Give each registration its own resource`)
+  if (resources.has(path)) {
+    throw new RegistrationRefused(
+      `The resource ${resource} is registered twice. Give each registration its own resource`
+    )
+  }
   resources.add(path)
   const headers = { 'access-control-allow-origin': '*', 'cache-control': 'max-age=3600' }
   const config = { fastifySecurityMetadata: true } as object
   root.get(path, { schema: { hide: true }, config }, (_request, reply) => reply.headers(headers).send(answer()))
   root.options(path, { schema: { hide: true }, config }, (_request, reply) =>
-    reply.code(204).headers({ ...headers, 'access-control-allow-methods': 'GET', 'access-control-allow-headers': '*' }).send())
+    reply
+      .code(204)
+      .headers({ ...headers, 'access-control-allow-methods': 'GET', 'access-control-allow-headers': '*' })
+      .send()
+  )
   return root
 }
 
@@ -112,7 +130,8 @@ export function metadataOf (resource: Resource, records: readonly RouteRecord[])
     resource_tos_uri: resource.tos,
     tls_client_certificate_bound_access_tokens: facts.some(({ mtls }) => mtls === true) || undefined,
     dpop_signing_alg_values_supported: unique(facts.flatMap(({ dpopAlgorithms = [] }) => dpopAlgorithms)),
-    dpop_bound_access_tokens_required: (facts.length > 0 && facts.every(({ dpopRequired }) => dpopRequired === true)) || undefined
+    dpop_bound_access_tokens_required:
+      (facts.length > 0 && facts.every(({ dpopRequired }) => dpopRequired === true)) || undefined
   }
   // Members without a value are absent   RFC 9728 §3.2
   return Object.fromEntries(Object.entries(document).filter(([, value]) =>
@@ -130,8 +149,13 @@ export function factsOf (records: readonly RouteRecord[]): readonly ResourceFact
 
 function scopesOf (records: readonly RouteRecord[]): readonly string[] {
   const shown = records.filter(({ options }) => (options.schema as { hide?: boolean } | undefined)?.hide !== true)
-  return unique(shown.flatMap(({ decision }) => decision?.alternatives.flatMap((alternative) => [...alternative.values()].flat()) ?? []))
-    .filter((scope) => scope !== 'offline_access').sort()
+  return unique(
+    shown.flatMap(
+      ({ decision }) => decision?.alternatives.flatMap((alternative) => [...alternative.values()].flat()) ?? []
+    )
+  )
+    .filter((scope) => scope !== 'offline_access')
+    .sort()
 }
 
 function unique (items: readonly string[]): string[] {

@@ -2,7 +2,9 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { SchemeDefinition, View } from '../dependency/definition.js'
 import { schemesBelow } from '../dependency/traversal.js'
-import { InvalidCredentialsRequest, NotAuthenticated, NotResolved, ResolverFailed, ServiceUnavailable } from '../errors.js'
+import {
+  InvalidCredentialsRequest, NotAuthenticated, NotResolved, ResolverFailed, ServiceUnavailable
+} from '../errors.js'
 import { compile } from '../plan/compile.js'
 import type { PlanContext } from '../plan/context.js'
 import { Failure, failureOf, Rank, rankOf } from '../plan/failure.js'
@@ -152,12 +154,23 @@ export class RouteGuard implements FrameOwner {
       error = new ResolverFailed('A denial could not be answered', { cause })
     }
     frame.error = error
-    if (hasListeners()) this.#publish(frame, failure.error === error ? failure : new Failure(error, failure.status, failure.rank, failure.place))
+    if (hasListeners()) {
+      this.#publish(
+        frame,
+        failure.error === error ? failure : new Failure(error, failure.status, failure.rank, failure.place)
+      )
+    }
     frame.done!(error)
   }
 
   #denial (failure: Failure, request: FastifyRequest): Denial {
-    return { failure, request, frame: frameOf(request), schemes: this.#schemesOf(request), scopes: this.#scopesOf(request) }
+    return {
+      failure,
+      request,
+      frame: frameOf(request),
+      schemes: this.#schemesOf(request),
+      scopes: this.#scopesOf(request)
+    }
   }
 
   // A dependency that is a hook may stand on a route that requires more.
@@ -174,8 +187,9 @@ export class RouteGuard implements FrameOwner {
       const others = decision === null ? [] : decision.views
       const added = this.views.filter((view) => !others.includes(view))
       const views = [...added, ...others]
-      const alternatives = added.length === 0 && decision !== null ? () => decision.alternatives : () => writtenOut(views)
-      this.#scopeLists.set(key, lists = new ScopeLists(views, alternatives))
+      const alternatives =
+        added.length === 0 && decision !== null ? () => decision.alternatives : () => writtenOut(views)
+      this.#scopeLists.set(key, (lists = new ScopeLists(views, alternatives)))
     }
     return lists
   }
@@ -197,7 +211,8 @@ export class RouteGuard implements FrameOwner {
 /**
  * The value of `request.security`: the values of the route's own requirement.
  *
- * @param isPublic tells whether the route of a request declares `security: false`. Reading `routeOptions` is expensive: it is asked last
+ * @param isPublic tells whether the route of a request declares `security: false`. Reading `routeOptions` is
+ *   expensive: it is asked last
  * @throws {NotResolved} `FST_SECURITY_NOT_RESOLVED` if the route declares nothing, or its guard has not passed
  */
 export function securityValues (request: FastifyRequest, isPublic: (request: FastifyRequest) => boolean): unknown {
@@ -208,13 +223,18 @@ export function securityValues (request: FastifyRequest, isPublic: (request: Fas
     if (values !== undefined) return values
   }
   if (isPublic(request)) return NO_VALUES
-  throw new NotResolved('request.security must not be read before the guard of the route has passed, or on a route that declares no security. ' +
-    'Declare security on the route, or use peek() of the dependency')
+  throw new NotResolved(
+    'request.security must not be read before the guard of the route has passed, ' +
+    'or on a route that declares no security. ' +
+      'Declare security on the route, or use peek() of the dependency'
+  )
 }
 
 // A foreign error is left to Fastify, also a 401.
 function isAnswerable (error: unknown): boolean {
-  return rankOf(error) !== Rank.final || error instanceof InvalidCredentialsRequest || error instanceof ServiceUnavailable
+  return (
+    rankOf(error) !== Rank.final || error instanceof InvalidCredentialsRequest || error instanceof ServiceUnavailable
+  )
 }
 
 function decisionOf (request: FastifyRequest): RouteDecision | null {
@@ -223,7 +243,9 @@ function decisionOf (request: FastifyRequest): RouteDecision | null {
   }
   // Fastify makes this object anew whenever it is read.
   const { config } = request.routeOptions
-  return (config as { [kRecord]?: () => { decision: RouteDecision | null } } | undefined)?.[kRecord]?.().decision ?? null
+  return (
+    (config as { [kRecord]?: () => { decision: RouteDecision | null } } | undefined)?.[kRecord]?.().decision ?? null
+  )
 }
 
 // With the dependencies given to `addHook` there may be too many of them: then challenges list no scopes.

@@ -77,7 +77,15 @@ export interface RouteOwner {
 export type Problem = StartProblem
 
 const HOOKS = [
-  'onRequest', 'preParsing', 'preValidation', 'preHandler', 'preSerialization', 'onSend', 'onResponse', 'onError', 'onTimeout',
+  'onRequest',
+  'preParsing',
+  'preValidation',
+  'preHandler',
+  'preSerialization',
+  'onSend',
+  'onResponse',
+  'onError',
+  'onTimeout',
   'onRequestAbort'
 ] as const
 

@@ -36,6 +36,8 @@ export class SchemeNames {
 }
 
 function conflict (name: string, where: string): Error {
-  return new SchemeConflict(`${where}: another scheme is named "${name}", and a document shows only one scheme under each name. ` +
-    'Give one of them a schemeName of its own')
+  return new SchemeConflict(
+    `${where}: another scheme is named "${name}", and a document shows only one scheme under each name. ` +
+      'Give one of them a schemeName of its own'
+  )
 }

@@ -8,16 +8,26 @@ import { methodsOf, routeName, urlsOf } from './route-record.js'
 /** Logs the warnings about the routes of a registration. */
 export function warnAtReady (registration: RegistrationState, records: readonly RouteRecord[]): void {
   const { log } = registration
-  for (const warning of [...tokenUrls(registration, records), ...lockedForms(records), ...lostGuards(records)]) log.warn(warning)
+  for (const warning of [...tokenUrls(registration, records), ...lockedForms(records), ...lostGuards(records)]) {
+    log.warn(warning)
+  }
 }
 
 function tokenUrls ({ options, registry }: RegistrationState, records: readonly RouteRecord[]): readonly string[] {
   const base = basePath(options.prefix)
   const schemes = new Set(records.flatMap(({ decision }) => decision?.schemes ?? []))
   const form = registry.records.find((record) => record.fragments.size > 0)
-  return [...schemes].flatMap((scheme) => relativeTokenUrls(scheme, base).filter((url) => !isServed(registry.records, url)).map((url) =>
-    `No POST route exists at ${url}, the tokenUrl of the scheme "${scheme.schemeName}". ` +
-    (form === undefined ? 'Add the route, or correct tokenUrl' : `The login form is at ${routeName(form)}: correct tokenUrl`)))
+  return [...schemes].flatMap((scheme) =>
+    relativeTokenUrls(scheme, base)
+      .filter((url) => !isServed(registry.records, url))
+      .map(
+        (url) =>
+          `No POST route exists at ${url}, the tokenUrl of the scheme "${scheme.schemeName}". ` +
+          (form === undefined
+            ? 'Add the route, or correct tokenUrl'
+            : `The login form is at ${routeName(form)}: correct tokenUrl`)
+      )
+  )
 }
 
 function isServed (records: readonly RouteRecord[], url: string): boolean {
@@ -46,6 +56,9 @@ function lostGuards (records: readonly RouteRecord[]): readonly string[] {
   })
   return lost.length === 0
     ? []
-    : [`Another plugin removed the guard from the hooks of ${lost.map(routeName).join(', ')}: these routes answer 500. ` +
-    'An onRoute hook must add to the hooks of a route, not replace them']
+    : [
+        `Another plugin removed the guard from the hooks of ${lost.map(routeName).join(', ')}: ` +
+        'these routes answer 500. ' +
+          'An onRoute hook must add to the hooks of a route, not replace them'
+      ]
 }

@@ -19,7 +19,10 @@ export interface CompletionOptions {
 }
 
 /** The schemes of a document, with the scopes that its operations require. */
-type UsedSchemes = Map<string, { readonly scheme: SchemeDefinition, readonly base: string, readonly scopes: Set<string> }>
+type UsedSchemes = Map<
+  string,
+  { readonly scheme: SchemeDefinition, readonly base: string, readonly scopes: Set<string> }
+>
 
 /**
  * Completes a document that @fastify/swagger built.
@@ -30,7 +33,11 @@ type UsedSchemes = Map<string, { readonly scheme: SchemeDefinition, readonly bas
  * @throws {HandWrittenSecurity} where a `security` was written by hand
  * @throws {RegistrationRefused} for Swagger 2.0
  */
-export function completeDocument (built: OpenAPIDocument, records: readonly RouteRecord[], options: CompletionOptions): OpenAPIDocument {
+export function completeDocument (
+  built: OpenAPIDocument,
+  records: readonly RouteRecord[],
+  options: CompletionOptions
+): OpenAPIDocument {
   checkVersion(built)
   checkRoot(built, options)
   const document = copyOf(built) as OpenAPIDocument
@@ -58,7 +65,11 @@ interface Completion {
   readonly options: CompletionOptions
 }
 
-function completeOperation ({ operation, path, method }: FoundOperation, routes: readonly RouteRecord[], completion: Completion): void {
+function completeOperation (
+  { operation, path, method }: FoundOperation,
+  routes: readonly RouteRecord[],
+  completion: Completion
+): void {
   const decided = routes.flatMap(({ decision }) => decision ?? [])
   const { version, servers, used, options } = completion
   const security = operationSecurity(routes, version)
@@ -73,7 +84,10 @@ function completeOperation ({ operation, path, method }: FoundOperation, routes:
 }
 
 // Where a schema has no other response, @fastify/swagger has made one up.
-function addTokenResponses (operation: Operation, schema: FastifySchema & { readonly [kResponses]?: object } = {}): void {
+function addTokenResponses (
+  operation: Operation,
+  schema: FastifySchema & { readonly [kResponses]?: object } = {}
+): void {
   const responses = schema[kResponses]
   if (responses === undefined) return
   operation.responses = { ...schema.response === undefined ? {} : operation.responses, ...copyOf(responses) as object }
@@ -81,29 +95,41 @@ function addTokenResponses (operation: Operation, schema: FastifySchema & { read
 
 function addFragment (operation: Operation, { requestBody, responses }: OperationFragment): void {
   if (requestBody !== undefined) operation.requestBody = copyOf(requestBody)
-  for (const [status, response] of Object.entries(responses ?? {})) addResponse(operation, status, copyOf(response) as object)
+  for (const [status, response] of Object.entries(responses ?? {})) {
+    addResponse(operation, status, copyOf(response) as object)
+  }
 }
 
 function checkWritten ({ security = [] }: Operation, name: string): void {
   if (security.length === 0) return
-  throw new HandWrittenSecurity(`The document has a security of its own for ${name}: a lock that nothing enforces. Declare it on the route`)
+  throw new HandWrittenSecurity(
+    `The document has a security of its own for ${name}: a lock that nothing enforces. Declare it on the route`
+  )
 }
 
 /**
- * The `security` of an operation. Several routes may be one operation: it shows the alternatives of all, and a public one among
- * them admits every client.
+ * The `security` of an operation. Several routes may be one operation: it shows the alternatives of all, and a public
+ * one among them admits every client.
  */
-export function operationSecurity (routes: readonly RouteRecord[], version: string): readonly SecurityRequirement[] | undefined {
+export function operationSecurity (
+  routes: readonly RouteRecord[],
+  version: string
+): readonly SecurityRequirement[] | undefined {
   const decided = routes.flatMap(({ decision }) => decision ?? [])
   const all = decided.map((decision) => ({ decision, security: documentedSecurity(decision, version) }))
   const guarded = all.filter(({ security }) => security !== undefined && security.length > 0)
   if (guarded.length === 0) return all.some(({ security }) => security !== undefined) ? [] : undefined
-  const isOpen = decided.length < routes.length || all.some(({ decision }) => decision.guard === null && decision.hookGuards.length === 0)
+  const isOpen =
+    decided.length < routes.length ||
+    all.some(({ decision }) => decision.guard === null && decision.hookGuards.length === 0)
   const merged = guarded.flatMap(({ security }) => security!)
   return distinct(isOpen ? [...merged, {}] : merged, requirementKey)
 }
 
-function documentedSecurity ({ alternatives, isPublic, fragments }: Decision, version: string): readonly SecurityRequirement[] | undefined {
+function documentedSecurity (
+  { alternatives, isPublic, fragments }: Decision,
+  version: string
+): readonly SecurityRequirement[] | undefined {
   const security = alternatives.length === 0 ? undefined : securityOf(alternatives, version)
   // A login form is public: it asks for no credentials of a scheme.
   return security ?? (isPublic || fragments.length > 0 ? [] : undefined)
@@ -114,7 +140,10 @@ function useSchemes (alternatives: readonly Alternative[], base: string, used: U
     for (const [scheme, scopes] of alternative) {
       const known = used.get(scheme.schemeName) ?? { scheme, base, scopes: new Set<string>() }
       // Registrations in different contexts do not know each other's schemes.
-      if (known.scheme !== scheme && !isDeepStrictEqual(schemeObject(known.scheme, known.base), schemeObject(scheme, base))) {
+      if (
+        known.scheme !== scheme &&
+        !isDeepStrictEqual(schemeObject(known.scheme, known.base), schemeObject(scheme, base))
+      ) {
         throw conflict(`Two contexts have different schemes named "${scheme.schemeName}"`)
       }
       used.set(scheme.schemeName, known)
@@ -129,7 +158,10 @@ function mergeSchemes (existing: Readonly<Record<string, unknown>>, used: UsedSc
     const object = schemeObject(scheme, base, scopes)
     // A name such as `constructor` is one that every object has.
     const there = Object.hasOwn(merged, name) ? merged[name] : undefined
-    if (there !== undefined && ![object, schemeObject(scheme, base), scheme.openapi].some((known) => isDeepStrictEqual(known, there))) {
+    if (
+      there !== undefined &&
+      ![object, schemeObject(scheme, base), scheme.openapi].some((known) => isDeepStrictEqual(known, there))
+    ) {
       throw conflict(`The document's components.securitySchemes has another "${name}"`)
     }
     merged[name] = object
@@ -157,13 +189,18 @@ function parameterKey ({ in: place, name = '' }: { readonly in?: string, readonl
 
 function checkVersion ({ openapi }: OpenAPIDocument): void {
   if (typeof openapi === 'string') return
-  throw new RegistrationRefused('The document must be OpenAPI 3.0 or later, got Swagger 2.0. Register @fastify/swagger with { openapi: {} }')
+  throw new RegistrationRefused(
+    'The document must be OpenAPI 3.0 or later, got Swagger 2.0. Register @fastify/swagger with { openapi: {} }'
+  )
 }
 
 function checkRoot ({ security = [] }: OpenAPIDocument, { allowsHandWritten }: CompletionOptions): void {
   if (allowsHandWritten || security.length === 0) return
-  throw new HandWrittenSecurity('The document has a security of its own, for all operations: a lock that nothing enforces. Use app.security.require, ' +
-    "or register the plugin with onHandWrittenSecurity: 'allow' while you move")
+  throw new HandWrittenSecurity(
+    'The document has a security of its own, for all operations: a lock that nothing enforces. ' +
+    'Use app.security.require, ' +
+      "or register the plugin with onHandWrittenSecurity: 'allow' while you move"
+  )
 }
 
 // Documents share no objects. Only plain data is copied.
@@ -174,8 +211,9 @@ function copyOf (value: unknown): unknown {
   if (prototype !== Object.prototype && prototype !== null) return value
   const copy: Record<string, unknown> = {}
   for (const [key, member] of Object.entries(value)) {
-    if (key === '__proto__') Object.defineProperty(copy, key, { value: copyOf(member), enumerable: true, configurable: true, writable: true })
-    else copy[key] = copyOf(member)
+    if (key === '__proto__') {
+      Object.defineProperty(copy, key, { value: copyOf(member), enumerable: true, configurable: true, writable: true })
+    } else copy[key] = copyOf(member)
   }
   return copy
 }

@@ -96,7 +96,8 @@ export function pathOf (url: string, servers: readonly ServerObject[] = []): str
   return formatParameters(path)
 }
 
-// As @fastify/swagger does: `:id` and `:id(expression)` become `{id}`, a lone expression `{regexp1}`, and `::` is a colon.
+// As @fastify/swagger does: `:id` and `:id(expression)` become `{id}`, a lone expression `{regexp1}`, and `::` is a
+// colon.
 function formatParameters (url: string): string {
   let path = ''
   let at = 0

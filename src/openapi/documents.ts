@@ -1,6 +1,8 @@
 /**
- * Finds the documents of an app, and completes them. A function around `app.swagger` adds schemes and requirements to what
- * @fastify/swagger returns: every reader of the document sees them, also where the app registered @fastify/swagger itself.
+ * Finds the documents of an app, and completes them. A function around `app.swagger` adds schemes and requirements to
+ * what
+ * @fastify/swagger returns: every reader of the document sees them, also where the app registered @fastify/swagger
+ *   itself.
  */
 import type { FastifyInstance, FastifySchema } from 'fastify'
 import { stringify } from 'yaml'
@@ -24,7 +26,10 @@ export interface DocumentOptions extends CompletionOptions {
   readonly decorators: readonly string[]
   /** told the version of a document of the user, when the app becomes ready */
   readonly onVersion: (version: string) => void
-  /** whether nothing in a document can contradict the routes: the plugin registered it, without schemes or transforms of the user */
+  /**
+   * whether nothing in a document can contradict the routes: the plugin registered it, without schemes or transforms
+   * of the user
+   */
   readonly isKnown: (swagger: unknown) => boolean
 }
 
@@ -38,11 +43,17 @@ export class Documents {
     this.#options = options
   }
 
-  /** Completes the documents that an instance sees. Called when a route is registered there, and when the app becomes ready. */
+  /**
+   * Completes the documents that an instance sees. Called when a route is registered there, and when the app becomes
+   * ready.
+   */
   attach (instance: FastifyInstance): void {
     for (const decorator of this.#options.decorators) {
-      const swagger = (instance as unknown as Record<string, unknown>)[decorator] as Swagger & { [kCompleted]?: true } | undefined
-      if (typeof swagger === 'function' && swagger[kCompleted] !== true) this.#wrap(ownerOf(instance, decorator), decorator, swagger)
+      const swagger = (instance as unknown as Record<string, unknown>)[decorator] as
+        (Swagger & { [kCompleted]?: true }) | undefined
+      if (typeof swagger === 'function' && swagger[kCompleted] !== true) {
+        this.#wrap(ownerOf(instance, decorator), decorator, swagger)
+      }
     }
   }
 
@@ -63,7 +74,9 @@ export class Documents {
     if (document === null) return []
     this.#statics.add(original)
     if (!this.#options.allowsHandWritten) return staticProblems(document, records)
-    this.#options.registry.root.log.warn('The static document is not compared with the routes: onHandWrittenSecurity is "allow"')
+    this.#options.registry.root.log.warn(
+      'The static document is not compared with the routes: onHandWrittenSecurity is "allow"'
+    )
     return []
   }
 
@@ -75,7 +88,9 @@ export class Documents {
       if (registry.state === 'loading' || this.#statics.has(original)) return original(options)
       const built = original() as OpenAPIDocument
       let document = documents.get(built)
-      if (document === undefined) documents.set(built, document = completeDocument(built, existingRecords(registry), this.#options))
+      if (document === undefined) {
+        documents.set(built, (document = completeDocument(built, existingRecords(registry), this.#options)))
+      }
       if (options?.yaml !== true) return document
       let text = texts.get(document)
       if (text === undefined) texts.set(document, text = stringify(document, { strict: false }))
@@ -93,7 +108,8 @@ export class Documents {
   }
 }
 
-// A `security` by hand may name a scheme that the document does not have: @fastify/swagger would throw. The guard's own replaces it.
+// A `security` by hand may name a scheme that the document does not have: @fastify/swagger would throw. The guard's
+// own replaces it.
 function withoutSecurity ({ options: { schema }, decision }: RouteRecord): FastifySchema | undefined {
   if (decision?.isDeclared !== true || schema?.security === undefined) return schema
   const { security, ...rest } = schema
@@ -105,7 +121,13 @@ function checkDocument (registry: Registry, swagger: Swagger, onVersion: (versio
   try {
     onVersion((swagger() as OpenAPIDocument).openapi ?? '3.0.0')
   } catch (error) {
-    if (!(error instanceof SchemeConflict || error instanceof RegistrationRefused || error instanceof HandWrittenSecurity)) return
+    if (!(
+      error instanceof SchemeConflict ||
+      error instanceof RegistrationRefused ||
+      error instanceof HandWrittenSecurity
+    )) {
+      return
+    }
     refuseStart(registry, [{ code: error.code, route: null, message: error.message }])
   }
 }

@@ -8,29 +8,53 @@ import type { Operation } from './document.js'
 const SAFE = ['GET', 'HEAD', 'OPTIONS', 'TRACE', 'QUERY']
 
 const CHALLENGE = {
-  'WWW-Authenticate': { description: 'The authentication that is accepted here (RFC 9110 §11.6.1)', schema: { type: 'string' } }
+  'WWW-Authenticate': {
+    description: 'The authentication that is accepted here (RFC 9110 §11.6.1)',
+    schema: { type: 'string' }
+  }
 }
 
-const RETRY = { 'Retry-After': { description: 'Seconds until the next attempt (RFC 9110 §10.2.3)', schema: { type: 'string' } } }
+const RETRY = {
+  'Retry-After': { description: 'Seconds until the next attempt (RFC 9110 §10.2.3)', schema: { type: 'string' } }
+}
 
 /** Adds the responses of a guard, unless the operation documents that status. */
 export function addResponses (operation: Operation, decided: readonly Decision[], method: string): void {
-  const guarded = decided.filter(({ guard, hookGuards, fragments, alternatives }) =>
-    (guard !== null || hookGuards.length > 0) && !(fragments.length > 0 && alternatives.every(({ size }) => size === 0)))
+  const guarded = decided.filter(
+    ({ guard, hookGuards, fragments, alternatives }) =>
+      (guard !== null || hookGuards.length > 0) &&
+      !(fragments.length > 0 && alternatives.every(({ size }) => size === 0))
+  )
   if (guarded.length === 0) return
   const needsScopes = guarded.some(({ alternatives }) => requiresScopes(alternatives))
-  const readsCookie = !SAFE.includes(method) && guarded.some(({ schemes }) => schemes.some(({ openapi }) => openapi['in'] === 'cookie'))
-  addResponse(operation, 401, error(401, 'Unauthorized', 'FST_SECURITY_NOT_AUTHENTICATED', 'Not authenticated', {
-    description: 'Not authenticated, or the credentials are rejected', headers: CHALLENGE
-  }))
+  const readsCookie =
+    !SAFE.includes(method) && guarded.some(({ schemes }) => schemes.some(({ openapi }) => openapi['in'] === 'cookie'))
+  addResponse(
+    operation,
+    401,
+    error(401, 'Unauthorized', 'FST_SECURITY_NOT_AUTHENTICATED', 'Not authenticated', {
+      description: 'Not authenticated, or the credentials are rejected',
+      headers: CHALLENGE
+    })
+  )
   if (needsScopes) {
     addResponse(operation, 403, error(403, 'Forbidden', 'FST_SECURITY_INSUFFICIENT_SCOPE', 'Insufficient scope', {
       description: 'Authenticated, and a scope is missing', headers: CHALLENGE
     }))
   } else if (readsCookie) {
-    addResponse(operation, 403, error(403, 'Forbidden', 'FST_SECURITY_CROSS_ORIGIN', 'This cookie does not count in a request from another origin', {
-      description: 'A cookie in a request from another origin'
-    }))
+    addResponse(
+      operation,
+      403,
+      error(
+        403,
+        'Forbidden',
+        'FST_SECURITY_CROSS_ORIGIN',
+        'This cookie does not count in a request from another origin',
+        {
+          description: 'A cookie in a request from another origin'
+        }
+      )
+    )
   }
   if (guarded.some(dependsOnService)) {
     addResponse(operation, 503, error(503, 'Service Unavailable', 'FST_SECURITY_UNAVAILABLE', 'Service unavailable', {
@@ -53,7 +77,11 @@ export function addResponse (operation: Operation, status: number | string, resp
 }
 
 function error (
-  statusCode: number, name: string, code: string, message: string, response: { readonly description: string, readonly headers?: object }
+  statusCode: number,
+  name: string,
+  code: string,
+  message: string,
+  response: { readonly description: string, readonly headers?: object }
 ): object {
   return structuredClone({
     ...response,

@@ -16,11 +16,14 @@ export function staticProblems (document: OpenAPIDocument, records: readonly Rou
     const documented = found.operation.security ?? document.security as readonly SecurityRequirement[] | undefined
     const enforced = operationSecurity(routes, document.openapi ?? '3.0.0')
     if (keyOf(documented) === keyOf(enforced)) return []
-    return [{
-      code: 'FST_SECURITY_HAND_WRITTEN',
-      route: routeName(routes[0]!),
-      message: `the static document says ${JSON.stringify(documented ?? [])}, but the guard requires ${JSON.stringify(enforced ?? [])}. Correct the document`
-    }]
+    return [
+      {
+        code: 'FST_SECURITY_HAND_WRITTEN',
+        route: routeName(routes[0]!),
+        message: `the static document says ${JSON.stringify(documented ?? [])}, ` +
+          `but the guard requires ${JSON.stringify(enforced ?? [])}. Correct the document`
+      }
+    ]
   })
 }
 

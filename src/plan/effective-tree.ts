@@ -18,19 +18,28 @@ export class EffectiveTree {
       : [replacement.needs.map(({ view }) => view), [...originals, replacement.replaced]]
   }
 
-  /** Whether a definition depends on the scopes required of it. They do not reach `securityScopes` below an isolated view. */
+  /**
+   * Whether a definition depends on the scopes required of it. They do not reach `securityScopes` below an isolated
+   * view.
+   */
   takesScopes (definition: Definition, originals: readonly Definition[]): boolean {
     return this.#some(definition, originals, ({ kind }) => kind === 'scopes', ({ isolated }) => isolated !== true)
   }
 
-  /** Whether it matters below a definition that an overridden dependency, or a part of it, is resolved with its original. */
+  /**
+   * Whether it matters below a definition that an overridden dependency, or a part of it, is resolved with its
+   * original.
+   */
   reaches (definition: Definition, original: Definition, originals: readonly Definition[]): boolean {
     const others = originals.filter((other) => other !== original)
     return this.#some(definition, originals, (found) =>
       found === original || this.#context.replacementOf(found, others)?.replaced === original)
   }
 
-  /** The schemes that are read below a definition, with the overridden dependencies that are resolved with their originals there. */
+  /**
+   * The schemes that are read below a definition, with the overridden dependencies that are resolved with their
+   * originals there.
+   */
   schemesRead (definition: Definition, originals: readonly Definition[]): readonly SchemeDefinition[] {
     const found: SchemeDefinition[] = []
     this.#some(definition, originals, (below, isReplaced) => {

@@ -2,7 +2,8 @@
 import { isNativeError } from 'node:util/types'
 import type { SchemeDefinition } from '../dependency/definition.js'
 import {
-  CrossOriginRequest, Forbidden, InsufficientScope, InvalidCredentialsRequest, NotAuthenticated, ResolverFailed, Unauthorized
+  CrossOriginRequest, Forbidden, InsufficientScope, InvalidCredentialsRequest, NotAuthenticated, ResolverFailed,
+  Unauthorized
 } from '../errors.js'
 
 /** A place in a tree where a request can fail: what challenges and messages need to know of it. */
@@ -18,7 +19,10 @@ export interface Place {
 /** How far a request got before it failed. A failure with any rank but `final` leads on to the next alternative. */
 export const Rank = { final: 0, absent: 1, rejected: 2, denied: 3 } as const
 
-/** Why a request does not pass. It stays in the slots of everything that failed with it, so that nothing is tried twice. */
+/**
+ * Why a request does not pass. It stays in the slots of everything that failed with it, so that nothing is tried
+ * twice.
+ */
 export class Failure {
   readonly #isFailure = true
   /** the failures of the alternatives, if all of them failed */
@@ -45,7 +49,10 @@ export class Failure {
     return failure === this || (this.parts !== null && this.parts.some((part) => part.contains(failure)))
   }
 
-  /** The failure of an `anyOf`: a 403 or step-up before rejected credentials, these before absent ones, else the first. */
+  /**
+   * The failure of an `anyOf`: a 403 or step-up before rejected credentials, these before absent ones, else the
+   * first.
+   */
   static ofAll (parts: readonly Failure[]): Failure {
     const first = parts[0]!
     if (parts.length === 1) return first
@@ -62,7 +69,9 @@ export function absence (place: Place): Failure {
   return new Failure(null, 401, Rank.absent, place)
 }
 
-/** Turns a thrown value into an answer from 400 up: an outage is never a 401, and an error never lets a request pass. */
+/**
+ * Turns a thrown value into an answer from 400 up: an outage is never a 401, and an error never lets a request pass.
+ */
 export function failureOf (thrown: unknown, place: Place): Failure {
   try {
     return classify(thrown, place)
@@ -74,10 +83,19 @@ export function failureOf (thrown: unknown, place: Place): Failure {
 /** The failure of an error of this package, or of a foreign error with a status; a 500 otherwise. */
 function classify (thrown: unknown, place: Place): Failure {
   const rank = rankOf(thrown)
-  if (rank !== Rank.final) return new Failure(thrown as Error, (rank === Rank.denied && !(thrown instanceof Unauthorized)) ? 403 : 401, rank, place)
+  if (rank !== Rank.final) {
+    return new Failure(
+      thrown as Error,
+      rank === Rank.denied && !(thrown instanceof Unauthorized) ? 403 : 401,
+      rank,
+      place
+    )
+  }
   if (thrown instanceof InvalidCredentialsRequest) return new Failure(thrown, 400, Rank.final, place)
   // The value itself is not shown: it may be the token.
-  if (!isError(thrown)) return failed(place, `threw a value of type ${typeof thrown} instead of an Error. Throw an Error`)
+  if (!isError(thrown)) {
+    return failed(place, `threw a value of type ${typeof thrown} instead of an Error. Throw an Error`)
+  }
   const { statusCode, status } = thrown as { statusCode?: unknown, status?: unknown }
   const own = statusCode ?? status
   if (own === undefined) return new Failure(thrown, 500, Rank.final, place)
@@ -91,7 +109,9 @@ function classify (thrown: unknown, place: Place): Failure {
 export function rankOf (error: unknown): number {
   if (error instanceof NotAuthenticated) return Rank.absent
   if (error instanceof Unauthorized) return error.challenge?.error === STEP_UP ? Rank.denied : Rank.rejected
-  if (error instanceof InsufficientScope || error instanceof Forbidden || error instanceof CrossOriginRequest) return Rank.denied
+  if (error instanceof InsufficientScope || error instanceof Forbidden || error instanceof CrossOriginRequest) {
+    return Rank.denied
+  }
   return Rank.final
 }
 
@@ -105,6 +125,14 @@ export function isError (value: unknown): value is Error {
 
 /** A 500. The client learns nothing; the cause names the dependency and the fix, for the log. */
 export function failed (place: Place, problem: string, cause?: unknown): Failure {
-  const detail = new Error(`${place.path === '' ? 'A dependency' : place.path} ${problem}`, cause === undefined ? undefined : { cause })
-  return new Failure(new ResolverFailed('A dependency could not be resolved', { cause: detail }), 500, Rank.final, place)
+  const detail = new Error(
+    `${place.path === '' ? 'A dependency' : place.path} ${problem}`,
+    cause === undefined ? undefined : { cause }
+  )
+  return new Failure(
+    new ResolverFailed('A dependency could not be resolved', { cause: detail }),
+    500,
+    Rank.final,
+    place
+  )
 }

@@ -83,7 +83,9 @@ export class Frame implements ResolvedValues {
     for (let frame: Frame | null = this; frame !== null; frame = frame.previous) {
       for (const [slot, key] of frame.plan.keys.entries()) {
         const found = frame.values[slot]
-        if (key?.definition !== definition || !isResolvedFor(key, scopes) || found === undefined || Failure.is(found)) continue
+        if (key?.definition !== definition || !isResolvedFor(key, scopes) || found === undefined || Failure.is(found)) {
+          continue
+        }
         if (best !== null && scopeCount(key) >= scopeCount(best)) continue
         best = key
         value = found

@@ -18,8 +18,8 @@ export type UndoOverride = (() => void) & Disposable
 /** Options of `app.security.override`. */
 export interface OverrideOptions {
   /**
-   * The scopes that the replacement has. A place that requires others answers 403, as it would to a real caller. Default: scopes
-   * are not checked.
+   * The scopes that the replacement has. A place that requires others answers 403, as it would to a real caller.
+   * Default: scopes are not checked.
    */
   readonly scopes?: readonly string[]
 }
@@ -37,12 +37,20 @@ export class Overrides extends CacheKeys implements PlanContext {
    * Replaces a dependency.
    *
    * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION`
-   * @throws {HookTooEarly} `FST_SECURITY_HOOK_TOO_EARLY` if the replacement needs the parsed request, and the dependency does not
+   * @throws {HookTooEarly} `FST_SECURITY_HOOK_TOO_EARLY` if the replacement needs the parsed request, and the
+   *   dependency does not
    */
   add (dependency: unknown, replacement: unknown, options?: unknown): UndoOverride {
     const view = viewOf(dependency)
-    if (view === null) throw refusal(`the first argument must be a dependency, got ${describe(dependency)}. Check for a misspelled or circular import`)
-    if (view.definition.kind === 'scopes') throw refusal('securityScopes must not be replaced. Pass { scopes } as third argument instead')
+    if (view === null) {
+      throw refusal(
+        `the first argument must be a dependency, got ${describe(dependency)}. ` +
+        'Check for a misspelled or circular import'
+      )
+    }
+    if (view.definition.kind === 'scopes') {
+      throw refusal('securityScopes must not be replaced. Pass { scopes } as third argument instead')
+    }
     const added = replacementOf(view.definition, replacement, grantedScopes(options))
     this.#replacements.push(added)
     this.#generation++
@@ -67,8 +75,8 @@ export class Overrides extends CacheKeys implements PlanContext {
   }
 
   /**
-   * The definitions that run for views, with overrides applied: a replaced definition is not among them, unless its replacement
-   * needs it.
+   * The definitions that run for views, with overrides applied: a replaced definition is not among them, unless its
+   * replacement needs it.
    */
   definitionsInUse (views: readonly View[]): readonly Definition[] {
     const found = new Set<Definition>()
@@ -131,8 +139,10 @@ function replacementOf (replaced: Definition, given: unknown, granted: ReadonlyS
   const view = viewOf(given)
   if (view !== null) {
     if (view.definition.late && !replaced.late) {
-      throw new HookTooEarly('override: the replacement needs the parsed request, but the dependency is resolved before. ' +
-        "Give the dependency { hook: 'preHandler' }, or the replacement none")
+      throw new HookTooEarly(
+        'override: the replacement needs the parsed request, but the dependency is resolved before. ' +
+          "Give the dependency { hook: 'preHandler' }, or the replacement none"
+      )
     }
     const needs = [{ name: 'replacement', view }, ...checks]
     return { replaced, isNullable, needs, resolve: (values: ReplacementValues) => check(values.replacement, values) }
@@ -150,7 +160,10 @@ function replacementOf (replaced: Definition, given: unknown, granted: ReadonlyS
 
 function checkReplacement (value: unknown, isNullable: boolean): void {
   if (value === undefined || value === false || (value === null && !isNullable)) {
-    throw refusal(`the replacement must be a value, got ${String(value)}. Pass a value of the dependency, a function or a dependency`)
+    throw refusal(
+      `the replacement must be a value, got ${String(value)}. ` +
+      'Pass a value of the dependency, a function or a dependency'
+    )
   }
   if (isError(value)) throw refusal('the replacement must not be an Error. Pass a function that throws it')
 }

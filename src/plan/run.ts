@@ -1,4 +1,6 @@
-/** Runs a plan for one request: it decides whether the request passes. How a denial is answered is left to the guard. */
+/**
+ * Runs a plan for one request: it decides whether the request passes. How a denial is answered is left to the guard.
+ */
 import type { ResolverDefinition, SchemeDefinition } from '../dependency/definition.js'
 import { Failure, failed, failureOf, Rank } from './failure.js'
 import type { Frame, Outcome } from './frame.js'
@@ -8,15 +10,17 @@ import { Op } from './step.js'
 import { ignore, isThenable } from './thenable.js'
 import { carriesCredentials, checkCredentials, checkValue, hasLeft, isAnswered, noteSend } from './values.js'
 
-/** Resolves the dependencies that are not resolved yet. A second run continues with the steps that the first one left. */
+/**
+ * Resolves the dependencies that are not resolved yet. A second run continues with the steps that the first one left.
+ */
 export function run (frame: Frame, isEarly: boolean): Outcome {
   frame.isEarly = isEarly
   return advance(frame, frame.plan.first)
 }
 
 /**
- * Goes on when a promise is settled, until the guard can decide. If the client has gone, or the reply was sent, nothing further is
- * called.
+ * Goes on when a promise is settled, until the guard can decide. If the client has gone, or the reply was sent,
+ * nothing further is called.
  */
 export function wait (frame: Frame, waiting: Waiting): void {
   frame.waiting = waiting
@@ -102,7 +106,11 @@ function resolve (frame: Frame, step: Step): Step | null {
   let value: unknown
   try {
     if (step.takesReply) noteSend(reply)
-    value = (step.call as ResolverDefinition['resolve'])(valuesOf(step.inputs, frame.values) as never, frame.request, reply)
+    value = (step.call as ResolverDefinition['resolve'])(
+      valuesOf(step.inputs, frame.values) as never,
+      frame.request,
+      reply
+    )
   } catch (thrown) {
     return isAnswered(reply) ? stop(frame, ANSWERED) : settleFailure(frame, step, failureOf(thrown, step.place))
   }
@@ -120,7 +128,10 @@ function conclude (frame: Frame, step: Step, value: unknown): Step | null {
   try {
     if (typeof value !== 'string' && isThenable(value)) {
       if ((value as unknown) !== frame.reply || !step.takesReply) return stop(frame, new Waiting(value, step, false))
-      failure = failed(step.place, 'returned the reply without sending it. Send it first: return reply.redirect("/login")')
+      failure = failed(
+        step.place,
+        'returned the reply without sending it. Send it first: return reply.redirect("/login")'
+      )
     } else {
       failure = checkValue(value, step, frame.values)
     }
@@ -179,7 +190,9 @@ function hasCredentials ({ schemes }: Alternatives, { request, values }: Frame, 
 function join (frame: Frame, step: Step): Step | null {
   const { inputs } = step
   for (let input = inputs; input !== null; input = input.next) {
-    if (frame.values[input.slot] === undefined && input.demand === null) return settleFailure(frame, step, failureOf(missingNeed(), step.place))
+    if (frame.values[input.slot] === undefined && input.demand === null) {
+      return settleFailure(frame, step, failureOf(missingNeed(), step.place))
+    }
   }
   return settle(frame, step, inputs)
 }

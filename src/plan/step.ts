@@ -4,7 +4,9 @@ import type { AnyOfDefinition, Definition, SchemeDefinition } from '../dependenc
 import type { ScopeDemand } from '../dependency/scopes.js'
 import type { Failure, Place } from './failure.js'
 
-/** The key of a cached value, in every plan of one registration: a dependency, and the scopes that it is resolved for. */
+/**
+ * The key of a cached value, in every plan of one registration: a dependency, and the scopes that it is resolved for.
+ */
 export interface CacheKey {
   readonly definition: Definition
   /** the scopes, for a dependency that takes them; `null` for one that does not depend on scopes */
@@ -112,7 +114,18 @@ export class Step {
   readonly absent: Failure | null
 
   constructor (options: StepOptions) {
-    const { op, slot, target, place, inputs = null, call = null, source = -1, isLate = false, isNullable = false, absent = null } = options
+    const {
+      op,
+      slot,
+      target,
+      place,
+      inputs = null,
+      call = null,
+      source = -1,
+      isLate = false,
+      isNullable = false,
+      absent = null
+    } = options
     this.op = op
     this.slot = slot
     this.inputs = inputs

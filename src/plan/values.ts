@@ -13,13 +13,19 @@ import { ignore, isThenable } from './thenable.js'
 export function checkValue (value: unknown, step: Step, values: readonly unknown[]): Failure | null {
   const { place } = step
   if (value === undefined || value === false || (value === null && !step.isNullable)) {
-    return failed(place, `returned ${String(value)}. Throw Unauthorized or Forbidden to deny the request, or return a value` +
-      (value === null ? ' (null only with { nullable: true })' : ''))
+    return failed(
+      place,
+      `returned ${String(value)}. Throw Unauthorized or Forbidden to deny the request, or return a value` +
+        (value === null ? ' (null only with { nullable: true })' : '')
+    )
   }
   if (typeof value === 'object' && isError(value)) return failed(place, 'returned an Error. Throw it instead', value)
   if (step.takesScopes && !hasSeenScopes(step, values)) {
-    return failed(place, 'takes securityScopes, but did not check the scopes required of it. Call assertGranted(), or read scopes ' +
-      'before a caller is exempted: if (required.scopes.length > 0 && user.isAdmin) return user')
+    return failed(
+      place,
+      'takes securityScopes, but did not check the scopes required of it. Call assertGranted(), or read scopes ' +
+        'before a caller is exempted: if (required.scopes.length > 0 && user.isAdmin) return user'
+    )
   }
   return null
 }
@@ -28,7 +34,9 @@ export function checkValue (value: unknown, step: Step, values: readonly unknown
 export function checkCredentials (value: unknown, { place, absent }: Step): Failure | null {
   if (!isCredential(value)) return absent
   if (typeof value === 'string') return null
-  if (value === false) return failed(place, 'has a read function that returned false. Return undefined if there are no credentials')
+  if (value === false) {
+    return failed(place, 'has a read function that returned false. Return undefined if there are no credentials')
+  }
   if (isThenable(value)) {
     ignore(value)
     return failed(place, 'has a read function that returned a promise. Read synchronously, and verify in a dependency')
@@ -63,8 +71,8 @@ export function isAnswered (reply: FastifyReply): boolean {
 }
 
 /**
- * Notes on a reply that `send` was called. Fastify's own `sent` tells that only after all `onSend` hooks have run, and they may be
- * asynchronous.
+ * Notes on a reply that `send` was called. Fastify's own `sent` tells that only after all `onSend` hooks have run,
+ * and they may be asynchronous.
  */
 export function noteSend (reply: FastifyReply): void {
   if (!Object.hasOwn(reply, 'send')) reply.send = sendAndNote as typeof reply.send

@@ -1,7 +1,8 @@
 /**
  * The alternatives of a requirement: which schemes, with which scopes, each of them takes.
  *
- * @see {@link https://spec.openapis.org/oas/v3.1.1.html#security-requirement-object OpenAPI 3.1, Security Requirement Object}
+ * @see
+ *   {@link https://spec.openapis.org/oas/v3.1.1.html#security-requirement-object OpenAPI 3.1, Security Requirement Object}
  */
 import type { Definition, SchemeDefinition, View } from '../dependency/definition.js'
 import { union } from '../dependency/scopes.js'
@@ -17,7 +18,10 @@ export const MAX_ALTERNATIVES = 64
 
 /** One alternative: the scopes of each scheme. */
 export class Alternative extends Map<SchemeDefinition, readonly string[]> {
-  /** schemes that a resolver of this alternative needs, that verify by themselves, or that are declared as not verified */
+  /**
+   * schemes that a resolver of this alternative needs, that verify by themselves, or that are declared as not
+   * verified
+   */
   readonly verified = new Set<SchemeDefinition>()
   /** whether something in it is `optional`, and its credentials are absent */
   isOptional = false
@@ -32,7 +36,11 @@ export class Alternative extends Map<SchemeDefinition, readonly string[]> {
  * @param tooMany makes the error for a requirement of more than {@link MAX_ALTERNATIVES}
  */
 export function alternativesOf (views: readonly View[], tooMany: () => Error): readonly Alternative[] {
-  return allOf(views, { scopes: [], isVerified: false, place: '' }, { tooMany, known: new Map(), ids: new Map(), places: 0 })
+  return allOf(
+    views,
+    { scopes: [], isVerified: false, place: '' },
+    { tooMany, known: new Map(), ids: new Map(), places: 0 }
+  )
 }
 
 /**
@@ -131,7 +139,9 @@ function ofDefinition (definition: Definition, site: Site, walk: Walk): readonly
     case 'resolver': return allOf(definition.needs.map(({ view }) => view), { ...site, isVerified: true }, walk)
     case 'allOf': return allOf(definition.needs.map(({ view }) => view), site, walk)
     case 'anyOf': {
-      const either = definition.alternatives.flatMap((view, index) => ofView(view, site, index, walk).map((one) => chosen(one, site, index)))
+      const either = definition.alternatives.flatMap((view, index) =>
+        ofView(view, site, index, walk).map((one) => chosen(one, site, index))
+      )
       return bounded(definition.absent === undefined ? either : [...either, chosen(absent(), site, -1)], walk)
     }
   }
@@ -182,8 +192,11 @@ function bounded (alternatives: readonly Alternative[], { tooMany }: Walk): read
 }
 
 function alternativeKey (alternative: Alternative): string {
-  const unverified = [...alternative.keys()].filter((scheme) => !alternative.verified.has(scheme)).map(({ schemeName }) => schemeName)
-  return `${requirementKey(requirementOf(alternative, (_, scopes) => scopes))} ${alternative.isOptional} ${unverified.sort().join(' ')}`
+  const unverified = [...alternative.keys()]
+    .filter((scheme) => !alternative.verified.has(scheme))
+    .map(({ schemeName }) => schemeName)
+  const requirement = requirementKey(requirementOf(alternative, (_, scopes) => scopes))
+  return `${requirement} ${alternative.isOptional} ${unverified.sort().join(' ')}`
 }
 
 // Two equal schemes of one name are one entry, with the scopes of both.

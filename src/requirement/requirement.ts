@@ -1,6 +1,6 @@
 /**
- * Reads what a route, or `require`, declares: an object is all of, an array is any of, `false` is public. A value that is not
- * a requirement is rejected here, with a message that names the place and the fix.
+ * Reads what a route, or `require`, declares: an object is all of, an array is any of, `false` is public. A value
+ * that is not a requirement is rejected here, with a message that names the place and the fix.
  */
 import type { Definition, View } from '../dependency/definition.js'
 import type { Dependency, NamedDependencies, Needs } from '../dependency/dependency.js'
@@ -43,7 +43,9 @@ export function readRequirement (option: unknown, where: string): View | null {
   const given = Array.from(option)
   const named = given.filter((alternative) => !isEmptyObject(alternative))
   if (named.length === 0) {
-    throw new InvalidRequirement(`${where} requires nothing: write { name: dependency } for what it takes, or false if it is public`)
+    throw new InvalidRequirement(
+      `${where} requires nothing: write { name: dependency } for what it takes, or false if it is public`
+    )
   }
   const views = named.map((alternative, index) => all(alternative, `${where}, alternative ${index + 1}`))
   const isOptional = named.length < given.length
@@ -76,16 +78,21 @@ function checkBelow (view: View, judgement: Judgement, outer: readonly string[])
   seen.set(view, known.add(scopes.join(' ')))
   if (++judgement.places > MAX_STEPS) throw new TooManySteps()
   if (view.scopes.length > 0 && !mayBeUnchecked && !takesScopes(view)) {
-    throw new UncheckedScopes(`${where}: nothing checks the scopes "${view.scopes.join(' ')}": the dependency that they are put on, ` +
-      'or something it needs, has to need securityScopes, in every alternative. Where a gateway checks them, register ' +
-      "the plugin with onUncheckedScopes: 'allow'")
+    throw new UncheckedScopes(
+      `${where}: nothing checks the scopes "${view.scopes.join(' ')}": the dependency that they are put on, ` +
+        'or something it needs, has to need securityScopes, in every alternative. ' +
+        'Where a gateway checks them, register ' +
+        "the plugin with onUncheckedScopes: 'allow'"
+    )
   }
   if (view.definition.kind === 'scheme') {
     const listed = listedScopes(view.definition)
     const unknown = listed === null ? [] : scopes.filter((scope) => !listed.has(scope))
     if (unknown.length > 0) {
-      throw new UnknownScope(`${where}: the scheme "${view.definition.schemeName}" does not list the scopes "${unknown.join(' ')}": ` +
-        `add them to its option scopes, or correct them to one of "${[...listed!].join(' ')}"`)
+      throw new UnknownScope(
+        `${where}: the scheme "${view.definition.schemeName}" does not list the scopes "${unknown.join(' ')}": ` +
+          `add them to its option scopes, or correct them to one of "${[...listed!].join(' ')}"`
+      )
     }
   }
   for (const child of children(view.definition)) checkBelow(child, judgement, scopes)
@@ -108,11 +115,15 @@ function all (option: unknown, where: string): View {
     throw new InvalidRequirement(`${where} is a bare dependency: give its value a name, { user: dependency }`)
   }
   if (option === undefined || option === null) {
-    throw new InvalidRequirement(`${where} is ${describe(option)}: a misspelled import, or two modules that import each other? ` +
-      'Leave the option out where nothing is declared, or write false if it is public')
+    throw new InvalidRequirement(
+      `${where} is ${describe(option)}: a misspelled import, or two modules that import each other? ` +
+        'Leave the option out where nothing is declared, or write false if it is public'
+    )
   }
   if (isEmptyObject(option)) {
-    throw new InvalidRequirement(`${where} requires nothing: write { name: dependency } for what it takes, or false if it is public`)
+    throw new InvalidRequirement(
+      `${where} requires nothing: write { name: dependency } for what it takes, or false if it is public`
+    )
   }
   const members = needsOf(option, (problem) => new InvalidRequirement(`${where}: ${problem}`))
   return plainView(allOf(members))

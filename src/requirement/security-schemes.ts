@@ -47,7 +47,10 @@ export function schemeObject (
 export function relativeTokenUrls ({ openapi }: SchemeDefinition, base: string): readonly string[] {
   if (openapi.type !== 'oauth2') return []
   return flowsOf(openapi).flatMap(([, { tokenUrl }]) =>
-    typeof tokenUrl === 'string' && !URL.canParse(tokenUrl) && !tokenUrl.startsWith('//') ? [resolveAddress(tokenUrl, base)] : [])
+    typeof tokenUrl === 'string' && !URL.canParse(tokenUrl) && !tokenUrl.startsWith('//')
+      ? [resolveAddress(tokenUrl, base)]
+      : []
+  )
 }
 
 /**

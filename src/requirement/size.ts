@@ -19,7 +19,9 @@ export function checkSize (views: readonly View[], where: string): void {
   const heights = new Map<Definition, number>()
   for (const { definition } of views) {
     if (heightOf(definition, 1, heights) > MAX_DEPTH) {
-      throw new TooManyAlternatives(`${where}: a requirement must be at most ${MAX_DEPTH} dependencies deep. Shorten the chain of needs`)
+      throw new TooManyAlternatives(
+        `${where}: a requirement must be at most ${MAX_DEPTH} dependencies deep. Shorten the chain of needs`
+      )
     }
   }
 }

@@ -1,7 +1,8 @@
 /**
  * API keys in a header, the query or a cookie. The dependency that needs the scheme verifies the key.
  *
- * @see {@link https://spec.openapis.org/oas/v3.1.1.html#security-scheme-object OpenAPI 3.1, Security Scheme Object, `apiKey`}
+ * @see
+ *   {@link https://spec.openapis.org/oas/v3.1.1.html#security-scheme-object OpenAPI 3.1, Security Scheme Object, `apiKey`}
  */
 import type { FastifyRequest } from 'fastify'
 import { describe } from '../dependency/dependency.js'
@@ -25,7 +26,10 @@ export interface ApiKeyOptions<A extends boolean = boolean> extends SchemeCommon
 
 /** Options of {@link apiKeyCookie}. */
 export interface ApiKeyCookieOptions<A extends boolean = boolean> extends ApiKeyOptions<A> {
-  /** Protection against requests from other origins; `false` for an app with a protection of its own. The plugin's option by default. */
+  /**
+   * Protection against requests from other origins; `false` for an app with a protection of its own. The plugin's
+   * option by default.
+   */
   readonly csrf?: CsrfOption
 }
 
@@ -33,13 +37,15 @@ const API_KEY_HEADER = { name: 'apiKeyHeader', schemeName: 'APIKeyHeader', optio
 const API_KEY_QUERY = { name: 'apiKeyQuery', schemeName: 'APIKeyQuery', options: ['name'] }
 const API_KEY_COOKIE = { name: 'apiKeyCookie', schemeName: 'APIKeyCookie', options: ['name', 'csrf'] }
 
-// unreserved = ALPHA / DIGIT / "-" / "." / "_" / "~"   RFC 3986 §2.3: all parsers agree on a name of these, and so do masks in logs.
+// unreserved = ALPHA / DIGIT / "-" / "." / "_" / "~"   RFC 3986 §2.3
+// All parsers agree on a name of these characters, and so do masks in logs.
 const QUERY_NAME = /^[A-Za-z0-9._~-]+$/
 
 /**
  * Makes a scheme that reads an API key from a header. An empty header counts as absent; two header lines are 400.
  *
- * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION, where `name` is not a header name, or an option is unknown or wrong
+ * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION, where `name` is not a header name, or an option is unknown or
+ *   wrong
  * @see {@link https://www.rfc-editor.org/rfc/rfc9110#section-5.1 RFC 9110 §5.1}
  * @example
  * const machine = depends({ key: apiKeyHeader({ name: 'x-api-key' }) }, async ({ key }) => {
@@ -48,7 +54,9 @@ const QUERY_NAME = /^[A-Za-z0-9._~-]+$/
  *   return found
  * })
  */
-export function apiKeyHeader<A extends boolean = true> (options: ApiKeyOptions<A>): SchemeDependency<SchemeValue<string, A>> {
+export function apiKeyHeader<A extends boolean = true> (
+  options: ApiKeyOptions<A>
+): SchemeDependency<SchemeValue<string, A>> {
   return apiKey(options, API_KEY_HEADER, {
     place: 'header',
     isName: isToken,
@@ -60,11 +68,11 @@ export function apiKeyHeader<A extends boolean = true> (options: ApiKeyOptions<A
 }
 
 /**
- * Makes a scheme that reads an API key from the query. A parameter that comes twice is 400. The plugin masks the key in the
- * lines that Fastify logs for the route.
+ * Makes a scheme that reads an API key from the query. A parameter that comes twice is 400. The plugin masks the key
+ * in the lines that Fastify logs for the route.
  *
- * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION, where `name` has other characters than `A-Za-z0-9._~-`, or an option is
- *   unknown or wrong
+ * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION, where `name` has other characters than `A-Za-z0-9._~-`, or an
+ *   option is unknown or wrong
  * @see {@link https://www.rfc-editor.org/rfc/rfc3986#section-3.4 RFC 3986 §3.4}
  * @example
  * const machine = depends({ key: apiKeyQuery({ name: 'api_key' }) }, async ({ key }) => {
@@ -73,7 +81,9 @@ export function apiKeyHeader<A extends boolean = true> (options: ApiKeyOptions<A
  *   return found
  * })
  */
-export function apiKeyQuery<A extends boolean = true> (options: ApiKeyOptions<A>): SchemeDependency<SchemeValue<string, A>> {
+export function apiKeyQuery<A extends boolean = true> (
+  options: ApiKeyOptions<A>
+): SchemeDependency<SchemeValue<string, A>> {
   return apiKey(options, API_KEY_QUERY, {
     place: 'query',
     isName: (name) => QUERY_NAME.test(name),
@@ -82,10 +92,12 @@ export function apiKeyQuery<A extends boolean = true> (options: ApiKeyOptions<A>
 }
 
 /**
- * Makes a scheme that reads an API key from a cookie. @fastify/cookie's parser parses it; two cookies of this name with different
- * values are 400. The cookie does not count in a request from another origin, unless its method is safe: 403.
+ * Makes a scheme that reads an API key from a cookie. @fastify/cookie's parser parses it; two cookies of this name
+ * with different values are 400. The cookie does not count in a request from another origin, unless its method is
+ * safe: 403.
  *
- * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION, where `name` is not a cookie name, or an option is unknown or wrong
+ * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION, where `name` is not a cookie name, or an option is unknown or
+ *   wrong
  * @see {@link https://www.rfc-editor.org/rfc/rfc6265#section-4.1.1 RFC 6265 §4.1.1}
  * @example
  * const user = depends({ id: apiKeyCookie({ name: 'session' }) }, async ({ id }) => {
@@ -124,7 +136,9 @@ function apiKey<A extends boolean = true> (
   const name: unknown = options.name
   // Every object has members of these names, and a parser may not create others.
   if (typeof name !== 'string' || !isName(name) || /^(?:__proto__|constructor)$/i.test(name)) {
-    throw refusalOf(constructor.name)(`name must be the name of a ${place === 'query' ? 'query parameter' : place}, got ${describe(name)}`)
+    throw refusalOf(constructor.name)(
+      `name must be the name of a ${place === 'query' ? 'query parameter' : place}, got ${describe(name)}`
+    )
   }
   return scheme<string>({
     ...common,

@@ -10,16 +10,20 @@ const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 // token68 = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="   RFC 9110 §11.2
 const TOKEN68 = /^[A-Za-z0-9\-._~+/]+=*$/
 
-// qdtext and quoted-pair consist of HTAB, SP and VCHAR. Only recipients accept obs-text: a realm is sent as ASCII.   RFC 9110 §5.6.4
+// qdtext and quoted-pair consist of HTAB, SP and VCHAR. Only recipients accept obs-text: a realm is sent as
+// ASCII.   RFC 9110 §5.6.4
 const QUOTABLE = /^[\t\x20-\x7e]*$/
 
-// field-value = *( field-vchar [ 1*( SP / HTAB / field-vchar ) field-vchar ] ), field-vchar = VCHAR / obs-text   RFC 9110 §5.5
+// field-value = *( field-vchar [ 1*( SP / HTAB / field-vchar ) field-vchar ] )   RFC 9110 §5.5
+// field-vchar = VCHAR / obs-text
 const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 
 // credentials = auth-scheme 1*SP token68, with the auth-scheme Bearer   RFC 6750 §2.1
 const BEARER_CREDENTIALS = /^bearer +([A-Za-z0-9\-._~+/]+=*)$/i
 
-/** Returns the token of well-formed Bearer credentials; `undefined` for any other value of an `Authorization` header. */
+/**
+ * Returns the token of well-formed Bearer credentials; `undefined` for any other value of an `Authorization` header.
+ */
 export function bearerToken (value: string): string | undefined {
   return BEARER_CREDENTIALS.exec(value)?.[1]
 }
@@ -79,9 +83,9 @@ export function isWellFormed (text: string): boolean {
   return TOKEN68.test(text) || authParams(text) !== null
 }
 
-// #auth-param = [ auth-param ] *( OWS "," OWS [ auth-param ] ), auth-param = token BWS "=" BWS ( token / quoted-string )
-// RFC 9110 §5.6.1.2, §11.2. Each repetition is of one class of characters: one expression for the whole list would need a stack
-// that overflows on a long header.
+// #auth-param = [ auth-param ] *( OWS "," OWS [ auth-param ] ), auth-param = token BWS "=" BWS ( token /
+// quoted-string ) RFC 9110 §5.6.1.2, §11.2. Each repetition is of one class of characters: one expression for the
+// whole list would need a stack that overflows on a long header.
 const SEPARATOR = /[ \t,]*/y
 const PARAM_NAME = /([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]*=[ \t]*/y
 const PARAM_TOKEN = /[!#$%&'*+\-.^_`|~0-9A-Za-z]+/y
@@ -92,7 +96,8 @@ const BACKSLASH = 0x5c
 /**
  * Parses a list of auth-params.
  *
- * @returns the values, unquoted, by their names in lower case; `null` where the text is not such a list, or has a name twice
+ * @returns the values, unquoted, by their names in lower case; `null` where the text is not such a list, or has a
+ *   name twice
  */
 export function authParams (text: string): Map<string, string> | null {
   const params = new Map<string, string>()
@@ -110,7 +115,10 @@ export function authParams (text: string): Map<string, string> | null {
     // each parameter name MUST only occur once   RFC 9110 §11.2
     const key = name[1]!.toLowerCase()
     if (params.has(key)) return null
-    params.set(key, text.charCodeAt(begin) === DQUOTE ? text.slice(begin + 1, at - 1).replace(/\\(.)/gs, '$1') : text.slice(begin, at))
+    params.set(
+      key,
+      text.charCodeAt(begin) === DQUOTE ? text.slice(begin + 1, at - 1).replace(/\\(.)/gs, '$1') : text.slice(begin, at)
+    )
   }
   return params.size === 0 ? null : params
 }

@@ -48,7 +48,9 @@ export function readCookie (request: FastifyRequest, name: string): string | und
     const cookies = pair.includes(name) ? parse(pair) : {}
     const value = Object.hasOwn(cookies, name) ? cookies[name] : undefined
     if (value === undefined) continue
-    if (found !== undefined && found !== value) throw new InvalidCredentialsRequest(`The cookie ${name} must be sent once`)
+    if (found !== undefined && found !== value) {
+      throw new InvalidCredentialsRequest(`The cookie ${name} must be sent once`)
+    }
     found = value
   }
   return found === '' ? undefined : found

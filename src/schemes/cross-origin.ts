@@ -1,7 +1,8 @@
 /**
  * Decides whether a request comes from another origin: a browser sends cookies with requests that a foreign page makes.
  *
- * @see {@link https://www.rfc-editor.org/rfc/rfc6454 RFC 6454}, {@link https://www.w3.org/TR/fetch-metadata/ Fetch Metadata}
+ * @see {@link https://www.rfc-editor.org/rfc/rfc6454 RFC 6454},
+ *   {@link https://www.w3.org/TR/fetch-metadata/ Fetch Metadata}
  */
 import type { FastifyRequest } from 'fastify'
 import { describe } from '../dependency/dependency.js'
@@ -78,7 +79,10 @@ export function parseCsrfOption (option: unknown, refuse: Refuse): CsrfPolicy {
   if (option === false) return false
   if (option === undefined) return { trustedOrigins: NO_ORIGINS }
   if (typeof option !== 'object' || option === null) {
-    throw refuse(`csrf must be false or an object, got ${describe(option)}. Write csrf: { trustedOrigins: ['https://app.example.com'] }`)
+    throw refuse(
+      `csrf must be false or an object, got ${describe(option)}. ` +
+      "Write csrf: { trustedOrigins: ['https://app.example.com'] }"
+    )
   }
   return trustedOriginsOf(option, (problem) => refuse(`csrf: ${problem}`))
 }
@@ -86,7 +90,9 @@ export function parseCsrfOption (option: unknown, refuse: Refuse): CsrfPolicy {
 function trustedOriginsOf (options: unknown, refuse: Refuse): Exclude<CsrfPolicy, false> {
   checkNames(options, ['trustedOrigins'], refuse)
   const { trustedOrigins = [] } = options
-  if (!Array.isArray(trustedOrigins)) throw refuse(`trustedOrigins must be an array of origins, got ${describe(trustedOrigins)}`)
+  if (!Array.isArray(trustedOrigins)) {
+    throw refuse(`trustedOrigins must be an array of origins, got ${describe(trustedOrigins)}`)
+  }
   for (const origin of trustedOrigins) checkSerialized(origin, refuse)
   return { trustedOrigins: new Set(trustedOrigins) }
 }
@@ -98,7 +104,8 @@ function checkSerialized (origin: unknown, refuse: Refuse): void {
     `Write "${serialized ?? 'https://app.example.com'}"`)
 }
 
-// serialized-origin = scheme "://" host [ ":" port ]   RFC 6454 §7. Default ports are left out, host and scheme are in lower case.
+// serialized-origin = scheme "://" host [ ":" port ]   RFC 6454 §7
+// Default ports are left out, host and scheme are in lower case.
 function serializedOrigin (text: string): string | null {
   if (text.includes('*') || !URL.canParse(text)) return null
   const { protocol, host } = new URL(text)
@@ -106,11 +113,14 @@ function serializedOrigin (text: string): string | null {
 }
 
 function policyOf ({ server }: { readonly server?: object }): CsrfPolicy {
-  const registration = (server as { readonly [kRegistration]?: { readonly options: { readonly csrf: CsrfPolicy } } } | undefined)?.[kRegistration]
+  const registration = (
+    server as { readonly [kRegistration]?: { readonly options: { readonly csrf: CsrfPolicy } } } | undefined
+  )?.[kRegistration]
   return registration?.options.csrf ?? { trustedOrigins: NO_ORIGINS }
 }
 
-// The first rule that applies decides: trusted origin, Fetch Metadata, own origin. Without both headers the client is not a browser.
+// The first rule that applies decides: trusted origin, Fetch Metadata, own origin. Without both headers the client is
+// not a browser.
 function isForeign (request: RequestOrigin, trustedOrigins: ReadonlySet<string>): boolean {
   const origin = headerOf(request, 'origin')
   if (typeof origin === 'string' && trustedOrigins.has(origin)) return false

@@ -19,7 +19,8 @@ const DEFAULT_MAX_HEADERS_COUNT = 1000
 export function ownHeader (request: RequestHead, name: string): unknown {
   checkTruncation(request)
   const { headers, raw: { rawHeaders } } = request
-  // A polluted Object.prototype never provides a credential. Node.js joins the lines of a request to the inherited value.
+  // A polluted Object.prototype never provides a credential. Node.js joins the lines of a request to the inherited
+  // value.
   if (name in Object.prototype) return joinLines(rawHeaders, name)
   return Object.hasOwn(headers, name) ? headers[name] : undefined
 }
@@ -35,7 +36,8 @@ export function ownHeader (request: RequestHead, name: string): unknown {
 export function singleHeader (request: RequestHead, name: string, spelling: string): string | undefined {
   const value = ownHeader(request, name)
   if (value === undefined) return undefined
-  // Node.js silently keeps the first of two Authorization lines, and joins other lines: only the raw lines tell.   RFC 9110 §5.3
+  // Node.js silently keeps the first of two Authorization lines, and joins other lines: only the raw lines
+  // tell.   RFC 9110 §5.3
   if (typeof value !== 'string' || countLines(request.raw.rawHeaders, name) > 1) {
     throw new InvalidCredentialsRequest(`The header ${spelling} must be sent once`)
   }
@@ -64,7 +66,8 @@ function checkTruncation (request: RequestHead): void {
 
 // The limit in entries of `rawHeaders`, two a line. Node.js shifts the number in the same way, so that fractions agree.
 function maxEntries ({ raw, server }: RequestHead): number {
-  // An app that listens on several addresses has several servers, of which Fastify shows the first: the socket knows its own.
+  // An app that listens on several addresses has several servers, of which Fastify shows the first: the socket knows
+  // its own.
   const socket = raw.socket as { readonly server?: { readonly maxHeadersCount?: unknown } } | null | undefined
   const httpServer = socket?.server ?? server?.server as { readonly maxHeadersCount?: unknown } | undefined
   const count = httpServer?.maxHeadersCount

@@ -23,8 +23,8 @@ export interface BasicCredentials {
 const HTTP_BASIC = { name: 'httpBasic', schemeName: 'HTTPBasic', options: [] }
 
 /**
- * Makes a scheme that reads `Authorization: Basic`, strictly: credentials that are not canonical base64, are not UTF-8, have no
- * colon or have control characters are 401.
+ * Makes a scheme that reads `Authorization: Basic`, strictly: credentials that are not canonical base64, are not
+ * UTF-8, have no colon or have control characters are 401.
  *
  * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION, where an option is unknown or wrong
  * @see {@link https://www.rfc-editor.org/rfc/rfc7617#section-2 RFC 7617 §2}
@@ -57,7 +57,8 @@ export function httpBasicCredentials (request: RequestHead): BasicCredentials | 
   return credentials === undefined ? undefined : userPass(credentials)
 }
 
-// Groups of four characters, with padding, and unused bits of zero. Node's decoder skips other characters.   RFC 4648 §3.3, §3.5, §4
+// Groups of four characters, with padding, and unused bits of zero. Node's decoder skips other
+// characters.   RFC 4648 §3.3, §3.5, §4
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$/
 
 function isBase64 (credentials: string): boolean {

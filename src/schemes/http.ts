@@ -1,6 +1,6 @@
 /**
- * The schemes of HTTP authentication whose credentials stay unparsed: Bearer, Digest, and any auth-scheme by name. They check the
- * grammar of the credentials; the dependency that needs the scheme verifies them.
+ * The schemes of HTTP authentication whose credentials stay unparsed: Bearer, Digest, and any auth-scheme by name.
+ * They check the grammar of the credentials; the dependency that needs the scheme verifies them.
  *
  * @see {@link https://www.rfc-editor.org/rfc/rfc9110#section-11 RFC 9110 §11}
  */
@@ -45,13 +45,18 @@ const HTTP_BEARER = { name: 'httpBearer', schemeName: 'HTTPBearer', options: ['b
 const HTTP_DIGEST = { name: 'httpDigest', schemeName: 'HTTPDigest', options: [] }
 
 // Grammars of credentials, by auth-scheme in lower case   RFC 7617 §2, RFC 6750 §2.1, RFC 7616 §3.4
-const GRAMMARS: ReadonlyMap<string, IsCredentials> = new Map([['basic', isToken68], ['bearer', isToken68], ['digest', isWellFormed]])
+const GRAMMARS: ReadonlyMap<string, IsCredentials> = new Map([
+  ['basic', isToken68],
+  ['bearer', isToken68],
+  ['digest', isWellFormed]
+])
 
 /**
- * Makes a scheme that reads `Authorization` with one auth-scheme. The credentials of Basic, Bearer and Digest must follow their
- * grammar; those of other auth-schemes stay unread, since many do not follow the grammar of RFC 9110.
+ * Makes a scheme that reads `Authorization` with one auth-scheme. The credentials of Basic, Bearer and Digest must
+ * follow their grammar; those of other auth-schemes stay unread, since many do not follow the grammar of RFC 9110.
  *
- * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION, where `scheme` is not an auth-scheme, or an option is unknown or wrong
+ * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION, where `scheme` is not an auth-scheme, or an option is unknown
+ *   or wrong
  * @see {@link https://www.rfc-editor.org/rfc/rfc9110#section-11.4 RFC 9110 §11.4}
  * @example
  * const machine = depends({ token: http({ scheme: 'Token' }) }, async ({ token }) => {
@@ -60,10 +65,14 @@ const GRAMMARS: ReadonlyMap<string, IsCredentials> = new Map([['basic', isToken6
  *   return found
  * })
  */
-export function http<A extends boolean = true> (options: HttpOptions<A>): SchemeDependency<SchemeValue<HttpCredentials, A>> {
+export function http<A extends boolean = true> (
+  options: HttpOptions<A>
+): SchemeDependency<SchemeValue<HttpCredentials, A>> {
   const name: unknown = (options as HttpOptions | undefined)?.scheme
   if (typeof name !== 'string' || !isToken(name)) {
-    throw refusalOf('http')(`scheme must be an auth-scheme (RFC 9110 §11.1), got ${describe(name)}. Write { scheme: 'Token' }`)
+    throw refusalOf('http')(
+      `scheme must be an auth-scheme (RFC 9110 §11.1), got ${describe(name)}. Write { scheme: 'Token' }`
+    )
   }
   const isCredentials = GRAMMARS.get(name.toLowerCase()) ?? isFieldValue
   return httpScheme(options, HTTP, { challenge: name, documented: name, isCredentials })
@@ -88,8 +97,8 @@ export function httpBearer<A extends boolean = true> (
 }
 
 /**
- * Makes a scheme that reads `Authorization: Digest`, and does not verify it: that takes nonces that the server keeps. The
- * dependency that needs the scheme does both.
+ * Makes a scheme that reads `Authorization: Digest`, and does not verify it: that takes nonces that the server keeps.
+ * The dependency that needs the scheme does both.
  *
  * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION, where an option is unknown or wrong
  * @see {@link https://www.rfc-editor.org/rfc/rfc7616#section-3.4 RFC 7616 §3.4}
@@ -124,8 +133,8 @@ export function readCredentials (
 }
 
 /**
- * Returns the token of `Authorization: Bearer`. One expression reads well-formed credentials, which is faster than a look for the
- * auth-scheme and another for the token.
+ * Returns the token of `Authorization: Bearer`. One expression reads well-formed credentials, which is faster than a
+ * look for the auth-scheme and another for the token.
  *
  * @returns `undefined` where the client sent none, or those of another auth-scheme
  * @throws {InvalidCredentialsRequest} where the client sent two header lines
@@ -151,7 +160,9 @@ interface AuthScheme {
 }
 
 function httpScheme<A extends boolean = true> (
-  given: HttpBearerOptions<A> | undefined, constructor: Constructor, { challenge, documented, isCredentials }: AuthScheme
+  given: HttpBearerOptions<A> | undefined,
+  constructor: Constructor,
+  { challenge, documented, isCredentials }: AuthScheme
 ): SchemeDependency<SchemeValue<HttpCredentials, A>> {
   const options: HttpBearerOptions = given ?? {}
   const common = commonOptions(options, constructor)
@@ -162,13 +173,16 @@ function httpScheme<A extends boolean = true> (
   const wanted = challenge.toLowerCase()
   // A document in which another auth-scheme has a bearerFormat is not valid.
   const hint = bearerFormat === undefined || wanted !== 'bearer' ? {} : { bearerFormat }
-  const read = wanted === 'bearer' ? readBearer : (request: RequestHead) => readCredentials(request, wanted, isCredentials)
+  const read =
+    wanted === 'bearer' ? readBearer : (request: RequestHead) => readCredentials(request, wanted, isCredentials)
   return scheme<HttpCredentials>({
     ...common,
     openapi: { type: 'http', scheme: documented, ...hint },
     read: (request) => {
       const credentials = read(request)
-      return credentials === undefined ? undefined : { scheme: request.headers.authorization!.slice(0, wanted.length), credentials }
+      return credentials === undefined
+        ? undefined
+        : { scheme: request.headers.authorization!.slice(0, wanted.length), credentials }
     },
     challenge
   }) as SchemeDependency<SchemeValue<HttpCredentials, A>>

@@ -1,5 +1,6 @@
 /**
- * OAuth 2, as a resource server sees it: reads the access token. The dependency that needs the scheme verifies the token.
+ * OAuth 2, as a resource server sees it: reads the access token. The dependency that needs the scheme verifies the
+ * token.
  *
  * @see {@link https://www.rfc-editor.org/rfc/rfc6750 RFC 6750}
  * @see {@link https://spec.openapis.org/oas/v3.1.1.html#oauth-flows-object OpenAPI 3.1, OAuth Flows Object}
@@ -67,9 +68,15 @@ export interface OAuth2AuthorizationCodeOptions<A extends boolean = boolean> ext
 }
 
 const OAUTH2 = { name: 'oauth2', schemeName: 'OAuth2', options: ['flows'] }
-const PASSWORD_BEARER = { name: 'oauth2PasswordBearer', schemeName: 'OAuth2PasswordBearer', options: ['tokenUrl', 'refreshUrl', 'scopes'] }
+const PASSWORD_BEARER = {
+  name: 'oauth2PasswordBearer',
+  schemeName: 'OAuth2PasswordBearer',
+  options: ['tokenUrl', 'refreshUrl', 'scopes']
+}
 const CLIENT_CREDENTIALS_BEARER = {
-  name: 'oauth2ClientCredentialsBearer', schemeName: 'OAuth2ClientCredentialsBearer', options: ['tokenUrl', 'refreshUrl', 'scopes']
+  name: 'oauth2ClientCredentialsBearer',
+  schemeName: 'OAuth2ClientCredentialsBearer',
+  options: ['tokenUrl', 'refreshUrl', 'scopes']
 }
 const AUTHORIZATION_CODE_BEARER = {
   name: 'oauth2AuthorizationCodeBearer',
@@ -88,7 +95,8 @@ const FLOWS: Readonly<Record<string, readonly string[]>> = {
 /**
  * Makes a scheme for OAuth 2 with any flows. Its value is the whole `Authorization` header, of any auth-scheme, unread.
  *
- * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION, where a flow is unknown or lacks a URL, or an option is unknown or wrong
+ * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION, where a flow is unknown or lacks a URL, or an option is
+ *   unknown or wrong
  * @see {@link https://www.rfc-editor.org/rfc/rfc6749 RFC 6749}
  * @example
  * const authorization = oauth2({
@@ -114,11 +122,11 @@ export function oauth2<A extends boolean = true> (options: OAuth2Options<A>): Sc
 }
 
 /**
- * Makes a scheme for OAuth 2 with the password flow: clients exchange user name and password for a token at `tokenUrl`. Its value
- * is the Bearer token.
+ * Makes a scheme for OAuth 2 with the password flow: clients exchange user name and password for a token at
+ * `tokenUrl`. Its value is the Bearer token.
  *
- * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION, where `tokenUrl` is not a URL, a scope is not a scope-token, or an option is
- *   unknown or wrong
+ * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION, where `tokenUrl` is not a URL, a scope is not a scope-token,
+ *   or an option is unknown or wrong
  * @see {@link https://www.rfc-editor.org/rfc/rfc6749#section-4.3 RFC 6749 §4.3}
  * @example
  * const oauth2 = oauth2PasswordBearer({ tokenUrl: 'token' })
@@ -138,8 +146,8 @@ export function oauth2PasswordBearer<A extends boolean = true> (
 /**
  * Makes a scheme for OAuth 2 with the authorization code flow. Its value is the Bearer token.
  *
- * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION, where `authorizationUrl` or `tokenUrl` is not a URL, a scope is not a
- *   scope-token, or an option is unknown or wrong
+ * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION, where `authorizationUrl` or `tokenUrl` is not a URL, a scope
+ *   is not a scope-token, or an option is unknown or wrong
  * @see {@link https://www.rfc-editor.org/rfc/rfc6749#section-4.1 RFC 6749 §4.1}
  * @example
  * const oauth2 = oauth2AuthorizationCodeBearer({
@@ -162,8 +170,8 @@ export function oauth2AuthorizationCodeBearer<A extends boolean = true> (
 /**
  * Makes a scheme for OAuth 2 with the client credentials flow, for machines. Its value is the Bearer token.
  *
- * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION, where `tokenUrl` is not a URL, a scope is not a scope-token, or an option is
- *   unknown or wrong
+ * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION, where `tokenUrl` is not a URL, a scope is not a scope-token,
+ *   or an option is unknown or wrong
  * @see {@link https://www.rfc-editor.org/rfc/rfc6749#section-4.4 RFC 6749 §4.4}
  * @example
  * const oauth2 = oauth2ClientCredentialsBearer({ tokenUrl: 'https://login.example.com/token' })
@@ -195,12 +203,19 @@ function bearer<A extends boolean = true> (
 
 function flowsOf (flows: unknown, refuse: Refuse): Record<string, OAuth2Flow> {
   if (!isPlainObject(flows) || Object.keys(flows).length === 0) {
-    throw refuse(`flows must be an object with one flow at least, got ${describe(flows)}. Write flows: { password: { tokenUrl: 'token' } }`)
+    throw refuse(
+      `flows must be an object with one flow at least, got ${describe(flows)}. ` +
+      "Write flows: { password: { tokenUrl: 'token' } }"
+    )
   }
-  return Object.fromEntries(Object.entries(flows).map(([name, flow]) => {
-    if (!Object.hasOwn(FLOWS, name)) throw refuse(`Unknown flow "${name}". Expected one of: ${Object.keys(FLOWS).join(', ')}`)
-    return [name, flowOf(name, flow, (problem) => refuse(`flows.${name}: ${problem}`))]
-  }))
+  return Object.fromEntries(
+    Object.entries(flows).map(([name, flow]) => {
+      if (!Object.hasOwn(FLOWS, name)) {
+        throw refuse(`Unknown flow "${name}". Expected one of: ${Object.keys(FLOWS).join(', ')}`)
+      }
+      return [name, flowOf(name, flow, (problem) => refuse(`flows.${name}: ${problem}`))]
+    })
+  )
 }
 
 function flowOf (name: string, flow: unknown, refuse: Refuse): OAuth2Flow {
@@ -218,10 +233,18 @@ function flowOf (name: string, flow: unknown, refuse: Refuse): OAuth2Flow {
 }
 
 function scopesOf (scopes: unknown, refuse: Refuse): ScopeDescriptions {
-  if (!isPlainObject(scopes)) throw refuse(`scopes must be an object of descriptions, got ${describe(scopes)}. Write { scope: 'its description' }`)
+  if (!isPlainObject(scopes)) {
+    throw refuse(
+      `scopes must be an object of descriptions, got ${describe(scopes)}. Write { scope: 'its description' }`
+    )
+  }
   for (const [scope, description] of Object.entries(scopes)) {
-    if (!isScopeToken(scope) || scope === '__proto__') throw refuse(`scopes must have scope-tokens as names (RFC 6749 §3.3), got ${describe(scope)}`)
-    if (typeof description !== 'string') throw refuse(`the description of the scope "${scope}" must be a string, got ${describe(description)}`)
+    if (!isScopeToken(scope) || scope === '__proto__') {
+      throw refuse(`scopes must have scope-tokens as names (RFC 6749 §3.3), got ${describe(scope)}`)
+    }
+    if (typeof description !== 'string') {
+      throw refuse(`the description of the scope "${scope}" must be a string, got ${describe(description)}`)
+    }
   }
   return { ...scopes } as ScopeDescriptions
 }

@@ -20,8 +20,10 @@ const OPEN_ID_CONNECT = { name: 'openIdConnect', schemeName: 'OpenIdConnect', op
 /**
  * Makes a scheme for OpenID Connect. Its value is the whole `Authorization` header, of any auth-scheme, unread.
  *
- * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION, where `openIdConnectUrl` is not a URL, or an option is unknown or wrong
- * @see {@link https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderConfig OpenID Connect Discovery 1.0 §4}
+ * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION, where `openIdConnectUrl` is not a URL, or an option is unknown
+ *   or wrong
+ * @see
+ *   {@link https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderConfig OpenID Connect Discovery 1.0 §4}
  * @example
  * const oidc = openIdConnect({ openIdConnectUrl: 'https://login.example.com/.well-known/openid-configuration' })
  *

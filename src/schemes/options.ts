@@ -55,7 +55,9 @@ export function commonOptions (
   checkNames(options, [...own, ...COMMON_NAMES], refuse)
   const common = {
     schemeName,
-    ...Object.fromEntries(Object.entries(options).filter(([key, value]) => COMMON_NAMES.includes(key) && value !== undefined))
+    ...Object.fromEntries(
+      Object.entries(options).filter(([key, value]) => COMMON_NAMES.includes(key) && value !== undefined)
+    )
   }
   checkCommon(common, refuse)
   return common
@@ -66,8 +68,14 @@ export function commonOptions (
  *
  * @throws the error that `refuse` makes
  */
-export function checkNames (options: unknown, names: readonly string[], refuse: Refuse): asserts options is Record<string, unknown> {
-  if (!isPlainObject(options)) throw refuse(`the options must be an object, got ${describe(options)}. Write { ${names[0]}: … }`)
+export function checkNames (
+  options: unknown,
+  names: readonly string[],
+  refuse: Refuse
+): asserts options is Record<string, unknown> {
+  if (!isPlainObject(options)) {
+    throw refuse(`the options must be an object, got ${describe(options)}. Write { ${names[0]}: … }`)
+  }
   const unknown = Object.keys(options).find((name) => !names.includes(name))
   if (unknown !== undefined) throw refuse(`Unknown option "${unknown}". Expected one of: ${names.join(', ')}`)
 }
@@ -96,7 +104,9 @@ export function checkCommon (options: SchemeCommonOptions, refuse: Refuse): void
  * @see {@link https://www.rfc-editor.org/rfc/rfc9110#section-5.6.4 RFC 9110 §5.6.4}
  */
 export function checkRealm (realm: unknown, refuse: Refuse): void {
-  if (typeof realm !== 'string' || !isQuotable(realm)) throw refuse(`realm must be printable ASCII, got ${describe(realm)}`)
+  if (typeof realm !== 'string' || !isQuotable(realm)) {
+    throw refuse(`realm must be printable ASCII, got ${describe(realm)}`)
+  }
 }
 
 /**

@@ -1,6 +1,6 @@
 /**
- * Compares names in a query string without decoding them: decoding would cost an exception for each malformed name, and a client
- * may send thousands of them.
+ * Compares names in a query string without decoding them: decoding would cost an exception for each malformed name,
+ * and a client may send thousands of them.
  *
  * @see {@link https://url.spec.whatwg.org/#urlencoded-parsing URL Standard §5.1}
  */

@@ -65,8 +65,8 @@ export type SchemeDependency<T = unknown> = Dependency<T> & SchemeViews<T>
 const NAMES = [...COMMON_NAMES, 'openapi', 'read', 'challenge', 'verified']
 
 /**
- * Makes a scheme: a dependency that reads credentials from the request, and describes itself in OpenAPI. A request without
- * credentials is answered with 401. The dependency that needs the scheme verifies them.
+ * Makes a scheme: a dependency that reads credentials from the request, and describes itself in OpenAPI. A request
+ * without credentials is answered with 401. The dependency that needs the scheme verifies them.
  *
  * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION, where an option is unknown, missing, or outside its grammar
  * @see {@link https://spec.openapis.org/oas/v3.1.1.html#security-scheme-object OpenAPI 3.1, Security Scheme Object}

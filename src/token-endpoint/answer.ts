@@ -15,13 +15,21 @@ export function addAnswers (route: RouteOptions, realm: string): void {
 }
 
 // Tokens, and answers about credentials, are for the client that asked   RFC 6749 §5.1
-function keepFromCaches (_request: FastifyRequest, reply: FastifyReply, payload: unknown, done: (error: null, payload: unknown) => void): void {
+function keepFromCaches (
+  _request: FastifyRequest,
+  reply: FastifyReply,
+  payload: unknown,
+  done: (error: null, payload: unknown) => void
+): void {
   reply.header('cache-control', 'no-store')
   reply.header('pragma', 'no-cache')
   done(null, payload)
 }
 
-function oauth2ErrorHandler (own: RouteOptions['errorHandler'], realm: string): NonNullable<RouteOptions['errorHandler']> {
+function oauth2ErrorHandler (
+  own: RouteOptions['errorHandler'],
+  realm: string
+): NonNullable<RouteOptions['errorHandler']> {
   return function (this: FastifyInstance, error, request, reply) {
     // An onSend hook that came before ours may have thrown.
     keepFromCaches(request, reply, null, () => {})
@@ -35,13 +43,19 @@ function oauth2ErrorHandler (own: RouteOptions['errorHandler'], realm: string): 
 }
 
 function sendOAuth2Error (
-  answer: OAuth2Error, { request, reply, realm }: { readonly request: FastifyRequest, readonly reply: FastifyReply, readonly realm: string }
+  answer: OAuth2Error,
+  { request, reply, realm }: { readonly request: FastifyRequest, readonly reply: FastifyReply, readonly realm: string }
 ): void {
   request.log.info({ err: answer }, answer.message)
   // A client that fails to authenticate is challenged for the method that it used   RFC 6749 §5.2
-  if (answer.error === 'invalid_client') reply.header('www-authenticate', challenge('Basic', { realm, charset: 'UTF-8' }))
+  if (answer.error === 'invalid_client') {
+    reply.header('www-authenticate', challenge('Basic', { realm, charset: 'UTF-8' }))
+  }
   // As text: neither the route's schemas nor hooks that wrap payloads are made for it.
-  reply.code(answer.statusCode!).type('application/json').send(JSON.stringify({ error: answer.error, error_description: answer.message }))
+  reply
+    .code(answer.statusCode!)
+    .type('application/json')
+    .send(JSON.stringify({ error: answer.error, error_description: answer.message }))
 }
 
 // A parser of the app, where the host has read the body, may find it broken or too large.

@@ -17,7 +17,11 @@ export interface ExtraFields { readonly [name: string]: StringSchema }
 
 /** The values of extra fields: an absent optional one is `null`. */
 export type ExtraValues<F> = {
-  readonly [K in keyof F]: F[K] extends TSchema ? F[K] extends TOptional<TSchema> ? Static<F[K]> | null : Static<F[K]> : never
+  readonly [K in keyof F]: F[K] extends TSchema
+    ? F[K] extends TOptional<TSchema>
+      ? Static<F[K]> | null
+      : Static<F[K]>
+    : never
 }
 
 /** The rules of extra fields by the name of the field. */
@@ -25,8 +29,23 @@ export type FieldRules = ReadonlyMap<string, StringRules>
 
 // The parameters of RFC 6749 and RFC 7636, and the names under which the form hands them over.
 const STANDARD = [
-  'grant_type', 'username', 'password', 'scope', 'client_id', 'client_secret', 'refresh_token', 'code', 'redirect_uri', 'code_verifier',
-  'grantType', 'scopes', 'clientId', 'clientSecret', 'refreshToken', 'redirectUri', 'codeVerifier'
+  'grant_type',
+  'username',
+  'password',
+  'scope',
+  'client_id',
+  'client_secret',
+  'refresh_token',
+  'code',
+  'redirect_uri',
+  'code_verifier',
+  'grantType',
+  'scopes',
+  'clientId',
+  'clientSecret',
+  'refreshToken',
+  'redirectUri',
+  'codeVerifier'
 ]
 
 /**
@@ -36,11 +55,17 @@ const STANDARD = [
  */
 export function readFields (fields: unknown, refuse: (problem: string) => Error): FieldRules {
   if (!isPlainObject(fields)) throw refuse(`fields must be an object of TypeBox schemas, got ${describe(fields)}`)
-  return new Map(Object.entries(fields).map(([name, schema]) => {
-    if (STANDARD.includes(name)) throw refuse(`fields.${name} must not have the name of a standard field. Choose another name`)
-    if (name === '' || name === '__proto__') throw refuse(`fields must have names that an object can hold, got ${JSON.stringify(name)}. Choose another name`)
-    return [name, readStringSchema(schema, (problem) => refuse(`fields.${name} ${problem}`))]
-  }))
+  return new Map(
+    Object.entries(fields).map(([name, schema]) => {
+      if (STANDARD.includes(name)) {
+        throw refuse(`fields.${name} must not have the name of a standard field. Choose another name`)
+      }
+      if (name === '' || name === '__proto__') {
+        throw refuse(`fields must have names that an object can hold, got ${JSON.stringify(name)}. Choose another name`)
+      }
+      return [name, readStringSchema(schema, (problem) => refuse(`fields.${name} ${problem}`))]
+    })
+  )
 }
 
 /** Reads and checks the extra fields. @throws {OAuth2Error} invalid_request */

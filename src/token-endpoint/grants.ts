@@ -38,7 +38,11 @@ export interface RefreshTokenGrant extends CommonFields {
   readonly refreshToken: string
 }
 
-/** A machine with its own credentials. @see {@link https://www.rfc-editor.org/rfc/rfc6749#section-4.4.2 RFC 6749 §4.4.2} */
+/**
+ * A machine with its own credentials.
+ *
+ * @see {@link https://www.rfc-editor.org/rfc/rfc6749#section-4.4.2 RFC 6749 §4.4.2}
+ */
 export interface ClientCredentialsGrant extends CommonFields {
   /** `client_credentials` */
   readonly grantType: 'client_credentials'
@@ -46,7 +50,11 @@ export interface ClientCredentialsGrant extends CommonFields {
   readonly clientSecret: string
 }
 
-/** A code of the authorization endpoint. @see {@link https://www.rfc-editor.org/rfc/rfc6749#section-4.1.3 RFC 6749 §4.1.3} */
+/**
+ * A code of the authorization endpoint.
+ *
+ * @see {@link https://www.rfc-editor.org/rfc/rfc6749#section-4.1.3 RFC 6749 §4.1.3}
+ */
 export interface AuthorizationCodeGrant extends CommonFields {
   /** `authorization_code` */
   readonly grantType: 'authorization_code'
@@ -82,7 +90,11 @@ export const GRANT_FIELDS: Readonly<Record<OAuth2Grant, Readonly<Record<string, 
 }
 
 /** Reads the fields of a grant. @throws {OAuth2Error} */
-export function readGrant<G extends OAuth2Grant> (grantType: G, form: FormFields, request: FastifyRequest): GrantForms[G] {
+export function readGrant<G extends OAuth2Grant> (
+  grantType: G,
+  form: FormFields,
+  request: FastifyRequest
+): GrantForms[G] {
   const own = OWN_FIELDS[grantType](form)
   const scopes = scopesOf(fieldOf(form, 'scope') ?? '')
   const client = grantType === 'client_credentials' ? authenticClient(form, request) : clientOf(form, request)
@@ -94,7 +106,9 @@ const OWN_FIELDS: Readonly<Record<OAuth2Grant, (form: FormFields) => object>> = 
   refresh_token: (form) => ({ refreshToken: required(form, 'refresh_token') }),
   client_credentials: () => ({}),
   authorization_code: (form) => ({
-    code: required(form, 'code'), redirectUri: fieldOf(form, 'redirect_uri'), codeVerifier: fieldOf(form, 'code_verifier')
+    code: required(form, 'code'),
+    redirectUri: fieldOf(form, 'redirect_uri'),
+    codeVerifier: fieldOf(form, 'code_verifier')
   })
 }
 
@@ -106,12 +120,16 @@ function required (form: FormFields, name: string): string {
 
 function authenticClient (form: FormFields, request: FastifyRequest): Client {
   const client = clientOf(form, request)
-  if (client.clientId === null || client.clientSecret === null) throw new OAuth2Error('invalid_client', 'The client must authenticate')
+  if (client.clientId === null || client.clientSecret === null) {
+    throw new OAuth2Error('invalid_client', 'The client must authenticate')
+  }
   return client
 }
 
 function scopesOf (scope: string): string[] {
   const scopes = scope.split(/\s+/).filter((token) => token !== '')
-  if (!scopes.every(isScopeToken)) throw new OAuth2Error('invalid_scope', 'scope holds a character that scopes must not have')
+  if (!scopes.every(isScopeToken)) {
+    throw new OAuth2Error('invalid_scope', 'scope holds a character that scopes must not have')
+  }
   return scopes
 }

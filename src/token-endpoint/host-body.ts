@@ -1,5 +1,6 @@
 /**
- * A body that was read before Fastify could read it. Cloud Functions and Firebase do so, and put what they read on the request.
+ * A body that was read before Fastify could read it. Cloud Functions and Firebase do so, and put what they read on
+ * the request.
  *
  * @see {@link https://fastify.dev/docs/latest/Guides/Serverless/#google-cloud-functions Fastify: Serverless}
  */
@@ -26,8 +27,8 @@ export function bytesOf ({ rawBody, body }: HostPayload): Buffer | undefined {
 }
 
 /**
- * A stream for the app's parser, which never waits for an end that has come already. It has the bytes that the host kept, for
- * parsers of text, and its `body` and `rawBody`, for parsers that are written for the host.
+ * A stream for the app's parser, which never waits for an end that has come already. It has the bytes that the host
+ * kept, for parsers of text, and its `body` and `rawBody`, for parsers that are written for the host.
  */
 export function replay (payload: HostPayload): Readable {
   const { body, rawBody } = payload

@@ -41,8 +41,9 @@ export function fieldsOfParsed (body: unknown): FormFields {
   if (typeof body !== 'object' || body === null) throw new OAuth2Error('invalid_request', `The body must be ${FORM}`)
   const fields: Record<string, string | readonly string[]> = Object.create(null)
   for (const [name, value] of Object.entries(body)) {
-    if (typeof value === 'string' || (Array.isArray(value) && value.every((one) => typeof one === 'string'))) fields[name] = value
-    else throw new OAuth2Error('invalid_request', 'Every field of the form must be text')
+    if (typeof value === 'string' || (Array.isArray(value) && value.every((one) => typeof one === 'string'))) {
+      fields[name] = value
+    } else throw new OAuth2Error('invalid_request', 'Every field of the form must be text')
   }
   return fields
 }

@@ -1,6 +1,6 @@
 /**
- * Reads the form of one route without the parsers of its context: a parser for forms would open every JSON route of the context to
- * a form that a foreign site can post.
+ * Reads the form of one route without the parsers of its context: a parser for forms would open every JSON route of
+ * the context to a form that a foreign site can post.
  */
 import type { FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { AsyncResource } from 'node:async_hooks'
@@ -39,7 +39,9 @@ export function fieldsOf (request: FastifyRequest): FormFields | undefined {
 export function addFormHooks (route: RouteOptions): void {
   route.bodyLimit ??= BODY_LIMIT
   route.preParsing = [...withoutHook(route.preParsing, readForm), readForm] as NonNullable<RouteOptions['preParsing']>
-  route.preValidation = [handOverForm, ...withoutHook(route.preValidation, handOverForm)] as NonNullable<RouteOptions['preValidation']>
+  route.preValidation = [handOverForm, ...withoutHook(route.preValidation, handOverForm)] as NonNullable<
+    RouteOptions['preValidation']
+  >
 }
 
 /** The hooks of a route, as an array without one of them. */
@@ -48,20 +50,29 @@ export function withoutHook (hooks: unknown, hook: unknown): unknown[] {
 }
 
 /**
- * What stands behind an error of Fastify's in a request whose body the host has read: the app has no parser that can serve it.
+ * What stands behind an error of Fastify's in a request whose body the host has read: the app has no parser that can
+ * serve it.
  *
  * @returns `null` for every other error
  */
 export function hostProblem (request: FastifyRequest, code: unknown): Error | null {
   const isRead = (request as FormRequest)[kForm]?.fields === null
-  return isRead && (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE' || code === 'FST_ERR_CTP_INVALID_CONTENT_LENGTH') ? new HookNotUsable(NO_PARSER) : null
+  return isRead && (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE' || code === 'FST_ERR_CTP_INVALID_CONTENT_LENGTH')
+    ? new HookNotUsable(NO_PARSER)
+    : null
 }
 
-const NO_PARSER = 'The body was read before Fastify could read it, and the app has no parser that takes it from there. ' +
+const NO_PARSER =
+  'The body was read before Fastify could read it, and the app has no parser that takes it from there. ' +
   `Add one: app.addContentTypeParser('${FORM}', {}, (request, payload, done) => done(null, payload.body))`
 
 /** The last preParsing hook of the route. */
-export function readForm (request: FastifyRequest, reply: FastifyReply, payload: NodeJS.ReadableStream, done: Done): void {
+export function readForm (
+  request: FastifyRequest,
+  reply: FastifyReply,
+  payload: NodeJS.ReadableStream,
+  done: Done
+): void {
   const refuse = (error: Error): void => {
     leaveBody(request, reply)
     done(error)
@@ -90,12 +101,14 @@ export function readForm (request: FastifyRequest, reply: FastifyReply, payload:
 // The first preValidation hook of the route. Those of its contexts run before it.
 function handOverForm (request: FastifyRequest, _reply: FastifyReply, done: Done): void {
   const form = (request as FormRequest)[kForm]
-  if (form?.fields === null) Object.assign(request, { [kForm]: { fields: fieldsOfParsed(request.body), headers: null } })
-  else if (form !== undefined && form.headers !== null) restoreHeaders(request, form.headers)
+  if (form?.fields === null) {
+    Object.assign(request, { [kForm]: { fields: fieldsOfParsed(request.body), headers: null } })
+  } else if (form !== undefined && form.headers !== null) restoreHeaders(request, form.headers)
   done()
 }
 
-// Without these headers Fastify finds no body to parse. Its documented setter adds and replaces headers: the raw ones stay.
+// Without these headers Fastify finds no body to parse. Its documented setter adds and replaces headers: the raw ones
+// stay.
 function holdForm (request: FastifyRequest, fields: FormFields): void {
   const { headers } = request
   Object.assign(request, { [kForm]: { fields, headers } })
@@ -123,7 +136,11 @@ function tooLarge (): Error {
 }
 
 // A body that is too large is left where it is: the connection is closed after the answer.
-function readAll (payload: NodeJS.ReadableStream, limit: number, done: (error: Error | null, body: Buffer) => void): void {
+function readAll (
+  payload: NodeJS.ReadableStream,
+  limit: number,
+  done: (error: Error | null, body: Buffer) => void
+): void {
   const chunks: Buffer[] = []
   let length = 0
   const settle = (error: Error | null): void => {

@@ -44,16 +44,20 @@ export interface OAuth2TokenRequestFormOptions<G extends readonly OAuth2Grant[],
 }
 
 /** The value of {@link oauth2TokenRequestForm}: each grant has its own fields. */
-export type OAuth2TokenRequestForm<G extends OAuth2Grant, F = Record<never, never>> = { [K in G]: WithFields<GrantForms[K], F> }[G]
+export type OAuth2TokenRequestForm<G extends OAuth2Grant, F = Record<never, never>> = {
+  [K in G]: WithFields<GrantForms[K], F>
+}[G]
 
 /** A form with the values of its extra fields. */
 export type WithFields<T, F> = [keyof F] extends [never] ? T : T & ExtraValues<F>
 
 /**
- * Reads the login form of OAuth 2's password flow: `POST`, `application/x-www-form-urlencoded`, resolved at `preHandler`. An error in
- * it is answered as RFC 6749 §5.2 says, and every answer of the route is `Cache-Control: no-store`. The password flow is not part of OAuth 2.1.
+ * Reads the login form of OAuth 2's password flow: `POST`, `application/x-www-form-urlencoded`, resolved at
+ * `preHandler`. An error in it is answered as RFC 6749 §5.2 says, and every answer of the route is
+ * `Cache-Control: no-store`. The password flow is not part of OAuth 2.1.
  *
- * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION` if an option is wrong or unknown, or a field has the name of a standard one
+ * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION` if an option is wrong or unknown, or a field has the name of
+ *   a standard one
  * @see {@link https://www.rfc-editor.org/rfc/rfc6749#section-4.3.2 RFC 6749 §4.3.2}
  * @see {@link https://www.rfc-editor.org/rfc/rfc9700#section-2.4 RFC 9700 §2.4}
  * @example
@@ -83,7 +87,8 @@ export function oauth2PasswordRequestForm<const F extends ExtraFields = Record<n
 /**
  * Reads the forms of several grants, and tells them apart by `grantType`.
  *
- * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION` if a grant or an option is wrong or unknown, or a field has the name of a standard one
+ * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION` if a grant or an option is wrong or unknown, or a field has
+ *   the name of a standard one
  * @see {@link https://www.rfc-editor.org/rfc/rfc6749#section-3.2 RFC 6749 §3.2}
  * @example
  * import { oauth2TokenRequestForm } from 'fastify-security'
@@ -110,20 +115,32 @@ export function oauth2TokenRequestForm<
   })
 }
 
-function formDependency<T> (description: FormDescription, read: (form: FormFields, request: FastifyRequest) => unknown): Dependency<T> {
+function formDependency<T> (
+  description: FormDescription,
+  read: (form: FormFields, request: FastifyRequest) => unknown
+): Dependency<T> {
   const resolve = (_: never, request: FastifyRequest): unknown => {
     const form = fieldsOf(request)
-    if (form === undefined) throw new HookNotUsable("The form was not read here. Declare it in the route's security, or among its preHandler hooks")
+    if (form === undefined) {
+      throw new HookNotUsable(
+        "The form was not read here. Declare it in the route's security, or among its preHandler hooks"
+      )
+    }
     checkRepeats(form, description)
     return read(form, request)
   }
-  return dependencyOf({ ...resolver([], resolve, true), shape: (route, where, app) => shapeRoute(route, where, { ...app, description }) })
+  return dependencyOf({
+    ...resolver([], resolve, true),
+    shape: (route, where, app) => shapeRoute(route, where, { ...app, description })
+  })
 }
 
 // With every grant, a parameter that the endpoint knows must not come twice.   RFC 6749 §3.2
 function checkRepeats (form: FormFields, { grants, fields }: FormDescription): void {
   const own = grants.flatMap((grant) => Object.keys(GRANT_FIELDS[grant]))
-  for (const name of ['grant_type', 'scope', 'client_id', 'client_secret', ...own, ...fields.keys()]) fieldOf(form, name)
+  for (const name of ['grant_type', 'scope', 'client_id', 'client_secret', ...own, ...fields.keys()]) {
+    fieldOf(form, name)
+  }
 }
 
 function grantTypeOf (form: FormFields, { grants, isGrantOptional }: FormDescription): OAuth2Grant | null {

@@ -1,4 +1,7 @@
-/** Puts on a route what its form needs: hooks that read the body, and answers of OAuth 2. Describes both for the document. */
+/**
+ * Puts on a route what its form needs: hooks that read the body, and answers of OAuth 2. Describes both for the
+ * document.
+ */
 import type { RouteOptions } from 'fastify'
 import type { OperationFragment, ShapeContext } from '../dependency/definition.js'
 import { InvalidRequirement } from '../errors.js'
@@ -22,7 +25,9 @@ export function shapeRoute (
   route: RouteOptions, where: string, { realm, description }: ShapeContext & { readonly description: FormDescription }
 ): OperationFragment {
   if (String(route.method) !== 'POST') {
-    throw new InvalidRequirement(`${where}: a login form must be posted, got ${String(route.method)}. Declare it on a POST route (RFC 6749 §3.2)`)
+    throw new InvalidRequirement(
+      `${where}: a login form must be posted, got ${String(route.method)}. Declare it on a POST route (RFC 6749 §3.2)`
+    )
   }
   if (route.schema?.body !== undefined) {
     throw new InvalidRequirement(`${where}: schema.body must be left out. The login form brings the schema of the body`)
@@ -32,10 +37,16 @@ export function shapeRoute (
   return {
     requestBody: { required: true, content: { [FORM]: { schema: formSchema(description) } } },
     responses: {
-      400: errorResponse('The form is not valid, or the grant is rejected (RFC 6749 §5.2)', 'invalid_grant', 'Incorrect username or password'),
+      400: errorResponse(
+        'The form is not valid, or the grant is rejected (RFC 6749 §5.2)',
+        'invalid_grant',
+        'Incorrect username or password'
+      ),
       401: {
         ...errorResponse('The client fails to authenticate (RFC 6749 §5.2)', 'invalid_client', 'Unknown client'),
-        headers: { 'WWW-Authenticate': { description: 'The authentication that is accepted here', schema: { type: 'string' } } }
+        headers: {
+          'WWW-Authenticate': { description: 'The authentication that is accepted here', schema: { type: 'string' } }
+        }
       }
     }
   }
@@ -58,7 +69,9 @@ function errorResponse (description: string, error: string, text: string): objec
 }
 
 function formSchema ({ grants, isGrantOptional, fields }: FormDescription): object {
-  const own = grants.flatMap((grant) => Object.entries(GRANT_FIELDS[grant]).map(([name, isRequired]) => ({ grant, name, isRequired })))
+  const own = grants.flatMap((grant) =>
+    Object.entries(GRANT_FIELDS[grant]).map(([name, isRequired]) => ({ grant, name, isRequired }))
+  )
   const isSingle = grants.length === 1
   const extra = [...fields]
   return {
@@ -70,8 +83,14 @@ function formSchema ({ grants, isGrantOptional, fields }: FormDescription): obje
     ],
     properties: {
       grant_type: { type: 'string', enum: [...grants] },
-      // A flat list of properties is the only form that Swagger UI can show: the grant of a field is in its description.
-      ...Object.fromEntries(own.map(({ grant, name, isRequired }) => [name, fieldSchema(name, isSingle ? undefined : `${isRequired ? 'required ' : ''}with ${grant}`)])),
+      // A flat list of properties is the only form that Swagger UI can show: the grant of a field is in its
+      // description.
+      ...Object.fromEntries(
+        own.map(({ grant, name, isRequired }) => [
+          name,
+          fieldSchema(name, isSingle ? undefined : `${isRequired ? 'required ' : ''}with ${grant}`)
+        ])
+      ),
       scope: { type: 'string', description: 'scopes, separated by spaces' },
       client_id: fieldSchema('client_id'),
       client_secret: fieldSchema('client_secret'),

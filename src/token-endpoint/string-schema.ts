@@ -1,6 +1,6 @@
 /**
- * Reads a TypeBox schema of a string: lengths, a pattern, literals. These few rules are checked here: TypeBox takes about 100 ms to
- * load, and only its types are needed otherwise.
+ * Reads a TypeBox schema of a string: lengths, a pattern, literals. These few rules are checked here: TypeBox takes
+ * about 100 ms to load, and only its types are needed otherwise.
  */
 import { describe } from '../dependency/dependency.js'
 
@@ -74,14 +74,21 @@ function checkKeywords (schema: Keywords, refuse: Refuse): void {
     if (keyword === 'format' && schema[keyword] === 'password') continue
     if (keyword === 'format') throw refuse('must not have a format. Use a pattern')
     if (!RULES.includes(keyword) && !ANNOTATIONS.includes(keyword) && !keyword.startsWith('x-')) {
-      throw refuse(`must be a schema of a string with a length, a pattern or literals, got the keyword "${keyword}". Leave it out`)
+      throw refuse(
+        `must be a schema of a string with a length, a pattern or literals, got the keyword "${keyword}". Leave it out`
+      )
     }
   }
 }
 
 // The values of a literal, or of a union or an enum of literals; `null` for a string without them.
-function literalsOf ({ type, const: constant, enum: values, anyOf }: Keywords, refuse: Refuse): readonly string[] | null {
-  const all = Array.isArray(anyOf) ? anyOf.map((one) => (one as Keywords | null)?.const) : values ?? (constant === undefined ? null : [constant])
+function literalsOf (
+  { type, const: constant, enum: values, anyOf }: Keywords,
+  refuse: Refuse
+): readonly string[] | null {
+  const all = Array.isArray(anyOf)
+    ? anyOf.map((one) => (one as Keywords | null)?.const)
+    : (values ?? (constant === undefined ? null : [constant]))
   if (all === null && type === 'string') return null
   if (Array.isArray(all) && all.length > 0 && all.every((one) => typeof one === 'string')) return all
   throw refuse('must be a schema of a string. Use Type.String(), Type.Literal() or a union of literals')

@@ -34,16 +34,26 @@ export const OAuth2TokenResponse = {
   properties: {
     access_token: STRING,
     token_type: { ...STRING, description: 'bearer, in most cases' },
-    expires_in: { ...OPTIONAL, [Symbol.for('TypeBox.Kind')]: 'Integer', type: 'integer', minimum: 1, description: 'seconds' },
+    expires_in: {
+      ...OPTIONAL,
+      [Symbol.for('TypeBox.Kind')]: 'Integer',
+      type: 'integer',
+      minimum: 1,
+      description: 'seconds'
+    },
     refresh_token: { ...STRING, ...OPTIONAL },
-    scope: { ...STRING, ...OPTIONAL, description: 'the scopes that were granted, where they differ from those that were asked for' }
+    scope: {
+      ...STRING,
+      ...OPTIONAL,
+      description: 'the scopes that were granted, where they differ from those that were asked for'
+    }
   },
   required: ['access_token', 'token_type']
 } as unknown as OAuth2TokenResponseSchema
 
 /**
- * Takes the schema out of the responses of a route, and serializes them itself: compilers and transforms of the app may know schemas
- * of another kind alone, such as zod's.
+ * Takes the schema out of the responses of a route, and serializes them itself: compilers and transforms of the app
+ * may know schemas of another kind alone, such as zod's.
  */
 export function adoptTokenResponse (route: RouteOptions): void {
   const { response = {}, ...schema } = route.schema ?? {}
@@ -56,8 +66,13 @@ export function adoptTokenResponse (route: RouteOptions): void {
     ...others.length === 0 ? {} : { response: Object.fromEntries(others) },
     [kResponses]: Object.fromEntries(own.map((status) => [documentedStatus(status), documentedResponse()]))
   } as NonNullable<RouteOptions['schema']>
-  const serialize = serializerHook(own, others.map(([status]) => status))
-  route.preSerialization = [...[route.preSerialization ?? []].flat(), serialize] as NonNullable<RouteOptions['preSerialization']>
+  const serialize = serializerHook(
+    own,
+    others.map(([status]) => status)
+  )
+  route.preSerialization = [...[route.preSerialization ?? []].flat(), serialize] as NonNullable<
+    RouteOptions['preSerialization']
+  >
 }
 
 // Two copies of this package have one each.
@@ -80,14 +95,22 @@ type Done = (error: null, payload: unknown) => void
 function serializerHook (own: readonly string[], others: readonly string[]) {
   return (_request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done): void => {
     const status = String(reply.statusCode)
-    const matching = [status, `${status[0]}xx`, 'default'].find((key) => [...own, ...others].some((one) => one.toLowerCase() === key))
+    const matching = [status, `${status[0]}xx`, 'default'].find((key) =>
+      [...own, ...others].some((one) => one.toLowerCase() === key)
+    )
     if (own.some((one) => one.toLowerCase() === matching)) reply.serializer(serializeTokenResponse)
     done(null, payload)
   }
 }
 
 function serializeTokenResponse (answer: unknown): string {
-  const { access_token: accessToken, token_type: tokenType, expires_in: expiresIn, refresh_token: refreshToken, scope } = Object(answer) as Record<string, unknown>
+  const {
+    access_token: accessToken,
+    token_type: tokenType,
+    expires_in: expiresIn,
+    refresh_token: refreshToken,
+    scope
+  } = Object(answer) as Record<string, unknown>
   return JSON.stringify({
     access_token: text('access_token', accessToken),
     token_type: text('token_type', tokenType),
@@ -99,7 +122,9 @@ function serializeTokenResponse (answer: unknown): string {
 
 function text (name: string, value: unknown): string {
   // The value may be a secret: the message names its type alone.
-  if (typeof value !== 'string') throw new TypeError(`${name} of a token response must be a string, got ${typeof value}`)
+  if (typeof value !== 'string') {
+    throw new TypeError(`${name} of a token response must be a string, got ${typeof value}`)
+  }
   return value
 }
 
@@ -109,6 +134,8 @@ function optionalText (name: string, value: unknown): string | undefined {
 
 function seconds (value: unknown): number | undefined {
   if (value === undefined || value === null) return undefined
-  if (typeof value !== 'number' || !Number.isFinite(value)) throw new TypeError(`expires_in of a token response must be a finite number of seconds, got ${typeof value}`)
+  if (typeof value !== 'number' || !Number.isFinite(value)) {
+    throw new TypeError(`expires_in of a token response must be a finite number of seconds, got ${typeof value}`)
+  }
   return Math.trunc(value)
 }

@@ -30,7 +30,10 @@ export interface JwtClaims {
 export interface AccessToken<C = JwtClaims> {
   /** the identifier of the issuer */
   readonly issuer: string
-  /** The user: the claim `sub`. Unique for this issuer alone, so look users up by issuer and subject. `null` where the token has none. */
+  /**
+   * The user: the claim `sub`. Unique for this issuer alone, so look users up by issuer and subject. `null` where the
+   * token has none.
+   */
   readonly subject: string | null
   /** the client that the token was issued to: the claim `client_id`, else `azp`; `null` where the token has neither */
   readonly clientId: string | null

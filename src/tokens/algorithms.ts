@@ -30,7 +30,11 @@ interface Entry {
 const { RSA_PKCS1_PADDING, RSA_PKCS1_PSS_PADDING } = constants
 
 const entries = new Map<string, Entry>()
-for (const [bits, curve, signatureLength] of [[256, 'prime256v1', 64], [384, 'secp384r1', 96], [512, 'secp521r1', 132]] as const) {
+for (const [bits, curve, signatureLength] of [
+  [256, 'prime256v1', 64],
+  [384, 'secp384r1', 96],
+  [512, 'secp521r1', 132]
+] as const) {
   const hashed = { hash: `sha${bits}`, hashLength: bits / 8 }
   entries.set(`RS${bits}`, { family: 'RSA', ...hashed, padding: RSA_PKCS1_PADDING })
   entries.set(`PS${bits}`, { family: 'RSA', ...hashed, padding: RSA_PKCS1_PSS_PADDING })
@@ -42,7 +46,9 @@ for (const name of ['EdDSA', 'Ed25519']) {
 }
 
 /** Every algorithm that a remote issuer may use. */
-export const asymmetricAlgorithms: readonly Algorithm[] = ([...entries.keys()] as Algorithm[]).filter((name) => !isSymmetric(name)).sort()
+export const asymmetricAlgorithms: readonly Algorithm[] = ([...entries.keys()] as Algorithm[])
+  .filter((name) => !isSymmetric(name))
+  .sort()
 
 /** Whether a value is the name of an algorithm of this table, case included. `none` is not in it. */
 export function isAlgorithm (value: unknown): value is Algorithm {
@@ -123,7 +129,11 @@ export function problemOfKey (key: KeyObject, algorithm: Algorithm): string | nu
  * @param key must fit the algorithm: {@link problemOfKey}
  * @param data the octets that are signed
  */
-export function verifySignature (algorithm: Algorithm, key: KeyObject, signed: { readonly data: Uint8Array, readonly signature: Uint8Array }): boolean {
+export function verifySignature (
+  algorithm: Algorithm,
+  key: KeyObject,
+  signed: { readonly data: Uint8Array, readonly signature: Uint8Array }
+): boolean {
   const entry = entryOf(algorithm)
   const { data, signature } = signed
   if (entry.signatureLength !== undefined && signature.length !== entry.signatureLength) return false
@@ -135,14 +145,19 @@ export function verifySignature (algorithm: Algorithm, key: KeyObject, signed: {
   }
 }
 
-function verifyRsa ({ hash, hashLength, padding }: Entry, key: KeyObject, { data, signature }: { readonly data: Uint8Array, readonly signature: Uint8Array }): boolean {
+function verifyRsa (
+  { hash, hashLength, padding }: Entry,
+  key: KeyObject,
+  { data, signature }: { readonly data: Uint8Array, readonly signature: Uint8Array }
+): boolean {
   return padding === RSA_PKCS1_PSS_PADDING
     // RFC 7518 §3.5: the salt is as long as the hash.
     ? verify(hash, data, { key, padding, saltLength: hashLength }, signature)
     : verify(hash, data, { key, padding: RSA_PKCS1_PADDING }, signature)
 }
 
-// A signature has as many octets as the modulus: OpenSSL takes a shorter one of PSS for the same number.   RFC 8017 §8.1.2
+// A signature has as many octets as the modulus: OpenSSL takes a shorter one of PSS for the same
+// number.   RFC 8017 §8.1.2
 function modulusBytes ({ asymmetricKeyDetails }: KeyObject): number {
   return Math.ceil((asymmetricKeyDetails?.modulusLength ?? 0) / 8)
 }
@@ -150,7 +165,9 @@ function modulusBytes ({ asymmetricKeyDetails }: KeyObject): number {
 function problemOfSecret (key: KeyObject, algorithm: Algorithm): string | null {
   if (key.type !== 'secret') return `must be a secret for ${algorithm}`
   const length = secretLengthOf(algorithm)
-  return (key.symmetricKeySize ?? 0) >= length ? null : `must have at least ${length} bytes for ${algorithm}, got ${key.symmetricKeySize}`
+  return (key.symmetricKeySize ?? 0) >= length
+    ? null
+    : `must have at least ${length} bytes for ${algorithm}, got ${key.symmetricKeySize}`
 }
 
 function problemOfRsa (key: KeyObject, algorithm: Algorithm): string | null {

@@ -1,6 +1,6 @@
 /**
- * Attempts to fetch one thing: all requests that wait share one, and there is at most one per cooldown, whether the last one succeeded or failed.
- * Ages go by a clock that does not jump.
+ * Attempts to fetch one thing: all requests that wait share one, and there is at most one per cooldown, whether the
+ * last one succeeded or failed. Ages go by a clock that does not jump.
  */
 import { ServiceUnavailable } from '../index.js'
 import { Aborted } from './fetch-json.js'
@@ -79,7 +79,10 @@ export class Attempts {
   }
 }
 
-/** Why an attempt begins: because the app becomes ready; because nothing is known or it is old; because of a token of an unknown key. */
+/**
+ * Why an attempt begins: because the app becomes ready; because nothing is known or it is old; because of a token of
+ * an unknown key.
+ */
 export type AttemptReason = 'start' | 'renewal' | 'unknown-key'
 
 /** Seconds since a time of `performance.now()`. */

@@ -7,7 +7,8 @@
 /**
  * Returns the octets that a text encodes.
  *
- * @returns `null` for a text that is not their one encoding: Node ignores trailing bits and characters that are not base64url
+ * @returns `null` for a text that is not their one encoding: Node ignores trailing bits and characters that are not
+ *   base64url
  */
 export function octetsOf (text: string): Buffer | null {
   const octets = Buffer.from(text, 'base64url')

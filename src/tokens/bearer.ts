@@ -1,6 +1,6 @@
 /**
- * What `jwtBearer` and `introspectedBearer` share: from the credentials of a request to a dependency on an access token. How a token is
- * verified is for the caller.
+ * What `jwtBearer` and `introspectedBearer` share: from the credentials of a request to a dependency on an access
+ * token. How a token is verified is for the caller.
  */
 import type { Dependency } from '../index.js'
 import { depends, securityScopes } from '../index.js'
@@ -53,7 +53,10 @@ export interface BearerParts {
 export interface BearerData {
   /** The token before its proof is burned, with its scopes checked. An override of the bearer replaces it as well. */
   readonly unburned: Dependency<AccessToken<unknown>>
-  /** Burns the proof of the request, once, however many places need it; `null`: there is nothing to burn. Needed after `unburned`. */
+  /**
+   * Burns the proof of the request, once, however many places need it; `null`: there is nothing to burn. Needed after
+   * `unburned`.
+   */
   readonly burned: Dependency<true> | null
   /** The claims before the option `claims` transformed them; of a value that an override gave, its own claims. */
   readonly rawClaimsOf: (token: AccessToken<unknown>) => JwtClaims
@@ -69,19 +72,43 @@ export function bearerDependency<C> (parts: BearerParts): Dependency<AccessToken
     required.assertGranted(verified.scopes)
     return verified
   })
-  const common = { clockTolerance: parts.clockTolerance, jwts: parts.jwts, rawClaimsOf: (token: AccessToken<unknown>) => rawClaims.get(token) ?? token.claims as JwtClaims }
+  const common = {
+    clockTolerance: parts.clockTolerance,
+    jwts: parts.jwts,
+    rawClaimsOf: (token: AccessToken<unknown>) => rawClaims.get(token) ?? (token.claims as JwtClaims)
+  }
   const { burn } = parts.binding
   if (burn === null) {
-    const token: Dependency<AccessToken<unknown>> = extend(checked, extensionFor(parts, { ...common, get unburned () { return token }, burned: null }))
+    const token: Dependency<AccessToken<unknown>> = extend(
+      checked,
+      extensionFor(parts, {
+        ...common,
+        get unburned () {
+          return token
+        },
+        burned: null
+      })
+    )
     return token as Dependency<AccessToken<C>>
   }
   const partOf = (): Dependency => token
-  const burned = extend(depends({ credentials: parts.binding.credentials }, ({ credentials }, request) => burn(credentials, request)),
-    { kind: `${parts.kind}.burned`, partOf })
-  const data: BearerData = { ...common, get unburned () { return unburned }, burned }
+  const burned = extend(
+    depends({ credentials: parts.binding.credentials }, ({ credentials }, request) => burn(credentials, request)),
+    { kind: `${parts.kind}.burned`, partOf }
+  )
+  const data: BearerData = {
+    ...common,
+    get unburned () {
+      return unburned
+    },
+    burned
+  }
   // stepUp needs this part without the whole: it says everything about the bearer.
   const unburned: Dependency<AccessToken<unknown>> = extend(checked, { ...extensionFor(parts, data), partOf })
-  const token: Dependency<AccessToken<unknown>> = extend(depends({ unburned, burned }, ({ unburned }) => unburned), { kind: parts.kind, data })
+  const token: Dependency<AccessToken<unknown>> = extend(
+    depends({ unburned, burned }, ({ unburned }) => unburned),
+    { kind: parts.kind, data }
+  )
   return token as Dependency<AccessToken<C>>
 }
 
@@ -91,7 +118,9 @@ export function bearerDependency<C> (parts: BearerParts): Dependency<AccessToken
  * @returns `undefined` where the extension is not that of a bearer
  */
 export function bearerDataOf (extension: Extension | undefined): BearerData | undefined {
-  return extension?.kind === 'jwtBearer' || extension?.kind === 'introspectedBearer' ? extension.data as BearerData : undefined
+  return extension?.kind === 'jwtBearer' || extension?.kind === 'introspectedBearer'
+    ? (extension.data as BearerData)
+    : undefined
 }
 
 /**
@@ -101,13 +130,23 @@ export function bearerDataOf (extension: Extension | undefined): BearerData | un
  */
 export function readIssuers (where: string, option: unknown): readonly Dependency[] {
   const issuers: readonly unknown[] = Array.isArray(option) ? option : [option]
-  if (issuers.length === 0) throw new InvalidOption(`${where}: issuer must name at least one issuer, got an empty array. Make one with issuer(url)`)
+  if (issuers.length === 0) {
+    throw new InvalidOption(
+      `${where}: issuer must name at least one issuer, got an empty array. Make one with issuer(url)`
+    )
+  }
   const known = new Set<string>()
   for (const issuer of issuers) {
     const data = issuerDataOf(issuer)
-    if (data === undefined) throw new InvalidOption(`${where}: issuer must be made by issuer, issuers or localIssuer, got ${describe(issuer)}. Use issuer(url)`)
+    if (data === undefined) {
+      throw new InvalidOption(
+        `${where}: issuer must be made by issuer, issuers or localIssuer, got ${describe(issuer)}. Use issuer(url)`
+      )
+    }
     if (data.identifier !== null && known.has(data.identifier)) {
-      throw new InvalidOption(`${where}: issuers must have different identifiers, got ${describe(data.identifier)} twice. Leave one out`)
+      throw new InvalidOption(
+        `${where}: issuers must have different identifiers, got ${describe(data.identifier)} twice. Leave one out`
+      )
     }
     if (data.identifier !== null) known.add(data.identifier)
   }
@@ -121,16 +160,26 @@ export function readIssuers (where: string, option: unknown): readonly Dependenc
  */
 export function readAudiences (where: string, audience: unknown): readonly string[] {
   const audiences: readonly unknown[] = Array.isArray(audience) ? audience : [audience]
-  if (audiences.length > 0 && audiences.every((name) => typeof name === 'string' && name !== '')) return Object.freeze([...audiences]) as readonly string[]
-  throw new InvalidOption(`${where}: audience must be a name of this API, or a list of such names, got ${describe(audience)}. ` +
-    'Name what the issuer puts into the claim aud of tokens for this API')
+  if (audiences.length > 0 && audiences.every((name) => typeof name === 'string' && name !== '')) {
+    return Object.freeze([...audiences]) as readonly string[]
+  }
+  throw new InvalidOption(
+    `${where}: audience must be a name of this API, or a list of such names, got ${describe(audience)}. ` +
+      'Name what the issuer puts into the claim aud of tokens for this API'
+  )
 }
 
-function verifiedDependency (parts: BearerParts, rawClaims: WeakMap<object, JwtClaims>): Dependency<AccessToken<unknown>> {
+function verifiedDependency (
+  parts: BearerParts,
+  rawClaims: WeakMap<object, JwtClaims>
+): Dependency<AccessToken<unknown>> {
   const { binding, issuers, verify } = parts
   const readToken = tokenReader(parts.kind, parts.scheme)
   const names = issuers.map((_, index) => `issuer_${index}`)
-  const needs = { credentials: binding.credentials, ...Object.fromEntries(issuers.map((issuer, index) => [names[index]!, issuer])) }
+  const needs = {
+    credentials: binding.credentials,
+    ...Object.fromEntries(issuers.map((issuer, index) => [names[index]!, issuer]))
+  }
   return depends(needs, (values, request) => {
     const { credentials } = values
     const token = readToken(credentials, request)
@@ -146,7 +195,11 @@ function verifiedDependency (parts: BearerParts, rawClaims: WeakMap<object, JwtC
 }
 
 // One value for all requests with a token, where neither the schema nor the scopes depend on more than the token.
-function makeToken (parts: BearerParts, verified: VerifiedClaims, rawClaims: WeakMap<object, JwtClaims>): AccessToken<unknown> {
+function makeToken (
+  parts: BearerParts,
+  verified: VerifiedClaims,
+  rawClaims: WeakMap<object, JwtClaims>
+): AccessToken<unknown> {
   const { claims, registered } = verified
   const handedOn = parts.schema === null ? claims : parts.schema.check(claims)
   const isConstant = handedOn === claims && parts.scopes.isConstant
@@ -168,7 +221,9 @@ function extensionFor (parts: BearerParts, data: BearerData): Extension {
   const { kind, schema, binding, audiences } = parts
   const resource: ResourceFacts = {
     ...binding.resource,
-    issuers: [...parts.issuers.map((issuer) => issuerDataOf(issuer)!.identifier), parts.identifier ?? null].filter((identifier) => identifier !== null),
+    issuers: [...parts.issuers.map((issuer) => issuerDataOf(issuer)!.identifier), parts.identifier ?? null].filter(
+      (identifier) => identifier !== null
+    ),
     header: readsAuthorization(binding.credentials),
     ...(audiences === undefined ? {} : { audiences })
   }

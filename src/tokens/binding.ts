@@ -1,5 +1,6 @@
 /**
- * How a bearer makes sure that the sender of a token is its holder. Without `dpop` and `mtls` every bound token is rejected.
+ * How a bearer makes sure that the sender of a token is its holder. Without `dpop` and `mtls` every bound token is
+ * rejected.
  *
  * @see {@link https://www.rfc-editor.org/rfc/rfc7800#section-3.1 RFC 7800 §3.1}
  */
@@ -14,7 +15,9 @@ import { rejected } from './errors.js'
 import { certificateCheck } from './mtls.js'
 import { isObject } from './options.js'
 
-/** The checks of a bearer on the sender of a token. `credentials` is always the value of {@link Binding.credentials}. */
+/**
+ * The checks of a bearer on the sender of a token. `credentials` is always the value of {@link Binding.credentials}.
+ */
 export interface Binding {
   /** Reads the token: the option `scheme`, or what reads DPoP as well. Its value is what `tokenReader` takes. */
   readonly credentials: Dependency
@@ -24,8 +27,12 @@ export interface Binding {
    * @throws {Unauthorized} cause {@link TokenRejected}, reason `binding`
    */
   readonly checkPresence: (claims: JwtClaims, credentials: unknown) => void
-  /** Checks that the sender holds the key. Called for every token that is valid, after the claims schema; `null`: nothing to check. */
-  readonly checkPossession: ((claims: JwtClaims, credentials: unknown, request: FastifyRequest) => void | Promise<void>) | null
+  /**
+   * Checks that the sender holds the key. Called for every token that is valid, after the claims schema; `null`:
+   * nothing to check.
+   */
+  readonly checkPossession:
+    ((claims: JwtClaims, credentials: unknown, request: FastifyRequest) => void | Promise<void>) | null
   /** Marks the proof that came with the token as used, last of all, once per request; `null`: there is no proof. */
   readonly burn: ((credentials: unknown, request: FastifyRequest) => true | Promise<true>) | null
   /** what it adds to the protected resource metadata */
@@ -50,7 +57,11 @@ const CERTIFICATE = 'x5t#S256'
  * @param scheme reads bearer tokens
  * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION
  */
-export function bindingOf (where: string, scheme: Dependency, { dpop, mtls, clockTolerance = 5 }: BindingOptions): Binding {
+export function bindingOf (
+  where: string,
+  scheme: Dependency,
+  { dpop, mtls, clockTolerance = 5 }: BindingOptions
+): Binding {
   const rules = dpop === undefined || dpop === false ? null : readDpopOptions(where, dpop, clockTolerance)
   const checkCertificate = mtls === undefined ? null : certificateCheck(where, mtls)
   return {
@@ -79,13 +90,17 @@ function checkSentAsBearer (claims: JwtClaims, hasCertificates: boolean): void {
 }
 
 function checkKey (claims: JwtClaims, { proof }: DpopCredentials): void {
-  if (confirmationOf(claims, THUMBPRINT) !== proof.thumbprint) throw rejected('binding', 'The token is bound to another key than that of the proof')
+  if (confirmationOf(claims, THUMBPRINT) !== proof.thumbprint) {
+    throw rejected('binding', 'The token is bound to another key than that of the proof')
+  }
   checkProofSignature(proof)
 }
 
 // A second member, known or not, would be a demand that is not met.
 function confirmationOf (claims: JwtClaims, member: string): string {
   const cnf = Object.hasOwn(claims, 'cnf') ? claims['cnf'] : undefined
-  if (isObject(cnf) && Object.keys(cnf).length === 1 && Object.hasOwn(cnf, member) && typeof cnf[member] === 'string') return cnf[member]
+  if (isObject(cnf) && Object.keys(cnf).length === 1 && Object.hasOwn(cnf, member) && typeof cnf[member] === 'string') {
+    return cnf[member]
+  }
   throw rejected('binding', `The token must be bound by cnf with ${member} alone`)
 }

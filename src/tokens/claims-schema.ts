@@ -30,8 +30,12 @@ export interface ClaimsCheck {
 export function claimsCheck (where: string, schema: unknown): ClaimsCheck | null {
   if (schema === undefined) return null
   if (isStandard(schema)) return { check: (claims) => checkStandard(where, schema, claims), problem: () => null }
-  if (isTypeBox(schema)) return { check: (claims) => checkTypeBox(where, schema, claims), problem: () => problemOfFormats(where, schema) }
-  throw new InvalidOption(`${where}: claims must be a Standard Schema or a schema of @sinclair/typebox 0.34, got ${kindOf(schema)}`)
+  if (isTypeBox(schema)) {
+    return { check: (claims) => checkTypeBox(where, schema, claims), problem: () => problemOfFormats(where, schema) }
+  }
+  throw new InvalidOption(
+    `${where}: claims must be a Standard Schema or a schema of @sinclair/typebox 0.34, got ${kindOf(schema)}`
+  )
 }
 
 function isStandard (schema: unknown): schema is StandardSchemaV1 {
@@ -46,14 +50,18 @@ function isTypeBox (schema: unknown): schema is TSchema {
 
 function kindOf (schema: unknown): string {
   if (!isObject(schema)) return describe(schema)
-  if (Object.hasOwn(schema, '~kind')) return 'a schema of typebox 1.x. Make it with @sinclair/typebox 0.34, or use zod, Valibot or ArkType'
+  if (Object.hasOwn(schema, '~kind')) {
+    return 'a schema of typebox 1.x. Make it with @sinclair/typebox 0.34, or use zod, Valibot or ArkType'
+  }
   return 'a plain object. Write a JSON Schema with Type.Object of @sinclair/typebox, or use zod, Valibot or ArkType'
 }
 
 function checkStandard (where: string, schema: StandardSchemaV1, claims: JwtClaims): unknown {
   const result: unknown = guarded(where, () => schema['~standard'].validate(claims))
   // The issues of ArkType are an array that is a result itself.
-  if (typeof result !== 'object' || result === null) throw new TypeError(`${where}: the schema of claims must return a result, got ${describe(result)}`)
+  if (typeof result !== 'object' || result === null) {
+    throw new TypeError(`${where}: the schema of claims must return a result, got ${describe(result)}`)
+  }
   if ('then' in result) {
     Promise.resolve(result).catch(() => {})
     throw new TypeError(`${where}: the schema of claims must be synchronous. Move asynchronous checks to a dependency`)
@@ -85,8 +93,11 @@ function guarded<T> (where: string, check: () => T): T {
 function problemOfFormats (where: string, schema: TSchema): string | null {
   const unknown = [...formatsIn(schema)].filter((format) => !FormatRegistry.Has(format))
   if (unknown.length === 0) return null
-  return `${where}: the schema of claims must use known formats, got ${unknown.map((format) => JSON.stringify(format)).join(', ')}. ` +
+  return (
+    `${where}: the schema of claims must use known formats, ` +
+    `got ${unknown.map((format) => JSON.stringify(format)).join(', ')}. ` +
     'Call FormatRegistry.Set of @sinclair/typebox before the app becomes ready'
+  )
 }
 
 function formatsIn (schema: unknown, formats = new Set<string>(), seen = new Set<unknown>()): Set<string> {
@@ -99,7 +110,8 @@ function formatsIn (schema: unknown, formats = new Set<string>(), seen = new Set
 }
 
 /**
- * Freezes plain objects and arrays, and all such values in them. Instances of classes are left as they are: they may belong to the app.
+ * Freezes plain objects and arrays, and all such values in them. Instances of classes are left as they are: they may
+ * belong to the app.
  */
 function deepFreeze (value: unknown, seen = new Set<unknown>()): unknown {
   if (typeof value !== 'object' || value === null || !isPlain(value) || seen.has(value)) return value

@@ -29,8 +29,11 @@ const B64TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/
  * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION
  */
 export function tokenReader (where: string, scheme: unknown): TokenReader {
-  if (schemesOf(scheme) === null) throw new InvalidOption(`${where}: scheme must be a dependency, got ${describe(scheme)}. Use httpBearer()`)
-  // oauth2 and openIdConnect hand over the header with any auth-scheme. oauth2PasswordBearer and its like hand over the bare token.
+  if (schemesOf(scheme) === null) {
+    throw new InvalidOption(`${where}: scheme must be a dependency, got ${describe(scheme)}. Use httpBearer()`)
+  }
+  // oauth2 and openIdConnect hand over the header with any auth-scheme. oauth2PasswordBearer and its like hand over
+  // the bare token.
   const mayBeHeader = schemesOf(scheme)!.some(({ type }) => type === 'oauth2' || type === 'openIdConnect')
   return (credentials, request) => {
     if (typeof credentials === 'string') {
@@ -44,8 +47,13 @@ export function tokenReader (where: string, scheme: unknown): TokenReader {
 
 /** Whether one of the schemes below a dependency reads the header `Authorization`. */
 export function readsAuthorization (scheme: Dependency): boolean {
-  return schemesOf(scheme)!.some(({ type, in: place, name }) => type === 'http' || type === 'oauth2' || type === 'openIdConnect' ||
-    (type === 'apiKey' && place === 'header' && String(name).toLowerCase() === 'authorization'))
+  return schemesOf(scheme)!.some(
+    ({ type, in: place, name }) =>
+      type === 'http' ||
+      type === 'oauth2' ||
+      type === 'openIdConnect' ||
+      (type === 'apiKey' && place === 'header' && String(name).toLowerCase() === 'authorization')
+  )
 }
 
 function tokenOfHeader (header: string): string {

@@ -52,7 +52,9 @@ export function readProof (request: FastifyRequest, token: string, rules: DpopRu
   const signer = readHeader(header, rules.algorithms)
   const { iat, jti } = readClaims(claims, rules)
   checkRequest(claims, request, rules)
-  if (own(claims, 'ath') !== hash('sha256', token, 'base64url')) throw refused('The claim ath must be the hash of the token')
+  if (own(claims, 'ath') !== hash('sha256', token, 'base64url')) {
+    throw refused('The claim ath must be the hash of the token')
+  }
   return { text, ...signer, jti, iat, nonce: own(claims, 'nonce') }
 }
 
@@ -62,7 +64,9 @@ export function readProof (request: FastifyRequest, token: string, rules: DpopRu
  * @throws {DpopProofRejected}
  */
 export function checkProofSignature ({ text, algorithm, key }: DpopProof): void {
-  if (!verifySignature(algorithm, key, signedPartsOf(text))) throw refused('The signature of the proof must be that of its key')
+  if (!verifySignature(algorithm, key, signedPartsOf(text))) {
+    throw refused('The signature of the proof must be that of its key')
+  }
 }
 
 function parse (text: string): ReturnType<typeof parseParts> {
@@ -73,9 +77,14 @@ function parse (text: string): ReturnType<typeof parseParts> {
   }
 }
 
-function readHeader (header: Readonly<Record<string, unknown>>, algorithms: readonly Algorithm[]): Pick<DpopProof, 'algorithm' | 'key' | 'thumbprint'> {
+function readHeader (
+  header: Readonly<Record<string, unknown>>,
+  algorithms: readonly Algorithm[]
+): Pick<DpopProof, 'algorithm' | 'key' | 'thumbprint'> {
   if (!isProofType(header)) throw refused('The type of the proof must be dpop+jwt')
-  if (Object.hasOwn(header, 'crit') || Object.hasOwn(header, 'b64')) throw refused('The header must not have crit or b64')
+  if (Object.hasOwn(header, 'crit') || Object.hasOwn(header, 'b64')) {
+    throw refused('The header must not have crit or b64')
+  }
   const algorithm = own(header, 'alg')
   if (!isAlgorithm(algorithm) || !algorithms.some((allowed) => isSameAlgorithm(allowed, algorithm))) {
     throw refused('The algorithm of the proof must be an allowed one')
@@ -92,7 +101,9 @@ function isProofType (header: Readonly<Record<string, unknown>>): boolean {
 function readKey (jwk: unknown, algorithm: Algorithm): KeyObject {
   if (!isObject(jwk) || isPrivateJwk(jwk)) throw refused('The member jwk must be a public key')
   const named = own(jwk, 'alg')
-  if (named !== undefined && !isSameAlgorithm(named as Algorithm, algorithm)) throw refused('The member alg of jwk must be that of the proof')
+  if (named !== undefined && !isSameAlgorithm(named as Algorithm, algorithm)) {
+    throw refused('The member alg of jwk must be that of the proof')
+  }
   const key = keyOfJwk(jwk)
   const problem = typeof key === 'string' ? key : problemOfKey(key, algorithm) ?? problemOfSize(key)
   if (problem !== null) throw refused(`The member jwk ${problem}`)
@@ -107,7 +118,10 @@ function problemOfSize ({ asymmetricKeyDetails }: KeyObject): string | null {
     : null
 }
 
-function readClaims (claims: Readonly<Record<string, unknown>>, { maxAge, clockTolerance }: DpopRules): Pick<DpopProof, 'jti' | 'iat'> {
+function readClaims (
+  claims: Readonly<Record<string, unknown>>,
+  { maxAge, clockTolerance }: DpopRules
+): Pick<DpopProof, 'jti' | 'iat'> {
   const now = Math.floor(Date.now() / 1000)
   const iat = own(claims, 'iat')
   if (!isTime(iat)) throw refused('The claim iat must be a number')
@@ -127,7 +141,11 @@ function isTime (value: unknown): value is number {
   return typeof value === 'number' && Number.isFinite(value)
 }
 
-function checkRequest (claims: Readonly<Record<string, unknown>>, { method, originalUrl }: FastifyRequest, { baseUri }: DpopRules): void {
+function checkRequest (
+  claims: Readonly<Record<string, unknown>>,
+  { method, originalUrl }: FastifyRequest,
+  { baseUri }: DpopRules
+): void {
   if (own(claims, 'htm') !== method) throw refused('The claim htm must be the method of the request')
   const htu = own(claims, 'htu')
   const named = typeof htu === 'string' ? normalizedUri(htu) : null

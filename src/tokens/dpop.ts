@@ -30,7 +30,8 @@ export class DpopCredentials {
 }
 
 /**
- * Makes the credentials of a bearer: DPoP, and where it is not required, what `scheme` reads of a request that does not come with DPoP.
+ * Makes the credentials of a bearer: DPoP, and where it is not required, what `scheme` reads of a request that does
+ * not come with DPoP.
  */
 export function dpopCredentials (scheme: Dependency, rules: DpopRules): Dependency {
   const dpop = extend(checkedProof(rules), { kind: 'dpop', onReady: (app) => { warnOfMemory(app, rules) } })
@@ -46,9 +47,12 @@ export function dpopCredentials (scheme: Dependency, rules: DpopRules): Dependen
 /**
  * Makes what uses up the proof of a request.
  *
- * @returns a function that throws {@link DpopProofRejected} where the proof was used, and `ServiceUnavailable` where the store does not say
+ * @returns a function that throws {@link DpopProofRejected} where the proof was used, and `ServiceUnavailable` where
+ *   the store does not say
  */
-export function proofBurner (rules: DpopRules): (credentials: unknown, request: FastifyRequest) => true | Promise<true> {
+export function proofBurner (
+  rules: DpopRules
+): (credentials: unknown, request: FastifyRequest) => true | Promise<true> {
   const { store } = rules
   return (credentials, request) => {
     if (!(credentials instanceof DpopCredentials)) return true
@@ -67,7 +71,8 @@ const sharedScheme = dpopScheme(DEFAULT_ALGORITHMS)
 function checkedProof (rules: DpopRules): Dependency<DpopCredentials> {
   const { algorithms, secrets } = rules
   const sent = algorithms.join() === DEFAULT_ALGORITHMS.join() ? sharedScheme : dpopScheme(algorithms)
-  const read = (token: string, request: FastifyRequest): DpopCredentials => new DpopCredentials(token, readProof(request, token, rules))
+  const read = (token: string, request: FastifyRequest): DpopCredentials =>
+    new DpopCredentials(token, readProof(request, token, rules))
   if (secrets === null) return depends({ sent }, ({ sent }, request) => read(sent, request))
   const nonces = new Nonces(secrets)
   return depends({ sent }, ({ sent }, request, reply) => {
@@ -120,7 +125,9 @@ function burn ({ thumbprint, jti, iat }: DpopProof, { store, maxAge }: DpopRules
 async function inTime (answer: Promise<boolean>): Promise<true> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => { reject(new Error(`The store of used proofs did not answer within ${TIMEOUT} s`)) }, TIMEOUT * 1000).unref()
+    timer = setTimeout(() => {
+      reject(new Error(`The store of used proofs did not answer within ${TIMEOUT} s`))
+    }, TIMEOUT * 1000).unref()
   })
   let isFirst: unknown
   try {
@@ -140,10 +147,15 @@ function firstTime (answer: unknown): true {
 }
 
 function unavailable (error: unknown): ServiceUnavailable {
-  return error instanceof ServiceUnavailable ? error : new ServiceUnavailable('The DPoP proof cannot be checked at the moment', { cause: error, retryAfter: 1 })
+  return error instanceof ServiceUnavailable
+    ? error
+    : new ServiceUnavailable('The DPoP proof cannot be checked at the moment', { cause: error, retryAfter: 1 })
 }
 
 function warnOfMemory ({ log }: ReadyApp, { store }: DpopRules): void {
   if (!(store instanceof MemoryStore) || !cluster.isWorker) return
-  log.warn('dpop: each worker of a cluster has a memoryStore of its own, so that a proof can be used once in each. Use replay: redisStore(send)')
+  log.warn(
+    'dpop: each worker of a cluster has a memoryStore of its own, so that a proof can be used once in each. ' +
+    'Use replay: redisStore(send)'
+  )
 }

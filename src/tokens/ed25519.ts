@@ -1,5 +1,6 @@
 /**
- * Whether 32 octets are a point of the curve edwards25519. OpenSSL checks that only when it verifies; keys are checked when they are read.
+ * Whether 32 octets are a point of the curve edwards25519. OpenSSL checks that only when it verifies; keys are
+ * checked when they are read.
  *
  * @see {@link https://www.rfc-editor.org/rfc/rfc8032#section-5.1.3 RFC 8032 §5.1.3}
  */

@@ -1,4 +1,7 @@
-/** Errors of verified tokens. The client learns the message alone; the reason why a token is rejected is for logs and metrics. */
+/**
+ * Errors of verified tokens. The client learns the message alone; the reason why a token is rejected is for logs and
+ * metrics.
+ */
 import type { FastifyErrorConstructor } from '@fastify/error'
 import createError from '@fastify/error'
 import { Unauthorized } from '../index.js'
@@ -12,8 +15,23 @@ export const IntrospectionFailed: FastifyErrorConstructor<{ code: string, status
   createError<[ErrorOptions?]>('FST_SECURITY_INTROSPECTION', 'The token cannot be checked', 500)
 
 /** Why a token is rejected. */
-export type RejectionReason = 'malformed' | 'algorithm' | 'type' | 'issuer' | 'audience' | 'expired' | 'not-yet' | 'key' | 'signature' |
-  'claims' | 'binding' | 'inactive' | 'proof' | 'nonce' | 'replay' | 'step-up'
+export type RejectionReason =
+  | 'malformed'
+  | 'algorithm'
+  | 'type'
+  | 'issuer'
+  | 'audience'
+  | 'expired'
+  | 'not-yet'
+  | 'key'
+  | 'signature'
+  | 'claims'
+  | 'binding'
+  | 'inactive'
+  | 'proof'
+  | 'nonce'
+  | 'replay'
+  | 'step-up'
 
 /**
  * The cause of an `Unauthorized`: its message holds nothing of the token.
@@ -23,7 +41,9 @@ export type RejectionReason = 'malformed' | 'algorithm' | 'type' | 'issuer' | 'a
  * import { TokenRejected } from 'fastify-security/tokens'
  *
  * app.addHook('onError', async (request, _reply, error) => {
- *   if (error instanceof Unauthorized && error.cause instanceof TokenRejected) request.log.info({ reason: error.cause.reason }, 'rejected')
+ *   if (error instanceof Unauthorized && error.cause instanceof TokenRejected) {
+ *     request.log.info({ reason: error.cause.reason }, 'rejected')
+ *   }
  * })
  */
 export class TokenRejected extends Error {
@@ -42,8 +62,8 @@ const DPOP_PROOF = 'FST_SECURITY_DPOP_PROOF'
 const STEP_UP = 'FST_SECURITY_STEP_UP'
 
 /**
- * 401, `FST_SECURITY_DPOP_PROOF`: the token came as DPoP, and its proof is rejected. The challenge says `invalid_dpop_proof` or
- * `use_dpop_nonce`.
+ * 401, `FST_SECURITY_DPOP_PROOF`: the token came as DPoP, and its proof is rejected. The challenge says
+ * `invalid_dpop_proof` or `use_dpop_nonce`.
  *
  * @see {@link https://www.rfc-editor.org/rfc/rfc9449#section-7.1 RFC 9449 §7.1}
  * @example
@@ -60,7 +80,10 @@ export class DpopProofRejected extends Unauthorized {
   }
 
   constructor (cause: TokenRejected) {
-    super('The DPoP proof is not valid', { cause, challenge: { error: cause.reason === 'nonce' ? 'use_dpop_nonce' : 'invalid_dpop_proof' } })
+    super('The DPoP proof is not valid', {
+      cause,
+      challenge: { error: cause.reason === 'nonce' ? 'use_dpop_nonce' : 'invalid_dpop_proof' }
+    })
     this.code = DPOP_PROOF
   }
 }

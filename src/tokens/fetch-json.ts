@@ -1,6 +1,6 @@
 /**
- * Asks another service for JSON, with limits: only 200 is an answer, no redirects, 512 KB, and one deadline for everything that an
- * attempt consists of.
+ * Asks another service for JSON, with limits: only 200 is an answer, no redirects, 512 KB, and one deadline for
+ * everything that an attempt consists of.
  */
 import { isAllowedAddress } from './issuer-url.js'
 
@@ -64,7 +64,12 @@ export async function withDeadline<T> (
   const onClose = (): void => { controller.abort(new Aborted()) }
   signal.addEventListener('abort', onClose, { once: true })
   // No timer keeps the process alive.
-  const timer = setTimeout(() => { controller.abort(new NoAnswer(`No answer within ${timeout} s`)) }, Math.min(timeout * 1000, 2 ** 31 - 1)).unref()
+  const timer = setTimeout(
+    () => {
+      controller.abort(new NoAnswer(`No answer within ${timeout} s`))
+    },
+    Math.min(timeout * 1000, 2 ** 31 - 1)
+  ).unref()
   try {
     return await Promise.race([attempt(controller.signal), ended])
   } catch (error) {
@@ -83,14 +88,35 @@ export async function withDeadline<T> (
  * @throws {NoAnswer} where the address may not be asked, the request fails, or the status is another
  */
 export async function fetchAnswer (address: string, options: FetchOptions): Promise<Response> {
-  const { fetch = globalThis.fetch, allowInsecureRequests, signal, method = 'GET', headers, body, isAnswer = is200 } = options
-  if (!isAllowedAddress(address, allowInsecureRequests)) throw new NoAnswer(`The address must be a URL with https: ${shortened(address)}`)
-  const response = await request(() => fetch(address, {
-    method, redirect: 'manual', signal, headers: { accept: 'application/json', ...headers }, ...body === undefined ? {} : { body }
-  }), address)
+  const {
+    fetch = globalThis.fetch,
+    allowInsecureRequests,
+    signal,
+    method = 'GET',
+    headers,
+    body,
+    isAnswer = is200
+  } = options
+  if (!isAllowedAddress(address, allowInsecureRequests)) {
+    throw new NoAnswer(`The address must be a URL with https: ${shortened(address)}`)
+  }
+  const response = await request(
+    () =>
+      fetch(address, {
+        method,
+        redirect: 'manual',
+        signal,
+        headers: { accept: 'application/json', ...headers },
+        ...(body === undefined ? {} : { body })
+      }),
+    address
+  )
   if (isAnswer(response.status) && !response.redirected) return response
   response.body?.cancel().catch(() => {})
-  throw new NoAnswer(`${shortened(address)} answered with ${response.redirected ? 'a redirect' : `status ${response.status}`}`, { status: response.status })
+  throw new NoAnswer(
+    `${shortened(address)} answered with ${response.redirected ? 'a redirect' : `status ${response.status}`}`,
+    { status: response.status }
+  )
 }
 
 const is200 = (status: number): boolean => status === 200
@@ -115,7 +141,9 @@ async function readBytes (response: Response, address: string): Promise<Uint8Arr
   // To leave the loop cancels the body.
   for await (const chunk of response.body ?? []) {
     length += chunk.length
-    if (length > MAX_ANSWER_BYTES) throw new NoAnswer(`${shortened(address)} answered with more than ${MAX_ANSWER_BYTES} bytes`)
+    if (length > MAX_ANSWER_BYTES) {
+      throw new NoAnswer(`${shortened(address)} answered with more than ${MAX_ANSWER_BYTES} bytes`)
+    }
     chunks.push(chunk)
   }
   return Buffer.concat(chunks)

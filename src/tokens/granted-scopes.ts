@@ -25,12 +25,22 @@ export interface ScopesReader {
  * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION
  */
 export function scopesReader (where: string, option: unknown): ScopesReader {
-  if (option === undefined) return { read: (claims) => scopesIn(own(claims, Object.hasOwn(claims, 'scope') ? 'scope' : 'scp')), isConstant: true }
-  if (typeof option === 'string' && option !== '') return { read: (claims) => scopesIn(own(claims, option)), isConstant: true }
+  if (option === undefined) {
+    return {
+      read: (claims) => scopesIn(own(claims, Object.hasOwn(claims, 'scope') ? 'scope' : 'scp')),
+      isConstant: true
+    }
+  }
+  if (typeof option === 'string' && option !== '') {
+    return { read: (claims) => scopesIn(own(claims, option)), isConstant: true }
+  }
   if (typeof option !== 'function') {
     throw new InvalidOption(`${where}: scopes must be the name of a claim or a function, got ${describe(option)}`)
   }
-  return { read: (claims) => scopesIn(synchronous(where, (option as (claims: JwtClaims) => unknown)(claims))), isConstant: false }
+  return {
+    read: (claims) => scopesIn(synchronous(where, (option as (claims: JwtClaims) => unknown)(claims))),
+    isConstant: false
+  }
 }
 
 // A text of scopes separated by spaces, or a list. A value of any other kind grants nothing.

@@ -1,6 +1,6 @@
 /**
- * The answer of an introspection endpoint: reads it, and for a signed one checks who made it. Whether the token is good for this API is
- * checked elsewhere, on each request.
+ * The answer of an introspection endpoint: reads it, and for a signed one checks who made it. Whether the token is
+ * good for this API is checked elsewhere, on each request.
  *
  * @see {@link https://www.rfc-editor.org/rfc/rfc7662#section-2.2 RFC 7662 §2.2}
  * @see {@link https://www.rfc-editor.org/rfc/rfc9701#section-5 RFC 9701 §5}
@@ -53,7 +53,11 @@ async function refusalOf (response: Response): Promise<Error> {
   const { status, headers } = response
   const error = await errorOf(response)
   if (status === 401 || status === 403 || OUR_FAULT.has(error)) {
-    return new IntrospectionFailed({ cause: new Error(`The introspection endpoint rejected this app as its client with status ${status}. Check the option client`) })
+    return new IntrospectionFailed({
+      cause: new Error(
+        `The introspection endpoint rejected this app as its client with status ${status}. Check the option client`
+      )
+    })
   }
   const seconds = headers.get('retry-after') ?? ''
   const retryAfter = /^\d{1,3}$/.test(seconds) && Number(seconds) <= 300 ? Number(seconds) : undefined
@@ -95,15 +99,22 @@ function frozen (members: object): void {
   }
 }
 
-async function readSigned (response: Response, { issuer, audience }: AnswerSigner): Promise<Readonly<Record<string, unknown>>> {
+async function readSigned (
+  response: Response,
+  { issuer, audience }: AnswerSigner
+): Promise<Readonly<Record<string, unknown>>> {
   const type = (response.headers.get('content-type') ?? '').split(';', 1)[0]!.trim().toLowerCase()
-  if (type !== `application/${MEDIA_TYPE}`) throw new NoAnswer(`The media type of a signed answer must be application/${MEDIA_TYPE}, got "${shortened(type)}"`)
+  if (type !== `application/${MEDIA_TYPE}`) {
+    throw new NoAnswer(`The media type of a signed answer must be application/${MEDIA_TYPE}, got "${shortened(type)}"`)
+  }
   const text = await readText(response)
   const { header, claims } = parse(text)
   await checkSignature(text, header, issuer)
   if (own(claims, 'iss') !== issuer.identifier) throw new NoAnswer('The claim iss of the answer must be the issuer')
   const aud = own(claims, 'aud')
-  if (!(Array.isArray(aud) ? aud : [aud]).includes(audience)) throw new NoAnswer('The claim aud of the answer must be the id of this app')
+  if (!(Array.isArray(aud) ? aud : [aud]).includes(audience)) {
+    throw new NoAnswer('The claim aud of the answer must be the id of this app')
+  }
   const iat = own(claims, 'iat')
   if (typeof iat !== 'number' || !(Math.abs(iat - Date.now() / 1000) <= MAX_SECONDS_FROM_NOW)) {
     throw new NoAnswer(`The claim iat of the answer must be at most ${MAX_SECONDS_FROM_NOW} s from now`)
@@ -121,12 +132,23 @@ function parse (text: string): ReturnType<typeof parseParts> {
   }
 }
 
-async function checkSignature (text: string, header: Readonly<Record<string, unknown>>, issuer: TrustedIssuer): Promise<void> {
+async function checkSignature (
+  text: string,
+  header: Readonly<Record<string, unknown>>,
+  issuer: TrustedIssuer
+): Promise<void> {
   const [typ, algorithm, kid] = [own(header, 'typ'), own(header, 'alg'), own(header, 'kid')]
-  if (typeof typ !== 'string' || mediaType(typ) !== MEDIA_TYPE) throw new NoAnswer(`The type of the answer must be ${MEDIA_TYPE}`)
-  const isAllowed = isAlgorithm(algorithm) && !isSymmetric(algorithm) && (issuer.algorithms?.some((one) => isSameAlgorithm(one, algorithm)) ?? true)
+  if (typeof typ !== 'string' || mediaType(typ) !== MEDIA_TYPE) {
+    throw new NoAnswer(`The type of the answer must be ${MEDIA_TYPE}`)
+  }
+  const isAllowed =
+    isAlgorithm(algorithm) &&
+    !isSymmetric(algorithm) &&
+    (issuer.algorithms?.some((one) => isSameAlgorithm(one, algorithm)) ?? true)
   if (!isAllowed) throw new NoAnswer('The algorithm of the answer must be an allowed one')
-  if (Object.hasOwn(header, 'crit') || Object.hasOwn(header, 'b64')) throw new NoAnswer('The header of the answer must not have crit or b64')
+  if (Object.hasOwn(header, 'crit') || Object.hasOwn(header, 'b64')) {
+    throw new NoAnswer('The header of the answer must not have crit or b64')
+  }
   if (kid !== undefined && typeof kid !== 'string') throw new NoAnswer('The member kid of the answer must be a string')
   const key = await issuer.key(kid, algorithm)
   if (!isSameAlgorithm(key.algorithm, algorithm) || !verifySignature(algorithm, key.key, signedPartsOf(text))) {

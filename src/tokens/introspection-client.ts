@@ -1,5 +1,6 @@
 /**
- * How this app authenticates at an introspection endpoint. oauth4webapi does it; it is loaded with the first `introspectedBearer`.
+ * How this app authenticates at an introspection endpoint. oauth4webapi does it; it is loaded with the first
+ * `introspectedBearer`.
  *
  * @see {@link https://www.rfc-editor.org/rfc/rfc7662#section-2.1 RFC 7662 §2.1}
  */
@@ -11,7 +12,10 @@ import type { ImportedKey, PrivateKey } from './keys.js'
 import { importPrivateKey } from './keys.js'
 import { checkOptions, describe, isObject } from './options.js'
 
-/** This app, as a client of an introspection endpoint: an id with a secret, an id with a private key, or a bearer token. */
+/**
+ * This app, as a client of an introspection endpoint: an id with a secret, an id with a private key, or a bearer
+ * token.
+ */
 export type IntrospectionClient = {
   readonly id: string
   readonly secret: string
@@ -44,7 +48,10 @@ export interface Question {
 }
 
 /** Sends a request to the endpoint: by POST, as it is. */
-export type Send = (request: { readonly headers: Readonly<Record<string, string>>, readonly body: URLSearchParams }) => Promise<Response>
+export type Send = (request: {
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: URLSearchParams
+}) => Promise<Response>
 
 /**
  * Reads the option `client`.
@@ -53,9 +60,17 @@ export type Send = (request: { readonly headers: Readonly<Record<string, string>
  */
 export function readClient (where: string, client: unknown): Client {
   const name = `${where}: client`
-  if (!isObject(client)) throw new InvalidOption(`${name} must be an object, got ${describe(client)}. Give { id, secret }, { id, key } or { bearer }`)
+  if (!isObject(client)) {
+    throw new InvalidOption(
+      `${name} must be an object, got ${describe(client)}. Give { id, secret }, { id, key } or { bearer }`
+    )
+  }
   const kinds = ['secret', 'key', 'bearer'].filter((kind) => Object.hasOwn(client, kind))
-  if (kinds.length !== 1) throw new InvalidOption(`${name} must have exactly one of secret, key and bearer. Give { id, secret }, { id, key } or { bearer }`)
+  if (kinds.length !== 1) {
+    throw new InvalidOption(
+      `${name} must have exactly one of secret, key and bearer. Give { id, secret }, { id, key } or { bearer }`
+    )
+  }
   const library = import('oauth4webapi')
   // A request that needs it will see the error.
   library.catch(() => {})
@@ -64,13 +79,21 @@ export function readClient (where: string, client: unknown): Client {
     id,
     async ask ({ issuer, endpoint, token, signed }, send) {
       const { allowInsecureRequests, customFetch, introspectionRequest } = await library
-      return await introspectionRequest({ issuer, introspection_endpoint: endpoint }, { client_id: id ?? 'bearer' }, await authentication(), token, {
-        requestJwtResponse: signed,
-        // Where the request is sent, its address is checked.
-        [allowInsecureRequests]: true,
-        [customFetch]: async (_: string, { headers, body }: { readonly headers: Record<string, string>, readonly body: unknown }) =>
-          await send({ headers, body: body as URLSearchParams })
-      })
+      return await introspectionRequest(
+        { issuer, introspection_endpoint: endpoint },
+        { client_id: id ?? 'bearer' },
+        await authentication(),
+        token,
+        {
+          requestJwtResponse: signed,
+          // Where the request is sent, its address is checked.
+          [allowInsecureRequests]: true,
+          [customFetch]: async (
+            _: string,
+            { headers, body }: { readonly headers: Record<string, string>, readonly body: unknown }
+          ) => await send({ headers, body: body as URLSearchParams })
+        }
+      )
     }
   }
 }
@@ -78,7 +101,11 @@ export function readClient (where: string, client: unknown): Client {
 type Library = Promise<typeof oauth>
 type Authentication = () => Promise<ClientAuth>
 
-function readAuthentication (name: string, client: Record<string, unknown>, library: Library): readonly [string | null, Authentication] {
+function readAuthentication (
+  name: string,
+  client: Record<string, unknown>,
+  library: Library
+): readonly [string | null, Authentication] {
   if (Object.hasOwn(client, 'bearer')) {
     checkOptions(name, client, ['bearer'])
     return [null, bearerAuthentication(name, client['bearer'])]
@@ -95,10 +122,16 @@ function readText (name: string, value: unknown): string {
   throw new InvalidOption(`${name} must be a text, got ${found}. Check that its environment variable is set`)
 }
 
-function secretAuthentication (name: string, { secret, method = 'client_secret_basic' }: Record<string, unknown>, library: Library): Authentication {
+function secretAuthentication (
+  name: string,
+  { secret, method = 'client_secret_basic' }: Record<string, unknown>,
+  library: Library
+): Authentication {
   const text = readText(`${name}.secret`, secret)
   if (method !== 'client_secret_basic' && method !== 'client_secret_post') {
-    throw new InvalidOption(`${name}.method must be "client_secret_basic" or "client_secret_post", got ${describe(method)}`)
+    throw new InvalidOption(
+      `${name}.method must be "client_secret_basic" or "client_secret_post", got ${describe(method)}`
+    )
   }
   return async () => {
     const { ClientSecretBasic, ClientSecretPost } = await library
@@ -124,7 +157,10 @@ const B64TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/
 
 function bearerAuthentication (name: string, bearer: unknown): Authentication {
   if (typeof bearer !== 'function' && !(typeof bearer === 'string' && B64TOKEN.test(bearer))) {
-    throw new InvalidOption(`${name}.bearer must be an access token or a function that returns one, got ${bearer === '' ? 'an empty string' : describe(typeof bearer)}`)
+    throw new InvalidOption(
+      `${name}.bearer must be an access token or a function that returns one, ` +
+      `got ${bearer === '' ? 'an empty string' : describe(typeof bearer)}`
+    )
   }
   return async () => {
     const token = typeof bearer === 'function' ? await tokenOf(name, bearer as () => unknown) : bearer as string

@@ -1,6 +1,6 @@
 /**
- * Asks an introspection endpoint about tokens: one request for all that ask about one token at the same time, and a short memory of
- * positive answers.
+ * Asks an introspection endpoint about tokens: one request for all that ask about one token at the same time, and a
+ * short memory of positive answers.
  *
  * @see {@link https://www.rfc-editor.org/rfc/rfc7662#section-2 RFC 7662 §2, §4}
  */
@@ -46,7 +46,11 @@ export class Introspection implements VerifiedClaims {
   readonly registered: RegisteredClaims
   accessToken: AccessToken<unknown> | null = null
 
-  constructor (readonly claims: JwtClaims, readonly issuer: string, /** when the question was sent, by `performance.now()` */ readonly askedAt: number) {
+  constructor (
+    readonly claims: JwtClaims,
+    readonly issuer: string,
+    /** when the question was sent, by `performance.now()` */ readonly askedAt: number
+  ) {
     this.registered = new RegisteredClaims(claims)
   }
 }
@@ -76,7 +80,11 @@ export class Introspector {
    * @throws {ServiceUnavailable} where the endpoint does not answer
    * @throws {IntrospectionFailed} where it rejects this app
    */
-  ask (token: string, endpoint: Endpoint, request: FastifyRequest): Introspection | null | Promise<Introspection | null> {
+  ask (
+    token: string,
+    endpoint: Endpoint,
+    request: FastifyRequest
+  ): Introspection | null | Promise<Introspection | null> {
     const state = registrationOf(request).state(this, makeState)
     // Endpoints of different issuers: an override may come in between.
     const name = `${hash('sha256', token, 'base64')} ${endpoint.issuer}`
@@ -95,12 +103,18 @@ export class Introspector {
     if (answer === undefined) return undefined
     answers.delete(name)
     const { exp } = answer.registered
-    if (secondsSince(answer.askedAt) >= this.#rules.cache || (typeof exp === 'number' && exp * 1000 <= Date.now())) return undefined
+    if (secondsSince(answer.askedAt) >= this.#rules.cache || (typeof exp === 'number' && exp * 1000 <= Date.now())) {
+      return undefined
+    }
     answers.set(name, answer)
     return answer
   }
 
-  async #question ({ registration, answers }: State, name: string, asked: { readonly token: string, readonly endpoint: Endpoint }): Promise<Introspection | null> {
+  async #question (
+    { registration, answers }: State,
+    name: string,
+    asked: { readonly token: string, readonly endpoint: Endpoint }
+  ): Promise<Introspection | null> {
     const { endpoint } = asked
     try {
       const address = await endpoint.address()
@@ -118,16 +132,32 @@ export class Introspector {
     }
   }
 
-  async #send (address: string, { token, endpoint }: { readonly token: string, readonly endpoint: Endpoint }, signal: AbortSignal): Promise<JwtClaims | null> {
+  async #send (
+    address: string,
+    { token, endpoint }: { readonly token: string, readonly endpoint: Endpoint },
+    signal: AbortSignal
+  ): Promise<JwtClaims | null> {
     const { client, timeout, signed } = this.#rules
     const { issuer, trusted } = endpoint
     const signer: AnswerSigner | null = signed ? { issuer: trusted!, audience: client.id! } : null
-    return await withDeadline(async (signal) => {
-      const response = await client.ask({ issuer, endpoint: address, token, signed }, async (request) => await fetchAnswer(address, {
-        method: 'POST', ...request, fetch: trusted?.fetch, allowInsecureRequests: trusted?.allowInsecureRequests ?? false, signal, isAnswer: isReadStatus
-      }))
-      return await readAnswer(response, signer)
-    }, { timeout, signal })
+    return await withDeadline(
+      async (signal) => {
+        const response = await client.ask(
+          { issuer, endpoint: address, token, signed },
+          async (request) =>
+            await fetchAnswer(address, {
+              method: 'POST',
+              ...request,
+              fetch: trusted?.fetch,
+              allowInsecureRequests: trusted?.allowInsecureRequests ?? false,
+              signal,
+              isAnswer: isReadStatus
+            })
+        )
+        return await readAnswer(response, signer)
+      },
+      { timeout, signal }
+    )
   }
 
   #failure (error: unknown, { issuer }: Endpoint, { log }: RegistrationContext): Error {
@@ -138,7 +168,9 @@ export class Introspector {
     }
     // The metadata of the issuer has logged its own failure.
     if (error instanceof ServiceUnavailable) return error
-    if (!(error instanceof Aborted)) log.warn({ issuer, err: error }, `${where}: the introspection endpoint did not give an answer that counts`)
+    if (!(error instanceof Aborted)) {
+      log.warn({ issuer, err: error }, `${where}: the introspection endpoint did not give an answer that counts`)
+    }
     return new ServiceUnavailable('The token cannot be checked at the moment', {
       retryAfter: error instanceof Refused ? error.retryAfter ?? DEFAULT_RETRY_AFTER : DEFAULT_RETRY_AFTER, cause: error
     })
@@ -157,7 +189,9 @@ export function endpointOf (trusted: TrustedIssuer): Endpoint {
     async address () {
       const { introspection_endpoint: address } = await trusted.metadata()
       if (typeof address === 'string') return address
-      throw new NoAnswer('The metadata of the issuer must have an introspection_endpoint. Give { issuer, introspectionEndpoint }')
+      throw new NoAnswer(
+        'The metadata of the issuer must have an introspection_endpoint. Give { issuer, introspectionEndpoint }'
+      )
     }
   }
 }

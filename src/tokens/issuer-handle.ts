@@ -1,4 +1,7 @@
-/** The questions of a token bearer to the issuers that it trusts. It is the value of an issuer, as a dependency, in one request. */
+/**
+ * The questions of a token bearer to the issuers that it trusts. It is the value of an issuer, as a dependency, in
+ * one request.
+ */
 import type { KeyObject } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
 import { extensionOf } from '../extension.js'
@@ -33,16 +36,21 @@ export interface TrustedIssuer {
   /** the option `algorithms` of the issuer; of a local issuer, those of its keys. They count instead of the bearer's */
   readonly algorithms: readonly Algorithm[] | undefined
   /**
-   * Finds the key for a token: without a promise where the keys are known and have the key. Renews old keys in the background.
-   * A bearer that remembers a signature asks on each request too, and compares the thumbprint: so a key that was withdrawn, replaced
-   * or renamed is noticed.
+   * Finds the key for a token: without a promise where the keys are known and have the key. Renews old keys in the
+   * background. A bearer that remembers a signature asks on each request too, and compares the thumbprint: so a key
+   * that was withdrawn, replaced or renamed is noticed.
    *
    * @param algorithm must be an allowed one
-   * @param rsaAlgorithm of RSA keys that do not name one: `rsaAlgorithmOf(algorithms of the bearer)`. The issuer's own option wins. Default: `RS256`
+   * @param rsaAlgorithm of RSA keys that do not name one: `rsaAlgorithmOf(algorithms of the bearer)`. The issuer's
+   *   own option wins. Default: `RS256`
    * @throws {Unauthorized} cause {@link TokenRejected}, reason `key` or `algorithm`
    * @throws {ServiceUnavailable} where the keys cannot be fetched
    */
-  key(kid: string | undefined, algorithm: Algorithm, rsaAlgorithm?: Algorithm): VerificationKey | Promise<VerificationKey>
+  key(
+    kid: string | undefined,
+    algorithm: Algorithm,
+    rsaAlgorithm?: Algorithm
+  ): VerificationKey | Promise<VerificationKey>
   /**
    * The discovery document; it was checked that its `issuer` is the identifier.
    *

@@ -11,14 +11,20 @@ export function isLoopback (hostname: string): boolean {
   return hostname === 'localhost' || hostname === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(hostname)
 }
 
-/** Whether an address may be asked: https; http of this machine, and of any other where `allowInsecureRequests` says so. */
+/**
+ * Whether an address may be asked: https; http of this machine, and of any other where `allowInsecureRequests` says
+ * so.
+ */
 export function isAllowedAddress (address: unknown, allowInsecureRequests: boolean): address is string {
   if (typeof address !== 'string' || !URL.canParse(address)) return false
   const { protocol, hostname } = new URL(address)
   return protocol === 'https:' || (protocol === 'http:' && (allowInsecureRequests || isLoopback(hostname)))
 }
 
-/** Describes what an identifier of an issuer must be, as the rest of a sentence whose subject is the identifier; `null` where it is good. */
+/**
+ * Describes what an identifier of an issuer must be, as the rest of a sentence whose subject is the identifier;
+ * `null` where it is good.
+ */
 export function problemOfIdentifier (identifier: unknown): string | null {
   if (typeof identifier !== 'string' || !URL.canParse(identifier)) return 'must be a URL'
   // URL ignores or replaces other characters; a comparison of texts does not.
@@ -44,7 +50,9 @@ export function checkIdentifier (where: string, identifier: unknown): asserts id
   const problem = problemOfIdentifier(identifier)
   if (problem === null) return
   // A user name comes with a password.
-  throw new InvalidOption(`${where}: the issuer ${problem}${hasUser(identifier) ? '' : `, got ${describe(identifier)}`}`)
+  throw new InvalidOption(
+    `${where}: the issuer ${problem}${hasUser(identifier) ? '' : `, got ${describe(identifier)}`}`
+  )
 }
 
 /**
@@ -55,5 +63,8 @@ export function checkIdentifier (where: string, identifier: unknown): asserts id
 export function checkAddress (name: string, address: unknown, allowInsecureRequests: boolean): void {
   if (hasUser(address)) throw new InvalidOption(`${name} must be a URL without a user name`)
   if (isAllowedAddress(address, allowInsecureRequests)) return
-  throw new InvalidOption(`${name} must be a URL with https, got ${describe(address)}. Use allowInsecureRequests: true for http in a private network`)
+  throw new InvalidOption(
+    `${name} must be a URL with https, got ${describe(address)}. ` +
+    'Use allowInsecureRequests: true for http in a private network'
+  )
 }

@@ -16,11 +16,13 @@ interface RemoteHandle extends IssuerHandle {
 const STARTS = ['background', 'require', 'lazy']
 
 /**
- * Names an authorization server whose tokens are trusted. Its keys are found by discovery, cached and renewed, for each app anew.
+ * Names an authorization server whose tokens are trusted. Its keys are found by discovery, cached and renewed, for
+ * each app anew.
  *
  * @param url its identifier: exactly the claim `iss` of its tokens, a final `/` included
  * @param options where its keys are, and how long they are used
- * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION` if the URL is not an https URL, or an option is wrong or unknown
+ * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION` if the URL is not an https URL, or an option is wrong or
+ *   unknown
  * @see {@link https://www.rfc-editor.org/rfc/rfc8414 RFC 8414}
  * @example
  * import { issuer, jwtBearer } from 'fastify-security/tokens'
@@ -33,7 +35,9 @@ export function issuer (url: string, options: IssuerOptions = {}): Issuer {
   const config = readRemoteOptions('issuer', options)
   checkAddress('issuer: the issuer', url, config.allowInsecureRequests)
   const { start = 'background' } = options
-  if (!STARTS.includes(start)) throw new InvalidOption(`issuer: start must be one of: ${STARTS.join(', ')}, got ${describe(start)}`)
+  if (!STARTS.includes(start)) {
+    throw new InvalidOption(`issuer: start must be one of: ${STARTS.join(', ')}, got ${describe(start)}`)
+  }
   return issuerDependency<Issuer, RemoteHandle>({
     kind: 'issuer',
     data: { identifier: url, isLocal: false, hasSecret: false, algorithms: config.algorithms },
@@ -56,6 +60,8 @@ export function issuer (url: string, options: IssuerOptions = {}): Issuer {
 function unreachable (issuer: string): { readonly code: string, readonly message: string } {
   return {
     code: 'FST_SECURITY_START_REFUSED',
-    message: `The keys of the issuer ${issuer} must be fetched before the app starts (start: 'require'), and cannot be. The log says why`
+    message: `The keys of the issuer ${issuer} must be fetched before the app starts (start: 'require'), ` +
+      'and cannot be. ' +
+      'The log says why'
   }
 }

@@ -25,8 +25,10 @@ export interface IssuersOptions extends IssuerOptions {
 /**
  * Trusts the issuers for which a function returns `true`.
  *
- * @param isTrusted gets the claim `iss` of a token whose signature is not verified yet, and the request; asked on each request
- * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION` if `isTrusted` is not a function, or an option is wrong or unknown
+ * @param isTrusted gets the claim `iss` of a token whose signature is not verified yet, and the request; asked on
+ *   each request
+ * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION` if `isTrusted` is not a function, or an option is wrong or
+ *   unknown
  * @example
  * import { issuers, jwtBearer } from 'fastify-security/tokens'
  *
@@ -34,10 +36,16 @@ export interface IssuersOptions extends IssuerOptions {
  * const token = jwtBearer({ issuer: tenants, audience: 'https://api.acme.com' })
  */
 export function issuers (isTrusted: IsTrusted, options: IssuersOptions = {}): Issuers {
-  if (typeof isTrusted !== 'function') throw new InvalidOption(`issuers: isTrusted must be a function, got ${describe(isTrusted)}`)
+  if (typeof isTrusted !== 'function') {
+    throw new InvalidOption(`issuers: isTrusted must be a function, got ${describe(isTrusted)}`)
+  }
   const config = readRemoteOptions('issuers', options, ['max'])
   const { start = 'lazy', max = 100 } = options
-  if (start !== 'lazy') throw new InvalidOption(`issuers: start must be "lazy", got ${describe(start)}. Which issuers there are shows with their tokens`)
+  if (start !== 'lazy') {
+    throw new InvalidOption(
+      `issuers: start must be "lazy", got ${describe(start)}. Which issuers there are shows with their tokens`
+    )
+  }
   checkNumber('issuers: max', max, { above: 0 })
   return issuerDependency<Issuers, IssuerHandle>({
     kind: 'issuers',

@@ -64,5 +64,7 @@ function isMember (name: string, value: unknown): boolean {
 }
 
 function pick (jwk: Readonly<Record<string, unknown>>, members: readonly string[]): JsonWebKey {
-  return Object.fromEntries(members.filter((member) => jwk[member] !== undefined).map((member) => [member, jwk[member]]))
+  return Object.fromEntries(
+    members.filter((member) => jwk[member] !== undefined).map((member) => [member, jwk[member]])
+  )
 }

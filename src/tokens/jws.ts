@@ -1,6 +1,6 @@
 /**
- * The shape of a JSON Web Token: three canonical base64url parts, two of which are JSON objects. Whether the token is good is for
- * jwt-verifier.ts.
+ * The shape of a JSON Web Token: three canonical base64url parts, two of which are JSON objects. Whether the token is
+ * good is for jwt-verifier.ts.
  *
  * @see {@link https://www.rfc-editor.org/rfc/rfc7515#section-7.1 RFC 7515 §7.1}
  * @see {@link https://www.rfc-editor.org/rfc/rfc7519#section-7.2 RFC 7519 §7.2}
@@ -54,7 +54,10 @@ export function parseJwt (token: string): Jwt {
  *
  * @throws {Unauthorized} cause {@link TokenRejected}, reason `malformed`
  */
-export function parseParts (token: string): { readonly header: Readonly<Record<string, unknown>>, readonly claims: Readonly<Record<string, unknown>> } {
+export function parseParts (token: string): {
+  readonly header: Readonly<Record<string, unknown>>
+  readonly claims: Readonly<Record<string, unknown>>
+} {
   const [header, claims, signature, ...more] = token.split('.', 4)
   if (header === undefined || claims === undefined || signature === undefined || more.length > 0) {
     throw rejected('malformed', 'The token must have three parts')
@@ -82,7 +85,9 @@ export function looksLikeJwt (token: string): boolean {
 
 function decode (part: string): Buffer {
   const octets = octetsOf(part)
-  if (octets === null || octets.length === 0) throw rejected('malformed', 'Each part of the token must be canonical base64url')
+  if (octets === null || octets.length === 0) {
+    throw rejected('malformed', 'Each part of the token must be canonical base64url')
+  }
   return octets
 }
 
@@ -101,12 +106,14 @@ function parseObject (octets: Buffer): Record<string, unknown> {
 /**
  * Freezes JSON at every level.
  *
- * @throws {Unauthorized} where it is too deep, or has a member "__proto__": an ordinary member here, which changes a prototype in code that
- * copies members one by one
+ * @throws {Unauthorized} where it is too deep, or has a member "__proto__": an ordinary member here, which changes a
+ *   prototype in code that copies members one by one
  */
 export function freezeJson (value: object, level = 1): void {
   if (level > MAX_LEVELS) throw rejected('malformed', `Header and claims must have at most ${MAX_LEVELS} levels`)
-  if (Object.hasOwn(value, '__proto__')) throw rejected('malformed', 'Header and claims must not have a member "__proto__"')
+  if (Object.hasOwn(value, '__proto__')) {
+    throw rejected('malformed', 'Header and claims must not have a member "__proto__"')
+  }
   for (const member of Object.values(value)) {
     if (typeof member === 'object' && member !== null) freezeJson(member, level + 1)
   }
@@ -116,10 +123,15 @@ export function freezeJson (value: object, level = 1): void {
 function readHeader (header: Readonly<Record<string, unknown>>): JwtHeader {
   const algorithm = own(header, 'alg')
   if (!isAlgorithm(algorithm)) throw rejected('algorithm', 'The algorithm of the token must be a known one')
-  // This library knows no extension, and a recipient must reject what it does not understand.   RFC 7515 §4.1.11, RFC 7797 §6
-  if (Object.hasOwn(header, 'crit') || Object.hasOwn(header, 'b64')) throw rejected('malformed', 'The header must not have crit or b64')
+  // This library knows no extension, and a recipient must reject what it does not
+  // understand.   RFC 7515 §4.1.11, RFC 7797 §6
+  if (Object.hasOwn(header, 'crit') || Object.hasOwn(header, 'b64')) {
+    throw rejected('malformed', 'The header must not have crit or b64')
+  }
   const kid = own(header, 'kid')
-  if (kid !== undefined && typeof kid !== 'string') throw rejected('malformed', 'The member kid of the header must be a string')
+  if (kid !== undefined && typeof kid !== 'string') {
+    throw rejected('malformed', 'The member kid of the header must be a string')
+  }
   return Object.freeze({ algorithm, kid, type: mediaType(own(header, 'typ')) })
 }
 

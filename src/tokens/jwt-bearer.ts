@@ -34,7 +34,10 @@ export interface JwtBearerOptions<S extends ClaimsSchema | undefined = undefined
   readonly algorithms?: readonly Algorithm[]
   /** The claim that holds the scopes, or a function that reads them. Default: `scope`, else `scp` */
   readonly scopes?: ScopesOption
-  /** Checks and types the claims, synchronously: a Standard Schema (zod, Valibot, ArkType) or a schema of @sinclair/typebox 0.34. */
+  /**
+   * Checks and types the claims, synchronously: a Standard Schema (zod, Valibot, ArkType) or a schema of
+   * @sinclair/typebox 0.34.
+   */
   readonly claims?: S
   /** Seconds by which clocks may differ: 0 to 60. Default: 5 */
   readonly clockTolerance?: number
@@ -45,43 +48,74 @@ export interface JwtBearerOptions<S extends ClaimsSchema | undefined = undefined
   /** Tokens that are bound to a key of the client (RFC 9449). Default: `false` */
   readonly dpop?: DpopOptions | false
   /**
-   * Reads the client certificate, for tokens that are bound to it (RFC 8705): DER, PEM, URL-encoded PEM, or `:base64:` of RFC 9440.
-   * Called for such tokens alone.
+   * Reads the client certificate, for tokens that are bound to it (RFC 8705): DER, PEM, URL-encoded PEM, or
+   * `:base64:` of RFC 9440. Called for such tokens alone.
    */
   readonly mtls?: (request: FastifyRequest) => Uint8Array | string | null | undefined
 }
 
-const OPTIONS = ['issuer', 'audience', 'audienceClaim', 'scheme', 'typ', 'algorithms', 'scopes', 'claims', 'clockTolerance',
-  'maxLifetime', 'cache', 'dpop', 'mtls']
+const OPTIONS = [
+  'issuer',
+  'audience',
+  'audienceClaim',
+  'scheme',
+  'typ',
+  'algorithms',
+  'scopes',
+  'claims',
+  'clockTolerance',
+  'maxLifetime',
+  'cache',
+  'dpop',
+  'mtls'
+]
 
 /**
  * Makes a dependency on an access token that is a JWT: verified once per request, scopes checked at each place.
  *
- * A bad token is 401 `FST_SECURITY_UNAUTHORIZED`; `error.cause.reason` says why, for logs. Where the issuer's keys cannot be fetched it is
- * 503 `FST_SECURITY_UNAVAILABLE`.
+ * A bad token is 401 `FST_SECURITY_UNAUTHORIZED`; `error.cause.reason` says why, for logs. Where the issuer's keys
+ * cannot be fetched it is 503 `FST_SECURITY_UNAVAILABLE`.
  *
- * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION` if `issuer` or `audience` is missing, or an option is wrong or unknown
+ * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION` if `issuer` or `audience` is missing, or an option is wrong
+ *   or unknown
  * @see {@link https://www.rfc-editor.org/rfc/rfc9068#section-4 RFC 9068 §4}
  * @example
  * import { issuer, jwtBearer } from 'fastify-security/tokens'
  *
  * const token = jwtBearer({ issuer: issuer('https://login.example.com/'), audience: 'https://api.example.com' })
  *
- * app.get('/items', { security: { token: token.scoped('items:read') } }, async (request) => request.security.token.subject)
+ * app.get('/items', { security: { token: token.scoped('items:read') } }, async (request) =>
+ * request.security.token.subject)
  */
 export function jwtBearer<S extends ClaimsSchema | undefined = undefined> (
   options: JwtBearerOptions<S>
 ): Dependency<AccessToken<ClaimsOf<S>>> {
   const where = 'jwtBearer'
   checkOptions(where, options, OPTIONS)
-  const { audienceClaim = 'aud', scheme = sharedBearerScheme, typ, algorithms, clockTolerance = 5, maxLifetime, cache = 1000 } = options
+  const {
+    audienceClaim = 'aud',
+    scheme = sharedBearerScheme,
+    typ,
+    algorithms,
+    clockTolerance = 5,
+    maxLifetime,
+    cache = 1000
+  } = options
   const issuers = readIssuers(where, options.issuer)
   const audiences = readAudiences(where, options.audience)
   if (!['aud', 'client_id', 'azp'].includes(audienceClaim)) {
-    throw new InvalidOption(`${where}: audienceClaim must be "aud", "client_id" or "azp", got ${describe(audienceClaim)}`)
+    throw new InvalidOption(
+      `${where}: audienceClaim must be "aud", "client_id" or "azp", got ${describe(audienceClaim)}`
+    )
   }
-  if (typ !== undefined && typ !== 'at+jwt') throw new InvalidOption(`${where}: typ must be "at+jwt", got ${describe(typ)}. Leave it out to accept "JWT" as well`)
-  checkAlgorithms(`${where}: algorithms`, algorithms, { allowSymmetric: issuers.some((issuer) => issuerDataOf(issuer)!.hasSecret) })
+  if (typ !== undefined && typ !== 'at+jwt') {
+    throw new InvalidOption(
+      `${where}: typ must be "at+jwt", got ${describe(typ)}. Leave it out to accept "JWT" as well`
+    )
+  }
+  checkAlgorithms(`${where}: algorithms`, algorithms, {
+    allowSymmetric: issuers.some((issuer) => issuerDataOf(issuer)!.hasSecret)
+  })
   checkNumber(`${where}: clockTolerance`, clockTolerance, { from: 0, to: 60 })
   checkNumber(`${where}: maxLifetime`, maxLifetime, { above: 0 })
   checkNumber(`${where}: cache`, cache, { from: 0 })

@@ -1,6 +1,6 @@
 /**
- * Verifies a JWT in the order of the checks that costs least: a forged token does not cause a request for keys. What it leaves to its
- * caller: the claims schema, the sender's key, scopes.
+ * Verifies a JWT in the order of the checks that costs least: a forged token does not cause a request for keys. What
+ * it leaves to its caller: the claims schema, the sender's key, scopes.
  *
  * @see {@link https://www.rfc-editor.org/rfc/rfc9068#section-4 RFC 9068 §4}
  */
@@ -105,8 +105,12 @@ export class JwtVerifier {
     if (issuer === null) throw rejected('issuer', 'The issuer of the token must be a trusted one')
     const { sent, jwt } = attempt
     const { header, registered, claims } = jwt
-    if (issuer.isLocal && header.type !== ACCESS_TOKEN_TYPE) throw rejected('type', `The type of a token of this app must be ${ACCESS_TOKEN_TYPE}`)
-    if (!this.#allows(issuer, header.algorithm)) throw rejected('algorithm', 'The algorithm of the token must be an allowed one')
+    if (issuer.isLocal && header.type !== ACCESS_TOKEN_TYPE) {
+      throw rejected('type', `The type of a token of this app must be ${ACCESS_TOKEN_TYPE}`)
+    }
+    if (!this.#allows(issuer, header.algorithm)) {
+      throw rejected('algorithm', 'The algorithm of the token must be an allowed one')
+    }
     checkClaims(registered, this.#rules.claims)
     this.#rules.binding.checkPresence(claims, sent.credentials)
     const key = issuer.key(header.kid, header.algorithm, this.#rsaAlgorithm)
@@ -123,8 +127,12 @@ export class JwtVerifier {
 function checkSignature ({ sent, memory, name, jwt }: Attempt, key: VerificationKey): Jwt {
   if (jwt.thumbprint === key.thumbprint) return jwt
   const { algorithm } = jwt.header
-  if (!isSameAlgorithm(key.algorithm, algorithm)) throw rejected('algorithm', 'The algorithm of the token must be that of its key')
-  if (!verifySignature(algorithm, key.key, signedPartsOf(sent.token))) throw rejected('signature', 'The signature of the token must be that of its key')
+  if (!isSameAlgorithm(key.algorithm, algorithm)) {
+    throw rejected('algorithm', 'The algorithm of the token must be that of its key')
+  }
+  if (!verifySignature(algorithm, key.key, signedPartsOf(sent.token))) {
+    throw rejected('signature', 'The signature of the token must be that of its key')
+  }
   jwt.thumbprint = key.thumbprint
   memory.add(name, jwt)
   return jwt

@@ -20,8 +20,8 @@ export interface SetKey extends VerificationKey {
 export interface SkippedKey { readonly position: number, readonly kid: string | undefined, readonly problem: string }
 
 /**
- * The result of looking for a token's `kid` and algorithm: the key; `'unknown'`, so that new keys may help; `'algorithm'`: the key is for another
- * one; `'ambiguous'`: two keys fit.
+ * The result of looking for a token's `kid` and algorithm: the key; `'unknown'`, so that new keys may help;
+ * `'algorithm'`: the key is for another one; `'ambiguous'`: two keys fit.
  */
 export type Selection = VerificationKey | 'unknown' | 'algorithm' | 'ambiguous'
 
@@ -58,13 +58,22 @@ export class KeySet {
  *
  * @param members the array `keys`
  */
-export function readKeys (members: readonly unknown[]): { readonly set: KeySet, readonly skipped: readonly SkippedKey[] } {
+export function readKeys (members: readonly unknown[]): {
+  readonly set: KeySet
+  readonly skipped: readonly SkippedKey[]
+} {
   const keys: SetKey[] = []
   const skipped: SkippedKey[] = []
   members.forEach((jwk, position) => {
     const key = readKey(jwk)
     if (typeof key !== 'string') keys.push(key)
-    else skipped.push({ position, kid: isObject(jwk) && typeof jwk['kid'] === 'string' ? jwk['kid'] : undefined, problem: key })
+    else {
+      skipped.push({
+        position,
+        kid: isObject(jwk) && typeof jwk['kid'] === 'string' ? jwk['kid'] : undefined,
+        problem: key
+      })
+    }
   })
   return { set: new KeySet(keys), skipped }
 }
@@ -85,7 +94,8 @@ function readKey (jwk: unknown): SetKey | string {
 
 /** Makes a key of a set. */
 export function setKey (
-  key: KeyObject, names: { readonly kid: string | undefined, readonly algorithm: Algorithm, readonly isPlainRsa: boolean }
+  key: KeyObject,
+  names: { readonly kid: string | undefined, readonly algorithm: Algorithm, readonly isPlainRsa: boolean }
 ): SetKey {
   return { ...names, key, thumbprint: thumbprintOf(key) }
 }
@@ -95,6 +105,8 @@ function problemOfMembers (jwk: Readonly<Record<string, unknown>>): string | nul
   if (jwk['kty'] === 'oct' || isPrivateJwk(jwk)) return 'must be a public key'
   if (kid !== undefined && typeof kid !== 'string') return 'must have a text as kid'
   if (use !== undefined && use !== 'sig') return 'must be for signatures (use)'
-  if (operations !== undefined && !(Array.isArray(operations) && operations.includes('verify'))) return 'must allow to verify (key_ops)'
+  if (operations !== undefined && !(Array.isArray(operations) && operations.includes('verify'))) {
+    return 'must allow to verify (key_ops)'
+  }
   return null
 }

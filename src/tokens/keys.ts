@@ -1,6 +1,6 @@
 /**
- * Keys as an application gives them: a JWK, a `KeyObject`, an extractable `CryptoKey` or PEM. Imports are synchronous, so that a wrong
- * key throws from the call that names it. jwk.ts reads the key sets of remote issuers.
+ * Keys as an application gives them: a JWK, a `KeyObject`, an extractable `CryptoKey` or PEM. Imports are
+ * synchronous, so that a wrong key throws from the call that names it. jwk.ts reads the key sets of remote issuers.
  *
  * @see {@link https://www.rfc-editor.org/rfc/rfc7517 RFC 7517}
  */
@@ -45,9 +45,15 @@ export function importPrivateKey (name: string, value: unknown, algorithm?: Algo
  *
  * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION
  */
-export function importVerificationKey (name: string, value: unknown, { allowSecret = false, algorithm }: { allowSecret?: boolean, algorithm?: Algorithm } = {}): ImportedKey {
+export function importVerificationKey (
+  name: string,
+  value: unknown,
+  { allowSecret = false, algorithm }: { allowSecret?: boolean, algorithm?: Algorithm } = {}
+): ImportedKey {
   const imported = importKey(name, value, algorithm)
-  if (imported.key.type === 'secret' && !allowSecret) throw new InvalidOption(`${name} must be a public key, got a secret`)
+  if (imported.key.type === 'secret' && !allowSecret) {
+    throw new InvalidOption(`${name} must be a public key, got a secret`)
+  }
   return imported.key.type === 'private' ? { ...imported, key: createPublicKey(imported.key) } : imported
 }
 
@@ -55,10 +61,15 @@ function importKey (name: string, value: unknown, algorithm: Algorithm | undefin
   const key = keyObjectOf(name, value)
   const jwk = isObject(value) && !isKeyObject(value) && !isCryptoKey(value) ? value as JsonWebKey : {}
   const kid = jwk['kid']
-  if (kid !== undefined && typeof kid !== 'string') throw new InvalidOption(`${name}: kid must be a string, got ${describe(kid)}`)
+  if (kid !== undefined && typeof kid !== 'string') {
+    throw new InvalidOption(`${name}: kid must be a string, got ${describe(kid)}`)
+  }
   const chosen = jwk['alg'] ?? algorithm ?? defaultAlgorithmOf(key)
   if (!isAlgorithm(chosen)) {
-    throw new InvalidOption(`${name} must be RSA, P-256, P-384, P-521, Ed25519 or a secret${jwk['alg'] === undefined ? '' : `, got alg ${describe(jwk['alg'])}`}`)
+    throw new InvalidOption(
+      `${name} must be RSA, P-256, P-384, P-521, Ed25519 or a secret` +
+      (jwk['alg'] === undefined ? '' : `, got alg ${describe(jwk['alg'])}`)
+    )
   }
   const problem = problemOfKey(key, chosen)
   if (problem !== null) throw new InvalidOption(`${name} ${problem}`)
@@ -74,7 +85,9 @@ function keyObjectOf (name: string, value: unknown): KeyObject {
     }
     return KeyObject.from(value as webcrypto.CryptoKey)
   }
-  if (!isObject(value)) throw new InvalidOption(`${name} must be a JWK, a KeyObject, a CryptoKey or PEM, got ${describe(value)}`)
+  if (!isObject(value)) {
+    throw new InvalidOption(`${name} must be a JWK, a KeyObject, a CryptoKey or PEM, got ${describe(value)}`)
+  }
   const use = value['use']
   if (use !== undefined && use !== 'sig') throw new InvalidOption(`${name}: use must be "sig", got ${describe(use)}`)
   const key = keyOfJwk(value)
@@ -97,7 +110,10 @@ function keyOfPem (name: string, pem: string): KeyObject {
   }
   const isPrivate = pem.includes('-----BEGIN PRIVATE KEY-----')
   if (!isPrivate && !pem.includes('-----BEGIN PUBLIC KEY-----')) {
-    throw new InvalidOption(`${name} must be PEM in SPKI (BEGIN PUBLIC KEY) or PKCS #8 (BEGIN PRIVATE KEY), got another text. Give a secret as createSecretKey(…) or as a JWK`)
+    throw new InvalidOption(
+      `${name} must be PEM in SPKI (BEGIN PUBLIC KEY) or PKCS #8 (BEGIN PRIVATE KEY), got another text. ` +
+      'Give a secret as createSecretKey(…) or as a JWK'
+    )
   }
   try {
     return isPrivate ? createPrivateKey(pem) : createPublicKey(pem)

@@ -1,5 +1,6 @@
 /**
- * Tokens that this app issues itself, and that stand in for those of a remote issuer in tests. local-keys.ts reads the keys.
+ * Tokens that this app issues itself, and that stand in for those of a remote issuer in tests. local-keys.ts reads
+ * the keys.
  *
  * @see {@link https://www.rfc-editor.org/rfc/rfc9068#section-2 RFC 9068 §2}
  */
@@ -47,8 +48,8 @@ export interface LocalIssuer extends Issuer {
   /**
    * Signs an access token (RFC 9068).
    *
-   * @throws {InvalidOption} rejects with FST_SECURITY_INVALID_OPTION where `aud` is missing, `iss`, `iat`, `exp` or `jti` is given,
-   * or an option is wrong
+   * @throws {InvalidOption} rejects with FST_SECURITY_INVALID_OPTION where `aud` is missing, `iss`, `iat`, `exp` or
+   *   `jti` is given, or an option is wrong
    * @example
    * import { localIssuer } from 'fastify-security/tokens'
    *
@@ -62,7 +63,8 @@ export interface LocalIssuer extends Issuer {
  * Makes an issuer that signs tokens in this process, and whose tokens are verified without a network.
  *
  * @param url its identifier, the claim `iss`
- * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION` if the URL is empty, a key or secret does not fit its algorithm, or an option is wrong or unknown
+ * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION` if the URL is empty, a key or secret does not fit its
+ *   algorithm, or an option is wrong or unknown
  * @example
  * import { randomBytes } from 'node:crypto'
  * import { localIssuer } from 'fastify-security/tokens'
@@ -85,13 +87,20 @@ export function localIssuer (url: string, options: LocalIssuerOptions = {}): Loc
     handle: () => handle,
     onReady (_, { log }) {
       if (!keys.isMade || process.env['NODE_ENV'] !== 'production') return
-      log.warn({ issuer: url }, 'localIssuer signs with a key that it made itself: its tokens end with this process. Give it a key or a secret')
+      log.warn(
+        { issuer: url },
+        'localIssuer signs with a key that it made itself: its tokens end with this process. Give it a key or a secret'
+      )
     },
     members: {
       issuer: url,
       jwks: keys.jwks,
       sign: async (claims: unknown, options: unknown = {}): Promise<string> =>
-        await sign(keys, claimsOf(url, claims, { lifetime, ...checkedSignOptions(options) }), (options as SignOptions).typ ?? 'at+jwt')
+        await sign(
+          keys,
+          claimsOf(url, claims, { lifetime, ...checkedSignOptions(options) }),
+          (options as SignOptions).typ ?? 'at+jwt'
+        )
     }
   })
 }
@@ -106,7 +115,10 @@ function trustedLocal (identifier: string, { set, algorithms }: LocalKeys): Trus
       if (typeof key !== 'string') return key
       throw key === 'algorithm'
         ? rejected('algorithm', 'The key of the token is for another algorithm')
-        : rejected('key', key === 'unknown' ? 'The issuer does not have the key of the token' : 'More than one key fits the token')
+        : rejected(
+          'key',
+          key === 'unknown' ? 'The issuer does not have the key of the token' : 'More than one key fits the token'
+        )
     },
     metadata: async () => { throw new ServiceUnavailable('A local issuer does not have metadata') },
     fetch: undefined,
@@ -118,16 +130,26 @@ function checkedSignOptions (options: unknown): { readonly lifetime?: number } {
   checkOptions('sign', options, ['lifetime', 'typ'])
   const { lifetime, typ } = options as SignOptions
   checkNumber('sign: lifetime', lifetime, {})
-  if (typ !== undefined && (typeof typ !== 'string' || typ === '')) throw new InvalidOption(`sign: typ must be a media type, got ${describe(typ)}`)
+  if (typ !== undefined && (typeof typ !== 'string' || typ === '')) {
+    throw new InvalidOption(`sign: typ must be a media type, got ${describe(typ)}`)
+  }
   return lifetime === undefined ? {} : { lifetime }
 }
 
 function claimsOf (issuer: string, claims: unknown, { lifetime }: { readonly lifetime: number }): string {
   if (!isObject(claims)) throw new InvalidOption(`sign: claims must be an object, got ${describe(claims)}`)
   for (const name of ['iss', 'iat', 'exp', 'jti']) {
-    if (claims[name] !== undefined) throw new InvalidOption(`sign: "${name}" is set by the issuer. Leave it out${name === 'exp' ? ', and give the option lifetime' : ''}`)
+    if (claims[name] !== undefined) {
+      throw new InvalidOption(
+        `sign: "${name}" is set by the issuer. Leave it out${name === 'exp' ? ', and give the option lifetime' : ''}`
+      )
+    }
   }
-  if (!isAudience(claims['aud'])) throw new InvalidOption(`sign: aud must be a text or a list of texts, got ${describe(claims['aud'])}. Name the API that the token is for`)
+  if (!isAudience(claims['aud'])) {
+    throw new InvalidOption(
+      `sign: aud must be a text or a list of texts, got ${describe(claims['aud'])}. Name the API that the token is for`
+    )
+  }
   const now = Math.floor(Date.now() / 1000)
   try {
     return JSON.stringify({ ...claims, iss: issuer, iat: now, exp: now + lifetime, jti: randomUUID() })

@@ -43,7 +43,10 @@ export interface LocalKeys {
  */
 export function readLocalKeys (options: LocalIssuerOptions): LocalKeys {
   const signer = readSigner(options)
-  const current = verifierOf({ ...signer, key: signer.key.type === 'private' ? createPublicKey(signer.key) : signer.key })
+  const current = verifierOf({
+    ...signer,
+    key: signer.key.type === 'private' ? createPublicKey(signer.key) : signer.key
+  })
   const previous = readPrevious(options.previous).filter((key) => key.thumbprint !== current.thumbprint)
   const keys = [current, ...previous]
   return {
@@ -61,7 +64,9 @@ function readSigner (options: LocalIssuerOptions): ImportedKey {
   // An environment variable that is not set must not end in a key that is made up.
   const hasSecret = Object.hasOwn(options, 'secret')
   const hasKey = Object.hasOwn(options, 'key')
-  if (hasSecret && hasKey) throw new InvalidOption('localIssuer: secret and key must not be given together. Leave one out')
+  if (hasSecret && hasKey) {
+    throw new InvalidOption('localIssuer: secret and key must not be given together. Leave one out')
+  }
   if (hasSecret) return readSecret(secret, algorithm ?? 'HS256')
   if (hasKey) return readKey(key, algorithm)
   const chosen = algorithm ?? 'ES256'
@@ -69,25 +74,42 @@ function readSigner (options: LocalIssuerOptions): ImportedKey {
 }
 
 function readKey (key: unknown, algorithm: Algorithm | undefined): ImportedKey {
-  if (algorithm !== undefined && isSymmetric(algorithm)) throw new InvalidOption(`localIssuer: ${algorithm} signs with a secret. Give the option secret`)
+  if (algorithm !== undefined && isSymmetric(algorithm)) {
+    throw new InvalidOption(`localIssuer: ${algorithm} signs with a secret. Give the option secret`)
+  }
   const imported = importPrivateKey('localIssuer: key', key, algorithm)
-  if (algorithm === undefined || isSameAlgorithm(imported.algorithm, algorithm)) return { ...imported, algorithm: algorithm ?? imported.algorithm }
-  throw new InvalidOption(`localIssuer: algorithm must be that of the key, ${imported.algorithm}, got ${algorithm}. Leave it out`)
+  if (algorithm === undefined || isSameAlgorithm(imported.algorithm, algorithm)) {
+    return { ...imported, algorithm: algorithm ?? imported.algorithm }
+  }
+  throw new InvalidOption(
+    `localIssuer: algorithm must be that of the key, ${imported.algorithm}, got ${algorithm}. Leave it out`
+  )
 }
 
 function readSecret (secret: unknown, algorithm: Algorithm): ImportedKey {
   if (typeof secret !== 'string' && !(secret instanceof Uint8Array)) {
-    throw new InvalidOption(`localIssuer: secret must be a string or bytes, got ${secret === undefined ? 'undefined. Check that its environment variable is set' : describe(typeof secret)}`)
+    throw new InvalidOption(
+      'localIssuer: secret must be a string or bytes, got ' +
+      (secret === undefined ? 'undefined. Check that its environment variable is set' : describe(typeof secret))
+    )
   }
-  if (!isSymmetric(algorithm)) throw new InvalidOption(`localIssuer: ${algorithm} signs with a private key. Give the option key`)
+  if (!isSymmetric(algorithm)) {
+    throw new InvalidOption(`localIssuer: ${algorithm} signs with a private key. Give the option key`)
+  }
   const key = importSecret(secret)
   const problem = problemOfKey(key, algorithm)
-  if (problem !== null) throw new InvalidOption(`localIssuer: secret ${problem}. Make one: openssl rand -base64 ${secretLengthOf(algorithm)}`)
+  if (problem !== null) {
+    throw new InvalidOption(
+      `localIssuer: secret ${problem}. Make one: openssl rand -base64 ${secretLengthOf(algorithm)}`
+    )
+  }
   return { key, kid: undefined, algorithm }
 }
 
 function readPrevious (previous: readonly Key[] = []): SetKey[] {
-  if (!Array.isArray(previous)) throw new InvalidOption(`localIssuer: previous must be a list of keys, got ${describe(previous)}`)
+  if (!Array.isArray(previous)) {
+    throw new InvalidOption(`localIssuer: previous must be a list of keys, got ${describe(previous)}`)
+  }
   const keys = new Map<string, SetKey>()
   previous.forEach((key, index) => {
     const verifier = verifierOf(importVerificationKey(`localIssuer: previous[${index}]`, key, { allowSecret: true }))
@@ -113,9 +135,14 @@ function publicJwk ({ key, kid, algorithm }: SetKey): JsonWebKey {
 
 function makeKey (algorithm: Algorithm): KeyObject {
   switch (familyOf(algorithm)) {
-    case 'oct': return createSecretKey(randomBytes(secretLengthOf(algorithm)))
-    case 'RSA': return generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey
-    case 'OKP': return generateKeyPairSync('ed25519').privateKey
-    case 'EC': return generateKeyPairSync('ec', { namedCurve: `P-${algorithm === 'ES512' ? '521' : algorithm.slice(2)}` }).privateKey
+    case 'oct':
+      return createSecretKey(randomBytes(secretLengthOf(algorithm)))
+    case 'RSA':
+      return generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey
+    case 'OKP':
+      return generateKeyPairSync('ed25519').privateKey
+    case 'EC':
+      return generateKeyPairSync('ec', { namedCurve: `P-${algorithm === 'ES512' ? '521' : algorithm.slice(2)}` })
+        .privateKey
   }
 }

@@ -21,13 +21,17 @@ export type CertificateReader = (request: FastifyRequest) => Uint8Array | string
  */
 export function certificateCheck (where: string, read: unknown): (hash: string, request: FastifyRequest) => void {
   if (typeof read !== 'function') {
-    throw new InvalidOption(`${where}: mtls must be a function that returns the client certificate, got ${describe(read)}. ` +
-      'Write (request) => request.raw.socket.getPeerCertificate().raw')
+    throw new InvalidOption(
+      `${where}: mtls must be a function that returns the client certificate, got ${describe(read)}. ` +
+        'Write (request) => request.raw.socket.getPeerCertificate().raw'
+    )
   }
   const state = {}
   return (hash, request) => {
     const sent: unknown = (read as CertificateReader)(request)
-    if (sent === null || sent === undefined || sent === '') throw rejected('binding', 'The request must come with the client certificate of the token')
+    if (sent === null || sent === undefined || sent === '') {
+      throw rejected('binding', 'The request must come with the client certificate of the token')
+    }
     if (sent instanceof Promise) {
       sent.catch(() => {})
       throw new TypeError(`${where}: mtls must return the certificate, got a promise. Make the function synchronous`)
@@ -37,16 +41,24 @@ export function certificateCheck (where: string, read: unknown): (hash: string, 
       warnOnce(where, state, request)
       throw rejected('binding', 'The client certificate cannot be read')
     }
-    if (!isEqual(hash, createHash('sha256').update(certificate).digest())) throw rejected('binding', 'The token is bound to another client certificate')
+    if (!isEqual(hash, createHash('sha256').update(certificate).digest())) {
+      throw rejected('binding', 'The token is bound to another client certificate')
+    }
   }
 }
 
 function warnOnce (where: string, key: object, request: FastifyRequest): void {
-  const { state, log } = { state: registrationOf(request).state(key, () => ({ hasWarned: false })), log: registrationOf(request).log }
+  const { state, log } = {
+    state: registrationOf(request).state(key, () => ({ hasWarned: false })),
+    log: registrationOf(request).log
+  }
   if (state.hasWarned) return
   state.hasWarned = true
-  log.warn(`${where}: mtls must return a certificate as DER, PEM, URL-encoded PEM or :base64: of RFC 9440, got another value. ` +
-    'Check the header that the proxy sends')
+  log.warn(
+    `${where}: mtls must return a certificate as DER, PEM, URL-encoded PEM or :base64: of RFC 9440, ` +
+    'got another value. ' +
+      'Check the header that the proxy sends'
+  )
 }
 
 // sf-binary = ":" *(base64) ":"   RFC 8941 §3.3.5

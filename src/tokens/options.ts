@@ -13,7 +13,9 @@ export function checkOptions (where: string, options: unknown, known: readonly s
   if (!isObject(options)) throw new InvalidOption(`${where}: options must be an object, got ${describe(options)}`)
   for (const name of Object.keys(options)) {
     // A typo here would silently disable a safeguard.
-    if (!known.includes(name)) throw new InvalidOption(`${where}: unknown option ${JSON.stringify(name)}. Expected one of: ${known.join(', ')}`)
+    if (!known.includes(name)) {
+      throw new InvalidOption(`${where}: unknown option ${JSON.stringify(name)}. Expected one of: ${known.join(', ')}`)
+    }
   }
 }
 
@@ -23,7 +25,11 @@ export function checkOptions (where: string, options: unknown, known: readonly s
  * @param name the option, with its function: `issuer: maxAge`
  * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION
  */
-export function checkNumber (name: string, value: unknown, limits: { readonly above?: number, readonly from?: number, readonly to?: number }): void {
+export function checkNumber (
+  name: string,
+  value: unknown,
+  limits: { readonly above?: number, readonly from?: number, readonly to?: number }
+): void {
   if (value === undefined) return
   const { above = -Infinity, from = -Infinity, to = Infinity } = limits
   if (typeof value === 'number' && Number.isFinite(value) && value > above && value >= from && value <= to) return
@@ -54,12 +60,19 @@ export function checkAlgorithms (name: string, value: unknown, options: { readon
  *
  * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION
  */
-export function checkAlgorithm (name: string, value: unknown, { allowSymmetric }: { readonly allowSymmetric: boolean }): asserts value is Algorithm {
+export function checkAlgorithm (
+  name: string,
+  value: unknown,
+  { allowSymmetric }: { readonly allowSymmetric: boolean }
+): asserts value is Algorithm {
   if (!isAlgorithm(value)) {
     throw new InvalidOption(`${name} must be an algorithm such as RS256, ES256 or EdDSA, got ${describe(value)}`)
   }
   if (isSymmetric(value) && !allowSymmetric) {
-    throw new InvalidOption(`${name} must be asymmetric, got ${value}. Use localIssuer(url, { secret }) for tokens that are signed with a secret`)
+    throw new InvalidOption(
+      `${name} must be asymmetric, got ${value}. ` +
+      'Use localIssuer(url, { secret }) for tokens that are signed with a secret'
+    )
   }
 }
 

@@ -114,7 +114,9 @@ function checkExpiry (exp: unknown, now: number, { clockTolerance, requiresExpir
 
 // NumericDate   RFC 7519 §2. A JSON number such as 1e999 is Infinity.
 function checkTime (name: string, value: unknown): asserts value is number {
-  if (typeof value !== 'number' || !Number.isFinite(value)) throw rejected('claims', `The claim ${name} must be a finite number`)
+  if (typeof value !== 'number' || !Number.isFinite(value)) {
+    throw rejected('claims', `The claim ${name} must be a finite number`)
+  }
 }
 
 function checkString (name: string, value: unknown): void {

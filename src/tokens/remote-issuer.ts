@@ -12,17 +12,25 @@ import type { RemoteConfig } from './remote-options.js'
 export type KeySource = Pick<RemoteKeys, 'find' | 'start'>
 
 /** Makes the issuer with an identifier. `keys` are shared by all tenants, where an option names them. */
-export function remoteIssuer (identifier: string, config: RemoteConfig, options: { readonly registration: RegistrationContext, readonly keys?: KeySource | undefined }): TrustedIssuer & { readonly start: () => Promise<void> } {
+export function remoteIssuer (
+  identifier: string,
+  config: RemoteConfig,
+  options: { readonly registration: RegistrationContext, readonly keys?: KeySource | undefined }
+): TrustedIssuer & { readonly start: () => Promise<void> } {
   const { registration } = options
   const metadata = new RemoteMetadata(identifier, config, registration)
-  const keys = options.keys ?? sharedKeys(config, registration, identifier) ?? new RemoteKeys(identifier, { config, metadata }, registration)
+  const keys =
+    options.keys ??
+    sharedKeys(config, registration, identifier) ??
+    new RemoteKeys(identifier, { config, metadata }, registration)
   const { algorithms, fetch, allowInsecureRequests } = config
   const ownRsaAlgorithm = algorithms === undefined ? undefined : rsaAlgorithmOf(algorithms)
   return {
     identifier,
     isLocal: false,
     algorithms,
-    key: (kid, algorithm, rsaAlgorithm = 'RS256') => keys.find({ kid, algorithm, rsaAlgorithm: ownRsaAlgorithm ?? rsaAlgorithm }),
+    key: (kid, algorithm, rsaAlgorithm = 'RS256') =>
+      keys.find({ kid, algorithm, rsaAlgorithm: ownRsaAlgorithm ?? rsaAlgorithm }),
     metadata: async () => await metadata.get(),
     start: async () => { await keys.start() },
     fetch,
@@ -36,7 +44,11 @@ export function remoteIssuer (identifier: string, config: RemoteConfig, options:
  * @param name for the log
  * @returns `undefined` where each issuer has keys of its own, by discovery
  */
-export function sharedKeys (config: RemoteConfig, registration: RegistrationContext, name = config.jwksUri ?? 'keys'): KeySource | undefined {
+export function sharedKeys (
+  config: RemoteConfig,
+  registration: RegistrationContext,
+  name = config.jwksUri ?? 'keys'
+): KeySource | undefined {
   if (config.keys !== undefined) return givenKeys(config.keys)
   return config.jwksUri === undefined ? undefined : new RemoteKeys(name, { config, metadata: undefined }, registration)
 }
@@ -49,7 +61,10 @@ function givenKeys (members: readonly unknown[]): KeySource {
 /** Logs what deserves attention about the options, and refuses a start with `keys` of which none is usable. */
 export function reportOptions (name: string, config: RemoteConfig, app: ReadyApp): void {
   if (config.allowInsecureRequests) {
-    app.log.warn({ issuer: name }, 'allowInsecureRequests: keys of the issuer may be fetched by http. Only a private network is safe enough')
+    app.log.warn(
+      { issuer: name },
+      'allowInsecureRequests: keys of the issuer may be fetched by http. Only a private network is safe enough'
+    )
   }
   if (config.keys === undefined) return
   const { set, skipped } = readKeys(config.keys)
@@ -57,6 +72,7 @@ export function reportOptions (name: string, config: RemoteConfig, app: ReadyApp
   if (set.keys.length > 0) return
   app.refuse({
     code: 'FST_SECURITY_INVALID_OPTION',
-    message: `${name}: keys must have a usable key; the first one ${skipped[0]!.problem}. Give public keys for signatures, such as RSA of 2048 bits`
+    message: `${name}: keys must have a usable key; the first one ${skipped[0]!.problem}. ` +
+      'Give public keys for signatures, such as RSA of 2048 bits'
   })
 }

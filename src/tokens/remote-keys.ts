@@ -1,6 +1,6 @@
 /**
- * The keys of one remote issuer in one registration: when they are fetched, how long they serve, and which answer a token gets whose
- * key is unknown or cannot be fetched.
+ * The keys of one remote issuer in one registration: when they are fetched, how long they serve, and which answer a
+ * token gets whose key is unknown or cannot be fetched.
  */
 import type { RegistrationContext } from '../extension.js'
 import type { Algorithm } from './algorithms.js'
@@ -42,14 +42,31 @@ export class RemoteKeys {
    * @param name of the issuer or of its address, for the log
    * @param metadata names the address of the key set, where the option `jwksUri` does not
    */
-  constructor (readonly name: string, sources: { readonly config: RemoteConfig, readonly metadata: RemoteMetadata | undefined }, registration: RegistrationContext) {
+  constructor (
+    readonly name: string,
+    sources: { readonly config: RemoteConfig, readonly metadata: RemoteMetadata | undefined },
+    registration: RegistrationContext
+  ) {
     this.#config = sources.config
     this.#metadata = sources.metadata
     this.#registration = registration
     const { timeout, cooldown } = sources.config
-    this.#attempts = new Attempts(async (reason) => {
-      await withDeadline(async (signal) => { await this.#fetch(reason, signal) }, { timeout, signal: registration.signal })
-    }, { cooldown, onFailure: (error) => { this.#logFailure(error) } })
+    this.#attempts = new Attempts(
+      async (reason) => {
+        await withDeadline(
+          async (signal) => {
+            await this.#fetch(reason, signal)
+          },
+          { timeout, signal: registration.signal }
+        )
+      },
+      {
+        cooldown,
+        onFailure: (error) => {
+          this.#logFailure(error)
+        }
+      }
+    )
   }
 
   /**
@@ -72,8 +89,11 @@ export class RemoteKeys {
     const selection = keys === undefined ? 'unknown' : selectFrom(keys, query)
     if (selection !== 'unknown') return accepted(selection)
     const attempts = this.#attempts
-    if (attempts.pending !== undefined || attempts.isDue) return this.#findAnew(query, keys === undefined ? 'renewal' : 'unknown-key')
-    // The last attempt is at most `cooldown` old. Only an answer without the key proves that the issuer does not have it.
+    if (attempts.pending !== undefined || attempts.isDue) {
+      return this.#findAnew(query, keys === undefined ? 'renewal' : 'unknown-key')
+    }
+    // The last attempt is at most `cooldown` old. Only an answer without the key proves that the issuer does not have
+    // it.
     if (keys === undefined || attempts.failed) throw attempts.unavailable()
     return accepted(selection)
   }
@@ -121,7 +141,9 @@ export class RemoteKeys {
   #keep (answer: unknown): void {
     const members = isObject(answer) ? answer['keys'] : undefined
     if (!Array.isArray(members)) throw new NoAnswer('The answer must be a JWK Set: an object with a list of keys')
-    if (members.length > MOST_KEYS) throw new NoAnswer(`The JWK Set must have at most ${MOST_KEYS} keys, got ${members.length}`)
+    if (members.length > MOST_KEYS) {
+      throw new NoAnswer(`The JWK Set must have at most ${MOST_KEYS} keys, got ${members.length}`)
+    }
     const { set, skipped } = readKeys(members)
     this.#logSkipped(skipped)
     if (set.keys.length === 0) {
@@ -144,15 +166,28 @@ export class RemoteKeys {
 
   #logFailure (error: unknown): void {
     const { log } = this.#registration
-    if (error instanceof NoUsableKey) log.error({ issuer: this.name, err: error }, 'The issuer published a key set without a usable key: its tokens are not accepted')
-    else if (this.#metadata?.hasLogged(error) !== true) log.warn({ issuer: this.name, err: error }, 'The keys of the issuer cannot be fetched')
+    if (error instanceof NoUsableKey) {
+      log.error(
+        { issuer: this.name, err: error },
+        'The issuer published a key set without a usable key: its tokens are not accepted'
+      )
+    } else if (this.#metadata?.hasLogged(error) !== true) {
+      log.warn({ issuer: this.name, err: error }, 'The keys of the issuer cannot be fetched')
+    }
   }
 }
 
 /** Logs a key that cannot be used. */
-export function logSkippedKey ({ log }: Pick<RegistrationContext, 'log'>, issuer: string, { kid, position, problem }: SkippedKey): void {
+export function logSkippedKey (
+  { log }: Pick<RegistrationContext, 'log'>,
+  issuer: string,
+  { kid, position, problem }: SkippedKey
+): void {
   const name = kid === undefined ? `key ${position + 1}` : `key ${JSON.stringify(shortened(kid))}`
-  log.warn({ issuer, kid: kid === undefined ? undefined : shortened(kid), position }, `The ${name} of the issuer cannot be used: it ${problem}`)
+  log.warn(
+    { issuer, kid: kid === undefined ? undefined : shortened(kid), position },
+    `The ${name} of the issuer cannot be used: it ${problem}`
+  )
 }
 
 /** Selects the key of a token from a set. */

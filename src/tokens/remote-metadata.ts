@@ -1,4 +1,6 @@
-/** The discovery document of one issuer in one registration: fetched once for all requests that need it, and renewed. */
+/**
+ * The discovery document of one issuer in one registration: fetched once for all requests that need it, and renewed.
+ */
 import type { RegistrationContext } from '../extension.js'
 import { Attempts, secondsSince } from './attempts.js'
 import type { Metadata } from './discovery.js'

@@ -16,8 +16,9 @@ export interface IssuerOptions {
   /** Algorithms of this issuer; given here, they count instead of the bearer's. */
   readonly algorithms?: readonly Algorithm[]
   /**
-   * When discovery and keys are fetched first: `'background'` as soon as the app becomes ready, without waiting; `'require'`: the app
-   * fails to start without them; `'lazy'`: with the first token. Default: `'background'`; of `issuers` `'lazy'`
+   * When discovery and keys are fetched first: `'background'` as soon as the app becomes ready, without waiting;
+   * `'require'`: the app fails to start without them; `'lazy'`: with the first token. Default: `'background'`; of
+   * `issuers` `'lazy'`
    */
   readonly start?: 'background' | 'require' | 'lazy'
   /** Allows `http:` for the addresses of this issuer, in a private network. Logged at `warn`. Default: `false` */
@@ -48,7 +49,16 @@ export interface RemoteConfig {
 }
 
 const OPTIONS = [
-  'jwksUri', 'keys', 'algorithms', 'start', 'allowInsecureRequests', 'fetch', 'maxAge', 'cooldown', 'maxStale', 'timeout'
+  'jwksUri',
+  'keys',
+  'algorithms',
+  'start',
+  'allowInsecureRequests',
+  'fetch',
+  'maxAge',
+  'cooldown',
+  'maxStale',
+  'timeout'
 ]
 
 const DEFAULTS = { allowInsecureRequests: false, maxAge: 600, cooldown: 30, maxStale: 86_400, timeout: 5 }
@@ -64,12 +74,20 @@ export function readRemoteOptions (where: string, options: IssuerOptions, more: 
   checkOptions(where, options, [...OPTIONS, ...more])
   const config = { ...DEFAULTS, ...given(options) }
   const { jwksUri, keys, algorithms, allowInsecureRequests, fetch, maxAge, cooldown, maxStale, timeout } = config
-  if (typeof allowInsecureRequests !== 'boolean') throw new InvalidOption(`${where}: allowInsecureRequests must be a boolean, got ${describe(allowInsecureRequests)}`)
-  if (fetch !== undefined && typeof fetch !== 'function') throw new InvalidOption(`${where}: fetch must be a function, got ${describe(fetch)}`)
-  if (jwksUri !== undefined && keys !== undefined) throw new InvalidOption(`${where}: keys and jwksUri must not be given together. Leave one out`)
+  if (typeof allowInsecureRequests !== 'boolean') {
+    throw new InvalidOption(`${where}: allowInsecureRequests must be a boolean, got ${describe(allowInsecureRequests)}`)
+  }
+  if (fetch !== undefined && typeof fetch !== 'function') {
+    throw new InvalidOption(`${where}: fetch must be a function, got ${describe(fetch)}`)
+  }
+  if (jwksUri !== undefined && keys !== undefined) {
+    throw new InvalidOption(`${where}: keys and jwksUri must not be given together. Leave one out`)
+  }
   if (jwksUri !== undefined) checkAddress(`${where}: jwksUri`, jwksUri, allowInsecureRequests)
   checkAlgorithms(`${where}: algorithms`, algorithms, { allowSymmetric: false })
-  for (const [name, value] of Object.entries({ maxAge, cooldown, maxStale })) checkNumber(`${where}: ${name}`, value, { from: 0 })
+  for (const [name, value] of Object.entries({ maxAge, cooldown, maxStale })) {
+    checkNumber(`${where}: ${name}`, value, { from: 0 })
+  }
   checkNumber(`${where}: timeout`, timeout, { above: 0 })
   return {
     ...config,
@@ -93,7 +111,10 @@ function readKeysOption (where: string, set: unknown): readonly unknown[] {
   keys.forEach((jwk, position) => {
     if (!isObject(jwk)) throw new InvalidOption(`${where}: keys[${position}] must be a JWK, got ${describe(jwk)}`)
     if (!isPrivateJwk(jwk)) return
-    throw new InvalidOption(`${where}: keys[${position}] must be a public key, got a private or secret one. Use localIssuer for keys that sign`)
+    throw new InvalidOption(
+      `${where}: keys[${position}] must be a public key, got a private or secret one. ` +
+      'Use localIssuer for keys that sign'
+    )
   })
   return structuredClone(keys)
 }

@@ -1,6 +1,7 @@
 /**
- * Remembers which tokens have a valid signature, so that a client that sends the same token again costs no cryptography. It holds
- * nothing but what the text of a token says, and the key that signed it: everything else is checked on each request.
+ * Remembers which tokens have a valid signature, so that a client that sends the same token again costs no
+ * cryptography. It holds nothing but what the text of a token says, and the key that signed it: everything else is
+ * checked on each request.
  */
 import { hash } from 'node:crypto'
 import type { Jwt } from './jws.js'

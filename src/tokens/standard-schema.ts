@@ -1,5 +1,6 @@
 /**
- * The part of Standard Schema that the option `claims` uses. Its text allows to copy it: the package has no dependency for it.
+ * The part of Standard Schema that the option `claims` uses. Its text allows to copy it: the package has no
+ * dependency for it.
  *
  * @see {@link https://standardschema.dev Standard Schema}
  */
@@ -26,7 +27,14 @@ export type StandardResult<Output> =
 /** A schema that the option `claims` takes: Standard Schema, or TypeBox (@sinclair/typebox 0.34). */
 export type ClaimsSchema = StandardSchemaV1<any, any> | TSchema
 
-/** The type of the claims by their schema: its output; of a TypeBox schema, `Static`; without a schema, {@link JwtClaims}. */
-export type ClaimsOf<S> =
-  S extends { readonly '~standard': { readonly types?: infer T } } ? NonNullable<T> extends { readonly output: infer Output } ? Output : unknown
-    : S extends TSchema ? Static<S> : JwtClaims
+/**
+ * The type of the claims by their schema: its output; of a TypeBox schema, `Static`; without a schema,
+ * {@link JwtClaims}.
+ */
+export type ClaimsOf<S> = S extends { readonly '~standard': { readonly types?: infer T } }
+  ? NonNullable<T> extends { readonly output: infer Output }
+    ? Output
+    : unknown
+  : S extends TSchema
+    ? Static<S>
+    : JwtClaims

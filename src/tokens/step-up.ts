@@ -34,11 +34,12 @@ type Token = AccessToken<unknown>
 type Source = Pick<BearerData, 'unburned' | 'burned' | 'rawClaimsOf' | 'clockTolerance' | 'jwts'>
 
 /**
- * Makes the dependency of a token with a stronger demand. A token that does not meet it is 401 `FST_SECURITY_STEP_UP`, and the challenge
- * says which authentication the client must ask for.
+ * Makes the dependency of a token with a stronger demand. A token that does not meet it is 401
+ * `FST_SECURITY_STEP_UP`, and the challenge says which authentication the client must ask for.
  *
  * @param token what `jwtBearer`, `introspectedBearer` or `stepUp` made, or an `anyOf` of those
- * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION` if the token is another dependency, or an option is wrong or unknown
+ * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION` if the token is another dependency, or an option is wrong or
+ *   unknown
  * @see {@link https://www.rfc-editor.org/rfc/rfc9470#section-3 RFC 9470 §3}
  * @example
  * import { issuer, jwtBearer, stepUp } from 'fastify-security/tokens'
@@ -46,13 +47,16 @@ type Source = Pick<BearerData, 'unburned' | 'burned' | 'rawClaimsOf' | 'clockTol
  * const token = jwtBearer({ issuer: issuer('https://login.example.com/'), audience: 'https://api.example.com' })
  * const recent = stepUp(token, { acr: 'phr', maxAge: 300 })
  *
- * app.post('/payments', { security: { token: recent.scoped('pay') } }, async (request) => request.security.token.subject)
+ * app.post('/payments', { security: { token: recent.scoped('pay') } }, async (request) =>
+ * request.security.token.subject)
  */
 export function stepUp<T extends AccessToken<unknown>> (token: Dependency<T>, options: StepUpOptions): Dependency<T> {
   const source = sourceOf(token)
   if (source === null) {
-    throw new InvalidOption('stepUp: the token must be what jwtBearer, introspectedBearer or stepUp made, or an anyOf of those. ' +
-      'Give it the token itself, and the result to the dependencies that need it')
+    throw new InvalidOption(
+      'stepUp: the token must be what jwtBearer, introspectedBearer or stepUp made, or an anyOf of those. ' +
+        'Give it the token itself, and the result to the dependencies that need it'
+    )
   }
   const demand = readDemand(options)
   const strong = depends({ token: isolated(source.unburned) }, ({ token }) => {
@@ -62,13 +66,25 @@ export function stepUp<T extends AccessToken<unknown>> (token: Dependency<T>, op
   // An override of this dependency replaces its parts as well: another stepUp may need them.
   const part = { kind: 'stepUp.part', partOf: (): Dependency => whole }
   // The demand is checked before the scopes: these reach the second need alone.
-  const unburned = extend(depends({ strong, token: source.unburned }, ({ strong, token }) => {
-    // Of an `anyOf`, scopes may lead on to another token.
-    if (token !== strong) checkDemand(source, token, demand)
-    return token
-  }), part)
-  const burned = source.burned === null ? null : extend(depends({ burned: source.burned }, () => true as const), part)
-  const result = burned === null ? depends({ unburned }, ({ unburned }) => unburned) : depends({ unburned, burned }, ({ unburned }) => unburned)
+  const unburned = extend(
+    depends({ strong, token: source.unburned }, ({ strong, token }) => {
+      // Of an `anyOf`, scopes may lead on to another token.
+      if (token !== strong) checkDemand(source, token, demand)
+      return token
+    }),
+    part
+  )
+  const burned =
+    source.burned === null
+      ? null
+      : extend(
+        depends({ burned: source.burned }, () => true as const),
+        part
+      )
+  const result =
+    burned === null
+      ? depends({ unburned }, ({ unburned }) => unburned)
+      : depends({ unburned, burned }, ({ unburned }) => unburned)
   const whole: Dependency = extend(result, { kind: 'stepUp', data: { ...source, unburned, burned } satisfies Source })
   return scopedLike(token, whole) as Dependency<T>
 }
@@ -140,9 +156,13 @@ const ACR = /^[\x21\x23-\x5b\x5d-\x7e]+$/
 function readDemand (options: StepUpOptions): Demand {
   checkOptions('stepUp', options, ['acr', 'maxAge'])
   const { acr, maxAge } = options
-  if (acr === undefined && maxAge === undefined) throw new InvalidOption('stepUp must demand something, got neither acr nor maxAge. Give one of them')
+  if (acr === undefined && maxAge === undefined) {
+    throw new InvalidOption('stepUp must demand something, got neither acr nor maxAge. Give one of them')
+  }
   checkNumber('stepUp: maxAge', maxAge, { from: 1 })
-  if (maxAge !== undefined && !Number.isInteger(maxAge)) throw new InvalidOption(`stepUp: maxAge must be a whole number, got ${describe(maxAge)}`)
+  if (maxAge !== undefined && !Number.isInteger(maxAge)) {
+    throw new InvalidOption(`stepUp: maxAge must be a whole number, got ${describe(maxAge)}`)
+  }
   return { acr: acr === undefined ? null : readAcr(acr), maxAge: maxAge ?? null }
 }
 
@@ -151,7 +171,10 @@ function readAcr (acr: unknown): readonly string[] {
   if (values.length === 0) throw new InvalidOption('stepUp: acr must name at least one value, got an empty array')
   for (const value of values) {
     if (typeof value !== 'string' || !ACR.test(value)) {
-      throw new InvalidOption(`stepUp: acr must be printable ASCII without spaces and quotes, got ${describe(value)}. Give several values as an array`)
+      throw new InvalidOption(
+        `stepUp: acr must be printable ASCII without spaces and quotes, got ${describe(value)}. ` +
+        'Give several values as an array'
+      )
     }
   }
   return Object.freeze([...values]) as readonly string[]

@@ -6,7 +6,8 @@ import { checkNumber, checkOptions, describe } from './options.js'
 /** Remembers keys for some seconds, so that each counts once. */
 export interface OnceStore {
   /**
-   * Tells whether a key is there for the first time, and remembers it: both in one step, so that of two calls at once one gets `true`.
+   * Tells whether a key is there for the first time, and remembers it: both in one step, so that of two calls at once
+   * one gets `true`.
    *
    * @param key printable ASCII, below 200 characters, with nothing of a token in it
    * @param ttlSeconds how long the key must be remembered: a whole number from 1
@@ -85,8 +86,8 @@ export class MemoryStore implements OnceStore {
 }
 
 /**
- * Makes a store in the memory of this process. Where more than one process serves, they need a store that they share: {@link redisStore}.
- * A full store throws `ServiceUnavailable`.
+ * Makes a store in the memory of this process. Where more than one process serves, they need a store that they share:
+ * {@link redisStore}. A full store throws `ServiceUnavailable`.
  *
  * @throws {InvalidOption} `FST_SECURITY_INVALID_OPTION` if `max` is not a number from 1 on, or an option is unknown
  * @example
@@ -94,7 +95,8 @@ export class MemoryStore implements OnceStore {
  *
  * const api = 'https://api.example.com'
  * const replay = memoryStore({ max: 10_000 })
- * const token = jwtBearer({ issuer: issuer('https://login.example.com/'), audience: api, dpop: { baseUrl: api, replay } })
+ * const token = jwtBearer({ issuer: issuer('https://login.example.com/'), audience: api, dpop: { baseUrl: api, replay
+ * } })
  */
 export function memoryStore (options: MemoryStoreOptions = {}): OnceStore {
   checkOptions('memoryStore', options, ['max'])
@@ -117,19 +119,29 @@ export function memoryStore (options: MemoryStoreOptions = {}): OnceStore {
  * // @redis/client, with disableOfflineQueue: true
  * const other = redisStore((command) => client.sendCommand(command))
  */
-export function redisStore (send: (command: [string, ...string[]]) => Promise<unknown>, options: RedisStoreOptions = {}): OnceStore {
+export function redisStore (
+  send: (command: [string, ...string[]]) => Promise<unknown>,
+  options: RedisStoreOptions = {}
+): OnceStore {
   if (typeof send !== 'function') {
-    throw new InvalidOption(`redisStore: send must be a function, got ${describe(send)}. Write (command) => client.sendCommand(command)`)
+    throw new InvalidOption(
+      `redisStore: send must be a function, got ${describe(send)}. Write (command) => client.sendCommand(command)`
+    )
   }
   checkOptions('redisStore', options, ['prefix'])
   const { prefix = 'fastify-security:' } = options
-  if (typeof prefix !== 'string') throw new InvalidOption(`redisStore: prefix must be a string, got ${describe(prefix)}`)
+  if (typeof prefix !== 'string') {
+    throw new InvalidOption(`redisStore: prefix must be a string, got ${describe(prefix)}`)
+  }
   return {
     async once (key, ttlSeconds) {
       const reply = await send(['SET', `${prefix}${key}`, '1', 'EX', String(ttlSeconds), 'NX'])
       if (reply === 'OK') return true
       if (reply === null) return false
-      throw new TypeError(`redisStore: the reply of Redis must be "OK" or nil, got ${describe(typeof reply)}. Let send return the reply as it is`)
+      throw new TypeError(
+        `redisStore: the reply of Redis must be "OK" or nil, got ${describe(typeof reply)}. ` +
+        'Let send return the reply as it is'
+      )
     }
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Compares the address that a DPoP proof names with the address of the request. No URL parser is used: one that repairs texts would find
- * a host in a path.
+ * Compares the address that a DPoP proof names with the address of the request. No URL parser is used: one that
+ * repairs texts would find a host in a path.
  *
  * @see {@link https://www.rfc-editor.org/rfc/rfc9449#section-4.3 RFC 9449 §4.3, 9}
  * @see {@link https://www.rfc-editor.org/rfc/rfc3986#section-6.2.2 RFC 3986 §6.2.2, §6.2.3}
@@ -10,7 +10,8 @@
 const URI_TEXT = /^(?:[A-Za-z0-9\-._~:/?#[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})*$/
 
 // scheme "://" host [ ":" port ] path-abempty [ "?" query ] [ "#" fragment ]   RFC 3986 §3, without userinfo
-const HTTP_URI = /^(https?):\/\/(\[[0-9A-Fa-f:.]+\]|[^:/?#[\]@]+)(?::([0-9]*))?(\/[^?#[\]]*)?(?:\?[^#[\]]*)?(?:#[^#[\]]*)?$/i
+const HTTP_URI =
+  /^(https?):\/\/(\[[0-9A-Fa-f:.]+\]|[^:/?#[\]@]+)(?::([0-9]*))?(\/[^?#[\]]*)?(?:\?[^#[\]]*)?(?:#[^#[\]]*)?$/i
 
 // origin-form = absolute-path [ "?" query ]   RFC 9112 §3.2.1
 const ORIGIN_FORM = /^(\/[^?#[\]]*)(?:\?.*)?$/

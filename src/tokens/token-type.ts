@@ -1,5 +1,6 @@
 /**
- * Which JWTs are access tokens: an ID token, a logout token or a DPoP proof of the same issuer is signed with the same keys.
+ * Which JWTs are access tokens: an ID token, a logout token or a DPoP proof of the same issuer is signed with the
+ * same keys.
  *
  * @see {@link https://www.rfc-editor.org/rfc/rfc8725#section-3.11 RFC 8725 §3.11, §3.12}
  * @see {@link https://www.rfc-editor.org/rfc/rfc9068#section-4 RFC 9068 §4}
@@ -34,12 +35,18 @@ const OF_ID_TOKENS = ['nonce', 'at_hash', 'c_hash', 's_hash']
 export function checkTokenType (jwt: Jwt, requiresType: boolean): void {
   const { header, claims } = jwt
   const isTyped = header.type === ACCESS_TOKEN_TYPE
-  if (!isTyped && (requiresType || !isUntyped(jwt))) throw rejected('type', `The type of the token must be ${ACCESS_TOKEN_TYPE}`)
+  if (!isTyped && (requiresType || !isUntyped(jwt))) {
+    throw rejected('type', `The type of the token must be ${ACCESS_TOKEN_TYPE}`)
+  }
   const use = own(claims, 'token_use')
   const kind = own(claims, 'typ')
-  if (use === 'id' || OTHER_KINDS.has(kind) || hasAny(jwt, NEVER)) throw rejected('type', 'The token must be an access token')
+  if (use === 'id' || OTHER_KINDS.has(kind) || hasAny(jwt, NEVER)) {
+    throw rejected('type', 'The token must be an access token')
+  }
   const saysSo = isTyped || use === 'access' || kind === 'Bearer'
-  if (!saysSo && hasAny(jwt, OF_ID_TOKENS)) throw rejected('type', 'The token must be an access token: it looks like an ID token')
+  if (!saysSo && hasAny(jwt, OF_ID_TOKENS)) {
+    throw rejected('type', 'The token must be an access token: it looks like an ID token')
+  }
 }
 
 function hasAny ({ claims }: Jwt, names: readonly string[]): boolean {
