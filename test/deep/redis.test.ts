@@ -1,9 +1,4 @@
 /** The store of used proofs in a real Redis server, through the clients that people use. It needs redis-server. */
-import type { ChildProcess } from 'node:child_process'
-import { spawn } from 'node:child_process'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import fastifyRedis from '@fastify/redis'
 import { createClient } from '@redis/client'
@@ -12,40 +7,13 @@ import { Redis } from 'ioredis'
 import t from 'tap'
 import { redisStore } from '../../src/tokens/index.js'
 import { boundToken, dpopApp, dpopBearer, proofOf } from '../fixtures/dpop.js'
+import { redisServer } from '../fixtures/redis.js'
 
 interface Teardown { teardown (cleanUp: () => unknown): void }
 
 type Send = (command: [string, ...string[]]) => Promise<unknown>
 
 const REPLAY = '401 DPoP invalid_dpop_proof replay'
-
-// A server on a socket of its own: no port is needed.
-async function redisServer (t: Teardown) {
-  const folder = await mkdtemp(join(tmpdir(), 'fastify-security-'))
-  const path = join(folder, 'redis.sock')
-  let server: ChildProcess | undefined
-  const start = async (): Promise<void> => {
-    server = spawn('redis-server', ['--port', '0', '--unixsocket', path, '--dir', folder, '--save', ''], { stdio: ['ignore', 'pipe', 'inherit'] })
-    await new Promise<void>((resolve, reject) => {
-      server!.once('error', (cause) => { reject(new Error('redis-server must be installed: apt-get install redis-server', { cause })) })
-      server!.once('exit', () => { reject(new Error('redis-server did not start')) })
-      server!.stdout!.on('data', (data) => { if (/ready to accept connections/i.test(String(data))) resolve() })
-    })
-  }
-  const stop = async (): Promise<void> => {
-    const ended = new Promise((resolve) => server?.once('exit', resolve))
-    if (server?.exitCode === null && server.signalCode === null) {
-      server.kill('SIGKILL')
-      await ended
-    }
-  }
-  t.teardown(async () => {
-    await stop()
-    await rm(folder, { recursive: true, force: true })
-  })
-  await start()
-  return { path, start, stop }
-}
 
 // Each client with the option by which it fails at once where there is no connection.
 const clients: Record<string, (t: Teardown, path: string) => Promise<Send>> = {
