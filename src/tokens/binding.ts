@@ -14,6 +14,7 @@ import { checkProofSignature } from './dpop-proof.js'
 import { rejected } from './errors.js'
 import { certificateCheck } from './mtls.js'
 import { isObject } from './options.js'
+import type { ProofKeys } from './proof-keys.js'
 
 /**
  * The checks of a bearer on the sender of a token. `credentials` is always the value of {@link Binding.credentials}.
@@ -73,7 +74,7 @@ export function bindingOf (
     checkPossession: rules === null && checkCertificate === null
       ? null
       : (claims, credentials, request) => {
-          if (credentials instanceof DpopCredentials) checkKey(claims, credentials)
+          if (credentials instanceof DpopCredentials) checkKey(claims, credentials, rules!.keys)
           else if (Object.hasOwn(claims, 'cnf')) checkCertificate!(confirmationOf(claims, CERTIFICATE), request)
         },
     burn: rules === null ? null : proofBurner(rules),
@@ -89,11 +90,11 @@ function checkSentAsBearer (claims: JwtClaims, hasCertificates: boolean): void {
   confirmationOf(claims, CERTIFICATE)
 }
 
-function checkKey (claims: JwtClaims, { proof }: DpopCredentials): void {
+function checkKey (claims: JwtClaims, { proof }: DpopCredentials, keys: ProofKeys): void {
   if (confirmationOf(claims, THUMBPRINT) !== proof.thumbprint) {
     throw rejected('binding', 'The token is bound to another key than that of the proof')
   }
-  checkProofSignature(proof)
+  checkProofSignature(proof, keys)
 }
 
 // A second member, known or not, would be a demand that is not met.

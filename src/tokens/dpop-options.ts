@@ -3,6 +3,7 @@ import type { Algorithm } from './algorithms.js'
 import { InvalidOption } from './errors.js'
 import { isLoopback } from './issuer-url.js'
 import { checkAlgorithms, checkNumber, checkOptions, describe, isObject } from './options.js'
+import { ProofKeys } from './proof-keys.js'
 import type { OnceStore } from './stores.js'
 import { memoryStore } from './stores.js'
 import { normalizedUri } from './target-uri.js'
@@ -42,6 +43,7 @@ export interface DpopRules {
   /** `null`: no nonces */
   readonly secrets: readonly string[] | null
   readonly store: OnceStore
+  readonly keys: ProofKeys
 }
 
 /** The algorithms of proofs, where the options do not say. */
@@ -84,7 +86,8 @@ export function readDpopOptions (where: string, options: unknown, clockTolerance
     maxAge,
     clockTolerance,
     secrets: nonce === undefined ? null : readSecrets(name, nonce),
-    store: replay
+    store: replay,
+    keys: new ProofKeys()
   }
 }
 

@@ -3,27 +3,24 @@
  *
  * @see {@link https://www.rfc-editor.org/rfc/rfc9449#section-4.3 RFC 9449 §4.3}
  */
-import type { KeyObject } from 'node:crypto'
 import { hash } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
 import type { Algorithm } from './algorithms.js'
 import { isAlgorithm, isSameAlgorithm, problemOfKey, verifySignature } from './algorithms.js'
 import type { DpopRules } from './dpop-options.js'
 import { proofRejected } from './errors.js'
-import { isPrivateJwk, keyOfJwk, thumbprintOf } from './jwk.js'
+import { isPrivateJwk, keyOfJwk, thumbprintOf, writtenThumbprintOf } from './jwk.js'
 import { mediaType, parseParts, signedPartsOf } from './jws.js'
 import { isObject } from './options.js'
+import type { ProofKey, ProofKeys } from './proof-keys.js'
 import { own } from './registered-claims.js'
 import { normalizedUri, requestUri } from './target-uri.js'
 
 /** A proof whose form and claims are good. */
-export interface DpopProof {
+export interface DpopProof extends ProofKey {
   /** the text of the proof */
   readonly text: string
   readonly algorithm: Algorithm
-  readonly key: KeyObject
-  /** of the key: what `cnf.jkt` of a token is compared with */
-  readonly thumbprint: string
   readonly jti: string
   /** seconds since 1970 */
   readonly iat: number
@@ -49,7 +46,7 @@ export function readProof (request: FastifyRequest, token: string, rules: DpopRu
   const text: unknown = Object.hasOwn(request.headers, 'dpop') ? request.headers['dpop'] : undefined
   if (typeof text !== 'string' || text === '') throw refused('The request must have one header DPoP')
   const { header, claims } = parse(text)
-  const signer = readHeader(header, rules.algorithms)
+  const signer = readHeader(header, rules)
   const { iat, jti } = readClaims(claims, rules)
   checkRequest(claims, request, rules)
   if (own(claims, 'ath') !== hash('sha256', token, 'base64url')) {
@@ -59,14 +56,16 @@ export function readProof (request: FastifyRequest, token: string, rules: DpopRu
 }
 
 /**
- * Checks the signature of a proof.
+ * Checks the signature of a proof, and remembers its key.
  *
  * @throws {DpopProofRejected}
  */
-export function checkProofSignature ({ text, algorithm, key }: DpopProof): void {
+export function checkProofSignature (proof: DpopProof, keys: ProofKeys): void {
+  const { text, algorithm, key } = proof
   if (!verifySignature(algorithm, key, signedPartsOf(text))) {
     throw refused('The signature of the proof must be that of its key')
   }
+  keys.add(proof)
 }
 
 function parse (text: string): ReturnType<typeof parseParts> {
@@ -78,8 +77,7 @@ function parse (text: string): ReturnType<typeof parseParts> {
 }
 
 function readHeader (
-  header: Readonly<Record<string, unknown>>,
-  algorithms: readonly Algorithm[]
+  header: Readonly<Record<string, unknown>>, { algorithms, keys }: DpopRules
 ): Pick<DpopProof, 'algorithm' | 'key' | 'thumbprint'> {
   if (!isProofType(header)) throw refused('The type of the proof must be dpop+jwt')
   if (Object.hasOwn(header, 'crit') || Object.hasOwn(header, 'b64')) {
@@ -89,8 +87,8 @@ function readHeader (
   if (!isAlgorithm(algorithm) || !algorithms.some((allowed) => isSameAlgorithm(allowed, algorithm))) {
     throw refused('The algorithm of the proof must be an allowed one')
   }
-  const key = readKey(own(header, 'jwk'), algorithm)
-  return { algorithm, key, thumbprint: thumbprintOf(key) }
+  const { key, thumbprint } = readKey(own(header, 'jwk'), algorithm, keys)
+  return { algorithm, key, thumbprint }
 }
 
 function isProofType (header: Readonly<Record<string, unknown>>): boolean {
@@ -98,20 +96,27 @@ function isProofType (header: Readonly<Record<string, unknown>>): boolean {
   return typeof typ === 'string' && mediaType(typ) === 'dpop+jwt'
 }
 
-function readKey (jwk: unknown, algorithm: Algorithm): KeyObject {
+function readKey (jwk: unknown, algorithm: Algorithm, keys: ProofKeys): ProofKey {
   if (!isObject(jwk) || isPrivateJwk(jwk)) throw refused('The member jwk must be a public key')
   const named = own(jwk, 'alg')
   if (named !== undefined && !isSameAlgorithm(named as Algorithm, algorithm)) {
     throw refused('The member alg of jwk must be that of the proof')
   }
-  const key = keyOfJwk(jwk)
-  const problem = typeof key === 'string' ? key : problemOfKey(key, algorithm) ?? problemOfSize(key)
+  const thumbprint = writtenThumbprintOf(jwk)
+  const known = thumbprint === undefined ? undefined : keys.get(thumbprint)
+  const key = known?.key ?? keyOfJwk(jwk)
+  if (typeof key === 'string') throw refused(`The member jwk ${key}`)
+  const problem = problemOfKey(key, algorithm) ?? problemOfSize(key)
   if (problem !== null) throw refused(`The member jwk ${problem}`)
-  return key as KeyObject
+  // A key has one thumbprint: its octets have neither more nor fewer zeros in front.   RFC 7518 §6.2.1.2, §6.3.1
+  if (known === undefined && thumbprint !== thumbprintOf(key)) {
+    throw refused('The member jwk must have octets of the right length')
+  }
+  return { key, thumbprint: thumbprint! }
 }
 
 // A signature of a huge key would cost the server more than the client.
-function problemOfSize ({ asymmetricKeyDetails }: KeyObject): string | null {
+function problemOfSize ({ asymmetricKeyDetails }: ProofKey['key']): string | null {
   const { modulusLength = 0, publicExponent = 0n } = asymmetricKeyDetails ?? {}
   return modulusLength > MAX_RSA_BITS || publicExponent > MAX_RSA_EXPONENT
     ? `must have at most ${MAX_RSA_BITS} bits and a public exponent of at most 2^32`

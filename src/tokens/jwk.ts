@@ -31,7 +31,7 @@ export function isPrivateJwk (jwk: Readonly<Record<string, unknown>>): boolean {
  */
 export function keyOfJwk (jwk: Readonly<Record<string, unknown>>): KeyObject | string {
   const { kty } = jwk
-  const members = typeof kty === 'string' && Object.hasOwn(MEMBERS, kty) ? MEMBERS[kty]! : undefined
+  const members = membersOf(jwk)
   if (members === undefined) return 'must have a kty of RSA, EC, OKP or oct'
   const missing = members.find((member) => !isMember(member, jwk[member]))
   if (missing !== undefined) return `must have a valid member "${missing}"`
@@ -44,7 +44,7 @@ export function keyOfJwk (jwk: Readonly<Record<string, unknown>>): KeyObject | s
       ? createPublicKey({ key: pick(jwk, members), format: 'jwk' })
       : createPrivateKey({ key: pick(jwk, [...members, ...PRIVATE_MEMBERS]), format: 'jwk' })
   } catch {
-    return `must be a valid ${kty} key`
+    return `must be a valid ${String(kty)} key`
   }
 }
 
@@ -55,7 +55,25 @@ export function keyOfJwk (jwk: Readonly<Record<string, unknown>>): KeyObject | s
  */
 export function thumbprintOf (key: KeyObject): string {
   const jwk = key.export({ format: 'jwk' })
-  return createHash('sha256').update(JSON.stringify(pick(jwk, MEMBERS[jwk.kty!]!))).digest('base64url')
+  return digestOf(jwk, MEMBERS[jwk.kty!]!)
+}
+
+/**
+ * The thumbprint of a JWK as it is written: it need not be a key, or written as RFC 7518 §6 says.
+ *
+ * @returns `undefined` where a member that makes the key is not a text
+ */
+export function writtenThumbprintOf (jwk: Readonly<Record<string, unknown>>): string | undefined {
+  const members = membersOf(jwk)
+  return members?.every((member) => typeof jwk[member] === 'string') === true ? digestOf(jwk, members) : undefined
+}
+
+function digestOf (jwk: Readonly<Record<string, unknown>>, members: readonly string[]): string {
+  return createHash('sha256').update(JSON.stringify(pick(jwk, members))).digest('base64url')
+}
+
+function membersOf ({ kty }: Readonly<Record<string, unknown>>): readonly string[] | undefined {
+  return typeof kty === 'string' && Object.hasOwn(MEMBERS, kty) ? MEMBERS[kty] : undefined
 }
 
 function isMember (name: string, value: unknown): boolean {

@@ -3,6 +3,7 @@ import { createHash, generateKeyPairSync } from 'node:crypto'
 import t from 'tap'
 import { apiKeyCookie, depends, openIdConnect } from '../../../src/index.js'
 import { memoryStore } from '../../../src/tokens/index.js'
+import { ProofKeys } from '../../../src/tokens/proof-keys.js'
 import { boundToken, clientKey, dpopApp, dpopBearer, local, proofOf, thumbprint, URL_OF_ITEMS } from '../../fixtures/dpop.js'
 import { all, AUDIENCE, base64url, countedIssuer, seconds, signatureOf, signingKey } from '../../fixtures/jwt.js'
 
@@ -92,6 +93,9 @@ t.test('tokens D6: a proof is signed by the public key that it carries', async (
     'other curve': proofOf(token, {}, { jwk: signingKey('ES384').jwk }),
     'not a point': proofOf(token, {}, { jwk: { ...clientKey.jwk, y: clientKey.jwk.x } }),
     'of another algorithm': proofOf(token, {}, { jwk: { ...clientKey.jwk, alg: 'ES384' } }),
+    'a zero in front of x': proofOf(token, {}, { jwk: { ...clientKey.jwk, x: base64url(Buffer.concat([Buffer.alloc(1), Buffer.from(clientKey.jwk.x!, 'base64url')])) } }),
+    'without y': proofOf(token, {}, { jwk: { ...clientKey.jwk, y: undefined } }),
+    'unknown kty': proofOf(token, {}, { jwk: { ...clientKey.jwk, kty: 'AKP' } }),
     text: proofOf(token, {}, { jwk: 'key' })
   }
   t.strictSame(await answers(ask, token, proofs), all(proofs, PROOF))
@@ -381,6 +385,45 @@ t.test('a bad proof costs neither a key fetch nor a signature', async (t) => {
   const token = await boundToken()
   t.equal(await ask(token, proofOf(token, { htm: 'POST' })), PROOF)
   t.equal(counted.fetches, 0)
+})
+
+t.test('the key of a proof is imported once, and remembered after it has verified the proof of a good token', async (t) => {
+  const { add, get } = ProofKeys.prototype
+  const known: boolean[] = []
+  const memories = new Set<ProofKeys>()
+  ProofKeys.prototype.get = function (thumbprint) {
+    const found = get.call(this, thumbprint)
+    known.push(found !== undefined)
+    return found
+  }
+  ProofKeys.prototype.add = function (key) {
+    memories.add(this)
+    add.call(this, key)
+  }
+  t.teardown(() => { Object.assign(ProofKeys.prototype, { add, get }) })
+  const { ask } = await dpopApp(t)
+  const [token, expired] = [await boundToken(), await local.sign({ aud: AUDIENCE, cnf: { jkt: thumbprint(clientKey) } }, { lifetime: -60 })]
+  const other = signingKey('ES256', undefined, {})
+  const bad = [proofOf(token, {}, { jwk: clientKey.jwk }, other), proofOf(token, {}, {}, other), proofOf(token, { htm: 'PUT' })]
+  for (const proof of bad) t.match(await ask(token, proof), /^401/)
+  t.match(await ask(expired, proofOf(expired)), /^401/)
+  t.strictSame([memories.size, known.includes(true)], [0, false])
+  t.strictSame([await ask(token, proofOf(token)), await ask(token, proofOf(token))], ['200', '200'])
+  t.strictSame(known.slice(-2), [false, true])
+  const careless = {
+    private: proofOf(token, {}, { jwk: clientKey.privateKey.export({ format: 'jwk' }) }),
+    ES384: proofOf(token, {}, { alg: 'ES384' }),
+    PS256: proofOf(token, {}, { alg: 'PS256' }),
+    signature: proofOf(token, {}, { jwk: clientKey.jwk }, other)
+  }
+  t.strictSame(await answers(ask, token, careless), all(careless, PROOF), 'a known key changes no answer')
+
+  const [memory] = memories
+  for (let client = 0; client < 1000; client++) memory!.add({ key: clientKey.publicKey, thumbprint: String(client) })
+  t.strictSame([memory!.size, memory!.get(thumbprint(clientKey)), memory!.get('0')?.thumbprint], [1000, undefined, '0'])
+  memory!.add({ key: clientKey.publicKey, thumbprint: '0' })
+  memory!.add({ key: clientKey.publicKey, thumbprint: 'one more' })
+  t.strictSame([memory!.get('0')?.thumbprint, memory!.get('1')], ['0', undefined], 'the key that was not used for the longest time makes room')
 })
 
 t.test('wrong options of dpop are refused by the call', async (t) => {
