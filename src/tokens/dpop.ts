@@ -125,8 +125,9 @@ function burn ({ thumbprint, jti, iat }: DpopProof, { store, maxAge }: DpopRules
 async function inTime (answer: Promise<boolean>): Promise<true> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_resolve, reject) => {
+    // Where this process stood still, the answer may be there, and is read before the next turn.
     timer = setTimeout(() => {
-      reject(new Error(`The store of used proofs did not answer within ${TIMEOUT} s`))
+      setImmediate(reject, new Error(`The store of used proofs did not answer within ${TIMEOUT} s`))
     }, TIMEOUT * 1000).unref()
   })
   let isFirst: unknown

@@ -162,6 +162,11 @@ t.test('tokens D13: a proof is recent', async (t) => {
   const bad = Object.fromEntries([-62, 12, -3600, 3600].map((offset) => [offset, proofOf(token, { iat: seconds() + offset })]))
   const odd = Object.fromEntries([String(seconds()), null, true, {}].map((iat) => [String(iat), proofOf(token, { iat })]))
   t.strictSame(await answers(ask, token, { ...bad, ...odd }), all({ ...bad, ...odd }, PROOF))
+  const exactly = async (iat: number): Promise<string> => await ask(token, proofOf(token, { iat }))
+  const now = seconds() * 1000 + 500
+  t.intercept(Date, 'now', { value: () => now })
+  const edges = await Promise.all([-60, -61, 10, 11].map(async (offset) => await exactly(Math.floor(now / 1000) + offset)))
+  t.strictSame(edges, ['200', PROOF, '200', PROOF])
   const short = await dpopApp(t, dpopBearer({ maxAge: 10 }))
   t.equal(await short.ask(token, proofOf(token, { iat: seconds() - 12 })), PROOF)
 })
@@ -273,6 +278,21 @@ t.test('tokens D20: a store that does not answer in time is an outage', async (t
   t.teardown(() => { clearInterval(alive) })
   t.intercept(globalThis, 'setTimeout', { value: (run: () => void, ms: number) => setTimeoutOf(run, ms === 5000 ? 1 : ms) })
   t.equal(await ask(token, proofOf(token)), '503')
+})
+
+t.test('tokens D20: an answer of the store that is there when a process goes on after a halt counts', async (t) => {
+  const { ask } = await dpopApp(t, dpopBearer({ replay: { once: async () => await new Promise<boolean>((resolve) => { setImmediate(resolve, true) }) } }))
+  const token = await boundToken()
+  const setTimeoutOf = globalThis.setTimeout
+  // The time is over before anything else can run.
+  t.intercept(globalThis, 'setTimeout', {
+    value: (run: () => void, ms: number) => {
+      if (ms !== 5000) return setTimeoutOf(run, ms)
+      run()
+      return setTimeoutOf(() => {}, 0)
+    }
+  })
+  t.equal(await ask(token, proofOf(token)), '200')
 })
 
 t.test('tokens D20: what a store learns holds nothing of the token', async (t) => {
@@ -426,7 +446,7 @@ t.test('the key of a proof is imported once, and remembered after it has verifie
   t.strictSame([memory!.get('0')?.thumbprint, memory!.get('1')], ['0', undefined], 'the key that was not used for the longest time makes room')
 })
 
-t.test('wrong options of dpop are refused by the call', async (t) => {
+t.test('tokens A7: wrong options of dpop are refused by the call', async (t) => {
   const secret = 'x'.repeat(32)
   const wrong = [
     true, null, 'https://api.example.com', {}, { baseUrl: 1 }, { baseUrl: 'http://api.example.com' }, { baseUrl: 'https://api.example.com?a' }, { baseUrl: 'https://api.example.com/#' },
