@@ -55,6 +55,15 @@ t.test('tokens R7: DPoP challenges carry resource_metadata as well', async (t) =
   const lines = (await app.inject('/items')).headers['www-authenticate'] as unknown as string[]
   t.strictSame(lines.map((line) => line.split(' ', 1)[0]), ['DPoP', 'Bearer'])
   for (const line of lines) t.equal(line.split(pointer).length, 2, line)
+  const strict = await appOf(t, { items: dpopBearer().scoped('a'), strong: stepUp(dpopBearer(), { acr: 'mfa' }) }, { resource: AUDIENCE })
+  const token = await boundToken({ scope: 'b' })
+  const ask = async (url: string, proof: string): Promise<unknown[]> => {
+    const { statusCode, headers } = await strict.app.inject({ url, headers: { authorization: `DPoP ${token}`, dpop: proof } })
+    return [statusCode, String(headers['www-authenticate']).split(pointer).length - 1, /error="(\w+)"/.exec(String(headers['www-authenticate']))?.[1]]
+  }
+  t.strictSame([await ask('/items', proofOf(token)), await ask('/items', 'x'), await ask('/strong', proofOf(token, { htu: `${AUDIENCE}/strong` }))], [
+    [403, 1, 'insufficient_scope'], [401, 1, 'invalid_dpop_proof'], [401, 1, 'insufficient_user_authentication']
+  ])
 })
 
 t.test('DPoP is documented as the http scheme dpop, beside bearer unless it is required', async (t) => {

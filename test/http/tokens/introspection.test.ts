@@ -431,7 +431,7 @@ t.test('a local issuer in the place of the issuer verifies its JWTs', async (t) 
   t.equal(server.asked.length, 0)
 })
 
-t.test('wrong options of introspectedBearer are refused by the call', (t) => {
+t.test('tokens A7: wrong options of introspectedBearer are refused by the call', (t) => {
   const { issuer: good } = endpoint(active())
   const wrong: Array<Record<string, unknown>> = [
     { issuer: undefined }, { issuer: [good] }, { issuer: ISSUER }, { issuer: {} }, { issuer: { issuer: ISSUER } }, { issuer: { issuer: ISSUER, introspectionEndpoint: 'http://issuer.example/' } },

@@ -6,6 +6,7 @@ import { asymmetricAlgorithms, verifySignature } from '../../../src/tokens/algor
 import { isEd25519Point } from '../../../src/tokens/ed25519.js'
 import { issuer } from '../../../src/tokens/issuer.js'
 import { thumbprintOf } from '../../../src/tokens/jwk.js'
+import { jwtBearer } from '../../../src/tokens/jwt-bearer.js'
 import { readKeys } from '../../../src/tokens/key-set.js'
 import type { IssuerOptions } from '../../../src/tokens/remote-options.js'
 import { AUDIENCE, bearer, ecPair, edPair, rsaPair, tokenApp, tokenOf } from '../../fixtures/issuer-server.js'
@@ -26,6 +27,11 @@ const named = (pair: Pair, names: Record<string, unknown>): Record<string, unkno
 
 t.test('tokens K1: a key of another issuer with the same kid does not count', async (t) => {
   t.strictSame(await answers(t, [named(ec, { kid: 'a' })], [[ecPair(), 'ES256', 'a'], [ec, 'ES256', 'a']]), ['401 signature', '200'])
+  const [b, other] = [ecPair(), 'https://b.example.com']
+  const trusted = [[URL, ec], [other, b]].map(([url, pair]) => issuer(url as string, { keys: { keys: [named(pair as Pair, { kid: 'a' }) as any] } }))
+  const { ask } = await tokenApp(t, jwtBearer({ issuer: trusted, audience: AUDIENCE }))
+  const sent = [[ec, URL], [b, URL], [b, other], [ec, other]] as const
+  t.strictSame(await Promise.all(sent.map(async ([pair, iss]) => await ask(await tokenOf(pair, { alg: 'ES256', kid: 'a' }, iss)))), ['200', '401 signature', '200', '401 signature'])
 })
 
 t.test('tokens T2: HS256 made with the public key is rejected', async (t) => {
@@ -174,7 +180,7 @@ t.test('a point of edwards25519 is told from other texts of 32 bytes', (t) => {
   t.end()
 })
 
-t.test('options of an issuer that are refused', (t) => {
+t.test('tokens A7: options of an issuer that are refused', (t) => {
   const pair = ecPair()
   const cases: Array<[string, unknown, unknown?]> = [
     ['not a URL', 'idp'], ['undefined', undefined], ['query', 'https://a.example/?a=b'], ['fragment', 'https://a.example/#a'], ['ftp', 'ftp://a.example'],
@@ -196,7 +202,7 @@ t.test('options of an issuer that are refused', (t) => {
   t.end()
 })
 
-t.test('keys of which none is usable keep the app from starting', async (t) => {
+t.test('tokens A7: keys of which none is usable keep the app from starting', async (t) => {
   const { app, lines } = await tokenApp(t, bearer(issuer(URL, { keys: { keys: [{ ...rsaPair({}, 1024).jwk, kid: 'small' }] } })))
   const error: any = await app.ready().then(() => null, (error) => error)
   t.match(error, { code: 'FST_SECURITY_START_REFUSED', problems: [{ code: 'FST_SECURITY_INVALID_OPTION', route: null, message: /2048/ }] })

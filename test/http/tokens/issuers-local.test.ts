@@ -102,7 +102,7 @@ t.test('a token whose header names the key of another algorithm is rejected', as
   t.equal(await ask(withKey('unknown')), '401 key')
 })
 
-t.test('tokens K13: options of a local issuer that are refused', async (t) => {
+t.test('tokens K13, A7: options of a local issuer that are refused', async (t) => {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const small = generateKeyPairSync('rsa', { modulusLength: 1024 })
   const sealed = await crypto.subtle.generateKey({ name: 'Ed25519' } as any, false, ['sign', 'verify']) as webcrypto.CryptoKeyPair

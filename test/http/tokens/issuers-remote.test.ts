@@ -35,7 +35,15 @@ t.test('tokens K3: 50 tokens of random kid cause one fetch per cooldown, and do 
   await ask(token)
   clock.move(31)
   const forged = await Promise.all(Array.from({ length: 50 }, async (_, number) => await sign(ecPair(), `random ${number}`)))
-  t.strictSame(new Set(await Promise.all(forged.map(ask))), new Set(['401 key']))
+  const asked = new Promise<() => void>((resolve) => {
+    idp.answers.set('/jwks', (request, response) => { resolve(() => { json({ keys: idp.keys })(request, response) }) })
+  })
+  const waiting = Promise.all(forged.map(ask))
+  const release = await asked
+  t.equal(await ask(token), '200', 'while the others wait')
+  idp.answers.clear()
+  release()
+  t.strictSame(new Set(await waiting), new Set(['401 key']))
   t.strictSame(idp.hits, [CONFIGURATION, '/jwks', '/jwks'], 'discovery is not repeated')
   t.equal(await ask(token), '200')
   clock.move(29)
@@ -113,8 +121,10 @@ t.test('tokens K7: an issuer that was never reachable: 503 without a challenge, 
   const clock = movableClock(t)
   const { idp, app, token, ask } = await trusting(t)
   idp.answers.set(CONFIGURATION, broken)
+  const codes: unknown[] = []
+  app.addHook('onError', async (_, __, error) => { codes.push((error as any).code) })
   const reply = await app.inject({ url: '/', headers: { authorization: `Bearer ${token}` } })
-  t.strictSame([reply.statusCode, reply.headers['www-authenticate']], [503, undefined])
+  t.strictSame([reply.statusCode, reply.headers['www-authenticate'], reply.headers['retry-after'], codes], [503, undefined, '30', ['FST_SECURITY_UNAVAILABLE']])
   t.equal(await ask(token), '503 30')
   t.equal(idp.hits.length, 1)
   clock.move(29.5)
@@ -181,6 +191,18 @@ t.test('tokens K9: an answer that is not a key set is an outage, and the old key
   t.strictSame(outcomes, Object.keys(answers).map((name) => [name, '503 30', '200']))
   t.equal(idp.hits.includes('/elsewhere'), false, 'redirects are not followed')
   t.ok(written < 16 * 1024 * 1024, 'the connection was closed')
+})
+
+t.test('tokens K9: an answer has at most 512 KB', async (t) => {
+  const clock = movableClock(t)
+  const { idp, ask, token } = await trusting(t)
+  const text = JSON.stringify({ keys: [good.jwk], padding: '' })
+  const ofSize = (size: number) => json(text.replace('"padding":""', `"padding":"${'x'.repeat(size - text.length)}"`))
+  idp.answers.set('/jwks', ofSize(512 * 1024 + 1))
+  t.equal(await ask(token), '503 30')
+  idp.answers.set('/jwks', ofSize(512 * 1024))
+  clock.move(31)
+  t.equal(await ask(token), '200')
 })
 
 t.test('tokens K10, K14: a key that cannot be used is logged once, by its kid', async (t) => {
@@ -289,10 +311,12 @@ t.test('tokens K21: issuers(f): only true is true, f is asked each time, and no 
     t.strictSame(fetches(), before.map((count) => count + 1))
     t.equal(await ask(tokens[0]!), '200', 'forgotten, and asked anew')
     t.equal(idps[0]!.fetches(), before[0]! + 2)
+    const fetched = fetches()
     for (const answer of [false, 'true', 1, undefined, {}]) {
       answers.set(idps[0]!.url, answer)
       t.equal(await ask(tokens[0]!), '401 issuer')
     }
+    t.strictSame(fetches(), fetched, 'nothing is fetched for an issuer that is not trusted')
     answers.set(idps[0]!.url, new Error('the database is down'))
     t.equal(await ask(tokens[0]!), '500 the database is down')
     answers.set(idps[0]!.url, true)
@@ -303,6 +327,24 @@ t.test('tokens K21: issuers(f): only true is true, f is asked each time, and no 
     t.equal(await unknown.ask(await tokenOf(good, { alg: 'ES256' }, iss)), '401 issuer')
   }
   t.strictSame(asked, [], 'an issuer that cannot be asked is not trusted')
+})
+
+t.test('tokens K21: of 101 tenants, 100 are remembered by default', async (t) => {
+  const urls = Array.from({ length: 101 }, (_, index) => `https://tenant-${index}.example.com`)
+  const asked: string[] = []
+  const fetch = (async (url: string) => {
+    asked.push(url)
+    const { origin } = new URL(url)
+    return new Response(JSON.stringify(url.endsWith(CONFIGURATION) ? { issuer: origin, jwks_uri: `${origin}/jwks` } : { keys: [good.jwk] }))
+  }) as typeof globalThis.fetch
+  const { ask } = await tokenApp(t, bearer(issuers(() => true, { fetch })))
+  const tokens = await Promise.all(urls.map(async (url) => await tokenOf(good, { alg: 'ES256', kid: 'good' }, url)))
+  for (const token of tokens) t.equal(await ask(token), '200')
+  t.equal(asked.length, 2 * 101)
+  for (const token of tokens.slice(1)) await ask(token)
+  t.equal(asked.length, 2 * 101, 'the latest 100')
+  await ask(tokens[0]!)
+  t.equal(asked.length, 2 * 102)
 })
 
 t.test('issuers(f) with jwksUri or keys: they hold for all tenants', async (t) => {

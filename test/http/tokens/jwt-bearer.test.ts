@@ -14,8 +14,9 @@ import type { Binding } from '../../../src/tokens/binding.js'
 import { scopesReader } from '../../../src/tokens/granted-scopes.js'
 import type { JwtClaims } from '../../../src/tokens/index.js'
 import { JwtVerifier } from '../../../src/tokens/jwt-verifier.js'
-import { jwtBearer, localIssuer } from '../../../src/tokens/index.js'
+import { introspectedBearer, issuer, jwtBearer, localIssuer } from '../../../src/tokens/index.js'
 import { SignatureMemory } from '../../../src/tokens/signature-memory.js'
+import { boundToken, clientKey, proofOf, thumbprint } from '../../fixtures/dpop.js'
 import { AUDIENCE, bearerFor, countedIssuer, goodClaims, ISSUER, signingKey, tokenOf } from '../../fixtures/jwt.js'
 
 const key = signingKey()
@@ -59,6 +60,10 @@ t.test('tokens A1: the document shows the entry of the scheme, its scopes, and w
     t.ok(document.paths['/'].get.responses['503'].headers['Retry-After'], name)
     t.equal(await answer(app, headers), '200', name)
     t.match(await answer(app, {}), '401 Not authenticated')
+
+    const old = await appWith(t, (app) => { app.get('/', { security: { token: token.scoped('a') } }, async () => 'in') }, { swagger: { openapi: { openapi: '3.0.3', info: { title: 'Test', version: '1' } } } })
+    // Scopes of other types than oauth2 and openIdConnect came with OpenAPI 3.1.
+    t.strictSame((old as any).swagger().paths['/'].get.security, [{ [name]: name.startsWith('O') ? ['a'] : [] }])
   }
 })
 
@@ -203,6 +208,78 @@ t.test('tokens A8: nothing of a token is in an answer, a log line, a document or
   const all = [...outputs, ...lines, JSON.stringify((app as any).swagger()), app.security.print()].join('\n')
   const found = [needle, ...tokens.flatMap((token) => token.split('.').filter((part) => part.length > 20))].filter((text) => all.includes(text))
   t.strictSame(found, [])
+})
+
+t.test('tokens A8: nothing of a proof, an opaque token, a certificate, a key or a secret is in any output', async (t) => {
+  const lines: string[] = []
+  const app = Fastify({ logger: { level: 'trace', stream: { write: (line: string) => { lines.push(line) } } } })
+  t.teardown(() => app.close())
+  await app.register(fastifySecurity, { swaggerUi: false, resource: AUDIENCE })
+  const needle = 'needle-9c1e'
+  const secret = `${needle}-secret-that-has-32-bytes-or-more`
+  const signing = localIssuer('https://hmac.example/', { secret })
+  const made = localIssuer('https://made.example/')
+  let status = 500
+  const remote = issuer('https://opaque.example/', {
+    start: 'lazy',
+    fetch: (async (url: string) => url.includes('.well-known')
+      ? new Response(JSON.stringify({ issuer: 'https://opaque.example/', introspection_endpoint: 'https://opaque.example/introspect' }))
+      : new Response(JSON.stringify({ active: status === 200, error: needle, sub: needle, aud: needle }), { status })) as typeof fetch
+  })
+  const dpop = { baseUrl: AUDIENCE, nonce: { secret }, replay: { once: () => { throw new Error('down') } } }
+  const guards: Record<string, Dependency<any>> = {
+    hmac: jwtBearer({ issuer: signing, audience: AUDIENCE }),
+    dpop: jwtBearer({ issuer: made, audience: AUDIENCE, dpop }),
+    mtls: jwtBearer({ issuer: made, audience: AUDIENCE, mtls: () => `-----BEGIN CERTIFICATE-----${needle}` }),
+    opaque: introspectedBearer({ issuer: remote, client: { id: 'api', secret }, audience: AUDIENCE }),
+    bearer: introspectedBearer({ issuer: remote, client: { bearer: () => { throw new Error('no token') } }, audience: AUDIENCE })
+  }
+  for (const [name, token] of Object.entries(guards)) app.get(`/${name}`, { security: { token: token.scoped('a') } }, async () => 'in')
+  await app.ready()
+  const claims = { aud: AUDIENCE, sub: needle, jkt: needle }
+  const bound = await boundToken({}, clientKey)
+  const tokens = [await signing.sign(claims), await made.sign({ ...claims, cnf: { 'x5t#S256': needle } }), await made.sign({ aud: AUDIENCE, cnf: { jkt: thumbprint(clientKey) } }), bound, `${needle}-opaque`]
+  const outputs: string[] = []
+  const ask = async (url: string, headers: Record<string, string>): Promise<string | undefined> => {
+    const response = await app.inject({ url, headers })
+    const { 'dpop-nonce': nonce, ...rest } = response.headers
+    outputs.push(response.body, JSON.stringify(rest))
+    return nonce as string | undefined
+  }
+  const proofs: string[] = []
+  for (const token of tokens) {
+    for (status of [500, 401, 429, 200]) for (const name of Object.keys(guards)) await ask(`/${name}`, { authorization: `Bearer ${token}` })
+    const [first, bad] = [proofOf(token, { jti: needle, htu: `${AUDIENCE}/dpop` }), proofOf(token, { jti: needle, htu: needle })]
+    const nonce = await ask('/dpop', { authorization: `DPoP ${token}`, dpop: first })
+    const second = proofOf(token, { jti: needle, htu: `${AUDIENCE}/dpop`, nonce })
+    proofs.push(first, bad, second)
+    for (const dpop of [second, bad]) await ask('/dpop', { authorization: `DPoP ${token}`, dpop })
+  }
+  await ask('/.well-known/oauth-protected-resource', {})
+  const all = [...outputs, ...lines, JSON.stringify((app as any).swagger()), app.security.print(), JSON.stringify(app.security.routes())].join('\n')
+  t.match(all, /"statusCode":503/, 'the store was asked')
+  const parts = [...tokens, ...proofs].flatMap((token) => token.split('.').filter((part) => part.length > 20))
+  const found = [needle, ...parts, made.jwks.keys[0]!.x!, clientKey.jwk.x!, thumbprint(clientKey)].filter((text) => all.includes(text))
+  t.strictSame(found, [])
+})
+
+t.test('tokens A10: a fetch that is pending, and a cooldown, keep no timer that would keep the process alive', async (t) => {
+  const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
+  const before = timers()
+  const pending = issuer('https://silent.example/', { start: 'background', fetch: async () => await new Promise<never>(() => {}) })
+  const opaque = introspectedBearer({ issuer: { issuer: 'https://silent.example/', introspectionEndpoint: 'https://silent.example/introspect' }, client: { id: 'api', secret: 'secret' }, audience: AUDIENCE, jwts: 'reject' })
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(fastifySecurity, { swagger: false })
+  const token = bearerFor(pending, { dpop: { baseUrl: AUDIENCE, required: false, replay: { once: async () => await new Promise(() => {}) } } })
+  app.get('/items', { security: { token } }, async () => 'in')
+  app.get('/opaque', { security: { opaque } }, async () => 'in')
+  await app.ready()
+  const waiting = app.inject({ url: '/items', headers: sent(tokenOf(key, goodClaims({ iss: 'https://silent.example/' }))) })
+  await new Promise((resolve) => { setImmediate(resolve) })
+  t.equal(timers(), before)
+  await app.close()
+  t.equal((await waiting).statusCode, 503)
 })
 
 t.test('tokens A9: the plugin alone loads neither jose nor oauth4webapi nor the token code', (t) => {

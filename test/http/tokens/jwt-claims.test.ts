@@ -236,7 +236,7 @@ t.test('a schema is asked on each request', async (t) => {
   t.strictSame([before, await ask(token)], ['200', '401 claims'])
 })
 
-t.test('a TypeBox schema with an unknown format does not start', async (t) => {
+t.test('tokens A7: a TypeBox schema with an unknown format does not start', async (t) => {
   const counted = countedIssuer([key.jwk])
   const guardOf = (format: string) => bearerFor(counted.issuer, { claims: Type.Object({ mail: Type.Optional(Type.Union([Type.Null(), Type.Array(Type.String({ format }))])) }) })
   const error: any = await jwtApp(t, guardOf('jwt-test-mail')).catch((error: unknown) => error)

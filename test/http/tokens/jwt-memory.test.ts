@@ -33,12 +33,13 @@ t.test('tokens M1: with and without a memory every sequence of requests gets the
   t.teardown(() => { Date.now = dateNow })
   let isStrict = false
   const schema = z.any().refine((claims: any) => !isStrict || claims.role === 'admin')
-  const withMemory = await jwtApp(t, bearerFor(issuers[0], { cache: 1000, claims: schema }))
-  const withLittle = await jwtApp(t, bearerFor(issuers[0], { cache: 2, claims: schema }))
-  const without = await jwtApp(t, bearerFor(issuers[0], { cache: 0, claims: schema }))
-  const apps = [withMemory, withLittle, without]
+  const appWith = async (cache: number) => {
+    const [one, two] = [bearerFor(issuers[0], { cache, claims: schema }), bearerFor(issuers[0], { cache, claims: schema, audience: ['second', 'third'] })]
+    return await jwtApp(t, one, (app) => { app.get('/second', { security: { token: two } }, async () => ({ told: '200' })) })
+  }
+  const apps = [await appWith(1000), await appWith(2), await appWith(0)]
 
-  const request = fc.record({ kind: fc.constant('request' as const), token: fc.nat(tokens.length - 1), scoped: fc.boolean() })
+  const request = fc.record({ kind: fc.constant('request' as const), token: fc.nat(tokens.length - 1), url: fc.constantFrom('/', '/scoped', '/second') })
   const step = fc.oneof({ weight: 6, arbitrary: request },
     fc.record({ kind: fc.constant('clock' as const), seconds: fc.nat(50) }),
     fc.record({ kind: fc.constant('keys' as const), set: fc.nat(issuers.length) }),
@@ -53,7 +54,7 @@ t.test('tokens M1: with and without a memory every sequence of requests gets the
       if (step.kind === 'schema') isStrict = step.isStrict
       if (step.kind === 'keys') for (const { app } of apps) undo.push(app.security.override(issuers[0]!, issuers[step.set] ?? local))
       if (step.kind !== 'request') continue
-      const answers = await Promise.all(apps.map(async ({ ask }) => await ask(tokens[step.token]!, step.scoped ? '/scoped' : '/')))
+      const answers = await Promise.all(apps.map(async ({ ask }) => await ask(tokens[step.token]!, step.url)))
       if (answers[0] === '200') granted++
       if (new Set(answers).size > 1) throw new Error(JSON.stringify({ step, answers }))
     }

@@ -1,9 +1,11 @@
 /** Table T of the conformance rows: the shape of a token, its header, its type and its signature. */
-import { createPublicKey, createSecretKey } from 'node:crypto'
+import crypto, { createPublicKey, createSecretKey } from 'node:crypto'
 import { createServer } from 'node:http'
+import { syncBuiltinESMExports } from 'node:module'
 import type { AddressInfo } from 'node:net'
 import zlib from 'node:zlib'
 import t from 'tap'
+import { scheme } from '../../../src/index.js'
 import type { Issuer } from '../../../src/tokens/index.js'
 import { all, answersTo, base64url, bearerFor, countedIssuer, goodClaims, ISSUER, jwtApp, seconds, signatureOf, signingKey, tokenOf } from '../../fixtures/jwt.js'
 
@@ -133,6 +135,32 @@ t.test('tokens T11, T13: only three canonical base64url parts are a token', asyn
   t.equal(counted.fetches, 0)
 })
 
+t.test('tokens T11, T13: a scheme that hands over any text lets no other spelling in', async (t) => {
+  // httpBearer rejects these before the bearer sees them.
+  const anyText = scheme({ schemeName: 'Own', openapi: { type: 'apiKey', in: 'header', name: 'x-token' }, read: (request) => JSON.parse(request.headers['x-token'] as string) as string, challenge: 'Bearer' })
+  const counted = countedIssuer([key.jwk])
+  const { app } = await jwtApp(t, bearerFor(counted.issuer, { scheme: anyText }))
+  const ask = async (token: string): Promise<string> => (await app.inject({ url: '/', headers: { 'x-token': JSON.stringify(token) } })).json().told
+  const good = tokenOf(key)
+  const [header, claims, signature] = good.split('.') as [string, string, string]
+  const spellings: Record<string, string> = { JSON: JSON.stringify({ payload: claims, signatures: [{ protected: header, signature }] }), flattened: JSON.stringify({ payload: claims, protected: header, signature }) }
+  for (const index of [0, 1, 2]) {
+    for (const [name, change] of Object.entries({
+      '=': (part: string) => `${part}=`,
+      '= before': (part: string) => `=${part}`,
+      space: (part: string) => `${part} `,
+      'space before': (part: string) => ` ${part}`,
+      'line end': (part: string) => `${part}\n`,
+      tab: (part: string) => `${part.slice(0, 4)}\t${part.slice(4)}`,
+      NUL: (part: string) => `${part}\0`,
+      'not ASCII': (part: string) => `${part}\u0141`
+    })) spellings[`${name} in part ${index}`] = [header, claims, signature].map((part, at) => at === index ? change(part) : part).join('.')
+  }
+  t.strictSame(await answersTo(ask, spellings), all(spellings, '401 malformed'))
+  t.equal(counted.fetches, 0)
+  t.equal(await ask(good), '200')
+})
+
 // The last character of a part whose length leaves bits over, with one of those bits set.
 function withTrailingBits (part: string): string {
   const padded = part.length % 4 === 0 ? part.slice(0, -1) : part
@@ -143,16 +171,31 @@ function withTrailingBits (part: string): string {
 
 t.test('tokens T12: an encrypted token is neither decrypted nor inflated', async (t) => {
   const { ask, counted } = await oneIssuer(t)
-  const inflated: string[] = []
-  for (const name of ['inflateRawSync', 'inflateSync', 'inflateRaw'] as const) {
-    const original = zlib[name]
-    ;(zlib as any)[name] = () => { inflated.push(name) }
-    t.teardown(() => { (zlib as any)[name] = original })
+  const calls: string[] = []
+  const spyOn = (owner: any, names: readonly string[]): void => {
+    for (const name of names) {
+      const original = owner[name]
+      owner[name] = function (...args: unknown[]) {
+        calls.push(name)
+        return original.apply(this, args)
+      }
+      t.teardown(() => { owner[name] = original })
+    }
   }
+  spyOn(zlib, ['inflateRawSync', 'inflateSync', 'inflateRaw', 'inflate', 'unzip', 'unzipSync'])
+  spyOn(crypto, ['pbkdf2', 'pbkdf2Sync', 'createDecipheriv', 'privateDecrypt', 'hkdf', 'hkdfSync', 'diffieHellman'])
+  spyOn(crypto.webcrypto.subtle, ['decrypt', 'deriveBits', 'deriveKey', 'unwrapKey'])
+  spyOn(globalThis, ['DecompressionStream'])
+  syncBuiltinESMExports()
+  t.teardown(() => { syncBuiltinESMExports() })
+  crypto.pbkdf2Sync('a', 'b', 1, 16, 'sha256')
+  t.strictSame(calls.splice(0), ['pbkdf2Sync'], 'the spies see a call')
   const jwe = (header: object) => `${base64url(JSON.stringify(header))}.AAAA.AAAA.AAAA.AAAA`
   const tokens = { zip: jwe({ alg: 'dir', enc: 'A256GCM', zip: 'DEF' }), p2c: jwe({ alg: 'PBES2-HS512+A256KW', enc: 'A256GCM', p2c: 1e7, p2s: 'AAAA' }) }
   t.strictSame(await answersTo(ask, tokens), all(tokens, '401 malformed'))
-  t.strictSame([inflated, counted.fetches], [[], 0])
+  const signed = Object.fromEntries([{ alg: 'dir', enc: 'A256GCM', zip: 'DEF' }, { alg: 'PBES2-HS512+A256KW', p2c: 1e7, p2s: 'AAAA' }, { alg: 'RSA-OAEP' }].map((header) => [header.alg, tokenOf(key, goodClaims(), header)]))
+  t.strictSame(await answersTo(ask, signed), all(signed, '401 algorithm'), 'in three parts')
+  t.strictSame([calls, counted.fetches], [[], 0])
 })
 
 t.test('tokens T14: every changed bit, and every other length of the signature, is rejected', async (t) => {

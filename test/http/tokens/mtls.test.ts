@@ -70,7 +70,7 @@ t.test('tokens B4: the token says what it is bound to', async (t) => {
   t.equal(asked, 0)
 })
 
-t.test('mtls is a function', (t) => {
+t.test('tokens A7: mtls is a function', (t) => {
   for (const mtls of [true, 'cert', {}, null]) t.throws(() => jwtBearer({ issuer: local, audience: AUDIENCE, mtls } as never), { code: 'FST_SECURITY_INVALID_OPTION', message: /mtls/ })
   t.end()
 })

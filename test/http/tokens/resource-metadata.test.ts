@@ -77,6 +77,8 @@ t.test('tokens R5: scopes_supported are those that the shown routes require', as
     app.get('/a', { security: { token: token.scoped('write', 'offline_access') } }, async () => 'in')
     app.get('/b', { security: { remoteToken: remoteToken.scoped('read') } }, async () => 'in')
     app.get('/hidden', { security: { token: token.scoped('secret') }, schema: { hide: true } }, async () => 'in')
+    // A guard that no route requires.
+    depends({ unused: second.scoped('unused') }, ({ unused }) => unused)
   }
   t.same((await (await appOf(t, { resource: RESOURCE }, setUp)).inject(PATH)).json(), {
     resource: RESOURCE,

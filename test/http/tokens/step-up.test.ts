@@ -52,6 +52,11 @@ t.test('tokens S2: the user authenticated recently enough', async (t) => {
   for (const time of [seconds() - 302, undefined, seconds() + 8, String(seconds()), null, [seconds()]]) {
     t.match(await ask(await sign({ auth_time: time })), denial('max_age="300"'), String(time))
   }
+  const now = seconds()
+  t.intercept(Date, 'now', { value: () => now * 1000 + 500 })
+  const statuses = []
+  for (const offset of [-300, -301, 5, 6]) statuses.push((await ask(await sign({ auth_time: now + offset }))).status)
+  t.strictSame(statuses, [200, 401, 200, 401], 'the age is taken without tolerance, a time ahead with it')
 })
 
 t.test('tokens S3: one challenge says everything that is lacking', async (t) => {
@@ -132,7 +137,7 @@ t.test('stepUp reads the claims before the schema changes them', async (t) => {
   t.equal((await ask(await sign({ sub: 'johndoe' }))).status, 401)
 })
 
-t.test('an override of the token holds below stepUp, and the demand is checked on its claims', async (t) => {
+t.test('tokens A5: an override of the token holds below stepUp, and the demand is checked on its claims', async (t) => {
   const either = anyOf(token, jwtBearer({ issuer: localIssuer('https://other.example/'), audience: AUDIENCE }))
   const bound = dpopBearer()
   for (const [guard, replaced] of [[stepUp(token, { acr: 'mfa' }), token], [stepUp(either, { acr: 'mfa' }), either], [stepUp(bound, { acr: 'mfa' }), bound]] as const) {
@@ -149,7 +154,7 @@ t.test('an override of the token holds below stepUp, and the demand is checked o
   }
 })
 
-t.test('wrong options of stepUp are refused by the call', (t) => {
+t.test('tokens A7: wrong options of stepUp are refused by the call', (t) => {
   for (const options of [
     undefined, null, {}, { acr: [] }, { acr: 'a b' }, { acr: 'a"b' }, { acr: '' }, { acr: ['a', 1] }, { acr: 'ü' }, { acr: null }, { maxAge: 0 }, { maxAge: -1 }, { maxAge: 0.5 },
     { maxAge: 1.5 }, { maxAge: Infinity }, { maxAge: NaN }, { maxAge: '300' }, { max_age: 300 }
