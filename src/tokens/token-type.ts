@@ -23,6 +23,9 @@ const NEVER = ['events', 'htm']
 // Keycloak writes the kind of a token into its payload.
 const OTHER_KINDS = new Set<unknown>(['ID', 'Logout', 'Refresh', 'Offline'])
 
+// Cognito and others write it into token_use.
+const OTHER_USES = new Set<unknown>(['id', 'id_token', 'refresh', 'refresh_token'])
+
 // Members of ID tokens   OIDC Core §2, §3.3.2.11
 const OF_ID_TOKENS = ['nonce', 'at_hash', 'c_hash', 's_hash']
 
@@ -40,7 +43,7 @@ export function checkTokenType (jwt: Jwt, requiresType: boolean): void {
   }
   const use = own(claims, 'token_use')
   const kind = own(claims, 'typ')
-  if (use === 'id' || OTHER_KINDS.has(kind) || hasAny(jwt, NEVER)) {
+  if (OTHER_USES.has(use) || OTHER_KINDS.has(kind) || hasAny(jwt, NEVER)) {
     throw rejected('type', 'The token must be an access token')
   }
   const saysSo = isTyped || use === 'access' || kind === 'Bearer'

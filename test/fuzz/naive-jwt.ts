@@ -125,7 +125,7 @@ function isAccessToken (header: Members, claims: Members, { isTyped }: TokenRule
   if (type !== 'at+jwt' && (isTyped || (type !== undefined && type !== 'jwt'))) return false
   const use = member(claims, 'token_use')
   const kind = member(claims, 'typ')
-  if (has(claims, 'events') || has(claims, 'htm') || use === 'id') return false
+  if (has(claims, 'events') || has(claims, 'htm') || use === 'id' || use === 'refresh') return false
   if (kind === 'ID' || kind === 'Logout' || kind === 'Refresh' || kind === 'Offline') return false
   if (type === 'at+jwt' || use === 'access' || kind === 'Bearer') return true
   return !['nonce', 'at_hash', 'c_hash', 's_hash'].some((name) => has(claims, name))
