@@ -1,8 +1,9 @@
 /** Table D of the conformance rows: tokens that are bound to a key of the client. */
+import cluster from 'node:cluster'
 import { createHash, generateKeyPairSync } from 'node:crypto'
 import t from 'tap'
 import { apiKeyCookie, depends, openIdConnect } from '../../../src/index.js'
-import { memoryStore } from '../../../src/tokens/index.js'
+import { memoryStore, redisStore } from '../../../src/tokens/index.js'
 import { ProofKeys } from '../../../src/tokens/proof-keys.js'
 import { boundToken, clientKey, dpopApp, dpopBearer, local, proofOf, thumbprint, URL_OF_ITEMS } from '../../fixtures/dpop.js'
 import { all, AUDIENCE, base64url, countedIssuer, seconds, signatureOf, signingKey } from '../../fixtures/jwt.js'
@@ -405,6 +406,17 @@ t.test('a bad proof costs neither a key fetch nor a signature', async (t) => {
   const token = await boundToken()
   t.equal(await ask(token, proofOf(token, { htm: 'POST' })), PROOF)
   t.equal(counted.fetches, 0)
+})
+
+t.test('tokens A7: memoryStore in a worker of a cluster is logged at warn', async (t) => {
+  const warningsWith = async (isWorker: boolean, replay?: object): Promise<number> => {
+    const lines: string[] = []
+    Object.assign(cluster, { isWorker })
+    await dpopApp(t, dpopBearer(replay === undefined ? {} : { replay }), { logger: { level: 'warn', stream: { write: (line: string) => { lines.push(line) } } } })
+    return lines.filter((line) => JSON.parse(line).level === 40 && line.includes('redisStore')).length
+  }
+  t.teardown(() => { Object.assign(cluster, { isWorker: false }) })
+  t.strictSame([await warningsWith(true), await warningsWith(true, memoryStore()), await warningsWith(true, redisStore(async () => 'OK')), await warningsWith(false)], [1, 1, 0, 0])
 })
 
 t.test('the key of a proof is imported once, and remembered after it has verified the proof of a good token', async (t) => {

@@ -1,5 +1,7 @@
 /** Table A of the conformance rows: jwtBearer as a dependency of this library. */
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { readFileSync } from 'node:fs'
+import { inspect } from 'node:util'
 import Fastify from 'fastify'
 import type { FastifyInstance, FastifyPluginOptions } from 'fastify'
 import t from 'tap'
@@ -240,6 +242,14 @@ t.test('tokens A8: nothing of a proof, an opaque token, a certificate, a key or 
   const bound = await boundToken({}, clientKey)
   const tokens = [await signing.sign(claims), await made.sign({ ...claims, cnf: { 'x5t#S256': needle } }), await made.sign({ aud: AUDIENCE, cnf: { jkt: thumbprint(clientKey) } }), bound, `${needle}-opaque`]
   const outputs: string[] = []
+  let events = 0
+  const onDecision = (message: unknown): void => {
+    const { request, ...rest } = message as { readonly request: unknown }
+    events++
+    outputs.push(inspect(rest, { depth: 10 }))
+  }
+  subscribe('fastify-security:decision', onDecision)
+  t.teardown(() => unsubscribe('fastify-security:decision', onDecision))
   const ask = async (url: string, headers: Record<string, string>): Promise<string | undefined> => {
     const response = await app.inject({ url, headers })
     const { 'dpop-nonce': nonce, ...rest } = response.headers
@@ -258,6 +268,7 @@ t.test('tokens A8: nothing of a proof, an opaque token, a certificate, a key or 
   await ask('/.well-known/oauth-protected-resource', {})
   const all = [...outputs, ...lines, JSON.stringify((app as any).swagger()), app.security.print(), JSON.stringify(app.security.routes())].join('\n')
   t.match(all, /"statusCode":503/, 'the store was asked')
+  t.ok(events > 100)
   const parts = [...tokens, ...proofs].flatMap((token) => token.split('.').filter((part) => part.length > 20))
   const found = [needle, ...parts, made.jwks.keys[0]!.x!, clientKey.jwk.x!, thumbprint(clientKey)].filter((text) => all.includes(text))
   t.strictSame(found, [])

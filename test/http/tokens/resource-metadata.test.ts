@@ -43,6 +43,20 @@ t.test('tokens R1: the path of the metadata follows from the identifier', async 
   }
 })
 
+t.test('tokens A7: a resource that is not among the audiences of its tokens is logged at warn', async (t) => {
+  const warningsWith = async (resource: string, guard = token): Promise<string[]> => {
+    const lines: string[] = []
+    const app = Fastify({ logger: { level: 'warn', stream: { write: (line: string) => { lines.push(line) } } } })
+    t.teardown(() => app.close())
+    await app.register(fastifySecurity, { swagger: false, resource })
+    app.get('/', { security: { guard } }, async () => 'in')
+    await app.ready()
+    return lines.map((line) => JSON.parse(line).msg)
+  }
+  t.match(await warningsWith('https://api.example.com/other'), [/https:\/\/api\.example\.com\/other.*audiences/])
+  t.strictSame([await warningsWith(RESOURCE), await warningsWith('https://api.example.com/other', jwtBearer({ issuer: local, audience: 'client', audienceClaim: 'client_id' }))], [[], []])
+})
+
 t.test('tokens R2, R3: the answer is JSON, names the configured identifier, and leaves out members without a value', async (t) => {
   const app = await appOf(t, { resource: RESOURCE })
   const answer = await app.inject({ url: PATH, headers: { host: 'evil.example' } })
