@@ -1,8 +1,14 @@
 /** Table B of the conformance rows: tokens that are bound to a client certificate. */
 import { createHash, X509Certificate } from 'node:crypto'
+import { get } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import type { TLSSocket } from 'node:tls'
+import type { FastifyInstance } from 'fastify'
+import Fastify from 'fastify'
 import t from 'tap'
+import fastifySecurity from '../../../src/index.js'
 import { jwtBearer } from '../../../src/tokens/index.js'
-import { CERTIFICATE_ONE, CERTIFICATE_TWO } from '../../fixtures/certificates.js'
+import { CERTIFICATE_ONE, CERTIFICATE_TWO, selfSigned } from '../../fixtures/certificates.js'
 import { local } from '../../fixtures/dpop.js'
 import { AUDIENCE, jwtApp } from '../../fixtures/jwt.js'
 
@@ -45,6 +51,24 @@ t.test('tokens B2: another certificate, a missing one, and a malformed one do no
   for (const hash of ['', `${x5t}=`, Buffer.from(x5t, 'base64url').toString('hex'), x5t.toUpperCase()]) {
     t.equal(await (await appWith(t, der)).ask(await bound({ 'x5t#S256': hash })), '401 binding')
   }
+})
+
+t.test('tokens B1, B2: where Node ends TLS, the certificate of the connection counts', async (t) => {
+  const [server, one, two] = [selfSigned('server'), selfSigned('one'), selfSigned('two')]
+  const app = Fastify({ https: { ...server, requestCert: true, rejectUnauthorized: false } }) as unknown as FastifyInstance
+  t.teardown(async () => { await app.close() })
+  await app.register(fastifySecurity, { swagger: false, swaggerUi: false })
+  const token = jwtBearer({ issuer: local, audience: AUDIENCE, mtls: ({ raw }) => (raw.socket as TLSSocket).getPeerCertificate().raw })
+  app.get('/', { security: { token } }, async () => 'in')
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = app.server.address() as AddressInfo
+  const jwt = await bound({ 'x5t#S256': hashOf(new X509Certificate(one.cert).raw) })
+  const ask = async (client: object): Promise<number | undefined> => await new Promise((resolve, reject) => {
+    get({ port, host: '127.0.0.1', rejectUnauthorized: false, agent: false, headers: { authorization: `Bearer ${jwt}`, 'client-cert': one.cert.replaceAll('\n', '') }, ...client }, (response) => {
+      response.resume().on('end', () => { resolve(response.statusCode) })
+    }).on('error', reject)
+  })
+  t.strictSame([await ask(one), await ask(two), await ask({})], [200, 401, 401])
 })
 
 t.test('tokens B2: a certificate is read synchronously, and an error of the application is its own', async (t) => {
