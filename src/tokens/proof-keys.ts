@@ -1,6 +1,6 @@
 /**
- * Remembers the keys of proofs, so that a key is imported once and not with each proof of its client. Only keys that have verified the
- * proof of a good token are in it: no other client can fill it.
+ * Remembers the keys of proofs, so that a key is imported once and not with each proof of its client. Only keys that
+ * have verified the proof of a good token are in it: no other client can fill it.
  */
 import type { KeyObject } from 'node:crypto'
 

@@ -1,6 +1,6 @@
 /**
- * DPoP proofs, some of them replayed, to two processes that share a Redis server: each proof passes once. What a request must be
- * answered is known before it is sent.
+ * DPoP proofs, some of them replayed, to two processes that share a Redis server: each proof passes once. The right answer to a request
+ * is known before it is sent.
  */
 import type { ChildProcess } from 'node:child_process'
 import { fork } from 'node:child_process'
@@ -34,7 +34,7 @@ export interface LoadResult {
   readonly passed: readonly number[]
   /** of the proofs that came to both processes at the same time, how many each let through */
   readonly firstAt: readonly number[]
-  /** what was answered in another way than expected, and how often */
+  /** answers that were not expected, and how often each came */
   readonly wrong: Readonly<Record<string, number>>
 }
 
