@@ -3,8 +3,6 @@
  * docs/standards.md names existing tests. Tests that need a socket are in standards-sockets.test.ts.
  */
 import { readFileSync } from 'node:fs'
-import { relative } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import csrfProtection from '@fastify/csrf-protection'
@@ -14,7 +12,6 @@ import fc from 'fast-check'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import Fastify from 'fastify'
 import t from 'tap'
-import ts from 'typescript'
 import type { Dependency } from '../../src/index.js'
 import fastifySecurity, {
   anyOf, apiKeyCookie, apiKeyHeader, apiKeyQuery, depends, http, httpBasic, httpBearer, httpDigest, InsufficientScope,
@@ -24,6 +21,7 @@ import { readChallenges } from '../fixtures/challenge-grammar.js'
 import { guardedApp } from '../fixtures/guarded-app.js'
 import { documentOf, problemsOf } from '../fixtures/openapi-document.js'
 import { everythingElse, gate, noting, secured } from '../fixtures/secured.js'
+import { isTest, testsNamedIn } from '../fixtures/titles.js'
 
 // Many apps are made, and there may be few processors to share.
 t.setTimeout(180_000)
@@ -38,47 +36,15 @@ const user = depends({ token }, ({ token: { credentials } }) => {
 const asAnn = { authorization: 'Bearer good' }
 
 t.test('the page of the standards', async (t) => {
-  const page = readFileSync(new URL('docs/standards.md', root), 'utf8')
-
-  // Titles as they stand, and what a loop makes titles of, where enough of it stands there.
-  function titlesOf (file: string): RegExp[] {
-    const source = ts.createSourceFile(file, readFileSync(new URL(file, root), 'utf8'), ts.ScriptTarget.Latest)
-    const titles: RegExp[] = []
-    const visit = (node: ts.Node): void => {
-      if (ts.isCallExpression(node) && node.expression.getText(source) === 't.test') {
-        const [title] = node.arguments
-        if (title !== undefined && ts.isStringLiteralLike(title)) titles.push(patternOf([title.text]))
-        if (title !== undefined && ts.isTemplateExpression(title)) {
-          const parts = [title.head.text, ...title.templateSpans.map(({ literal }) => literal.text)]
-          if (parts.join('').length > 12) titles.push(patternOf(parts))
-        }
-      }
-      ts.forEachChild(node, visit)
-    }
-    visit(source)
-    return titles
-  }
-
-  function patternOf (parts: string[]): RegExp {
-    return new RegExp(`^${parts.map((part) => part.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')).join('.+')}$`, 's')
-  }
-
-  const folder = fileURLToPath(new URL('test/', root))
-  // test/node_modules has test files of other packages.
-  const files = ts.sys.readDirectory(folder, ['.test.ts'], ['**/node_modules']).map((path) => `test/${relative(folder, path).replaceAll('\\', '/')}`)
-  const known = new Map(files.map((file) => [file.replace(/^test\//, ''), titlesOf(file)]))
-
   t.test('names tests that there are', async (t) => {
-    const named = [...page.matchAll(/`([^`\n]+\.test\.ts)` › "(.+?)"(?=, `| \|)/g)]
+    const named = testsNamedIn('docs/standards.md')
     t.ok(named.length > 100)
-    for (const [whole, file, title] of named) {
-      t.ok(known.get(file!)?.some((pattern) => pattern.test(title!)), whole)
-    }
-    t.equal(page.split('.test.ts` ›').length - 1, named.length, 'each is written so that it is found')
-    t.notOk(known.get('http/standards.test.ts')!.some((pattern) => pattern.test('a test that there is not')))
+    for (const test of named) t.ok(isTest(test), test.text)
+    t.notOk(isTest({ file: 'http/standards.test.ts', title: 'a test that there is not' }))
   })
 
   t.test('names a test in each row of its tables', async (t) => {
+    const page = readFileSync(new URL('docs/standards.md', root), 'utf8')
     const [done, rest] = page.split(/^## What does not apply.*$/m) as [string, string | undefined]
     t.ok(rest !== undefined)
     const rows = done.split('\n').filter((line) => line.startsWith('| ') && !line.startsWith('| source'))
