@@ -43,6 +43,8 @@ export function wrapHandler (registry: AppState, record: RouteRecord, handler: H
       })
     })
   }
+  // Plugins that trace requests name a span after the handler.
+  Object.defineProperty(securityHandler, 'name', { value: handler.name })
   registry.handlers.set(securityHandler, handler)
   return securityHandler
 }
