@@ -1,10 +1,12 @@
 /** `security` beside a schema: what a type provider infers from the schema stays as it is. */
+import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-to-ts'
 import type { FastifyPluginAsyncTypebox, FastifyPluginCallbackTypebox, TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { Type } from '@fastify/type-provider-typebox'
 import { expectTypeOf } from 'expect-type'
 import Fastify from 'fastify'
 import type { FastifyPluginAsync, FastifyTypeProviderDefault, RawServerDefault } from 'fastify'
 import type { FastifyPluginAsyncZod, ZodTypeProvider } from 'fastify-type-provider-zod'
+import type { FastifyZodOpenApiTypeProvider } from 'fastify-zod-openapi'
 import { z } from 'zod'
 import fastifySecurity, { OAuth2TokenResponse, oauth2PasswordRequestForm } from '../../src/index.js'
 import type { User } from './subjects.js'
@@ -132,6 +134,35 @@ zod.route({
 })
 // @ts-expect-error a title is text
 zod.post('/:id', { security, schema: zodSchema }, async () => ({ title: 1 }))
+
+// fastify-zod-openapi
+const zodOpenApi = app.withTypeProvider<FastifyZodOpenApiTypeProvider>()
+zodOpenApi.post('/:id', { security, schema: zodSchema }, async (request) => {
+  expectTypeOf(request.params).toEqualTypeOf<{ id: number }>()
+  expectTypeOf(request.body).toEqualTypeOf<{ title: string }>()
+  expectTypeOf(request.security.user).toEqualTypeOf<User>()
+  return { title: request.body.title }
+})
+// @ts-expect-error a title is text
+zodOpenApi.post('/:id', { security, schema: zodSchema }, async () => ({ title: 1 }))
+
+// json-schema-to-ts
+const jsonSchema = {
+  params: { type: 'object', properties: { id: { type: 'integer' } }, required: ['id'], additionalProperties: false },
+  body: { type: 'object', properties: { title: { type: 'string' } }, required: ['title'], additionalProperties: false },
+  response: { 200: { type: 'object', properties: { title: { type: 'string' } }, additionalProperties: false } }
+} as const
+const inferred = app.withTypeProvider<JsonSchemaToTsProvider>()
+inferred.post('/:id', { security, schema: jsonSchema }, async (request) => {
+  expectTypeOf(request.params).toEqualTypeOf<{ id: number }>()
+  expectTypeOf(request.body).toEqualTypeOf<{ title: string }>()
+  expectTypeOf(request.security.user).toEqualTypeOf<User>()
+  return { title: request.body.title }
+})
+// @ts-expect-error a title is text
+inferred.post('/:id', { security, schema: jsonSchema }, async () => ({ title: 1 }))
+// @ts-expect-error there is no admin
+inferred.post('/:id', { security, schema: jsonSchema }, async (request) => ({ title: request.security.admin }))
 
 // plugins that are written for a type provider
 export const typeBoxPlugin: FastifyPluginAsyncTypebox = async (app) => {

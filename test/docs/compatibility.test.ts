@@ -1,0 +1,23 @@
+/** The page of what works beside this package: each row of its neighbours names tests, and these exist. */
+import t from 'tap'
+import { textOf } from '../fixtures/pages.js'
+import { isTest, testsNamedIn } from '../fixtures/titles.js'
+
+const PAGE = 'docs/compatibility.md'
+
+t.test('the page of compatibility names tests that exist', async (t) => {
+  const named = testsNamedIn(PAGE)
+  t.ok(named.length > 20)
+  for (const test of named) t.ok(isTest(test), test.text)
+})
+
+t.test('the page of compatibility names a test in each row of its neighbours', async (t) => {
+  const [, section = ''] = /^## Neighbours\n(.*?)(?=^## |$(?![^]))/ms.exec(textOf(PAGE)) ?? []
+  const rows = section.split('\n').filter((line) => line.startsWith('| ') && !line.startsWith('| neighbour'))
+  t.ok(rows.length >= 19)
+  for (const row of rows) {
+    const cells = row.split(' | ')
+    t.equal(cells.length, 4, row)
+    t.match(cells[3], '›', row)
+  }
+})
