@@ -12,7 +12,7 @@ import { maskLog } from './log.js'
 import type { RegistrationState } from './registration-state.js'
 import { notInForce } from './registry.js'
 import type { Declared } from './requirement-checks.js'
-import { checkHooks, checkViews, isHandWritten, readDeclared } from './requirement-checks.js'
+import { checkHooks, checkViews, isHandWritten, misplacedRequirement, readDeclared } from './requirement-checks.js'
 import { isMetadata } from './resource-metadata.js'
 import type { RouteGuard } from './route-guard.js'
 import type { Decision, HookDependency, Problem, RouteRecord } from './route-record.js'
@@ -135,6 +135,11 @@ function routeProblems (registration: RegistrationState, record: RouteRecord, de
   if (isHandWritten(registration, record)) {
     problems.push(['FST_SECURITY_HAND_WRITTEN', 'schema.security must not be written by hand: the document would show a lock that nothing enforces. ' +
       "Declare the route's security option instead"])
+  }
+  const misplaced = misplacedRequirement(record)
+  if (misplaced !== null) {
+    problems.push(['FST_SECURITY_INVALID_REQUIREMENT', `${misplaced} must not hold dependencies: nothing asks them ` +
+      'there. Move them to the option security of the route'])
   }
   // A route that is older than the plugin is not in the document either.
   const isDeclaredHere = isGuarded || Object.hasOwn(record.options, 'security')

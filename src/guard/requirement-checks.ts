@@ -1,5 +1,6 @@
 /** Checks a declaration when a route is registered, and `require` when it is called: mistakes that a single call shows. */
 import type { Definition, View } from '../dependency/definition.js'
+import { isPlainObject, viewOf } from '../dependency/dependency.js'
 import { definitionsBelow, schemesBelow } from '../dependency/traversal.js'
 import { HandWrittenSecurity, HookTooEarly, InvalidRequirement, TooManyAlternatives, TooManySteps } from '../errors.js'
 import type { Alternative } from '../requirement/alternatives.js'
@@ -101,4 +102,16 @@ export function isHandWritten ({ options }: RegistrationState, record: RouteReco
   if (options.onHandWrittenSecurity === 'allow') return false
   const security: unknown = record.options.schema?.security
   return security !== undefined && !(Array.isArray(security) && security.length === 0)
+}
+
+/** Returns where dependencies stand that nothing asks: a typo that would leave the route open. */
+export function misplacedRequirement ({ options, twinOf, defaulted }: RouteRecord): string | null {
+  // `defaultSecurity` may read config.
+  if (twinOf !== null || defaulted !== null || Object.hasOwn(options, 'security')) return null
+  for (const place of ['config', 'schema'] as const) {
+    const { security } = (options[place] ?? {}) as { security?: unknown }
+    const members = [security].flat().flatMap((member) => isPlainObject(member) ? Object.values(member) : [member])
+    if (members.some((member) => viewOf(member) !== null)) return `${place}.security`
+  }
+  return null
 }

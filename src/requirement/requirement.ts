@@ -114,6 +114,10 @@ function all (option: unknown, where: string): View {
   if (viewOf(option) !== null) {
     throw new InvalidRequirement(`${where} is a bare dependency: give its value a name, { user: dependency }`)
   }
+  if (typeof option === 'function') {
+    throw new InvalidRequirement(`${where} must be an object of dependencies, got a function. ` +
+      'Make a dependency of it: { user: depends({}, …) }, or call it if it is a constructor')
+  }
   if (option === undefined || option === null) {
     throw new InvalidRequirement(
       `${where} is ${describe(option)}: a misspelled import, or two modules that import each other? ` +

@@ -137,7 +137,13 @@ Object literal may only specify known properties, but 'securty' does not exist i
       says: `Type '(name: string) => Promise<User | undefined>' is not assignable to type 'SecurityOption | undefined'.
   Type '(name: string) => Promise<User | undefined>' is missing the following properties from type 'Mistake<"give the dependency a name: { user: dependency }">': then, mistake`
     },
-    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security: the dependencies must be an object, got a function. Pass the dependencies first: depends({}, resolve)'
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security must be an object of dependencies, got a function. Make a dependency of it: { user: depends({}, …) }, or call it if it is a constructor'
+  },
+  {
+    mistake: 'a requirement in config',
+    source: 'app.get(\'/\', { config: { security: { user: currentUser } } }, async () => \'in\')',
+    compiler: null,
+    node: 'FST_SECURITY_START_REFUSED: The app does not start:\n- GET /: config.security must not hold dependencies: nothing asks them there. Move them to the option security of the route'
   },
   {
     mistake: 'a constructor that is not called',

@@ -670,6 +670,44 @@ t.test('4: a schema.security that is written by hand', async (t) => {
   })
 })
 
+t.test('4: dependencies in config.security or schema.security', async (t) => {
+  const user = depends({ token }, () => true)
+
+  t.test('stop the start: nothing would ask them', async (t) => {
+    for (const security of [{ user }, [{ user }, { key }], user, [user]]) {
+      const app = await secured(t, { onHandWrittenSecurity: 'allow' })
+      app.get('/config', { config: { security } as object }, secret)
+      app.get('/schema', { schema: { security } as object }, secret)
+      t.strictSame(await problemsOf(t, app), ['INVALID_REQUIREMENT GET /config', 'INVALID_REQUIREMENT GET /schema'])
+    }
+  })
+
+  t.test('stop the start under a requirement of the context, which would hide the mistake', async (t) => {
+    const app = await secured(t)
+    app.security.require({ user })
+    app.get('/', { config: { security: { key } } as object }, secret)
+    t.strictSame(await problemsOf(t, app), ['INVALID_REQUIREMENT GET /'])
+  })
+
+  t.test('are allowed where defaultSecurity reads them, and beside the option security', async (t) => {
+    const app = await secured(t, { defaultSecurity: ({ config }) => (config as { security?: SecurityOption } | undefined)?.security })
+    app.get('/default', { config: { security: { user } } as object }, secret)
+    app.get('/beside', { security: { user }, config: { security: { user } } as object }, secret)
+    for (const url of ['/default', '/beside']) {
+      t.equal((await app.inject(url)).statusCode, 401, url)
+      t.equal((await app.inject({ url, headers: withToken })).body, 'secret', url)
+    }
+  })
+
+  t.test('are told from other values, which stay the business of the app', async (t) => {
+    const app = await secured(t)
+    for (const [index, security] of ['admin', ['admin'], { role: 'admin' }, false, null, () => true].entries()) {
+      app.get(`/${index}`, { config: { security } as object }, secret)
+    }
+    t.equal((await app.inject('/0')).statusCode, 200)
+  })
+})
+
 t.test('5: a dependency in an early hook, and a requirement that is too large', async (t) => {
   t.test('a preHandler dependency in an earlier hook of a route throws', async (t) => {
     const above = depends({ late }, () => true)
