@@ -32,7 +32,7 @@ export interface RegistrationOptions {
   readonly onHandWrittenSecurity: 'error' | 'allow'
 }
 
-/** What the documents of the registration are told. */
+/** The documents of the registration, as far as routes and the start concern them. */
 export interface DocumentCompleter {
   attach(instance: FastifyInstance): void
   decide(): readonly Problem[]

@@ -23,11 +23,11 @@ export function run (frame: Frame, isEarly: boolean): Outcome {
  * nothing further is called.
  */
 export function wait (frame: Frame, waiting: Waiting): void {
-  frame.waiting = waiting
   frame.onValue ??= (value) => { proceed(frame, value, false) }
   frame.onError ??= (reason) => { proceed(frame, reason, true) }
   // A thenable of another library may call back twice, or at once: a native promise does not.
   waiting.settled = Promise.resolve(waiting.promise).then(frame.onValue, frame.onError)
+  frame.waiting = waiting
 }
 
 function proceed (frame: Frame, settled: unknown, isRejected: boolean): void {
@@ -61,8 +61,7 @@ function take (frame: Frame, step: Step): Step | null {
   const { op, slot } = step
   if (op === Op.pass) {
     // Nothing is there yet if the alternative waits for the parsed request.
-    const value = values[step.source]
-    if (value !== undefined) values[slot] = value
+    values[slot] = values[step.source]
     return step.jump
   }
   let known = values[slot]
@@ -76,11 +75,8 @@ function take (frame: Frame, step: Step): Step | null {
 // Nothing is resolved twice in one request, and no failure is tried twice.
 function skip (frame: Frame, step: Step, known: unknown): Step | null {
   if (Failure.is(known)) return fail(frame, known, step.target)
-  if (known instanceof Waiting) {
-    // Another frame of this request runs the resolver.
-    if (known.settled === null) return step.op === Op.enter ? step.following : resolve(frame, step)
-    return stop(frame, new Waiting(known.settled, step, true))
-  }
+  // Another frame of this request runs the resolver.
+  if (known instanceof Waiting) return stop(frame, new Waiting(known.settled!, step, true))
   return step.op === Op.enter ? step.jump : step.following
 }
 
@@ -119,14 +115,14 @@ function resolve (frame: Frame, step: Step): Step | null {
 
 // The promise of an async resolver that has sent the reply is not waited for: its rejection must not end the process.
 function endAnswered (frame: Frame, value: unknown): Step {
-  if (value !== frame.reply && value instanceof Promise) ignore(value)
+  if (value instanceof Promise) ignore(value)
   return stop(frame, ANSWERED)
 }
 
 function conclude (frame: Frame, step: Step, value: unknown): Step | null {
   let failure: Failure | null
   try {
-    if (typeof value !== 'string' && isThenable(value)) {
+    if (isThenable(value)) {
       if ((value as unknown) !== frame.reply || !step.takesReply) return stop(frame, new Waiting(value, step, false))
       failure = failed(
         step.place,

@@ -32,6 +32,11 @@ t.test('each request of a guarded route is one message, when its guard is decide
   app.get('/late', { security: { late: late.scoped('a') } }, async () => 'in')
   app.get('/b', { security: { user: user.scoped('a', 'b') } }, async () => 'in')
   app.get('/login', { security: { user: depends({}, (_values, _request, reply): any => reply.redirect('/')) } }, async () => 'in')
+  const away = depends({}, async (_values, _request, reply): Promise<any> => {
+    await Promise.resolve()
+    reply.redirect('/')
+  })
+  app.get('/away', { security: { user: away } }, async () => 'in')
   app.get('/hooks', { onRequest: user, preHandler: context }, async () => 'in')
   app.get('/public', { security: false }, async () => 'in')
   app.get('/open', async () => 'in')
@@ -47,6 +52,7 @@ t.test('each request of a guarded route is one message, when its guard is decide
     ['/late', withToken, { ...granted, scopes: ['a'] }],
     ['/late', { authorization: 'Bearer down' }, { outcome: 'failed', status: 500, code: null, schemes: ['HTTPBearer'] }],
     ['/login', {}, { outcome: 'denied', status: 302, code: null, error: null }],
+    ['/away', {}, { outcome: 'denied', status: 302, code: null, error: null }],
     ['/hooks', withToken, granted],
     ['/hooks', {}, { outcome: 'denied', status: 401 }],
     ['/public', {}, null],

@@ -110,6 +110,10 @@ t.test('a resolver that sends the reply ends the request, and nothing further is
       reply.redirect('/login')
       throw new Forbidden()
     }),
+    'an error after it, async': depends({}, async (_values, _request, reply): Promise<any> => {
+      reply.redirect('/login')
+      throw new Forbidden()
+    }),
     'a reply that is sent later': depends({}, async (_values, _request, reply): Promise<any> => {
       setTimeout(() => { reply.redirect('/login') }, 5)
       return reply
@@ -120,6 +124,8 @@ t.test('a resolver that sends the reply ends the request, and nothing further is
     app.get(`/either/${index}`, { security: [{ redirect }, { later }] }, async () => calls.push('handler'))
   }
   app.get('/unsent', { security: [{ no: depends({}, (_values, _request, reply): any => reply) }, { later }] }, async () => calls.push('handler'))
+  const causes: unknown[] = []
+  app.addHook('onError', async (_request, _reply, { cause }) => { causes.push((cause as Error).message) })
   await app.ready()
   for (const [index, name] of Object.keys(redirects).entries()) {
     for (const url of [`/${index}`, `/either/${index}`]) {
@@ -128,6 +134,7 @@ t.test('a resolver that sends the reply ends the request, and nothing further is
     }
   }
   t.match((await app.inject('/unsent')).json(), { statusCode: 500, code: 'FST_SECURITY_RESOLVER_FAILED' }, 'a reply that was not sent')
+  t.match(causes, ['no returned the reply without sending it'])
   t.strictSame(calls, [])
 })
 
