@@ -21,7 +21,7 @@ const half = Math.ceil(cores / 2)
 const JOBS = [
   { name: 'build', command: 'npm run --silent build' },
   { name: 'install', command: 'node scripts/install.js test scripts/api bench' },
-  { name: 'system', command: 'bash scripts/install-system.sh chromium redis-server' },
+  { name: 'system', command: 'bash scripts/install-system.sh chromium curl python3-authlib python3-requests-oauthlib redis-server' },
   { name: 'tests', command: `node scripts/tests/run.js --jobs ${half} --coverage ${REPORTS}/coverage all`, after: ['build', 'install', 'system'], cores: half },
   { name: `node${OTHER_NODE}`, command: `npm install --prefix ${NODES} --no-audit --no-fund --no-save node@${OTHER_NODE}` },
   { name: `tests on Node ${OTHER_NODE}`, command: `${NODES}/node_modules/node/bin/node scripts/tests/run.js --jobs 1 fast`, after: ['build', 'install', `node${OTHER_NODE}`] },

@@ -1,0 +1,84 @@
+/**
+ * OAuth clients of other projects, over sockets: they log in, refresh and authenticate as machines at the examples, and
+ * get codes with PKCE from the provider of one. It needs curl, and Python with Authlib and requests-oauthlib.
+ */
+import t from 'tap'
+import { reportOfCurl } from '../fixtures/clients/curl.js'
+import type { Endpoints, LogIn, Report } from '../fixtures/clients/endpoints.js'
+import { logInFor } from '../fixtures/clients/endpoints.js'
+import { reportOfOpenidClient } from '../fixtures/clients/openid-client.js'
+import { reportOfPython } from '../fixtures/clients/python.js'
+import { reportOfSimpleOauth2 } from '../fixtures/clients/simple-oauth2.js'
+import { addressOf, runExamples } from '../fixtures/examples.js'
+
+// Processes are started, and there may be few processors to share.
+t.setTimeout(180_000)
+
+const running = await runExamples()
+t.teardown(async () => { await running.stop() })
+
+const api = addressOf(running, 'open-id-connect.ts')
+const endpoints: Endpoints = {
+  main: addressOf(running, 'main.ts'),
+  ownUsers: addressOf(running, 'own-users.ts'),
+  machine: addressOf(running, 'oauth2-client-credentials.ts'),
+  api,
+  provider: /^The provider is (\S+)$/m.exec(running.started.get('open-id-connect.ts')!)![1]!,
+  redirectUri: `${api}/docs/static/oauth2-redirect.html`
+}
+
+/** The names of the errors of a client, for `invalid_grant` and for `invalid_client`. */
+interface Client {
+  readonly name: string
+  readonly grantError: string
+  readonly clientError: string
+  report (endpoints: Endpoints, logIn: LogIn): Promise<Report>
+}
+
+const clients: readonly Client[] = [
+  {
+    name: 'openid-client',
+    grantError: 'ResponseBodyError',
+    clientError: 'WWWAuthenticateChallengeError',
+    report: reportOfOpenidClient
+  },
+  { name: 'simple-oauth2', grantError: 'Bad Request', clientError: 'Unauthorized', report: reportOfSimpleOauth2 },
+  {
+    name: 'Authlib',
+    grantError: 'OAuthError',
+    clientError: 'OAuthError',
+    report: async (...args) => await reportOfPython('with_authlib.py', ...args)
+  },
+  {
+    name: 'requests-oauthlib',
+    grantError: 'InvalidGrantError',
+    clientError: 'InvalidClientError',
+    report: async (...args) => await reportOfPython('with_requests_oauthlib.py', ...args)
+  },
+  { name: 'curl', grantError: 'exit 22, 400', clientError: 'exit 22, 401', report: reportOfCurl }
+]
+
+for (const { name, grantError, clientError, report } of clients) {
+  t.test(`${name} gets a token by each grant, and each refusal as its own error, without a warning`, async (t) => {
+    const warnings: Error[] = []
+    const onWarning = (warning: Error): void => { warnings.push(warning) }
+    process.on('warning', onWarning)
+    t.teardown(() => { process.off('warning', onWarning) })
+    const invalidGrant = { type: grantError, error: 'invalid_grant' }
+    const invalidClient = { type: clientError, error: 'invalid_client' }
+    t.strictSame(await report(endpoints, logInFor(endpoints)), {
+      password: ['me items', 'johndoe'],
+      wrongPassword: invalidGrant,
+      refresh: [200, 200],
+      unknownRefreshToken: invalidGrant,
+      machine: ['reports', 'reports'],
+      wrongSecret: [invalidClient, invalidClient],
+      code: 'johndoe',
+      unknownCode: invalidGrant,
+      wrongVerifier: invalidGrant
+    } satisfies Report)
+    // A warning is emitted in the next tick.
+    await new Promise((resolve) => { setImmediate(resolve) })
+    t.strictSame(warnings, [])
+  })
+}
