@@ -1,0 +1,16 @@
+/** The server of own-users.ts, killed in the middle of logins and refreshes: 100 here, and 1,000 by `npm run kills`. */
+import t from 'tap'
+import { runKills } from '../fixtures/kills.js'
+
+// Processes are started, and there may be few processors to share.
+t.setTimeout(180_000)
+
+t.test('a kill of the server in the middle of requests loses no answered token, and none counts twice', async (t) => {
+  const report = await runKills({ requests: 100, kills: 3, clients: 8 })
+  const { signals, logins, refreshes, unanswered, writtenUnanswered, unused, used, problems } = report
+  t.strictSame(problems, [])
+  t.strictSame(signals, ['SIGKILL', 'SIGKILL', 'SIGKILL'])
+  t.equal(unanswered, 3 * 7, 'each kill takes the answers of all clients but the one whose answer came last')
+  t.ok(logins > 0 && refreshes > logins && logins + refreshes + writtenUnanswered >= 100)
+  t.ok(used >= refreshes && unused > 0)
+})
