@@ -16,6 +16,7 @@ import { clientKey, proofOf, thumbprint } from '../fixtures/dpop.js'
 import { seconds, signingKey, tokenOf } from '../fixtures/jwt.js'
 import type { Running } from '../fixtures/recipes.js'
 import { compiled, piecesOf, run, takePieces } from '../fixtures/recipes.js'
+import { textOf } from '../fixtures/pages.js'
 import { portOf, sendRaw } from '../fixtures/socket.js'
 import { setVariables } from '../fixtures/variables.js'
 
@@ -64,40 +65,6 @@ t.test('a denial list', async (t) => {
   without.security.override(login, issuer('https://login.example.com/', { keys: { keys: [key.jwk] } }))
   const anonymous = tokenOf(key, { iss: 'https://login.example.com/', aud: AUDIENCE, exp: seconds() + 60 })
   t.equal((await without.inject({ url: '/me', headers: bearer(anonymous) })).statusCode, 401, 'a token without a jti')
-})
-
-t.test('refresh tokens with rotation', async (t) => {
-  setVariables(t, { TOKEN_SECRET: 's'.repeat(32) })
-  const { app, sessions } = await run(t, recipe('Refresh tokens with rotation'), { shown: ['sessions'] })
-  const post = async (fields: Record<string, string>): Promise<LightMyRequestResponse> => await app.inject({
-    method: 'POST',
-    url: '/token',
-    headers: { 'content-type': 'application/x-www-form-urlencoded' },
-    payload: new URLSearchParams(fields).toString()
-  })
-  const logIn = async (password = 'secret') => await post({ grant_type: 'password', username: 'ann', password })
-  const refresh = async (refreshToken: string) => await post({ grant_type: 'refresh_token', refresh_token: refreshToken })
-  const refused = { statusCode: 400, body: /"invalid_grant"/ }
-
-  t.match(await logIn('guess'), refused)
-  const first = (await logIn()).json()
-  t.match(await app.inject({ url: '/me', headers: bearer(first.access_token) }), { statusCode: 200, body: '{"username":"ann"}' })
-  t.equal((await app.inject({ url: '/me', headers: bearer(first.refresh_token) })).statusCode, 401, 'a refresh token is not for the API')
-
-  const second = (await refresh(first.refresh_token)).json()
-  t.match(await app.inject({ url: '/me', headers: bearer(second.access_token) }), { statusCode: 200 })
-  t.not(second.refresh_token, first.refresh_token)
-  t.match(await refresh(first.refresh_token), refused, 'it counts once')
-  t.match(await refresh(second.refresh_token), refused, 'and the session has ended')
-  t.equal(sessions.size, 0)
-
-  const third = (await logIn()).json().refresh_token as string
-  t.notMatch(JSON.stringify([...sessions.values()]), third.split('.')[1]!, 'the table has no refresh token')
-  for (const wrong of ['guess', '.', third.split('.')[0]!]) t.match(await refresh(wrong), refused)
-  const old = (await logIn()).json().refresh_token as string
-  const [id] = old.split('.')
-  sessions.set(id, { ...sessions.get(id), ends: Date.now() - 1 })
-  t.match(await refresh(old), refused, 'a session that is over')
 })
 
 // Expired, and within the tolerance for clocks that differ: what the token opens ends at once.
@@ -239,11 +206,15 @@ t.test('sessions, cookies and CSRF', async (t) => {
 t.test('API keys in a database', async (t) => {
   const { app, issueKey, keys } = await run(t, recipe('API keys in a database'), { shown: ['issueKey', 'keys'] })
   const key: string = issueKey('scanner')
-  const [id, secret] = key.split('.') as [string, string]
+  const [, id, secret] = /^acme_([\w-]{12})\.([\w-]{43})$/.exec(key) as unknown as [string, string, string]
   const ask = async (key: string): Promise<LightMyRequestResponse> => await app.inject({ url: '/stock', headers: { 'x-api-key': key } })
   t.match(await ask(key), { statusCode: 200, body: '{"machine":"scanner"}' })
   t.equal((await app.inject('/stock')).statusCode, 401)
-  for (const wrong of [id, secret, `${id}.`, `.${secret}`, `${id}.${secret}.`, `${id}.${secret}x`, `${id}x.${secret}`, `${id}.guess`, issueKey('other').replace(/^[^.]+/, id)]) {
+  const [, othersSecret] = issueKey('other').split('.')
+  for (const wrong of [
+    id, secret, `${id}.${secret}`, `ACME_${id}.${secret}`, `acme_${id}.`, `acme_.${secret}`, `${key}.`, `${key}x`,
+    `acme_${id}x.${secret}`, `acme_${id}.guess`, `acme_${id}.${othersSecret}`
+  ]) {
     t.match(await ask(wrong), { statusCode: 401, headers: { 'www-authenticate': 'APIKey realm="api"' } })
   }
   t.notMatch(JSON.stringify([...keys]), secret, 'the table holds no key')
@@ -276,7 +247,54 @@ t.test('roles and scopes', async (t) => {
   t.strictSame(await statuses(basic('ann', 'secret')), [200, 200])
   t.strictSame(await statuses(basic('bob', 'secret')), [200, 403])
   t.strictSame(await statuses(basic('eve', 'secret')), [403, 403])
-  t.notOk('www-authenticate' in (await app.inject({ method: 'POST', url: '/pages', headers: basic('eve', 'secret') })).headers)
+  const refused = await app.inject({ method: 'POST', url: '/pages', headers: basic('eve', 'secret') })
+  t.match(refused.json(), { code: 'FST_SECURITY_FORBIDDEN', message: 'This needs the role editor' })
+  t.notOk('www-authenticate' in refused.headers)
+})
+
+t.test('scopes that include others', async (t) => {
+  const { app, withIncluded } = await run(t, recipe('Scopes that include others'), {
+    given: {
+      sessions: `const find = async (token) => ({ user: { username: 'ann' }, scopes: [token.replace('.', ':')] })
+        const sessions = { find: async (token) => token === 'guess' ? undefined : await find(token) }`
+    },
+    shown: ['withIncluded']
+  })
+  // A token must not have a colon: those of this test name their scope with a dot.
+  const statuses = async (token: string): Promise<number[]> => [
+    (await app.inject({ url: '/items', headers: bearer(token) })).statusCode,
+    (await app.inject({ method: 'POST', url: '/items', headers: bearer(token) })).statusCode
+  ]
+  t.strictSame(await statuses('guess'), [401, 401])
+  t.strictSame(await statuses('other'), [403, 403])
+  t.strictSame(await statuses('items.read'), [200, 403])
+  t.strictSame(await statuses('items.write'), [200, 200])
+  t.strictSame(await statuses('admin'), [200, 200])
+  const refused = await app.inject({ method: 'POST', url: '/items', headers: bearer('items.read') })
+  t.equal(refused.headers['www-authenticate'], 'Bearer realm="api", error="insufficient_scope", scope="items:write"')
+
+  const option = 'scopes: ({ scope }) => withIncluded(String(scope).split(\' \'))'
+  t.match(textOf('docs/recipes.md'), option)
+  const { app: verified, provider } = await run(t, `
+    import { issuer, jwtBearer } from 'fastify-security/tokens'
+    const provider = issuer('https://login.example.com/')
+    const token = jwtBearer({ issuer: provider, audience: '${AUDIENCE}', ${option} })
+    app.get('/items', { security: { token: token.scoped('items:read') } }, async () => 'in')
+  `, { given: { withIncluded: `const INCLUDED = new Map([['admin', ['items:read']]])\n${withIncluded}` }, shown: ['provider'] })
+  verified.security.override(provider, local)
+  const ask = async (claims: object): Promise<number> =>
+    (await verified.inject({ url: '/items', headers: bearer(await local.sign({ aud: AUDIENCE, sub: 'ann', ...claims })) })).statusCode
+  t.strictSame([await ask({ scope: 'admin' }), await ask({ scope: 'other' }), await ask({})], [200, 403, 403])
+})
+
+t.test('tests of an app', async (t) => {
+  const { asAnn, elsewhere, asTest, withoutToken } = await run(t, recipe('Tests of an app'), {
+    given: { users: "const users = { find: async (issuer, subject) => subject === 'ann' ? { username: 'ann' } : undefined }" },
+    shown: ['asAnn', 'elsewhere', 'asTest', 'withoutToken']
+  })
+  const answers = [asAnn, elsewhere, asTest, withoutToken] as LightMyRequestResponse[]
+  t.strictSame(answers.map(({ statusCode }) => statusCode), [200, 401, 200, 401])
+  t.strictSame([asAnn.body, asTest.body], ['{"username":"ann"}', '{"username":"test"}'])
 })
 
 t.test('the docs, for some', async (t) => {
