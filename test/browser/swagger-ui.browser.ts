@@ -253,6 +253,20 @@ for (const [example, scheme, refused] of [
   })
 }
 
+t.test('the client credentials flow gets a token for a machine', async (t) => {
+  const address = await startExample(t, 'oauth2-client-credentials')
+  const ui = await newPage(t, `${address}/docs`)
+  await ui.openDialog()
+  const part = ui.scheme('OAuth2ClientCredentialsBearer')
+  await part.locator('input[data-name="clientId"]').fill('reports')
+  await part.locator('input[data-name="clientSecret"]').fill('development-secret')
+  await ui.authorize(part)
+  await ui.closeDialog()
+  const reports = await ui.call('get', '/reports')
+  t.equal(reports.status, '200')
+  t.match(reports.text, /"client":\s*"reports"/)
+})
+
 function refuse (): never {
   throw new Unauthorized('Wrong credentials')
 }
