@@ -49,7 +49,5 @@ export function inTransaction<T> (database: Database, work: () => T): T {
 function databaseClass (): DatabaseClass {
   const builtIn = process.getBuiltinModule('node:sqlite') as { readonly DatabaseSync: DatabaseClass } | undefined
   if (builtIn !== undefined) return builtIn.DatabaseSync
-  const require = createRequire(import.meta.url)
-  // An app has libsql among its own packages. In this repository the slow tests have it.
-  return require(require.resolve('libsql', { paths: [import.meta.dirname, `${import.meta.dirname}/../test`] }))
+  return createRequire(import.meta.url)('libsql') as DatabaseClass
 }
