@@ -6,6 +6,8 @@ export interface Contender {
   readonly name: string
   /** the name of the one that does the same by hand */
   readonly baseline?: string | undefined
+  /** the name of the unguarded one that it is to be compared with, where that is another than the table's */
+  readonly base?: string | undefined
   /** asks once, and throws where the answer is not the expected one */
   verify?(): Promise<void>
   run(times: number): Promise<void> | void
@@ -21,6 +23,7 @@ export interface Effort {
 export interface Samples {
   readonly name: string
   readonly baseline: string | undefined
+  readonly base: string | undefined
   readonly nanoseconds: readonly number[]
   readonly bytes: readonly number[]
 }
@@ -53,7 +56,7 @@ export async function race (contenders: readonly Contender[], { blocks, times }:
       await measured(contender, round.times, round)
     }
   }
-  return [...rounds].map(([{ name, baseline }, { nanoseconds, bytes }]) => ({ name, baseline, nanoseconds, bytes }))
+  return [...rounds].map(([{ name, baseline, base }, { nanoseconds, bytes }]) => ({ name, baseline, base, nanoseconds, bytes }))
 }
 
 async function measured (contender: Contender, times: number, { nanoseconds, bytes }: { nanoseconds: number[], bytes: number[] }): Promise<void> {

@@ -1,5 +1,5 @@
 /**
- * A server to be asked over loopback, in a process of its own: Fastify, Hono or NestJS. It tells the port that it listens on, and
+ * A server to be asked over loopback, in a process of its own: Fastify, Hono, NestJS or Express. It tells the port that it listens on, and
  * when it is asked, the processor time that it has taken.
  */
 import 'reflect-metadata'
@@ -18,11 +18,19 @@ import type { AddressInfo } from 'node:net'
 import { appWith, dependenciesOf, heldCaller, open } from './app.js'
 import type { User } from './by-hand.js'
 import * as byHand from './by-hand.js'
+import type { Listening } from './over-http.js'
+import { accessToken, casesOf, checkCases, makeKey } from './signed.js'
+import { statusOf } from './stand-in-express.js'
 import { subject } from './subject.js'
+import { expressApp, tokenApp } from './token-app.js'
 
-const SERVERS: Readonly<Record<string, () => Promise<number>>> = { fastify: fastifyServer, hono: honoServer, nest: nestServer }
+const SERVERS: Readonly<Record<string, () => Promise<Listening>>> = {
+  fastify: fastifyServer, hono: honoServer, nest: nestServer, tokens: tokenServer, express: expressServer
+}
 
-async function fastifyServer (): Promise<number> {
+const BEARER = `Bearer ${byHand.TOKENS[32]}`
+
+async function fastifyServer (): Promise<Listening> {
   const security = await subject()
   const { user, userLater } = dependenciesOf(security)
   const app = await appWith(security, async (app) => {
@@ -42,7 +50,7 @@ async function fastifyServer (): Promise<number> {
     })
   })
   await app.listen({ host: '127.0.0.1', port: 0 })
-  return (app.server.address() as AddressInfo).port
+  return { port: (app.server.address() as AddressInfo).port, authorization: BEARER }
 }
 
 function mayCome (token: string, request: FastifyRequest): boolean {
@@ -54,7 +62,7 @@ function mayCome (token: string, request: FastifyRequest): boolean {
 
 interface HonoEnv { Variables: { user: User } }
 
-function honoServer (): Promise<number> {
+function honoServer (): Promise<Listening> {
   const app = new Hono<HonoEnv>()
   app.get('/open', (c) => c.text('johndoe'))
   app.get('/hono', honoBearerAuth<HonoEnv>({
@@ -67,7 +75,7 @@ function honoServer (): Promise<number> {
     }
   }), (c) => c.text(c.get('user').name))
   return new Promise((resolve) => {
-    serve({ fetch: app.fetch, hostname: '127.0.0.1', port: 0 }, ({ port }) => { resolve(port) })
+    serve({ fetch: app.fetch, hostname: '127.0.0.1', port: 0 }, ({ port }) => { resolve({ port, authorization: BEARER }) })
   })
 }
 
@@ -107,11 +115,30 @@ function decorate (): void {
   Module({ controllers: [UserController], providers: [BearerGuard] })(AppModule)
 }
 
-async function nestServer (): Promise<number> {
+async function nestServer (): Promise<Listening> {
   decorate()
   const app = await NestFactory.create<NestFastifyApplication>(AppModule, new FastifyAdapter(), { logger: false })
   await app.listen(0, '127.0.0.1')
-  return (app.getHttpServer().address() as AddressInfo).port
+  return { port: (app.getHttpServer().address() as AddressInfo).port, authorization: BEARER }
+}
+
+async function tokenServer (): Promise<Listening> {
+  const key = makeKey('RS256')
+  const token = accessToken(key)
+  const app = await tokenApp(key, [token])
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  return { port: (app.server.address() as AddressInfo).port, authorization: `Bearer ${token}` }
+}
+
+async function expressServer (): Promise<Listening> {
+  const key = makeKey('RS256')
+  const app = expressApp(key)
+  await checkCases('express-oauth2-jwt-bearer', casesOf(key), async (headers) => await statusOf(app, { url: '/guarded', headers }))
+  return await new Promise((resolve) => {
+    const server = app.listen(0, '127.0.0.1', () => {
+      resolve({ port: (server.address() as AddressInfo).port, authorization: `Bearer ${accessToken(key)}` })
+    })
+  })
 }
 
 process.on('disconnect', () => { process.exit() })

@@ -1,6 +1,6 @@
 /**
- * Requests and responses without a socket, in the shapes of Node's: every member that Fastify and its hooks read is there, and is read in the
- * same way. A route is asked through Fastify's own router.
+ * Requests and responses without a socket, in the shapes of Node's: every member that Fastify and its hooks read is there,
+ * and is read in the same way. A route is asked through Fastify's own router.
  */
 import type { FastifyInstance } from 'fastify'
 import type { Contender } from './harness.js'
@@ -10,8 +10,8 @@ export interface Question {
   readonly url: string
   readonly headers: Readonly<Record<string, string>>
   readonly status: number
-  /** of which each request sends the next one, in turn */
-  readonly tokens?: readonly string[]
+  /** more headers: each request sends the next ones, in turn */
+  readonly each?: ReadonlyArray<Readonly<Record<string, string>>>
   /** of a denial */
   readonly challenge?: string | readonly string[]
 }
@@ -19,7 +19,8 @@ export interface Question {
 // Headers that an ordinary client sends besides.
 const USUAL = { host: 'localhost:3000', connection: 'keep-alive', 'user-agent': 'bench/1.0', accept: '*/*', 'accept-encoding': 'gzip' }
 
-const SOCKET = { destroyed: false, encrypted: false, remoteAddress: '127.0.0.1', on () {}, once () {}, removeListener () {} }
+/** A socket that does nothing. */
+export const SOCKET = { destroyed: false, encrypted: false, remoteAddress: '127.0.0.1', on () {}, once () {}, removeListener () {} }
 
 class StandInRequest {
   aborted = false
@@ -100,24 +101,40 @@ export function asked (name: string, app: FastifyInstance, question: Question, b
 /** The same, for a route that answers later. Each request is waited for, be it necessary or not. */
 export function awaited (name: string, app: FastifyInstance, question: Question, baseline?: string): Contender {
   const routing = app.routing as unknown as Routing
-  const { url, status, tokens = [] } = question
-  // Each with headers of its own.
-  const all = tokens.length === 0
-    ? [headersOf(question)]
-    : tokens.map((token) => headersOf({ ...question, headers: { ...question.headers, authorization: `Bearer ${token}` } }))
+  const { url, status, each = [{}] } = question
+  const all = each.map((headers) => {
+    const one = { ...question, headers: { ...question.headers, ...headers } }
+    return { ...one, sent: headersOf(one) }
+  })
   let at = 0
   return {
     name,
     baseline,
-    verify: () => verify(name, app, tokens.length === 0 ? question : { ...question, headers: { authorization: `Bearer ${tokens[0]!}` } }),
+    // The first ones are used up: a proof is good for one request.
+    verify: () => verify(name, app, all[at++ % all.length]!),
     async run (times) {
       for (let i = 0; i < times; i++) {
-        const { rawHeaders, headers } = all[at++ % all.length]!
+        const { rawHeaders, headers } = all[at++ % all.length]!.sent
         const response = await new Promise<StandInResponse>((resolve) => {
           routing(new StandInRequest(url, rawHeaders, headers), new StandInResponse(resolve))
         })
         if (response.statusCode !== status) throw wrong(name, response, question)
       }
+    }
+  }
+}
+
+/** The same, for a number of clients that ask at once: each turn is of all of them. */
+export function together (
+  name: string, app: FastifyInstance, question: Question, clients: number, baseline?: string
+): Contender {
+  const one = awaited(name, app, question)
+  return {
+    name,
+    baseline,
+    verify: async () => { await one.verify!() },
+    async run (times) {
+      for (let i = 0; i < times; i++) await Promise.all(Array.from({ length: clients }, () => one.run(1)))
     }
   }
 }
@@ -136,7 +153,8 @@ async function verify (name: string, app: FastifyInstance, question: Question): 
   }
 }
 
-function headersOf ({ headers }: Question): { rawHeaders: readonly string[], headers: Record<string, string> } {
+/** The headers of a question as a client sends them, in the two forms of Node. */
+export function headersOf ({ headers }: Pick<Question, 'headers'>): { rawHeaders: readonly string[], headers: Record<string, string> } {
   const all = { ...USUAL, ...headers }
   // Clients spell them so.
   const rawHeaders = Object.entries(all).flatMap(([name, value]) => [name.replace(/(^|-)[a-z]/g, (letter) => letter.toUpperCase()), value])
