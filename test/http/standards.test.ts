@@ -148,6 +148,8 @@ t.test('a dependency that hangs', async (t) => {
           }, { hook })
           const options = optionsOf(hanging, noting(calls, 'next', {}, () => true, { hook }), app)
           app.get('/', { handlerTimeout: 20, ...options }, async () => { calls.push('handler') })
+          // Otherwise the event loop may turn between the start of the timer and the call of the resolver.
+          await app.ready()
           const answer = await app.inject({ url: '/', headers: asAnn })
           t.equal(answer.statusCode, 503)
           t.equal(answer.json().code, 'FST_ERR_HANDLER_TIMEOUT')
