@@ -7,10 +7,9 @@
 import { spawn } from 'node:child_process'
 import { createWriteStream, mkdirSync, rmSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
+import { nodeOf, otherNodes } from './runtimes.js'
 
 const REPORTS = '.reports'
-const NODES = `${REPORTS}/nodes`
-const OTHER_NODE = 24
 const cores = Math.max(2, availableParallelism())
 const half = Math.ceil(cores / 2)
 
@@ -23,14 +22,16 @@ const JOBS = [
   { name: 'install', command: 'node scripts/install.js test scripts/api bench' },
   { name: 'system', command: 'bash scripts/install-system.sh chromium curl python3-authlib python3-requests-oauthlib redis-server' },
   { name: 'tests', command: `node scripts/tests/run.js --jobs ${half} --coverage ${REPORTS}/coverage all`, after: ['build', 'install', 'system'], cores: half },
-  { name: `node${OTHER_NODE}`, command: `npm install --prefix ${NODES} --no-audit --no-fund --no-save node@${OTHER_NODE}` },
-  { name: `tests on Node ${OTHER_NODE}`, command: `${NODES}/node_modules/node/bin/node scripts/tests/run.js --jobs 1 fast`, after: ['build', 'install', `node${OTHER_NODE}`] },
+  { name: 'runtimes', command: 'node scripts/runtimes.js' },
+  ...otherNodes.map((version) => (
+    { name: `tests on Node ${version}`, command: `${nodeOf(version)} scripts/tests/run.js --jobs 1 fast`, after: ['build', 'install', 'runtimes'] }
+  )),
   { name: 'types', command: 'npm run --silent check:all', after: ['install'] },
   { name: 'lint', command: 'npm run --silent lint' },
   { name: 'browser', command: 'npm run --silent test:browser', after: ['install', 'system'] },
   // One seed that passes, so that a build does not fail by chance. One difference from a model is open: see docs/reliability.md.
   { name: 'fuzz', command: 'npm run --silent fuzz -- --runs 500000 --seed 532963790', cores: 2 },
-  { name: 'package', command: 'npx tsx test/package/main.ts', after: ['build', 'install'] },
+  { name: 'package', command: 'npx tsx test/package/main.ts', after: ['build', 'install', 'runtimes'] },
   { name: 'coverage', command: `node scripts/coverage.js ${REPORTS}/coverage`, after: ['tests'] },
   { name: 'soak', command: 'npm run --silent soak -- --burst 10 --minutes 2', cores, isOptional: true },
   { name: 'benchmark', command: 'npx tsx bench/main.ts --check', after: ['install'], cores }
@@ -40,7 +41,7 @@ const start = Date.now()
 const wanted = selectJobs(process.argv.slice(2))
 const results = new Map()
 rmSync(REPORTS, { recursive: true, force: true })
-mkdirSync(NODES, { recursive: true })
+mkdirSync(REPORTS, { recursive: true })
 const running = new Map()
 const progress = setInterval(printProgress, 30_000)
 await runAll()
