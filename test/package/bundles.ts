@@ -7,7 +7,8 @@ import { build } from 'esbuild'
 import { compile, exec, RESOLUTIONS } from './consumer.js'
 import { FILES, runProgram } from './programs.js'
 
-const OPTIONS = {
+/** The options of every bundle. */
+export const OPTIONS = {
   bundle: true,
   platform: 'node',
   format: 'esm',

@@ -24,13 +24,16 @@ export function makeFolder (): string {
   return mkdtempSync(join(realpathSync(tmpdir()), 'fastify-security-'))
 }
 
+// A program that hangs fails its check, and not the whole run.
+const LIMIT_MILLISECONDS = 600_000
+
 /** Runs a program and returns its output. An error contains the output. */
 export async function exec (command: string, args: readonly string[], cwd: string): Promise<string> {
   // npm inside an npm script would act on the package of the outer npm.
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) =>
     !/^npm_(package|lifecycle|config_local_prefix|command)|^INIT_CWD$|^NODE_OPTIONS$/.test(name)))
   try {
-    const { stdout } = await run(command, [...args], { cwd, env, maxBuffer: 2 ** 26 })
+    const { stdout } = await run(command, [...args], { cwd, env, maxBuffer: 2 ** 26, timeout: LIMIT_MILLISECONDS })
     return stdout
   } catch (error) {
     const { stdout = '', stderr = '' } = error as { stdout?: string, stderr?: string }

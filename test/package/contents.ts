@@ -1,6 +1,6 @@
 /** What npm would publish, before anyone installs it: its files, its manifest, the resolution of its types. */
 import { strict as assert } from 'node:assert'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -20,6 +20,9 @@ const KIB = 1024
 // More than half of it is source maps, with their sources.
 const MAX_PACKED = 640 * KIB
 const MAX_UNPACKED = 4096 * KIB
+// Fastify alone is 48 packages and 8.6 MB: see docs/compatibility.md.
+const MAX_PACKAGES = 90
+const MAX_INSTALLED = 30e6
 
 /** The folder of the repository. */
 export const root = fileURLToPath(new URL('../../', import.meta.url))
@@ -95,6 +98,25 @@ export async function checkByPublint (tarball: string): Promise<string> {
   })
   assert.deepEqual(messages.map((message) => formatMessage(message, pkg!, { color: false })), [])
   return 'strict, without a suggestion'
+}
+
+/** Lets npm do everything that it does to publish, but for the upload. */
+export async function checkPublish (tarball: string): Promise<void> {
+  const output = await exec('npm', ['publish', '--dry-run', '--ignore-scripts', '--json', tarball], dirname(tarball))
+  const printed = JSON.parse(output) as Record<string, unknown>
+  const published = (printed['fastify-security'] ?? printed) as { id: string }
+  assert.match(published.id, /^fastify-security@\d/)
+}
+
+/** Checks how many packages npm installs for an app that has the package and Fastify, and their size. */
+export function checkTree (folder: string): string {
+  const { packages } = JSON.parse(readFileSync(join(folder, 'package-lock.json'), 'utf8')) as { packages: object }
+  const count = Object.keys(packages).filter((path) => path !== '').length
+  const files = readdirSync(join(folder, 'node_modules'), { recursive: true, withFileTypes: true })
+  const bytes = files.filter((file) => file.isFile())
+    .reduce((sum, file) => sum + statSync(join(file.parentPath, file.name)).size, 0)
+  assert.ok(count <= MAX_PACKAGES && bytes <= MAX_INSTALLED, `${count} packages, ${bytes} bytes`)
+  return `${count} packages, ${(bytes / 1e6).toFixed(1)} MB`
 }
 
 /** Checks the types by attw: node10, node16 from CommonJS and from ESM, bundler. */

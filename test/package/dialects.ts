@@ -25,7 +25,8 @@ export function dialectsOf ({ imports, body, typed, after }: Parts): Dialects {
   }
 }
 
-function requires (imports: string): string {
+/** Returns import declarations as calls of `require`. */
+export function requires (imports: string): string {
   return imports
     .replace(/^import (\w+), \{ (.*) \} from ('.*')$/gm, 'const { default: $1, $2 } = require($3)')
     .replace(/^import (\{ .* \}) from ('.*')$/gm, 'const $1 = require($2)')

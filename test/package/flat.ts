@@ -7,12 +7,22 @@ import { compile, copy, exec, RESOLUTIONS, versionIn, write } from './consumer.j
 import { compileAndRun, FILES, runProgram, writePrograms } from './programs.js'
 
 /** NoInfer came with TypeScript 5.4. TypeScript 7 is another compiler. */
-export const COMPILERS = { 'typescript-oldest': 'npm:typescript@~5.4.0', 'typescript-newest': 'npm:typescript@^7.0.0' }
+export const COMPILERS = {
+  'typescript-oldest': 'npm:typescript@~5.4.0',
+  'typescript-newest': 'npm:typescript@^7.0.0'
+}
+
+/** Every version from the oldest to the newest. */
+export const ALL_COMPILERS = {
+  ...COMPILERS,
+  ...Object.fromEntries(['5.5', '5.6', '5.7', '5.8', '5.9', '6.0'].map((version) =>
+    [`typescript-${version}`, `npm:typescript@~${version}.0`]))
+}
 
 /** Writes every program into a folder. */
 export function writeConsumer (folder: string): void {
   writePrograms(folder)
-  copy(folder, 'smoke.mjs', 'copies.mts', 'copies-plugin.cts', 'unregistered.mjs')
+  copy(folder, 'smoke.mjs', 'served.mjs', 'copies.mts', 'copies-plugin.cts', 'unregistered.mjs')
 }
 
 /** JavaScript as it is, ES modules and CommonJS. */
@@ -59,27 +69,29 @@ export async function checkCopies (folder: string): Promise<string> {
   return 'each takes the dependencies of the other'
 }
 
-/** The programs by the oldest and the newest compiler. */
-export async function checkCompilers (folder: string): Promise<string> {
-  write(folder, {
-    'tsconfig.json': JSON.stringify({
-      compilerOptions: {
-        strict: true,
-        declaration: true,
-        skipLibCheck: false,
-        module: 'nodenext',
-        target: 'es2022',
-        lib: ['es2023'],
-        types: ['node'],
-        rootDir: '.',
-        outDir: 'out'
-      },
-      files: ['copies.mts', ...FILES.mts, ...FILES.cts]
-    })
-  })
-  const compilers = Object.keys(COMPILERS)
-  for (const name of compilers) await exec(process.execPath, [`node_modules/${name}/bin/tsc`, '-p', '.'], folder)
-  return compilers.map((name) => versionIn(folder, name)).join(', ')
+/** The programs by other compilers than the one of this repository. */
+export async function checkCompilers (
+  folder: string, compilers: Versions, skipLibChecks: readonly boolean[] = [false]
+): Promise<string> {
+  const files = ['copies.mts', ...FILES.mts, ...FILES.cts]
+  for (const skipLibCheck of skipLibChecks) {
+    const compilerOptions = {
+      strict: true,
+      declaration: true,
+      skipLibCheck,
+      module: 'nodenext',
+      target: 'es2022',
+      lib: ['es2023'],
+      types: ['node'],
+      rootDir: '.',
+      outDir: 'out'
+    }
+    write(folder, { 'tsconfig.json': JSON.stringify({ compilerOptions, files }) })
+    for (const name of Object.keys(compilers)) {
+      await exec(process.execPath, [`node_modules/${name}/bin/tsc`, '-p', '.'], folder)
+    }
+  }
+  return Object.keys(compilers).map((name) => versionIn(folder, name)).join(', ')
 }
 
 /** Everything that depends on other packages, with the versions that are installed. */

@@ -26,6 +26,20 @@ export async function checkIsolated (folder: string, versions: Versions): Promis
   return 'the compiler writes the types of all exports down'
 }
 
+/** pnpm, with packages that see only what they depend on, and with all packages in one folder. */
+export async function checkPnpm (folder: string, pnpm: string, versions: Versions): Promise<string> {
+  for (const linker of ['isolated', 'hoisted']) {
+    const own = join(folder, linker)
+    write(own, { 'package.json': JSON.stringify({ private: true, dependencies: versions }) })
+    const settings = ['--node-linker', linker, '--store-dir', join(folder, 'store'), '--ignore-scripts', '--prefer-offline']
+    await exec(process.execPath, [pnpm, 'install', ...settings], own)
+    assert.equal(existsSync(join(own, 'node_modules/@sinclair')), linker === 'hoisted', linker)
+    writePrograms(own)
+    await compileAndRun(own, RESOLUTIONS.nodenext, ...FILES.mts)
+  }
+  return 'isolated and hoisted'
+}
+
 /** A workspace with the package, an app, and a library that depends on another version of Fastify. */
 export async function installWorkspace (
   folder: string, unpacked: string, newest: string, oldest: string

@@ -41,10 +41,10 @@ export function writePrograms (folder: string): void {
   }
 }
 
-/** Runs a program, by the name of its file, and checks its output. */
-export async function runProgram (folder: string, file: string): Promise<void> {
+/** Runs a program, by the name of its file, on a version of Node, and checks its output. */
+export async function runProgram (folder: string, file: string, node: string = process.execPath): Promise<void> {
   const name = basename(file).replace(/\.\w+$/, '') as keyof typeof PROGRAMS
-  assert.equal(await exec(process.execPath, [file], folder), PROGRAMS[name].output)
+  assert.equal(await exec(node, [file], folder), PROGRAMS[name].output)
 }
 
 /** Compiles files and runs the programs that the compiler wrote. */
