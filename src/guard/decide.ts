@@ -1,6 +1,6 @@
 /**
- * Decides about the routes of one registration when the app becomes ready: the requirement of a route is that of its contexts,
- * of its own option, of `defaultSecurity`, and of the dependencies among its hooks, as they are then.
+ * Decides about the routes of one registration when the app becomes ready: the requirement of a route is that of its
+ * contexts, of its own option, of `defaultSecurity`, and of the dependencies among its hooks, as they are then.
  */
 import type { View } from '../dependency/definition.js'
 import { definitionsBelow, schemesBelow } from '../dependency/traversal.js'
@@ -21,7 +21,15 @@ import { isPreflight, isWithinDocs } from './special-routes.js'
 import { warnAtReady } from './warnings.js'
 
 const PUBLIC: Decision = {
-  prefix: '', views: [], guard: null, hookGuards: [], isDeclared: true, isPublic: true, alternatives: [], schemes: [], fragments: []
+  prefix: '',
+  views: [],
+  guard: null,
+  hookGuards: [],
+  isDeclared: true,
+  isPublic: true,
+  alternatives: [],
+  schemes: [],
+  fragments: []
 }
 
 /** Decides about every route, and names the problems for which the app does not start. */
@@ -91,10 +99,16 @@ function guardOf ({ guards }: RegistrationState, required: readonly View[], own:
 }
 
 // Many routes require the same: equal requirements are checked once.
-function checkedAlternatives (registration: RegistrationState, views: readonly View[], where: string): Decision['alternatives'] {
+function checkedAlternatives (
+  registration: RegistrationState,
+  views: readonly View[],
+  where: string
+): Decision['alternatives'] {
   const key = registration.guards.key(views)
   let alternatives = registration.alternatives.get(key)
-  if (alternatives === undefined) registration.alternatives.set(key, alternatives = checkViews(registration, views, where))
+  if (alternatives === undefined) {
+    registration.alternatives.set(key, (alternatives = checkViews(registration, views, where)))
+  }
   return alternatives
 }
 
@@ -129,12 +143,19 @@ function hooksAtReady (record: RouteRecord): readonly HookDependency[] {
   return [...dropped, ...now]
 }
 
-function routeProblems (registration: RegistrationState, record: RouteRecord, decision: Decision): Array<readonly [string, string]> {
+function routeProblems (
+  registration: RegistrationState,
+  record: RouteRecord,
+  decision: Decision
+): Array<readonly [string, string]> {
   const problems: Array<readonly [string, string]> = []
   const isGuarded = decision.guard !== null || decision.hookGuards.length > 0
   if (isHandWritten(registration, record)) {
-    problems.push(['FST_SECURITY_HAND_WRITTEN', 'schema.security must not be written by hand: the document would show a lock that nothing enforces. ' +
-      "Declare the route's security option instead"])
+    problems.push([
+      'FST_SECURITY_HAND_WRITTEN',
+      'schema.security must not be written by hand: the document would show a lock that nothing enforces. ' +
+        "Declare the route's security option instead"
+    ])
   }
   const misplaced = misplacedRequirement(record)
   if (misplaced !== null) {
@@ -143,14 +164,22 @@ function routeProblems (registration: RegistrationState, record: RouteRecord, de
   }
   // A route that is older than the plugin is not in the document either.
   const isDeclaredHere = isGuarded || Object.hasOwn(record.options, 'security')
-  if (isDeclaredHere && record.registration === null) problems.push(['FST_SECURITY_START_REFUSED', notInForce(record).message])
+  if (isDeclaredHere && record.registration === null) {
+    problems.push(['FST_SECURITY_START_REFUSED', notInForce(record).message])
+  }
   if (!decision.isDeclared && !registration.options.mayBeUndeclared(record.options)) {
-    problems.push(['FST_SECURITY_START_REFUSED', 'it declares no security, and no requirement of its contexts applies. ' +
-      "Say who may call it, or security: false if it is public (onUndeclaredRoute: 'error')"])
+    problems.push([
+      'FST_SECURITY_START_REFUSED',
+      'it declares no security, and no requirement of its contexts applies. ' +
+        "Say who may call it, or security: false if it is public (onUndeclaredRoute: 'error')"
+    ])
   }
   for (const conflict of alternativeConflicts(decision.views)) problems.push(['FST_SECURITY_INVALID_OPTION', conflict])
   if (isUnshaped(decision, record)) {
-    problems.push(['FST_SECURITY_INVALID_REQUIREMENT', 'a login form must be declared on the route when the route is registered. Move it to the option security'])
+    problems.push([
+      'FST_SECURITY_INVALID_REQUIREMENT',
+      'a login form must be declared on the route when the route is registered. Move it to the option security'
+    ])
   }
   if (record.registration !== null) maskLog(record, decision.schemes, registration.options.serializer)
   return problems
@@ -167,9 +196,12 @@ function unusedRequirement ({ where, applies, lifted }: ContextRequirement): Pro
   return {
     code: 'FST_SECURITY_START_REFUSED',
     route: null,
-    message: lifted > 0
-      ? `${where}: every route that it applies to lifts it by security: false or require(false). Remove the call, or guard a route`
-      : `${where}: it applies to no route. Call it in the context of the routes: a plugin without fastify-plugin has a context of its own`
+    message:
+      lifted > 0
+        ? `${where}: every route that it applies to lifts it by security: false or require(false). ` +
+          'Remove the call, or guard a route'
+        : `${where}: it applies to no route. ` +
+          'Call it in the context of the routes: a plugin without fastify-plugin has a context of its own'
   }
 }
 
@@ -177,15 +209,24 @@ function unverifiedRoutes ({ options, log }: RegistrationState, records: readonl
   if (options.onUnverifiedScheme === 'allow') return []
   const problems = records.flatMap((record) => {
     const schemes = record.twinOf === null ? unverifiedSchemes(record.decision?.alternatives ?? []) : []
-    return schemes.length === 0 ? [] : [{ code: 'FST_SECURITY_START_REFUSED', route: routeName(record), message: unverifiedMessage(schemes) }]
+    return schemes.length === 0
+      ? []
+      : [{ code: 'FST_SECURITY_START_REFUSED', route: routeName(record), message: unverifiedMessage(schemes) }]
   })
   if (problems.length === 0 || options.onUnverifiedScheme === 'error') return problems
-  log.warn({ routes: problems.map(({ route }) => route) }, `Schemes read credentials that nothing verifies on ${problems.map(({ route }) => route).join(', ')}. ` +
-    'Verify them in a dependency: depends({ key: scheme }, verify). Or say scheme.unverified() where the handler verifies them')
+  log.warn(
+    { routes: problems.map(({ route }) => route) },
+    `Schemes read credentials that nothing verifies on ${problems.map(({ route }) => route).join(', ')}. ` +
+      'Verify them in a dependency: depends({ key: scheme }, verify). ' +
+      'Or say scheme.unverified() where the handler verifies them'
+  )
   return []
 }
 
 function unverifiedMessage (schemes: readonly string[]): string {
-  return `nothing verifies the credentials of ${schemes.join(', ')}. Verify them in a dependency: depends({ key: scheme }, verify). ` +
+  return (
+    `nothing verifies the credentials of ${schemes.join(', ')}. ` +
+    'Verify them in a dependency: depends({ key: scheme }, verify). ' +
     'Or say scheme.unverified() where the handler verifies them'
+  )
 }

@@ -44,7 +44,10 @@ export function addPreHandler (registry: Registry, record: RouteRecord): void {
   options.preHandler = [guard, ...[options.preHandler ?? []].flat()] as NonNullable<typeof options.preHandler>
 }
 
-function mayBeLate ({ contexts, options }: RegistrationState, { instance, options: { security } }: RouteRecord): boolean {
+function mayBeLate (
+  { contexts, options }: RegistrationState,
+  { instance, options: { security } }: RouteRecord
+): boolean {
   if (options.defaultSecurity !== null) return true
   return contexts.around(instance).inForce.some(({ view }) => view!.definition.late) || isLate(security)
 }

@@ -107,5 +107,7 @@ export class Registration extends RegistrationState implements RouteOwner, HookR
   }
 }
 
-const PUBLIC_APP = (where: string): string => `${where}: require(false) must not be called in the context where fastify-security is ` +
-  'registered: the whole app would be public. Register the public routes in a context of their own (a plugin wrapped in fastify-plugin has none)'
+const PUBLIC_APP = (where: string): string =>
+  `${where}: require(false) must not be called in the context where fastify-security is ` +
+  'registered: the whole app would be public. ' +
+  'Register the public routes in a context of their own (a plugin wrapped in fastify-plugin has none)'

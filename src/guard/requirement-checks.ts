@@ -1,4 +1,7 @@
-/** Checks a declaration when a route is registered, and `require` when it is called: mistakes that a single call shows. */
+/**
+ * Checks a declaration when a route is registered, and `require` when it is called: mistakes that a single call
+ * shows.
+ */
 import type { Definition, View } from '../dependency/definition.js'
 import { isPlainObject, viewOf } from '../dependency/dependency.js'
 import { definitionsBelow, schemesBelow } from '../dependency/traversal.js'
@@ -21,7 +24,11 @@ export interface Declared {
   readonly own: View | null
 }
 
-/** Checks a route that is being registered, and lets dependencies shape it. @throws the start-up errors of a single call */
+/**
+ * Checks a route that is being registered, and lets dependencies shape it.
+ *
+ * @throws the start-up errors of a single call
+ */
 export function checkDeclaration (registration: RegistrationState, record: RouteRecord): void {
   if (isMetadata(record)) return
   const where = `Route ${routeName(record)}`
@@ -36,17 +43,26 @@ export function checkDeclaration (registration: RegistrationState, record: Route
     : registration.contexts.around(record.instance).inForce.map(({ view }) => view!)
   const views = [...around, ...own === null ? [] : [own], ...checkHooks(record.hooks, where)]
   if (isHandWritten(registration, record)) {
-    throw new HandWrittenSecurity(`${where}: schema.security must not be written by hand: the document would show a lock that nothing enforces. ` +
-      "Declare the route's security option, or register the plugin with onHandWrittenSecurity: 'allow' while you move")
+    throw new HandWrittenSecurity(
+      `${where}: schema.security must not be written by hand: the document would show a lock that nothing enforces. ` +
+        "Declare the route's security option, or register the plugin with onHandWrittenSecurity: 'allow' while you move"
+    )
   }
   checkCall(registration, views, where)
   shapeRoute(registration, record, definitionsBelow(...views))
 }
 
-function shapeRoute ({ options: { realm } }: RegistrationState, record: RouteRecord, definitions: Iterable<Definition>): void {
+function shapeRoute (
+  { options: { realm } }: RegistrationState,
+  record: RouteRecord,
+  definitions: Iterable<Definition>
+): void {
   for (const definition of definitions) {
     if (definition.kind !== 'resolver' || definition.shape === undefined) continue
-    record.fragments.set(definition, definition.shape(record.options, `Route ${routeName(record)}`, { instance: record.instance, realm }))
+    record.fragments.set(
+      definition,
+      definition.shape(record.options, `Route ${routeName(record)}`, { instance: record.instance, realm })
+    )
   }
 }
 
@@ -61,7 +77,10 @@ export function readDeclared ({ docs }: RegistrationState, record: RouteRecord):
   // Another plugin may replace a declaration. One that it deletes stays in force.
   const isThere = Object.hasOwn(options, 'security')
   if (!isThere && security === undefined) return { isDeclared: false, own: null }
-  return { isDeclared: true, own: readRequirement(isThere ? options.security : security, `Route ${routeName(record)}: security`) }
+  return {
+    isDeclared: true,
+    own: readRequirement(isThere ? options.security : security, `Route ${routeName(record)}: security`)
+  }
 }
 
 /** Checks what a single call declares. What takes too many steps is refused when the app becomes ready. */
@@ -75,23 +94,38 @@ export function checkCall (registration: RegistrationState, views: readonly View
 }
 
 /** Checks requirements that all hold at one place. @throws the start-up errors of a single call */
-export function checkViews ({ options, schemes }: RegistrationState, views: readonly View[], where: string): readonly Alternative[] {
+export function checkViews (
+  { options, schemes }: RegistrationState,
+  views: readonly View[],
+  where: string
+): readonly Alternative[] {
   checkSize(views, where)
   checkExtensions(views, where)
   for (const view of views) checkScopes(view, where, options.onUncheckedScopes === 'allow')
   schemes.add(schemesBelow(...views), where)
-  return alternativesOf(views, () => new TooManyAlternatives(
-    `${where}: the requirement must have at most ${MAX_ALTERNATIVES} alternatives when it is written out. Split the route, or let one dependency decide`))
+  return alternativesOf(
+    views,
+    () =>
+      new TooManyAlternatives(
+        `${where}: the requirement must have at most ${MAX_ALTERNATIVES} alternatives when it is written out. ` +
+        'Split the route, or let one dependency decide'
+      )
+  )
 }
 
 /** Checks the dependencies among a route's own hooks. @throws {InvalidRequirement} @throws {HookTooEarly} */
 export function checkHooks (hooks: readonly HookDependency[], where: string): readonly View[] {
   return hooks.map(({ hook, view }) => {
     if (hook !== 'onRequest' && hook !== 'preValidation' && hook !== 'preHandler') {
-      throw new InvalidRequirement(`${where}: a dependency must be an onRequest, preValidation or preHandler hook, got ${hook}. Move it`)
+      throw new InvalidRequirement(
+        `${where}: a dependency must be an onRequest, preValidation or preHandler hook, got ${hook}. Move it`
+      )
     }
     if (view.definition.late && hook !== 'preHandler') {
-      throw new HookTooEarly(`${where}: a dependency that needs the parsed request must not stand in ${hook}. Move it to preHandler, or declare it in security`)
+      throw new HookTooEarly(
+        `${where}: a dependency that needs the parsed request must not stand in ${hook}. ` +
+        'Move it to preHandler, or declare it in security'
+      )
     }
     return view
   })

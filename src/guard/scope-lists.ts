@@ -67,7 +67,10 @@ export function distinctScopes (scopes: readonly unknown[]): readonly string[] {
 }
 
 function hasScopes (view: View): boolean {
-  return view.scopes.length > 0 || definitionsBelow(view).some((definition) => children(definition).some(({ scopes }) => scopes.length > 0))
+  return (
+    view.scopes.length > 0 ||
+    definitionsBelow(view).some((definition) => children(definition).some(({ scopes }) => scopes.length > 0))
+  )
 }
 
 function scopesAlong (views: readonly View[], isWanted: Test, choose: Choice): readonly string[] {

@@ -1,8 +1,10 @@
 /**
- * Flattens a tree of dependencies into a list of steps, each with the steps that follow on success and on failure. Everything that does
- * not depend on the request is computed here, once.
+ * Flattens a tree of dependencies into a list of steps, each with the steps that follow on success and on failure.
+ * Everything that does not depend on the request is computed here, once.
  */
-import type { AllOfDefinition, AnyOfDefinition, Definition, Need, ResolverDefinition, SchemeDefinition, View } from '../dependency/definition.js'
+import type {
+  AllOfDefinition, AnyOfDefinition, Definition, Need, ResolverDefinition, SchemeDefinition, View
+} from '../dependency/definition.js'
 import { resolver } from '../dependency/definition.js'
 import { ScopeDemand, SeenScopes, union } from '../dependency/scopes.js'
 import { schemesBelow } from '../dependency/traversal.js'
@@ -98,7 +100,9 @@ class Compiler {
     if (definition.kind === 'scopes') return this.#newSlot(null, Object.freeze(new SeenScopes(new ScopeDemand(scopes))))
 
     const replacement = this.#context.replacementOf(definition, site.originals)
-    const slot = isShared(view) ? this.#sharedSlot(definition, scopes, site.originals) : this.#ownSlot(site.owner, index)
+    const slot = isShared(view)
+      ? this.#sharedSlot(definition, scopes, site.originals)
+      : this.#ownSlot(site.owner, index)
     if (site.certain.has(slot)) return slot
 
     const here = { ...site, scopes }
@@ -116,7 +120,9 @@ class Compiler {
       isOverridden: site.declared !== null,
       path: site.path === '' ? definition.schemeName : site.path
     }
-    this.#add(new Step({ op: Op.read, slot, target: site.target, place, call: definition.read, absent: absence(place) }))
+    this.#add(
+      new Step({ op: Op.read, slot, target: site.target, place, call: definition.read, absent: absence(place) })
+    )
     this.#reads.push({ scheme: definition, slot })
   }
 
@@ -135,7 +141,11 @@ class Compiler {
     const enter = this.#enter(slot, site)
     const inner = { ...site, owner: slot, target: { ...site.target, slots: [slot, ...site.target.slots] } }
     const inputs = this.#inputs(needs, inner)
-    const place = { schemes: site.declared ?? schemesBelow(view), isOverridden: site.declared !== null, path: site.path }
+    const place = {
+      schemes: site.declared ?? schemesBelow(view),
+      isOverridden: site.declared !== null,
+      path: site.path
+    }
     // Without steps for its needs, there is nothing to skip.
     if (this.#steps.at(-1) === enter) this.#steps.pop()
     this.#add(new Step(definition.kind === 'allOf'
@@ -156,7 +166,9 @@ class Compiler {
   #inputs (needs: readonly Need[], site: Site): Input | null {
     const made = needs.map(({ name, view }, index) => {
       const scopes = scopesOf(view, site)
-      if (view.definition.kind === 'scopes' && scopes.length > 0) return { name, slot: this.#newSlot(null), demand: new ScopeDemand(scopes) }
+      if (view.definition.kind === 'scopes' && scopes.length > 0) {
+        return { name, slot: this.#newSlot(null), demand: new ScopeDemand(scopes) }
+      }
       return { name, slot: this.#view(view, { ...site, path: pathOf(site, name) }, index), demand: null }
     })
     return made.reduceRight<Input | null>((next, { name, slot, demand }) => new Input(name, slot, next, demand), null)
@@ -170,7 +182,9 @@ class Compiler {
       slots: [],
       starts: [],
       end: null,
-      schemes: this.#tree.schemesRead(definition, site.originals).map((scheme) => ({ scheme, slot: this.#sharedSlot(scheme, [], site.originals) })),
+      schemes: this.#tree
+        .schemesRead(definition, site.originals)
+        .map((scheme) => ({ scheme, slot: this.#sharedSlot(scheme, [], site.originals) })),
       outer: { ...site.target, slots: [slot, ...site.target.slots] }
     }
     this.#choices.push(alternatives)
