@@ -78,7 +78,7 @@ function checkContext (
   const hasDocument = 'swagger' in fastify
   if (hasDocument && typeof swagger === 'object') {
     throw new RegistrationRefused(
-      'The option swagger has no effect, since @fastify/swagger is registered here already. Leave it out'
+      'fastify-security: swagger must not be given where @fastify/swagger is registered already. Leave it out'
     )
   }
   const makesDocument = !hasDocument && swagger !== false
@@ -135,7 +135,7 @@ async function registerSwagger (
   registration.openapiVersion = openapi.openapi
   if (registration.options.onHandWrittenSecurity === 'error' && (options.openapi?.security ?? []).length > 0) {
     throw new HandWrittenSecurity(
-      'The option swagger.openapi.security would show a lock on every operation that nothing enforces. ' +
+      'fastify-security: swagger.openapi.security must not be given: it would show a lock that nothing enforces. ' +
       'Use app.security.require'
     )
   }

@@ -81,7 +81,7 @@ function valueOf (request: RequestLike, view: View): unknown {
   const value = find(request, view)
   if (value === undefined) {
     throw new NotResolved(
-      `This request has not resolved the dependency${view.scopes.length === 0 ? '' : ' with these scopes'}. ` +
+      `The dependency must be resolved${view.scopes.length === 0 ? '' : ' with these scopes'} before of() reads it. ` +
         'Require it on the route or in its context, or use peek() where it may be absent'
     )
   }

@@ -103,7 +103,7 @@ function addFragment (operation: Operation, { requestBody, responses }: Operatio
 function checkWritten ({ security = [] }: Operation, name: string): void {
   if (security.length === 0) return
   throw new HandWrittenSecurity(
-    `The document has a security of its own for ${name}: a lock that nothing enforces. Declare it on the route`
+    `The document must not have a security of its own for ${name}: nothing enforces it. Declare it on the route`
   )
 }
 
@@ -197,8 +197,8 @@ function checkVersion ({ openapi }: OpenAPIDocument): void {
 function checkRoot ({ security = [] }: OpenAPIDocument, { allowsHandWritten }: CompletionOptions): void {
   if (allowsHandWritten || security.length === 0) return
   throw new HandWrittenSecurity(
-    'The document has a security of its own, for all operations: a lock that nothing enforces. ' +
-    'Use app.security.require, ' +
+    'The document must not have a security of its own for all operations: nothing enforces it. ' +
+      'Use app.security.require, ' +
       "or register the plugin with onHandWrittenSecurity: 'allow' while you move"
   )
 }

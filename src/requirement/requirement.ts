@@ -43,9 +43,7 @@ export function readRequirement (option: unknown, where: string): View | null {
   const given = Array.from(option)
   const named = given.filter((alternative) => !isEmptyObject(alternative))
   if (named.length === 0) {
-    throw new InvalidRequirement(
-      `${where} requires nothing: write { name: dependency } for what it takes, or false if it is public`
-    )
+    throw nothingRequired(where)
   }
   const views = named.map((alternative, index) => all(alternative, `${where}, alternative ${index + 1}`))
   const isOptional = named.length < given.length
@@ -79,10 +77,9 @@ function checkBelow (view: View, judgement: Judgement, outer: readonly string[])
   if (++judgement.places > MAX_STEPS) throw new TooManySteps()
   if (view.scopes.length > 0 && !mayBeUnchecked && !takesScopes(view)) {
     throw new UncheckedScopes(
-      `${where}: nothing checks the scopes "${view.scopes.join(' ')}": the dependency that they are put on, ` +
-        'or something it needs, has to need securityScopes, in every alternative. ' +
-        'Where a gateway checks them, register ' +
-        "the plugin with onUncheckedScopes: 'allow'"
+      `${where}: the scopes "${view.scopes.join(' ')}" must be checked by their dependency or one of its needs, ` +
+        'in every alternative. Add securityScopes to the needs, ' +
+        "or register the plugin with onUncheckedScopes: 'allow' if a gateway checks them"
     )
   }
   if (view.definition.kind === 'scheme') {
@@ -90,8 +87,8 @@ function checkBelow (view: View, judgement: Judgement, outer: readonly string[])
     const unknown = listed === null ? [] : scopes.filter((scope) => !listed.has(scope))
     if (unknown.length > 0) {
       throw new UnknownScope(
-        `${where}: the scheme "${view.definition.schemeName}" does not list the scopes "${unknown.join(' ')}": ` +
-          `add them to its option scopes, or correct them to one of "${[...listed!].join(' ')}"`
+        `${where}: the scopes "${unknown.join(' ')}" must be listed by the scheme "${view.definition.schemeName}". ` +
+          `Add them to its option scopes, or correct them to one of "${[...listed!].join(' ')}"`
       )
     }
   }
@@ -112,7 +109,9 @@ function takesScopes ({ definition }: View, known = new Map<Definition, boolean>
 
 function all (option: unknown, where: string): View {
   if (viewOf(option) !== null) {
-    throw new InvalidRequirement(`${where} is a bare dependency: give its value a name, { user: dependency }`)
+    throw new InvalidRequirement(
+      `${where} must be an object of dependencies, got a bare dependency. Give its value a name: { user: dependency }`
+    )
   }
   if (typeof option === 'function') {
     throw new InvalidRequirement(`${where} must be an object of dependencies, got a function. ` +
@@ -120,17 +119,21 @@ function all (option: unknown, where: string): View {
   }
   if (option === undefined || option === null) {
     throw new InvalidRequirement(
-      `${where} is ${describe(option)}: a misspelled import, or two modules that import each other? ` +
-        'Leave the option out where nothing is declared, or write false if it is public'
+      `${where} must be an object of dependencies, an array of such objects, or false, got ${describe(option)}. ` +
+        'Check for a misspelled or circular import, or leave the option out'
     )
   }
   if (isEmptyObject(option)) {
-    throw new InvalidRequirement(
-      `${where} requires nothing: write { name: dependency } for what it takes, or false if it is public`
-    )
+    throw nothingRequired(where)
   }
   const members = needsOf(option, (problem) => new InvalidRequirement(`${where}: ${problem}`))
   return plainView(allOf(members))
+}
+
+function nothingRequired (where: string): Error {
+  return new InvalidRequirement(
+    `${where} must name at least one dependency. Write { name: dependency }, or false if it is public`
+  )
 }
 
 function isEmptyObject (option: unknown): boolean {

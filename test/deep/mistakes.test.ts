@@ -61,7 +61,7 @@ app.get('/', { security: { name } }, async () => 'in')`,
       at: 'members',
       says: 'Property \'members\' does not exist on type \'typeof import("mistakes/dependencies", { with: { "resolution-mode": "import" } })\'.'
     },
-    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security is undefined: a misspelled import, or two modules that import each other? Leave the option out where nothing is declared, or write false if it is public'
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security must be an object of dependencies, an array of such objects, or false, got undefined. Check for a misspelled or circular import, or leave the option out'
   },
   {
     mistake: 'a misspelled option security',
@@ -88,7 +88,7 @@ Object literal may only specify known properties, but 'securty' does not exist i
     mistake: 'a scope that the scheme does not list',
     source: 'app.get(\'/\', { security: { user: currentUser.scoped(\'itmes\') } }, async () => \'in\')',
     compiler: null,
-    node: 'FST_SECURITY_UNKNOWN_SCOPE: Route GET /: the scheme "OAuth2PasswordBearer" does not list the scopes "itmes": add them to its option scopes, or correct them to one of "me items"'
+    node: 'FST_SECURITY_UNKNOWN_SCOPE: Route GET /: the scopes "itmes" must be listed by the scheme "OAuth2PasswordBearer". Add them to its option scopes, or correct them to one of "me items"'
   },
 
   // values that are not a dependency
@@ -192,7 +192,7 @@ Object literal may only specify known properties, but 'securty' does not exist i
       says: `Type 'Dependency<User>' is not assignable to type 'SecurityOption | undefined'.
   Type 'DependencyHook & DependencyViews<User>' is missing the following properties from type 'Mistake<"give the dependency a name: { user: dependency }">': then, mistake`
     },
-    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security is a bare dependency: give its value a name, { user: dependency }'
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security must be an object of dependencies, got a bare dependency. Give its value a name: { user: dependency }'
   },
   {
     mistake: 'a dependency without a name, in an array',
@@ -202,7 +202,7 @@ Object literal may only specify known properties, but 'securty' does not exist i
       says: `Type 'Dependency<User>' is not assignable to type 'NamedDependencies'.
   Type 'DependencyHook & DependencyViews<User>' is missing the following properties from type 'Mistake<"give the dependency a name: { user: dependency }">': then, mistake`
     },
-    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security, alternative 1 is a bare dependency: give its value a name, { user: dependency }'
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security, alternative 1 must be an object of dependencies, got a bare dependency. Give its value a name: { user: dependency }'
   },
   {
     mistake: 'a dependency without a name, in require',
@@ -212,7 +212,7 @@ Object literal may only specify known properties, but 'securty' does not exist i
       says: `Argument of type 'Dependency<User>' is not assignable to parameter of type 'SecurityOption'.
   Type 'DependencyHook & DependencyViews<User>' is missing the following properties from type 'Mistake<"give the dependency a name: { user: dependency }">': then, mistake`
     },
-    node: 'FST_SECURITY_INVALID_REQUIREMENT: app.security.require is a bare dependency: give its value a name, { user: dependency }'
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: app.security.require must be an object of dependencies, got a bare dependency. Give its value a name: { user: dependency }'
   },
   {
     mistake: 'a dependency without a name, in depends',
@@ -228,25 +228,25 @@ Object literal may only specify known properties, but 'securty' does not exist i
     mistake: 'an empty object',
     source: 'app.get(\'/\', { security: {} }, async () => \'in\')',
     compiler: null,
-    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security requires nothing: write { name: dependency } for what it takes, or false if it is public'
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security must name at least one dependency. Write { name: dependency }, or false if it is public'
   },
   {
     mistake: 'an empty array',
     source: 'app.get(\'/\', { security: [] }, async () => \'in\')',
     compiler: null,
-    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security requires nothing: write { name: dependency } for what it takes, or false if it is public'
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security must name at least one dependency. Write { name: dependency }, or false if it is public'
   },
   {
     mistake: 'an empty object as the only alternative',
     source: 'app.get(\'/\', { security: [{}] }, async () => \'in\')',
     compiler: null,
-    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security requires nothing: write { name: dependency } for what it takes, or false if it is public'
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security must name at least one dependency. Write { name: dependency }, or false if it is public'
   },
   {
     mistake: 'undefined',
     source: 'app.get(\'/\', { security: undefined }, async () => \'in\')',
     compiler: null,
-    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security is undefined: a misspelled import, or two modules that import each other? Leave the option out where nothing is declared, or write false if it is public'
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security must be an object of dependencies, an array of such objects, or false, got undefined. Check for a misspelled or circular import, or leave the option out'
   },
   {
     mistake: 'true',
@@ -379,7 +379,7 @@ Argument of type 'undefined' is not assignable to parameter of type 'User'.`
     mistake: 'scopes on what does not check them',
     source: 'app.get(\'/\', { security: { token: oauth2.scoped(\'me\') } }, async () => \'in\')',
     compiler: null,
-    node: 'FST_SECURITY_UNCHECKED_SCOPES: Route GET /: nothing checks the scopes "me": the dependency that they are put on, or something it needs, has to need securityScopes, in every alternative. Where a gateway checks them, register the plugin with onUncheckedScopes: \'allow\''
+    node: 'FST_SECURITY_UNCHECKED_SCOPES: Route GET /: the scopes "me" must be checked by their dependency or one of its needs, in every alternative. Add securityScopes to the needs, or register the plugin with onUncheckedScopes: \'allow\' if a gateway checks them'
   },
   {
     mistake: 'securityScopes, used without being needed',
@@ -528,7 +528,7 @@ app.get('/', { onRequest: owner }, async () => 'in')`,
     mistake: 'the value of a dependency that was not required',
     source: 'app.get(\'/\', { security: { key } }, async (request) => currentUser.of(request))',
     compiler: null,
-    node: 'GET / → 500 FST_SECURITY_NOT_RESOLVED: This request has not resolved the dependency. Require it on the route or in its context, or use peek() where it may be absent'
+    node: 'GET / → 500 FST_SECURITY_NOT_RESOLVED: The dependency must be resolved before of() reads it. Require it on the route or in its context, or use peek() where it may be absent'
   },
   {
     mistake: 'explicit type arguments',

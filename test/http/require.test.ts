@@ -379,9 +379,9 @@ t.test('require is checked when it is called', async (t) => {
   const refused: ReadonlyArray<[name: string, requirement: unknown, code: string, noun: string]> = [
     ['undefined', undefined, invalid, 'undefined'],
     ['null', null, invalid, 'null'],
-    ['an empty object', {}, invalid, 'nothing'],
-    ['an empty array', [], invalid, 'nothing'],
-    ['an array of an empty object', [{}], invalid, 'nothing'],
+    ['an empty object', {}, invalid, 'at least one dependency'],
+    ['an empty array', [], invalid, 'at least one dependency'],
+    ['an array of an empty object', [{}], invalid, 'at least one dependency'],
     ['a bare dependency', user, invalid, 'bare dependency'],
     ['a member that is a string', { user: 'ann' }, invalid, '"user"'],
     ['a member that is undefined', [{ user }, { user: undefined }], invalid, '"user"'],

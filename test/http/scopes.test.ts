@@ -383,7 +383,7 @@ t.test('scopes that the scheme does not list', async (t) => {
     ]) {
       const app = await secured(t)
       t.throws(() => { put(app) }, {
-        code: 'FST_SECURITY_UNKNOWN_SCOPE', message: /(GET \/items|require).*"OAuth2PasswordBearer".*"raed".*read write/
+        code: 'FST_SECURITY_UNKNOWN_SCOPE', message: /(GET \/items|require).*"raed".*"OAuth2PasswordBearer".*read write/
       })
     }
   })

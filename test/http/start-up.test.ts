@@ -533,10 +533,10 @@ t.test('4: a security of any other shape', async (t) => {
   // eslint-disable-next-line no-sparse-arrays
   const sparse = [{ token }, , { key }]
   const shapes: Array<[string, security: unknown, noun?: string]> = [
-    ['an empty array', [], 'nothing'],
-    ['an empty object', {}, 'nothing'],
-    ['an array of an empty object', [{}], 'nothing'],
-    ['an array of empty objects', [{}, {}], 'nothing'],
+    ['an empty array', [], 'at least one dependency'],
+    ['an empty object', {}, 'at least one dependency'],
+    ['an array of an empty object', [{}], 'at least one dependency'],
+    ['an array of empty objects', [{}, {}], 'at least one dependency'],
     ['an array with a hole in it', sparse, 'alternative 2'],
     ['an array of holes', new Array(2)],
     ['a bare dependency', token, 'bare dependency'],
@@ -967,7 +967,7 @@ t.test('one error lists all problems', async (t) => {
   t.match(error.problems, [
     { code, route: 'GET /too-early', message: /declares security/ },
     { code, route: 'GET /undeclared', message: /declares no security/ },
-    { code: 'FST_SECURITY_INVALID_REQUIREMENT', route: 'POST /given', message: /security requires nothing/ },
+    { code: 'FST_SECURITY_INVALID_REQUIREMENT', route: 'POST /given', message: /security must name at least one dependency/ },
     { code, route: 'PUT,PATCH /forgotten', message: /declares no security/ },
     { code, route: null, message: /app\.security\.require.* applies to no route/ }
   ])
@@ -1042,7 +1042,7 @@ t.test('the options of the plugin are checked', async (t) => {
     const app = bare(t)
     await app.register(fastifySwagger, { openapi: {} })
     await t.rejects(async () => { await app.register(fastifySecurity, { swagger: { openapi: {} } }) }, {
-      code: 'FST_SECURITY_REGISTRATION', message: /option swagger/i
+      code: 'FST_SECURITY_REGISTRATION', message: /swagger must not be given/
     })
   })
 

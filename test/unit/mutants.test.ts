@@ -215,20 +215,21 @@ t.test('the base of an address is the prefix, behind the path of the first serve
 })
 
 t.test('an invalid requirement is rejected with a message that names the place and the fix', async (t) => {
-  const NOTHING = 'requires nothing: write { name: dependency } for what it takes, or false if it is public'
-  const LEFT_OUT = 'a misspelled import, or two modules that import each other? Leave the option out where nothing is declared, or write false if it is public'
+  const NOTHING = 'must name at least one dependency. Write { name: dependency }, or false if it is public'
+  const absent = (value: string): string => `must be an object of dependencies, an array of such objects, or false, got ${value}. ` +
+    'Check for a misspelled or circular import, or leave the option out'
   const vectors: Array<[option: unknown, message: string]> = [
-    [undefined, `here is undefined: ${LEFT_OUT}`],
-    [null, `here is null: ${LEFT_OUT}`],
+    [undefined, `here ${absent('undefined')}`],
+    [null, `here ${absent('null')}`],
     [{}, `here ${NOTHING}`],
     [[], `here ${NOTHING}`],
     [[{}], `here ${NOTHING}`],
     [[{}, {}], `here ${NOTHING}`],
-    [bearer, 'here is a bare dependency: give its value a name, { user: dependency }'],
-    [[bearer], 'here, alternative 1 is a bare dependency: give its value a name, { user: dependency }'],
-    [[{ bearer }, undefined], `here, alternative 2 is undefined: ${LEFT_OUT}`],
+    [bearer, 'here must be an object of dependencies, got a bare dependency. Give its value a name: { user: dependency }'],
+    [[bearer], 'here, alternative 1 must be an object of dependencies, got a bare dependency. Give its value a name: { user: dependency }'],
+    [[{ bearer }, undefined], `here, alternative 2 ${absent('undefined')}`],
     // eslint-disable-next-line no-sparse-arrays
-    [[{ bearer }, , { bearer }], `here, alternative 2 is undefined: ${LEFT_OUT}`],
+    [[{ bearer }, , { bearer }], `here, alternative 2 ${absent('undefined')}`],
     [[{}, { bearer }, 'x'], 'here, alternative 2: the dependencies must be an object, got the string "x". Write { name: dependency }'],
     [true, 'here: the dependencies must be an object, got a boolean. Write { name: dependency }'],
     [[[]], 'here, alternative 1: the dependencies must be an object, got an array. Write { name: dependency }'],
@@ -256,9 +257,9 @@ t.test('a requirement is all of an object, any of an array, and false for a publ
 })
 
 t.test('every place where scopes are put is judged by itself', async (t) => {
-  const unchecked = (scopes: string): string => `here: nothing checks the scopes "${scopes}": the dependency that they are put on, or something it ` +
-    "needs, has to need securityScopes, in every alternative. Where a gateway checks them, register the plugin with onUncheckedScopes: 'allow'"
-  const unknown = (scopes: string): string => `here: the scheme "OAuth2PasswordBearer" does not list the scopes "${scopes}": add them to its ` +
+  const unchecked = (scopes: string): string => `here: the scopes "${scopes}" must be checked by their dependency or one of its needs, in every ` +
+    "alternative. Add securityScopes to the needs, or register the plugin with onUncheckedScopes: 'allow' if a gateway checks them"
+  const unknown = (scopes: string): string => `here: the scopes "${scopes}" must be listed by the scheme "OAuth2PasswordBearer". Add them to its ` +
     'option scopes, or correct them to one of "read write"'
   const refused: Array<[Dependency, message: string]> = [
     [bearer.scoped('a', 'b'), unchecked('a b')],
@@ -275,7 +276,7 @@ t.test('every place where scopes are put is judged by itself', async (t) => {
     [depends({ one: checking(flow).scoped('read'), other: checking(flow).scoped('reed') }, passed), unknown('reed')]
   ]
   for (const [index, [dependency, message]] of refused.entries()) {
-    const code = message.includes('nothing checks') ? 'FST_SECURITY_UNCHECKED_SCOPES' : 'FST_SECURITY_UNKNOWN_SCOPE'
+    const code = message.includes('must be checked') ? 'FST_SECURITY_UNCHECKED_SCOPES' : 'FST_SECURITY_UNKNOWN_SCOPE'
     t.throws(() => checkScopes(view(dependency), 'here', false), { code, message }, `refused ${index}`)
   }
   const well: Dependency[] = [
@@ -548,10 +549,10 @@ t.test('of reads the value for the fewest scopes, and the first of several with 
   app.get('/scopes', { security: { one: user.scoped('a') } }, async (request) => user.scoped('b').of(request))
   t.strictSame((await app.inject('/')).json(), ['a b', 'a b', 'b c', 'c d b', true])
   t.match((await app.inject('/none')).json(), {
-    statusCode: 500, code: 'FST_SECURITY_NOT_RESOLVED', message: /^This request has not resolved the dependency\. Require it/
+    statusCode: 500, code: 'FST_SECURITY_NOT_RESOLVED', message: /^The dependency must be resolved before of\(\) reads it\. Require it/
   })
   t.match((await app.inject('/scopes')).json(), {
-    statusCode: 500, message: /^This request has not resolved the dependency with these scopes\. Require it/
+    statusCode: 500, message: /^The dependency must be resolved with these scopes before of\(\) reads it\. Require it/
   })
 })
 
