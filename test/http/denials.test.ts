@@ -4,6 +4,7 @@ import {
   anyOf, apiKeyHeader, CrossOriginRequest, depends, Forbidden, http, httpBasic, httpBearer, httpDigest, InsufficientScope,
   InvalidCredentialsRequest, NotAuthenticated, scheme, securityScopes, ServiceUnavailable, Unauthorized
 } from '../../src/index.js'
+import { isolated } from '../../src/extension.js'
 import { kRegistration } from '../../src/symbols.js'
 import { secured } from '../fixtures/secured.js'
 
@@ -203,6 +204,50 @@ t.test('an uncached anyOf that is needed at two places counts at each with the a
   for (const needs of [{ reader, writer: either.scoped('write').uncached() }, { writer: either.scoped('write').uncached(), reader }]) {
     const { challenges } = await ask(t, needs, headers)
     t.strictSame(challenges, ['APIKey realm="api"', 'Bearer realm="api", error="insufficient_scope", scope="write read"'])
+  }
+})
+
+t.test('the alternative that a challenge lists scopes of is the one that was denied, wherever it is resolved', async (t) => {
+  const headers = { ...withToken, 'x-key': 'abc' }
+  const rejected = depends({ key, required: securityScopes }, (): string => { throw new Unauthorized() })
+  const either = anyOf(rejected, granting('').scoped('read'))
+  const unscoped = anyOf(
+    failing(() => new Unauthorized(), { key }),
+    failing(() => new InsufficientScope())
+  )
+  const byKey = depends({ key, required: securityScopes }, ({ required }) => {
+    if (required.scopes.includes('b')) throw new Unauthorized()
+    return 'machine'
+  })
+  const above = (inner: typeof either) =>
+    depends({ inner, required: securityScopes }, ({ required }) => required.scopeStr).scoped('write')
+  const cases: Array<[name: string, security: object, scope: string]> = [
+    ['below a dependency with scopes', { user: above(either) }, 'write read'],
+    ['below a dependency whose scopes do not reach it', { user: above(isolated(either)) }, 'write read'],
+    ['below one with scopes, and it takes none', { user: above(unscoped) }, 'write'],
+    ['for some of the scopes of another use', {
+      first: anyOf(byKey, granting('a')).scoped('a'), second: anyOf(byKey, granting('a')).scoped('a', 'b')
+    }, 'a b']
+  ]
+  for (const [name, security, scope] of cases) {
+    const { challenges } = await ask(t, security, headers)
+    t.strictSame(challenges.at(-1), `Bearer realm="api", error="insufficient_scope", scope="${scope}"`, name)
+  }
+})
+
+t.test('an anyOf among the hooks of a route lists the scopes of its own alternative', async (t) => {
+  const rejected = depends({ key }, (): string => { throw new Unauthorized() })
+  const either = anyOf(rejected, granting('').scoped('read'))
+  const passing = depends({}, () => 'in')
+  const app = await secured(t)
+  app.get('/other', { security: { passing }, preHandler: either }, async () => 'in')
+  app.get('/not-taken', { security: [{ passing }, { either }], preHandler: either }, async () => 'in')
+  const writer = granting('read').scoped('read')
+  app.get('/handler', { security: [{ rejected }, { writer }], preHandler: passing }, async () => { throw new InsufficientScope() })
+  await app.ready()
+  for (const url of ['/other', '/not-taken', '/handler']) {
+    const reply = await app.inject({ url, headers: withToken })
+    t.equal([reply.headers['www-authenticate']].flat().at(-1), 'Bearer realm="api", error="insufficient_scope", scope="read"', url)
   }
 })
 
