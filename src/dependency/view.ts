@@ -24,7 +24,7 @@ export function viewOf (value: unknown): View | null {
   return (value as { readonly [kView]?: View })[kView] ?? null
 }
 
-/** Makes the function that stands for a definition, without scopes. */
+/** Wraps a definition in the function that users get as a dependency, without scopes. */
 export function dependencyOf<T> (definition: Definition): Dependency<T> {
   return dependencyOfView(plainView(definition))
 }

@@ -30,9 +30,9 @@ export class ScopeLists {
   }
 
   /**
-   * The scopes that are required of schemes along the first alternative that one of them is in.
+   * Returns the scopes that a route requires of the wanted schemes, in the first alternative that has one of them.
    *
-   * @param key the same for the same schemes
+   * @param key equal for equal schemes: results are remembered by it
    */
   first (key: unknown, isWanted: Test): readonly string[] {
     if (!this.#hasScopes) return []

@@ -155,7 +155,7 @@ export interface Plan {
   readonly initial: readonly unknown[]
   /** by slot: the cache key, or `null` for a value that belongs to its place */
   readonly keys: readonly (CacheKey | null)[]
-  /** by root: the slot of its value */
+  /** the slots of the values that the plan was compiled for, in their order */
   readonly roots: readonly number[]
   /** every `anyOf`, in the order of the tree */
   readonly choices: readonly Alternatives[]

@@ -95,7 +95,7 @@ function keyObjectOf (name: string, value: unknown): KeyObject {
   return key
 }
 
-// Each label of PEM that is not accepted, and the command that converts it.
+// PEM labels that are not accepted, each with the command that converts the file.
 const CONVERSIONS: ReadonlyArray<readonly [RegExp, string]> = [
   [/-----BEGIN CERTIFICATE-----/, 'openssl x509 -pubkey -noout -in cert.pem'],
   [/-----BEGIN RSA PUBLIC KEY-----/, 'openssl rsa -RSAPublicKey_in -in key.pem -pubout'],

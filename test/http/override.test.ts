@@ -638,7 +638,7 @@ t.test('a replacement that needs the original', async (t) => {
   })
 })
 
-t.test('what it leaves alone', async (t) => {
+t.test('an override does not change', async (t) => {
   t.test('the document and the table of routes', async (t) => {
     const { currentUser } = application()
     const app = await secured(t, { swagger: {}, swaggerUi: false })

@@ -28,7 +28,7 @@ const asNobody = {}
 const asMallory = { authorization: 'Bearer bad' }
 const withKey = { 'x-key': 'k' }
 
-/** As much of a test as is needed to clean up behind it. */
+/** The part of a test that registers a clean-up. */
 interface Teardown { teardown (cleanUp: () => unknown): void }
 
 /** An app of some server options, with the plugin and without a document. */

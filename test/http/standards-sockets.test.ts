@@ -395,7 +395,7 @@ t.test('a dependency that hangs', async (t) => {
     })
   }
 
-  t.test('behind a body ends with the limit that it brings itself', async (t) => {
+  t.test('after the body is read, is 500 by a time limit of its own', async (t) => {
     // Fastify 5 counts no further when the body has been read.
     const limited = depends({}, async () => {
       const signal = AbortSignal.timeout(50)

@@ -159,7 +159,7 @@ t.test('tokens A5: a token is replaced by a value, with the scopes that the over
   t.equal((await app.inject('/')).statusCode, 401)
 })
 
-t.test('a bearer tells what resource metadata and step-up need', (t) => {
+t.test('a bearer has the extension that resource metadata and step-up read', (t) => {
   const a = countedIssuer([])
   const local = localIssuer('https://local.example/')
   const token = jwtBearer({ issuer: [a.issuer, local], audience: [AUDIENCE, 'second'] })
