@@ -6,7 +6,10 @@ import { findLater, hold, sessions } from './by-hand.js'
 import type { Subject } from './subject.js'
 
 /** An app with the plugin, and with what the hooks by hand leave on a request. */
-export async function appWith ({ default: fastifySecurity }: Subject, build: (app: FastifyInstance) => void | Promise<void>): Promise<FastifyInstance> {
+export async function appWith (
+  { default: fastifySecurity }: Subject,
+  build: (app: FastifyInstance) => void | Promise<void>
+): Promise<FastifyInstance> {
   const app = Fastify()
   for (const name of ['token', 'caller', 'session', 'tenant']) app.decorateRequest(name, null)
   await app.register(fastifySecurity, { swagger: false })

@@ -1,7 +1,8 @@
 /**
- * The baseline: checks as a careful programmer writes them by hand, inline, in a hook. They are as strict as those that they are
- * compared with: two lines of one header, the grammar, the look-up, the scope; status, challenge and `no-store` on a denial;
- * an error that Fastify's error handling sends, without a stack trace. What passes is left on the request for the handler.
+ * The baseline: checks as a careful programmer writes them by hand, inline, in a hook. They are as strict as those
+ * that they are compared with: two lines of one header, the grammar, the look-up, the scope; status, challenge and
+ * `no-store` on a denial; an error that Fastify's error handling sends, without a stack trace. What passes is left on
+ * the request for the handler.
  */
 import createError from '@fastify/error'
 import type { FastifyReply, FastifyRequest } from 'fastify'
@@ -24,7 +25,11 @@ export interface Held {
 }
 
 /** Tokens as long as opaque ones and JWTs are, by their length in characters. */
-export const TOKENS = { 32: 'mF_9B5f-4.1JqM'.padEnd(32, 'x1Y2'), 300: 'eyJ'.padEnd(300, 'hbGciOi'), 1000: 'eyJ'.padEnd(1000, 'hbGciOi') } as const
+export const TOKENS = {
+  32: 'mF_9B5f-4.1JqM'.padEnd(32, 'x1Y2'),
+  300: 'eyJ'.padEnd(300, 'hbGciOi'),
+  1000: 'eyJ'.padEnd(1000, 'hbGciOi')
+} as const
 
 /** A token that lacks the scope. */
 export const WITHOUT_SCOPE = 'mF_9B5f-4.1JqN'.padEnd(32, 'x1Y2')
@@ -33,7 +38,9 @@ export const WITHOUT_SCOPE = 'mF_9B5f-4.1JqN'.padEnd(32, 'x1Y2')
 export const UNKNOWN = 'mF_9B5f-4.1JqO'.padEnd(32, 'x1Y2')
 
 export const sessions = new Map<string, Session>([
-  ...Object.values(TOKENS).map((token) => [token, { user: { name: 'johndoe', tenant: 'acme' }, scopes: ['me', 'items'] }] as const),
+  ...Object.values(TOKENS).map(
+    (token) => [token, { user: { name: 'johndoe', tenant: 'acme' }, scopes: ['me', 'items'] }] as const
+  ),
   [WITHOUT_SCOPE, { user: { name: 'alice', tenant: 'acme' }, scopes: [] }]
 ])
 
@@ -69,7 +76,9 @@ export function bearerToken (request: FastifyRequest, reply: FastifyReply): stri
   if (countLines(request.raw.rawHeaders, 'authorization') > 1) return denied(reply, 400, ABSENT, new Ambiguous())
   const token = BEARER.exec(value)?.[1]
   if (token !== undefined) return token
-  return /^Bearer +[^ ]/i.test(value) ? denied(reply, 401, INVALID, new Refused()) : denied(reply, 401, ABSENT, new NotAuthenticated())
+  return /^Bearer +[^ ]/i.test(value)
+    ? denied(reply, 401, INVALID, new Refused())
+    : denied(reply, 401, ABSENT, new NotAuthenticated())
 }
 
 /** The session of a token that may do what the route is for, or the error. */
@@ -183,7 +192,9 @@ export function anyOfThree (request: FastifyRequest, reply: FastifyReply, done: 
   }
   const token = bearerToken(request, reply)
   if (token instanceof Error) {
-    if (reply.statusCode !== 400) reply.header('www-authenticate', ['APIKey realm="api"', String(reply.getHeader('www-authenticate'))])
+    if (reply.statusCode !== 400) {
+      reply.header('www-authenticate', ['APIKey realm="api"', String(reply.getHeader('www-authenticate'))])
+    }
     done(token)
     return
   }
@@ -211,7 +222,9 @@ export function eitherOfTwo (request: FastifyRequest, reply: FastifyReply, done:
   const session = typeof token === 'string' ? sessions.get(token) : undefined
   if (session === undefined) {
     const error = token instanceof Error ? token : denied(reply, 401, INVALID, new Refused())
-    if (reply.statusCode !== 400) reply.header('www-authenticate', ['APIKey realm="api"', String(reply.getHeader('www-authenticate'))])
+    if (reply.statusCode !== 400) {
+      reply.header('www-authenticate', ['APIKey realm="api"', String(reply.getHeader('www-authenticate'))])
+    }
     done(error)
     return
   }
@@ -281,9 +294,17 @@ export function basicUser (request: FastifyRequest, reply: FastifyReply, done: D
 /** The same as {@link knownUser}, with an error that has a stack trace. It is here for information. */
 export function knownUserWithStack (request: FastifyRequest, reply: FastifyReply, done: Done): void {
   const token = BEARER.exec(request.headers.authorization ?? '')?.[1]
-  const session = token === undefined || countLines(request.raw.rawHeaders, 'authorization') > 1 ? undefined : sessions.get(token)
+  const session =
+    token === undefined || countLines(request.raw.rawHeaders, 'authorization') > 1 ? undefined : sessions.get(token)
   if (session === undefined) {
-    done(denied(reply, 401, token === undefined ? ABSENT : INVALID, Object.assign(new Error('Not authenticated'), { statusCode: 401 })))
+    done(
+      denied(
+        reply,
+        401,
+        token === undefined ? ABSENT : INVALID,
+        Object.assign(new Error('Not authenticated'), { statusCode: 401 })
+      )
+    )
     return
   }
   hold(request).caller = session.user

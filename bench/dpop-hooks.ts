@@ -1,4 +1,7 @@
-/** The check of a DPoP request by hand with jose, the client that sends proofs, and the requests that contenders must refuse. */
+/**
+ * The check of a DPoP request by hand with jose, the client that sends proofs, and the requests that contenders must
+ * refuse.
+ */
 import { calculateJwkThumbprint, EmbeddedJWK, importJWK, jwtVerify } from 'jose'
 import type { JWTPayload, JWTVerifyOptions } from 'jose'
 import type { FastifyReply, FastifyRequest } from 'fastify'
@@ -57,7 +60,10 @@ export class DpopClient {
       ...change
     }
     const { kty, crv, x, y } = this.#key.jwk
-    return { authorization: `DPoP ${token}`, dpop: jws(this.#key, { typ: 'dpop+jwt', alg: 'ES256', jwk: { kty, crv, x, y } }, claims) }
+    return {
+      authorization: `DPoP ${token}`,
+      dpop: jws(this.#key, { typ: 'dpop+jwt', alg: 'ES256', jwk: { kty, crv, x, y } }, claims)
+    }
   }
 }
 
@@ -77,7 +83,11 @@ export async function dpopCases (client: DpopClient): Promise<readonly DpopCase[
     proof('an old proof', { iat: now - MAX_AGE - 60 }),
     proof('a proof of the future', { iat: now + 60 }),
     proof('an empty jti', { jti: '' }),
-    { name: 'a key that the token is not bound to', status: 401, headers: (url) => thief.headers(url, { token: client.token }) },
+    {
+      name: 'a key that the token is not bound to',
+      status: 401,
+      headers: (url) => thief.headers(url, { token: client.token })
+    },
     { name: 'no proof', status: 401, headers: () => ({ authorization: `DPoP ${client.token}` }) },
     { name: 'a changed signature of the proof', status: 401, headers: (url) => changed(client.headers(url)) },
     { name: 'the token as Bearer', status: 401, headers: () => ({ authorization: `Bearer ${client.token}` }) },
@@ -93,7 +103,10 @@ export async function dpopCases (client: DpopClient): Promise<readonly DpopCase[
  *
  * @param remembered claims of verified tokens, by their text; `null`: each token is verified anew
  */
-export async function dpopHook ({ algorithm, jwk }: SigningKey, remembered: ReadonlyMap<string, Claims> | null): Promise<LaterHook> {
+export async function dpopHook (
+  { algorithm, jwk }: SigningKey,
+  remembered: ReadonlyMap<string, Claims> | null
+): Promise<LaterHook> {
   const key = await importJWK(jwk, algorithm)
   const used = new Map<string, number>()
   const options = { algorithms: [algorithm], issuer: ISSUER, audience: AUDIENCE, requiredClaims: ['iss', 'aud', 'exp'] }
@@ -108,7 +121,9 @@ export async function dpopHook ({ algorithm, jwk }: SigningKey, remembered: Read
       const verified = await jwtVerify(dpop, EmbeddedJWK, PROOF)
       proof = verified.payload
       claims = remembered === null ? (await jwtVerify<Claims>(token, key, options)).payload : known(remembered, token)
-      if (await calculateJwkThumbprint(verified.protectedHeader.jwk!) !== claims.cnf?.jkt) throw new Error('Another key')
+      if ((await calculateJwkThumbprint(verified.protectedHeader.jwk!)) !== claims.cnf?.jkt) {
+        throw new Error('Another key')
+      }
       checkProof(proof, token, request)
     } catch {
       throw byHand.refused(reply)
@@ -119,7 +134,11 @@ export async function dpopHook ({ algorithm, jwk }: SigningKey, remembered: Read
   }
 }
 
-function checkProof ({ htm, htu, iat = NaN, jti, ath }: JWTPayload, token: string, { method, originalUrl }: FastifyRequest): void {
+function checkProof (
+  { htm, htu, iat = NaN, jti, ath }: JWTPayload,
+  token: string,
+  { method, originalUrl }: FastifyRequest
+): void {
   const now = Date.now() / 1000
   const address = `${BASE_URL}${originalUrl.split('?', 1)[0]!}`
   if (htm !== method || htu !== address || ath !== hashOf(token)) throw new Error('Another request')

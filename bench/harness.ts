@@ -41,7 +41,9 @@ const BLOCK = 400_000
 /** Runs contenders in blocks of less than half a millisecond, after they have been checked and warmed up. */
 export async function race (contenders: readonly Contender[], { blocks, times }: Effort): Promise<Samples[]> {
   for (const contender of contenders) await contender.verify?.()
-  const rounds = new Map(contenders.map((contender) => [contender, { times, nanoseconds: [] as number[], bytes: [] as number[] }]))
+  const rounds = new Map(
+    contenders.map((contender) => [contender, { times, nanoseconds: [] as number[], bytes: [] as number[] }])
+  )
   // All in turn, so that none is compiled for what it alone would see.
   for (let warm = 0; warm < 10; warm++) {
     for (const contender of shuffled(contenders)) await measured(contender, times, rounds.get(contender)!)
@@ -56,10 +58,20 @@ export async function race (contenders: readonly Contender[], { blocks, times }:
       await measured(contender, round.times, round)
     }
   }
-  return [...rounds].map(([{ name, baseline, base }, { nanoseconds, bytes }]) => ({ name, baseline, base, nanoseconds, bytes }))
+  return [...rounds].map(([{ name, baseline, base }, { nanoseconds, bytes }]) => ({
+    name,
+    baseline,
+    base,
+    nanoseconds,
+    bytes
+  }))
 }
 
-async function measured (contender: Contender, times: number, { nanoseconds, bytes }: { nanoseconds: number[], bytes: number[] }): Promise<void> {
+async function measured (
+  contender: Contender,
+  times: number,
+  { nanoseconds, bytes }: { nanoseconds: number[], bytes: number[] }
+): Promise<void> {
   const heap = getHeapStatistics().used_heap_size
   const start = process.hrtime.bigint()
   const running = contender.run(times)
@@ -96,11 +108,16 @@ export function ratio (of: readonly number[], by: readonly number[]): Quartiles 
 }
 
 /** A line through points by least squares, and the share of the variance that it explains. */
-export function line (points: ReadonlyArray<readonly [number, number]>): { slope: number, intercept: number, r2: number } {
+export function line (points: ReadonlyArray<readonly [number, number]>): {
+  slope: number
+  intercept: number
+  r2: number
+} {
   const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length
   const x = mean(points.map(([x]) => x))
   const y = mean(points.map(([, y]) => y))
-  const sum = (of: (point: readonly [number, number]) => number): number => points.reduce((sum, point) => sum + of(point), 0)
+  const sum = (of: (point: readonly [number, number]) => number): number =>
+    points.reduce((sum, point) => sum + of(point), 0)
   const slope = sum((point) => (point[0] - x) * (point[1] - y)) / sum((point) => (point[0] - x) ** 2)
   const intercept = y - slope * x
   const left = sum((point) => (point[1] - intercept - slope * point[0]) ** 2)
@@ -108,7 +125,10 @@ export function line (points: ReadonlyArray<readonly [number, number]>): { slope
 }
 
 export function shuffled<T> (items: readonly T[]): T[] {
-  return items.map((item) => [Math.random(), item] as const).sort(([one], [other]) => one - other).map(([, item]) => item)
+  return items
+    .map((item) => [Math.random(), item] as const)
+    .sort(([one], [other]) => one - other)
+    .map(([, item]) => item)
 }
 
 function quantile (sorted: readonly number[], q: number): number {

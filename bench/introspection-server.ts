@@ -1,4 +1,7 @@
-/** An introspection endpoint, in a process of its own. It tells its port and, when it is asked, how many calls came since. */
+/**
+ * An introspection endpoint, in a process of its own. It tells its port and, when it is asked, how many calls came
+ * since.
+ */
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { ANSWERS, CLIENT } from './introspection.js'

@@ -5,7 +5,11 @@ import { AUDIENCE, ISSUER } from './signed.js'
 import { forbidden } from './token-hooks.js'
 
 /** This API at the endpoint. */
-export const CLIENT = { id: 'api', secret: 'secret', authorization: `Basic ${Buffer.from('api:secret').toString('base64')}` }
+export const CLIENT = {
+  id: 'api',
+  secret: 'secret',
+  authorization: `Basic ${Buffer.from('api:secret').toString('base64')}`
+}
 
 interface Answer {
   readonly active: boolean

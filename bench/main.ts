@@ -2,7 +2,8 @@
  * What security costs: in relation to hooks by hand and to other packages. Ratios within one run count; single times do
  * not, on a machine that others use too.
  *
- * npm run bench -- [--only guard,denials,peers,growth,startup,tokens,bound-tokens,http] [--short] [--json file] [--markdown file] [--write-docs]
+ * npm run bench -- [--only guard,denials,peers,growth,startup,tokens,bound-tokens,http] [--short] [--json file]
+ * [--markdown file] [--write-docs]
  *                  [--http-seconds n] [--http-rounds n]
  * npm run bench -- --check       compares with bench/ratios.json; --update writes it
  */
@@ -43,7 +44,10 @@ const { values } = parseArgs({
   }
 })
 
-/** What `--check` compares. Of verified tokens one algorithm, and ours alone: of a hit in a cache little more than noise would be seen. */
+/**
+ * What `--check` compares. Of verified tokens one algorithm, and ours alone: of a hit in a cache little more than
+ * noise would be seen.
+ */
 const CHECKED = [
   { part: 'guard', job: 'all', blocks: 150, isJudged: () => true },
   { part: 'denials', job: 'all', blocks: 150, isJudged: () => true },
@@ -83,9 +87,14 @@ async function measure (): Promise<void> {
     for (const table of results[part]) print(text(table))
   }
   print(text(aims(results)))
-  if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify({ machine: machine(), settings, results }, null, 2)}\n`)
+  if (values.json !== undefined) {
+    await writeFile(values.json, `${JSON.stringify({ machine: machine(), settings, results }, null, 2)}\n`)
+  }
   if (values.markdown !== undefined) {
-    await writeFile(values.markdown, [machine(), '', ...[aims(results), ...Object.values(results).flat()].map(markdown)].join('\n'))
+    await writeFile(
+      values.markdown,
+      [machine(), '', ...[aims(results), ...Object.values(results).flat()].map(markdown)].join('\n')
+    )
   }
   if (values['write-docs']) await writeDocs(results)
 }
@@ -111,7 +120,8 @@ function inProcess (part: string, job: string, settings: Settings): Promise<read
   })
 }
 
-// Between markers in the page: <!-- guard --> … <!-- /guard -->. Of some parts alone: the other ones stay, and these say where they were measured.
+// Between markers in the page: <!-- guard --> … <!-- /guard -->. Of some parts alone: the other ones stay, and these
+// say where they were measured.
 async function writeDocs (results: Readonly<Record<string, readonly Table[]>>): Promise<void> {
   let page = await readFile(DOCS, 'utf8')
   const isAll = values.only === undefined
@@ -119,12 +129,21 @@ async function writeDocs (results: Readonly<Record<string, readonly Table[]>>): 
   const written = {
     ...isAll ? { machine: `${machine()}\n` } : {},
     aims: markdown(isAll ? found : { ...found, rows: renewed(rowsOf(between(page, 'aims')), found.rows) }),
-    ...Object.fromEntries(Object.entries(results).map(([part, tables]) =>
-      [part, [...isAll ? [] : [`Measured apart from the other parts, on: ${machine()}\n`], ...tables.map(markdown)].join('\n')]))
+    ...Object.fromEntries(
+      Object.entries(results).map(([part, tables]) => [
+        part,
+        [...(isAll ? [] : [`Measured apart from the other parts, on: ${machine()}\n`]), ...tables.map(markdown)].join(
+          '\n'
+        )
+      ])
+    )
   }
   for (const [name, content] of Object.entries(written)) {
     const old = between(page, name)
-    page = page.replace(`<!-- ${name} -->\n${old}<!-- /${name} -->`, () => `<!-- ${name} -->\n${content}<!-- /${name} -->`)
+    page = page.replace(
+      `<!-- ${name} -->\n${old}<!-- /${name} -->`,
+      () => `<!-- ${name} -->\n${content}<!-- /${name} -->`
+    )
   }
   await writeFile(DOCS, page)
 }
@@ -136,12 +155,19 @@ function between (page: string, name: string): string {
 }
 
 function rowsOf (table: string): string[][] {
-  return table.split('\n').filter((line) => line.startsWith('| ')).slice(2).map((line) => line.slice(2, -2).split(' | '))
+  return table
+    .split('\n')
+    .filter((line) => line.startsWith('| '))
+    .slice(2)
+    .map((line) => line.slice(2, -2).split(' | '))
 }
 
 // A row is known by its first two cells.
 function renewed (old: readonly string[][], rows: ReadonlyArray<readonly string[]>): ReadonlyArray<readonly string[]> {
-  const isSame = (one: readonly string[]) => (other: readonly string[]): boolean => one[0] === other[0] && one[1] === other[1]
+  const isSame =
+    (one: readonly string[]) =>
+      (other: readonly string[]): boolean =>
+        one[0] === other[0] && one[1] === other[1]
   return [...old.map((row) => rows.find(isSame(row)) ?? row), ...rows.filter((row) => !old.some(isSame(row)))]
 }
 

@@ -48,7 +48,10 @@ interface Server extends Listening {
 }
 
 /** Asks all routes in turns, and makes the table. */
-export async function overHttp ({ title, of, asked: all }: Race, { httpSeconds, httpRounds }: Settings): Promise<Table> {
+export async function overHttp (
+  { title, of, asked: all }: Race,
+  { httpSeconds, httpRounds }: Settings
+): Promise<Table> {
   const servers = new Map<string, Server>()
   try {
     for (const server of new Set(all.map(({ server }) => server))) servers.set(server, await started(server))

@@ -33,7 +33,12 @@ export interface Part {
 type Measure = 'nanoseconds' | 'bytes'
 
 /** The difference of a contender to the unguarded route of its framework, block by block. */
-export function addedBy (samples: readonly Samples[], name: string, base: string, what: Measure = 'nanoseconds'): number[] {
+export function addedBy (
+  samples: readonly Samples[],
+  name: string,
+  base: string,
+  what: Measure = 'nanoseconds'
+): number[] {
   const known = (name: string): Samples => samples.find((sample) => sample.name === name)!
   const one = known(name)
   return differences(one[what], known(one.base ?? base)[what])
@@ -54,16 +59,35 @@ export function comparison (title: string, samples: readonly Samples[], base: st
     const times = ratio(added(name, 'nanoseconds'), added(baseline, 'nanoseconds'))
     const memory = bytes / quartiles(added(baseline, 'bytes')).median
     figures[name] = times.median
-    return [...cells, `**${times.median.toFixed(2)}** (${times.lower.toFixed(2)}–${times.upper.toFixed(2)})`, bytes.toFixed(0), memory.toFixed(2)]
+    return [
+      ...cells,
+      `**${times.median.toFixed(2)}** (${times.lower.toFixed(2)}–${times.upper.toFixed(2)})`,
+      bytes.toFixed(0),
+      memory.toFixed(2)
+    ]
   })
-  return { title, columns: ['', 'ns', 'added ns (quartiles)', '× by hand (quartiles)', 'added bytes', '× by hand'], rows, figures }
+  return {
+    title,
+    columns: ['', 'ns', 'added ns (quartiles)', '× by hand (quartiles)', 'added bytes', '× by hand'],
+    rows,
+    figures
+  }
 }
 
 /** The goals and the results, as far as they were measured. */
 export function aims (results: Readonly<Record<string, readonly Table[]>>): Table {
   const rows: string[][] = []
-  const add = (part: string, what: string, aim: string, wanted: (row: string) => boolean, judge: (values: number[]) => [boolean, string]): void => {
-    const values = (results[part] ?? []).flatMap(({ figures }) => Object.entries(figures)).filter(([row]) => wanted(row)).map(([, value]) => value)
+  const add = (
+    part: string,
+    what: string,
+    aim: string,
+    wanted: (row: string) => boolean,
+    judge: (values: number[]) => [boolean, string]
+  ): void => {
+    const values = (results[part] ?? [])
+      .flatMap(({ figures }) => Object.entries(figures))
+      .filter(([row]) => wanted(row))
+      .map(([, value]) => value)
     if (values.length === 0) return
     const [isMet, found] = judge(values)
     rows.push([what, aim, found, isMet ? 'met' : '**missed**'])
@@ -79,23 +103,73 @@ export function aims (results: Readonly<Record<string, readonly Table[]>>): Tabl
     ({ title, isFaster: Math.min(...Object.values(others)) < ours }))
   if (peers.length > 0) {
     const faster = peers.filter(({ isFaster }) => isFaster).map(({ title }) => title)
-    rows.push(['another package that makes the same check', 'not faster', faster.length === 0 ? 'none' : `faster: ${faster.join('; ')}`, faster.length === 0 ? 'met' : '**missed**'])
+    rows.push([
+      'another package that makes the same check',
+      'not faster',
+      faster.length === 0 ? 'none' : `faster: ${faster.join('; ')}`,
+      faster.length === 0 ? 'met' : '**missed**'
+    ])
   }
-  const atLeast = (least: number, unit: string, digits: number) => (values: number[]): [boolean, string] => {
-    const worst = Math.min(...values)
-    return [worst >= least, `${worst.toFixed(digits)}–${Math.max(...values).toFixed(digits)}${unit}`]
-  }
-  add('tokens', 'a remembered token with a scope', 'at most 1.5 × by hand', (row) => /^jwtBearer, [\d,]+ characters$/.test(row), atMost(1.5, ' ×', 2))
-  add('tokens', 'a remembered token with a scope: what @fastify/jwt with its cache adds', 'at least 1.5 × jwtBearer',
-    (row) => row.startsWith('@fastify/jwt with its cache against'), atLeast(1.5, ' ×', 2))
-  add('tokens', 'a token seen for the first time', 'at most 0.7 × jose by hand', (row) => row === 'jwtBearer', atMost(0.7, ' ×', 2))
-  add('tokens', 'a token seen for the first time', 'at most 1 × fast-jwt by hand, without its cache', (row) => row.startsWith('jwtBearer against fast-jwt'), atMost(1, ' ×', 2))
-  add('tokens', 'a remembered token over HTTP: requests a second', 'at least 90 % of unguarded', (row) => row === 'jwtBearer, requests a second', atLeast(90, ' %', 1))
-  add('http', 'requests a second over HTTP', 'at least 98 % of by hand', all, (values) =>
-    [Math.min(...values) >= 98, values.map((value) => `${value.toFixed(1)} %`).join(', ')])
+  const atLeast =
+    (least: number, unit: string, digits: number) =>
+      (values: number[]): [boolean, string] => {
+        const worst = Math.min(...values)
+        return [worst >= least, `${worst.toFixed(digits)}–${Math.max(...values).toFixed(digits)}${unit}`]
+      }
+  add(
+    'tokens',
+    'a remembered token with a scope',
+    'at most 1.5 × by hand',
+    (row) => /^jwtBearer, [\d,]+ characters$/.test(row),
+    atMost(1.5, ' ×', 2)
+  )
+  add(
+    'tokens',
+    'a remembered token with a scope: what @fastify/jwt with its cache adds',
+    'at least 1.5 × jwtBearer',
+    (row) => row.startsWith('@fastify/jwt with its cache against'),
+    atLeast(1.5, ' ×', 2)
+  )
+  add(
+    'tokens',
+    'a token seen for the first time',
+    'at most 0.7 × jose by hand',
+    (row) => row === 'jwtBearer',
+    atMost(0.7, ' ×', 2)
+  )
+  add(
+    'tokens',
+    'a token seen for the first time',
+    'at most 1 × fast-jwt by hand, without its cache',
+    (row) => row.startsWith('jwtBearer against fast-jwt'),
+    atMost(1, ' ×', 2)
+  )
+  add(
+    'tokens',
+    'a remembered token over HTTP: requests a second',
+    'at least 90 % of unguarded',
+    (row) => row === 'jwtBearer, requests a second',
+    atLeast(90, ' %', 1)
+  )
+  add('http', 'requests a second over HTTP', 'at least 98 % of by hand', all, (values) => [
+    Math.min(...values) >= 98,
+    values.map((value) => `${value.toFixed(1)} %`).join(', ')
+  ])
   add('growth', 'each more dependency that is resolved, synchronous', 'at most 60 ns', all, atMost(60, ' ns', 0))
-  add('startup', '10,000 guarded routes, more than by hand: time', 'at most 1 s', (row) => row === 'milliseconds', atMost(1000, ' ms', 0))
-  add('startup', '10,000 guarded routes, more than by hand: memory', 'at most 40 MB', (row) => row === 'megabytes', atMost(40, ' MB', 0))
+  add(
+    'startup',
+    '10,000 guarded routes, more than by hand: time',
+    'at most 1 s',
+    (row) => row === 'milliseconds',
+    atMost(1000, ' ms', 0)
+  )
+  add(
+    'startup',
+    '10,000 guarded routes, more than by hand: memory',
+    'at most 40 MB',
+    (row) => row === 'megabytes',
+    atMost(40, ' MB', 0)
+  )
   return { title: 'Aims', columns: ['', 'aim', 'measured', ''], rows, figures: {} }
 }
 
@@ -113,21 +187,53 @@ export function markdown ({ title, columns, rows, remark }: Table): string {
 export function text ({ title, columns, rows, remark }: Table): string {
   const all = [columns, ...rows].map((cells) => cells.map((cell) => cell.replaceAll('**', '')))
   const widths = columns.map((_, column) => Math.max(...all.map((cells) => cells[column]!.length)))
-  const written = all.map((cells) => cells.map((cell, column) =>
-    column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)).join('  '))
-  return [title, '', ...written.map((line) => `  ${line}`), '', ...remark === undefined ? [] : [`  ${remark}`, '']].join('\n')
+  const written = all.map((cells) =>
+    cells
+      .map((cell, column) => (column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)))
+      .join('  ')
+  )
+  return [
+    title,
+    '',
+    ...written.map((line) => `  ${line}`),
+    '',
+    ...(remark === undefined ? [] : [`  ${remark}`, ''])
+  ].join('\n')
 }
 
 /** The machine and the versions of a measurement. */
 export function machine (): string {
-  const versions = ['fastify', '@fastify/auth', '@fastify/bearer-auth', '@fastify/basic-auth', '@fastify/jwt', 'fast-jwt', 'fastify-jwt-jwks', 'jose',
-    'fastify-openapi-glue', 'hono', '@hono/node-server', '@nestjs/core', '@nestjs/platform-fastify', 'express', 'express-oauth2-jwt-bearer', 'autocannon'].map((name) => `${name} ${versionOf(name)}`)
+  const versions = [
+    'fastify',
+    '@fastify/auth',
+    '@fastify/bearer-auth',
+    '@fastify/basic-auth',
+    '@fastify/jwt',
+    'fast-jwt',
+    'fastify-jwt-jwks',
+    'jose',
+    'fastify-openapi-glue',
+    'hono',
+    '@hono/node-server',
+    '@nestjs/core',
+    '@nestjs/platform-fastify',
+    'express',
+    'express-oauth2-jwt-bearer',
+    'autocannon'
+  ].map((name) => `${name} ${versionOf(name)}`)
   return `${cpus()[0]?.model ?? 'unknown processor'}, ${cpus().length} cores; Node.js ${process.version}; ${versions.join(', ')}.`
 }
 
 function versionOf (name: string): string {
   // What only the benchmark needs is installed in its own folder.
-  const places = ['node_modules', '../node_modules'].map((place) => new URL(`${place}/${name}/package.json`, import.meta.url))
-  const { version } = JSON.parse(readFileSync(places.find((place) => existsSync(place))!, 'utf8')) as { version: string }
+  const places = ['node_modules', '../node_modules'].map(
+    (place) => new URL(`${place}/${name}/package.json`, import.meta.url)
+  )
+  const { version } = JSON.parse(
+    readFileSync(
+      places.find((place) => existsSync(place))!,
+      'utf8'
+    )
+  ) as { version: string }
   return version
 }

@@ -1,6 +1,6 @@
 /**
- * A server to be asked over loopback, in a process of its own: Fastify, Hono, NestJS or Express. It tells the port that it listens on, and
- * when it is asked, the processor time that it has taken.
+ * A server to be asked over loopback, in a process of its own: Fastify, Hono, NestJS or Express. It tells the port
+ * that it listens on, and when it is asked, the processor time that it has taken.
  */
 import 'reflect-metadata'
 import fastifyAuth from '@fastify/auth'
@@ -75,7 +75,9 @@ function honoServer (): Promise<Listening> {
     }
   }), (c) => c.text(c.get('user').name))
   return new Promise((resolve) => {
-    serve({ fetch: app.fetch, hostname: '127.0.0.1', port: 0 }, ({ port }) => { resolve({ port, authorization: BEARER }) })
+    serve({ fetch: app.fetch, hostname: '127.0.0.1', port: 0 }, ({ port }) => {
+      resolve({ port, authorization: BEARER })
+    })
   })
 }
 
@@ -103,7 +105,7 @@ class UserController {
 
 class AppModule {}
 
-// What decorators do, called by hand: not every compiler has the same ones.
+// Applies the decorators of NestJS as functions, since not every compiler supports their syntax.
 function decorate (): void {
   const { prototype } = UserController
   const described = (method: 'open' | 'user'): PropertyDescriptor => Object.getOwnPropertyDescriptor(prototype, method)!
@@ -133,7 +135,11 @@ async function tokenServer (): Promise<Listening> {
 async function expressServer (): Promise<Listening> {
   const key = makeKey('RS256')
   const app = expressApp(key)
-  await checkCases('express-oauth2-jwt-bearer', casesOf(key), async (headers) => await statusOf(app, { url: '/guarded', headers }))
+  await checkCases(
+    'express-oauth2-jwt-bearer',
+    casesOf(key),
+    async (headers) => await statusOf(app, { url: '/guarded', headers })
+  )
   return await new Promise((resolve) => {
     const server = app.listen(0, '127.0.0.1', () => {
       resolve({ port: (server.address() as AddressInfo).port, authorization: `Bearer ${accessToken(key)}` })

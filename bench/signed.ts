@@ -1,6 +1,6 @@
 /**
- * Keys and JWTs of the benchmark, made without the packages that are compared: good ones, and those that each contender must
- * refuse.
+ * Keys and JWTs of the benchmark, made without the packages that are compared: good ones, and those that each
+ * contender must refuse.
  */
 import type { JsonWebKey, KeyObject } from 'node:crypto'
 import { generateKeyPairSync, sign } from 'node:crypto'

@@ -1,6 +1,6 @@
 /**
- * Requests and responses without a socket, in the shapes of Node's: every member that Fastify and its hooks read is there,
- * and is read in the same way. A route is asked through Fastify's own router.
+ * Requests and responses without a socket, in the shapes of Node's: every member that Fastify and its hooks read is
+ * there, and is read in the same way. A route is asked through Fastify's own router.
  */
 import type { FastifyInstance } from 'fastify'
 import type { Contender } from './harness.js'
@@ -17,10 +17,23 @@ export interface Question {
 }
 
 // Headers that an ordinary client sends besides.
-const USUAL = { host: 'localhost:3000', connection: 'keep-alive', 'user-agent': 'bench/1.0', accept: '*/*', 'accept-encoding': 'gzip' }
+const USUAL = {
+  host: 'localhost:3000',
+  connection: 'keep-alive',
+  'user-agent': 'bench/1.0',
+  accept: '*/*',
+  'accept-encoding': 'gzip'
+}
 
 /** A socket that does nothing. */
-export const SOCKET = { destroyed: false, encrypted: false, remoteAddress: '127.0.0.1', on () {}, once () {}, removeListener () {} }
+export const SOCKET = {
+  destroyed: false,
+  encrypted: false,
+  remoteAddress: '127.0.0.1',
+  on () {},
+  once () {},
+  removeListener () {}
+}
 
 class StandInRequest {
   aborted = false
@@ -149,18 +162,28 @@ async function verify (name: string, app: FastifyInstance, question: Question): 
   if (question.challenge === undefined) return
   const { 'www-authenticate': challenge, 'cache-control': cache } = response.sent!
   if (String(challenge) !== String(question.challenge) || cache !== 'no-store') {
-    throw new Error(`${name}: ${String(challenge)} and ${String(cache)} instead of ${String(question.challenge)} and no-store`)
+    throw new Error(
+      `${name}: ${String(challenge)} and ${String(cache)} instead of ${String(question.challenge)} and no-store`
+    )
   }
 }
 
 /** The headers of a question as a client sends them, in the two forms of Node. */
-export function headersOf ({ headers }: Pick<Question, 'headers'>): { rawHeaders: readonly string[], headers: Record<string, string> } {
+export function headersOf ({ headers }: Pick<Question, 'headers'>): {
+  rawHeaders: readonly string[]
+  headers: Record<string, string>
+} {
   const all = { ...USUAL, ...headers }
   // Clients spell them so.
-  const rawHeaders = Object.entries(all).flatMap(([name, value]) => [name.replace(/(^|-)[a-z]/g, (letter) => letter.toUpperCase()), value])
+  const rawHeaders = Object.entries(all).flatMap(([name, value]) => [
+    name.replace(/(^|-)[a-z]/g, (letter) => letter.toUpperCase()),
+    value
+  ])
   return { rawHeaders, headers: all }
 }
 
 function wrong (name: string, { statusCode, writableEnded, body }: StandInResponse, { status }: Question): Error {
-  return new Error(writableEnded ? `${name}: ${statusCode} instead of ${status}: ${String(body)}` : `${name}: no answer at once`)
+  return new Error(
+    writableEnded ? `${name}: ${statusCode} instead of ${status}: ${String(body)}` : `${name}: no answer at once`
+  )
 }

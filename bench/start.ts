@@ -50,7 +50,11 @@ async function app ({ guard, routes, withHead, withDocument }: Start) {
   const openapi = {
     openapi: '3.1.0',
     info: { title: 'API', version: '1.0.0' },
-    components: { securitySchemes: { OAuth2PasswordBearer: { type: 'oauth2', flows: { password: { tokenUrl: 'token', scopes: { me: '' } } } } } }
+    components: {
+      securitySchemes: {
+        OAuth2PasswordBearer: { type: 'oauth2', flows: { password: { tokenUrl: 'token', scopes: { me: '' } } } }
+      }
+    }
   } as const
   const locked = guard === 'hand' && withDocument ? { security: [{ OAuth2PasswordBearer: ['me'] }] } : {}
   app.decorateRequest('caller', null)

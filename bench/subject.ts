@@ -1,6 +1,6 @@
 /**
- * The package as it is shipped, and the benchmark beside it, compiled as for a release. A runner of TypeScript names each
- * function once more where it is made, and maps stack traces: that would be measured, too.
+ * The package as it is shipped, and the benchmark beside it, compiled as for a release. A runner of TypeScript names
+ * each function once more where it is made, and maps stack traces: that would be measured, too.
  */
 import type * as security from 'fastify-security'
 import type * as verified from 'fastify-security/tokens'

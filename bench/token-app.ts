@@ -1,4 +1,7 @@
-/** The apps whose routes check JWTs: a Fastify app with all contenders, and an Express app with express-oauth2-jwt-bearer. */
+/**
+ * The apps whose routes check JWTs: a Fastify app with all contenders, and an Express app with
+ * express-oauth2-jwt-bearer.
+ */
 import type { Express, NextFunction, Request, Response } from 'express'
 import express from 'express'
 import { auth, requiredScopes } from 'express-oauth2-jwt-bearer'
@@ -50,7 +53,11 @@ export async function tokenApp (key: SigningKey, remembered: readonly string[]):
     app.get(ROUTES['by hand: bearer, Map and checks'], { onRequest: map }, nameOf)
     app.get(ROUTES['by hand: jose'], { onRequest: jose }, nameOf)
     app.get(ROUTES['by hand: fast-jwt without its cache'], { onRequest: fastJwtHook(key) }, nameOf)
-    app.get(ROUTES.jwtBearer, { security: { token: token.scoped('read') } }, ({ security: { token } }) => token.subject!)
+    app.get(
+      ROUTES.jwtBearer,
+      { security: { token: token.scoped('read') } },
+      ({ security: { token } }) => token.subject!
+    )
     await fastifyJwt(app, key, { url: ROUTES['@fastify/jwt with its cache'], cache: true })
     await fastifyJwt(app, key, { url: ROUTES['@fastify/jwt without its cache'], cache: false })
     if (knows('fastify-jwt-jwks', key)) {

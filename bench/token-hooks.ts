@@ -1,4 +1,6 @@
-/** The check of a JWT as others make it: by hand with a Map, with jose and with fast-jwt, and the plugins for Fastify. */
+/**
+ * The check of a JWT as others make it: by hand with a Map, with jose and with fast-jwt, and the plugins for Fastify.
+ */
 import createError from '@fastify/error'
 import jwt from '@fastify/jwt'
 import { createVerifier } from 'fast-jwt'
@@ -86,12 +88,15 @@ export function fastJwtHook ({ algorithm, publicKey }: SigningKey): Hook {
 
 /** @fastify/jwt in a context of its own, with a hook for the scope. */
 export async function fastifyJwt (
-  app: FastifyInstance, { algorithm, privateKey, publicKey }: SigningKey, { url, cache }: { readonly url: string, readonly cache: boolean }
+  app: FastifyInstance,
+  { algorithm, privateKey, publicKey }: SigningKey,
+  { url, cache }: { readonly url: string, readonly cache: boolean }
 ): Promise<void> {
   await app.register(async (app) => {
     await app.register(jwt, {
       secret: {
-        private: privateKey.export({ type: 'pkcs8', format: 'pem' }), public: publicKey.export({ type: 'spki', format: 'pem' })
+        private: privateKey.export({ type: 'pkcs8', format: 'pem' }),
+        public: publicKey.export({ type: 'spki', format: 'pem' })
       },
       verify: { algorithms: [algorithm], allowedIss: ISSUER, allowedAud: AUDIENCE, requiredClaims: REQUIRED, cache }
     } as never)

@@ -1,6 +1,6 @@
 /**
- * A session in a cookie, which a login sets. The cookie does not count in a `POST` of another site's page; `SameSite=Strict`
- * keeps it out of such requests altogether.
+ * A session in a cookie, which a login sets. The cookie does not count in a `POST` of another site's page;
+ * `SameSite=Strict` keeps it out of such requests altogether.
  *
  *     curl -i http://127.0.0.1:3000/users/me                                → 401 APIKey realm="api"
  *     curl -i -b 'session=guess' http://127.0.0.1:3000/users/me             → 401 APIKey realm="api"
@@ -40,6 +40,8 @@ app.post('/login', { security: { user: login } }, async (request, reply) => {
   return { welcome: username }
 })
 
-app.get('/users/me', { security: { user: currentUser } }, async (request) => ({ username: request.security.user.username }))
+app.get('/users/me', { security: { user: currentUser } }, async (request) => ({
+  username: request.security.user.username
+}))
 
 await serve(app, userDefaults)

@@ -1,6 +1,7 @@
 /**
- * Opens SQLite files: by `node:sqlite` where Node.js has it (22.13 and later), else by the package libsql, which has the
- * same methods and is installed without a compiler. Both are synchronous: no other code runs within a transaction.
+ * Opens SQLite files: by `node:sqlite` where Node.js has it (22.13 and later), else by the package libsql, which has
+ * the same methods and is installed without a compiler. Both are synchronous: no other code runs within a
+ * transaction.
  *
  * @see {@link https://nodejs.org/api/sqlite.html node:sqlite}
  */

@@ -1,5 +1,6 @@
 /**
- * HTTP Digest (RFC 7616). The scheme reads what the client sends; nonce and check are the application's, and stand here.
+ * HTTP Digest (RFC 7616). The scheme reads what the client sends; nonce and check are the application's, and stand
+ * here.
  *
  *     curl --digest -u johndoe:secret http://127.0.0.1:3000/users/me        → 200 {"username":"johndoe"}
  *     curl --digest -u johndoe:guess http://127.0.0.1:3000/users/me         → 401
@@ -25,7 +26,12 @@ const username = depends({ digest: httpDigest({ realm: REALM }) }, ({ digest }, 
   const params = paramsOf(digest.credentials)
   const isRight = isEqual(params['response'] ?? '', responseFor(params, request))
   // The response binds the request line: it is good for no other address.
-  if (!isRight || params['username'] !== API_USERNAME || params['uri'] !== request.raw.url || !isFresh(params['nonce'])) {
+  if (
+    !isRight ||
+    params['username'] !== API_USERNAME ||
+    params['uri'] !== request.raw.url ||
+    !isFresh(params['nonce'])
+  ) {
     throw new Unauthorized('Incorrect username or password')
   }
   return API_USERNAME
@@ -37,7 +43,10 @@ await app.register(fastifySecurity)
 // A challenge that can be answered has a nonce, anew each time.
 app.addHook('onSend', async (_request, reply) => {
   if (reply.statusCode !== 401) return
-  reply.header('www-authenticate', `Digest realm="${REALM}", qop="auth", algorithm=SHA-256, nonce="${nonce(Date.now())}"`)
+  reply.header(
+    'www-authenticate',
+    `Digest realm="${REALM}", qop="auth", algorithm=SHA-256, nonce="${nonce(Date.now())}"`
+  )
 })
 
 app.get('/users/me', { security: { username } }, async (request) => ({ username: request.security.username }))
@@ -49,7 +58,8 @@ function responseFor ({ nonce, nc, cnonce, uri }: Record<string, string>, { meth
   return sha256(`${secret}:${nonce}:${nc}:${cnonce}:auth:${sha256(`${method}:${uri}`)}`)
 }
 
-// Signed, so that none has to be kept. Within its lifetime a response can be sent again: use TLS, or count (RFC 7616 §5.5).
+// Signed, so that none has to be kept. Within its lifetime a response can be sent again: use TLS, or count (RFC 7616
+// §5.5).
 function nonce (time: number): string {
   return `${time}.${createHmac('sha256', key).update(String(time)).digest('hex')}`
 }

@@ -22,6 +22,10 @@ declare module 'oidc-provider' {
     readonly Grant: new (of: { accountId: string, clientId: string }) => Grant
     callback (): (request: IncomingMessage, response: ServerResponse) => void
     interactionDetails (request: IncomingMessage, response: ServerResponse): Promise<Interaction>
-    interactionFinished (request: IncomingMessage, response: ServerResponse, result: Record<string, unknown>): Promise<void>
+    interactionFinished (
+      request: IncomingMessage,
+      response: ServerResponse,
+      result: Record<string, unknown>
+    ): Promise<void>
   }
 }

@@ -1,6 +1,6 @@
 /**
- * A scheme of one's own: a ticket, `<id>.<code>`, in a header. It reads a value of its own type, rejects a malformed one,
- * and writes its own challenge; all else is as with the built-in ones.
+ * A scheme of one's own: a ticket, `<id>.<code>`, in a header. It reads a value of its own type, rejects a malformed
+ * one, and writes its own challenge; all else is as with the built-in ones.
  *
  *     curl http://127.0.0.1:3000/seat                                   → 401 Ticket realm="api", format="id.code"
  *     curl -H 'x-ticket: 12' http://127.0.0.1:3000/seat                 → 401 Ticket realm="api", format="id.code"

@@ -19,7 +19,7 @@ export const AUDIENCE = 'urn:example:api'
 const MINUTES = 60
 const SCOPES = ['me', 'items']
 
-// Another API behind the same provider, whose tokens are good there, and not here.
+// Another API of the same provider. This API rejects the tokens for it.
 const OTHER_AUDIENCE = 'urn:example:other'
 
 /** The client that Swagger UI is. */

@@ -2,7 +2,7 @@
  * Who may call what, printed instead of served. Written to be copied: it needs nothing but an app.
  *
  *     node app.js --security               a line for each route, for the terminal
- *     node app.js --security --markdown    a table for a pull request, sorted, so that moving code changes nothing in it
+ *     node app.js --security --markdown    a table for a pull request, sorted, so that moved code does not change it
  */
 import type { FastifyInstance } from 'fastify'
 import type { RouteSecurity } from 'fastify-security'

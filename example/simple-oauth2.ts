@@ -1,6 +1,6 @@
 /**
- * Simple OAuth 2 with password and bearer token: as current-user.ts, and there is a login. Tokens are random, and kept in
- * memory; passwords are kept as Argon2 hashes (users.ts).
+ * Simple OAuth 2 with password and bearer token: as current-user.ts, and there is a login. Tokens are random, and
+ * kept in memory; passwords are kept as Argon2 hashes (users.ts).
  *
  *     curl -d 'username=johndoe&password=guess' http://127.0.0.1:3000/token   → 400 {"error":"invalid_grant","error_description":"Incorrect username or password"}
  *     curl -d 'username=bob&password=secret3' http://127.0.0.1:3000/token     → 400 {"error":"invalid_grant","error_description":"Incorrect username or password"}

@@ -23,7 +23,9 @@ export const issuer = localIssuer('https://issuer.example', {
   ...secret === undefined ? {} : { secret }
 })
 
-/** The owner of a token: a user, or a client that acts for itself. A client is not a user, so its token has no `sub`. */
+/**
+ * The owner of a token: a user, or a client that acts for itself. A client is not a user, so its token has no `sub`.
+ */
 export type Owner = { readonly sub: string } | { readonly client_id: string }
 
 /** Returns the answer to a login. */

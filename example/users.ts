@@ -25,8 +25,10 @@ const hashes = new Map(await Promise.all(Object.entries(PASSWORDS).map(async ([u
 const hashOfNobody = await hash(randomBytes(16))
 
 /** Named on the console by every example that uses them. */
-export const userDefaults = [...users.values()].map(({ username, scopes, disabled }) =>
-  `user ${username}, password ${PASSWORDS[username as keyof typeof PASSWORDS]}: ${disabled ? 'disabled' : `may ${scopes.join(' and ')}`}`)
+export const userDefaults = [...users.values()].map(
+  ({ username, scopes, disabled }) =>
+    `user ${username}, password ${PASSWORDS[username as keyof typeof PASSWORDS]}: ${disabled ? 'disabled' : `may ${scopes.join(' and ')}`}`
+)
 
 /** The user whose password this is; `undefined` for a wrong password, an unknown name and a disabled user alike. */
 export async function authenticate (username: string, password: string): Promise<User | undefined> {

@@ -14,22 +14,33 @@ const cores = Math.max(2, availableParallelism())
 const half = Math.ceil(cores / 2)
 
 /**
- * The jobs, in the order in which they start. `after`: what has to have succeeded before. `cores`: how many it keeps busy.
- * A job that reports no numbers of its own counts as one test.
+ * The jobs, in the order in which they start. `after`: what has to have succeeded before. `cores`: how many it keeps
+ * busy. A job that reports no numbers of its own counts as one test.
  */
 const JOBS = [
   { name: 'build', command: 'npm run --silent build' },
   { name: 'install', command: 'node scripts/install.js test scripts/api bench' },
-  { name: 'system', command: 'bash scripts/install-system.sh chromium curl python3-authlib python3-requests-oauthlib redis-server' },
-  { name: 'tests', command: `node scripts/tests/run.js --jobs ${half} --coverage ${REPORTS}/coverage all`, after: ['build', 'install', 'system'], cores: half },
+  {
+    name: 'system',
+    command: 'bash scripts/install-system.sh chromium curl python3-authlib python3-requests-oauthlib redis-server'
+  },
+  {
+    name: 'tests',
+    command: `node scripts/tests/run.js --jobs ${half} --coverage ${REPORTS}/coverage all`,
+    after: ['build', 'install', 'system'],
+    cores: half
+  },
   { name: 'runtimes', command: 'node scripts/runtimes.js' },
-  ...otherNodes.map((version) => (
-    { name: `tests on Node ${version}`, command: `${nodeOf(version)} scripts/tests/run.js --jobs 1 fast`, after: ['build', 'install', 'runtimes'] }
-  )),
+  ...otherNodes.map((version) => ({
+    name: `tests on Node ${version}`,
+    command: `${nodeOf(version)} scripts/tests/run.js --jobs 1 fast`,
+    after: ['build', 'install', 'runtimes']
+  })),
   { name: 'types', command: 'npm run --silent check:all', after: ['install'] },
   { name: 'lint', command: 'npm run --silent lint' },
   { name: 'browser', command: 'npm run --silent test:browser', after: ['install', 'system'] },
-  // One seed that passes, so that a build does not fail by chance. One difference from a model is open: see docs/reliability.md.
+  // One seed that passes, so that a build does not fail by chance. One difference from a model is open: see
+  // docs/reliability.md.
   { name: 'fuzz', command: 'npm run --silent fuzz -- --runs 500000 --seed 532963790', cores: 2 },
   { name: 'package', command: 'npx tsx test/package/main.ts', after: ['build', 'install', 'runtimes'] },
   { name: 'coverage', command: `node scripts/coverage.js ${REPORTS}/coverage`, after: ['tests'] },
@@ -51,7 +62,9 @@ printSummary()
 function selectJobs (names) {
   if (names.length === 0) return JOBS.filter(({ isOptional }) => isOptional !== true)
   const unknown = names.filter((name) => !JOBS.some((job) => job.name === name))
-  if (unknown.length > 0) throw new Error(`Unknown job ${unknown.join(', ')}. Expected: ${JOBS.map(({ name }) => name).join(', ')}`)
+  if (unknown.length > 0) {
+    throw new Error(`Unknown job ${unknown.join(', ')}. Expected: ${JOBS.map(({ name }) => name).join(', ')}`)
+  }
   const needed = (name) => [name, ...(JOBS.find((job) => job.name === name).after ?? []).flatMap(needed)]
   const all = new Set(names.flatMap(needed))
   return JOBS.filter(({ name }) => all.has(name))
@@ -67,8 +80,14 @@ async function runAll () {
       const busy = [...running.values()].reduce((sum, { job }) => sum + (job.cores ?? 1), 0)
       if (!isBlocked && (!isReady || (busy > 0 && busy + (job.cores ?? 1) > cores))) continue
       waiting.splice(waiting.indexOf(job), 1)
-      if (isBlocked) finish(job, { passed: 0, failed: 1, note: `not run: ${before.find((name) => results.get(name)?.failed > 0)} failed`, lines: [] })
-      else running.set(job.name, { job, ...run(job) })
+      if (isBlocked) {
+        finish(job, {
+          passed: 0,
+          failed: 1,
+          note: `not run: ${before.find((name) => results.get(name)?.failed > 0)} failed`,
+          lines: []
+        })
+      } else running.set(job.name, { job, ...run(job) })
     }
     await Promise.race([...running.values()].map(({ done }) => done))
   }
@@ -91,7 +110,11 @@ function run (job) {
     child.on('close', (code) => {
       log.end()
       running.delete(job.name)
-      finish(job, { ...countsOf(output, code), seconds: (Date.now() - state.since) / 1000, lines: output.trimEnd().split('\n') })
+      finish(job, {
+        ...countsOf(output, code),
+        seconds: (Date.now() - state.since) / 1000,
+        lines: output.trimEnd().split('\n')
+      })
       resolve()
     })
   })
@@ -108,7 +131,9 @@ function countsOf (output, code) {
 function finish (job, result) {
   results.set(job.name, result)
   const { passed, failed, seconds, note } = result
-  console.log(`${clock()}  ${failed === 0 ? 'ok   ' : 'FAILED'}  ${job.name}: ${note ?? `${passed} passed, ${failed} failed, ${seconds.toFixed(0)} s`}`)
+  console.log(
+    `${clock()}  ${failed === 0 ? 'ok   ' : 'FAILED'}  ${job.name}: ${note ?? `${passed} passed, ${failed} failed, ${seconds.toFixed(0)} s`}`
+  )
 }
 
 function printProgress () {
@@ -119,14 +144,18 @@ function printProgress () {
 
 function printSummary () {
   for (const [name, { failed, lines }] of results) {
-    if (failed > 0 && lines.length > 0) console.log(`\n----- ${name}: the end of its log -----\n${lines.slice(-300).join('\n')}`)
+    if (failed > 0 && lines.length > 0) {
+      console.log(`\n----- ${name}: the end of its log -----\n${lines.slice(-300).join('\n')}`)
+    }
   }
   console.log('')
   const sum = { passed: 0, failed: 0 }
   for (const [name, { passed, failed }] of results) {
     sum.passed += passed
     sum.failed += failed
-    console.log(`${failed === 0 ? '✓' : '✗'} ${name.padEnd(20)} ${String(passed).padStart(6)} passed ${String(failed).padStart(4)} failed`)
+    console.log(
+      `${failed === 0 ? '✓' : '✗'} ${name.padEnd(20)} ${String(passed).padStart(6)} passed ${String(failed).padStart(4)} failed`
+    )
   }
   console.log(`\n${clock()}`)
   console.log(`${sum.passed} passed, ${sum.failed} failed`)

@@ -1,6 +1,6 @@
 /**
- * Reports the coverage that the test runner collected in a folder, and fails if a line or function of src/ is not covered,
- * too many branches are not, or a file of src/ was never loaded. `node scripts/coverage.js <folder>`
+ * Reports the coverage that the test runner collected in a folder, and fails if a line or function of src/ is not
+ * covered, too many branches are not, or a file of src/ was never loaded. `node scripts/coverage.js <folder>`
  */
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
@@ -26,10 +26,30 @@ const unloaded = readdirSync('src', { recursive: true, encoding: 'utf8' })
 for (const file of unloaded) console.log(`${file} is loaded by no test`)
 
 const c8 = join(createRequire(import.meta.url).resolve('c8/package.json'), '../bin/c8.js')
-const { status } = spawnSync(process.execPath, [
-  c8, 'report', '--temp-directory', folder, '--src', 'src', '--include', 'src/**',
-  '--reporter', 'text', '--check-coverage', '--lines', '100', '--functions', '100', '--branches', String(BRANCHES), '--skip-full'
-], { stdio: 'inherit' })
+const { status } = spawnSync(
+  process.execPath,
+  [
+    c8,
+    'report',
+    '--temp-directory',
+    folder,
+    '--src',
+    'src',
+    '--include',
+    'src/**',
+    '--reporter',
+    'text',
+    '--check-coverage',
+    '--lines',
+    '100',
+    '--functions',
+    '100',
+    '--branches',
+    String(BRANCHES),
+    '--skip-full'
+  ],
+  { stdio: 'inherit' }
+)
 process.exitCode = status === 0 && unloaded.length === 0 ? 0 : 1
 
 // A file of types alone is never loaded.

@@ -1,6 +1,6 @@
 /**
- * Fails where files of src/ import each other in a circle. Imports of types count as well: a circle of types is not an error
- * at run time, and still two modules that cannot be understood one after the other.
+ * Fails where files of src/ import each other in a circle. Imports of types count as well: a circle of types is not
+ * an error at run time, and still two modules that cannot be understood one after the other.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'

@@ -8,7 +8,9 @@ import { join } from 'node:path'
 
 for (const folder of process.argv.slice(2)) {
   const installed = join(folder, 'node_modules/.package-lock.json')
-  if (existsSync(installed) && statSync(installed).mtimeMs >= statSync(join(folder, 'package-lock.json')).mtimeMs) continue
+  if (existsSync(installed) && statSync(installed).mtimeMs >= statSync(join(folder, 'package-lock.json')).mtimeMs) {
+    continue
+  }
   console.log(`Installing the packages of ${folder}/`)
   const { status } = spawnSync('npm ci --no-audit --no-fund', { cwd: folder, shell: true, stdio: 'inherit' })
   if (status !== 0) process.exit(status ?? 1)

@@ -1,6 +1,6 @@
 /**
- * Runs npm scripts at the same time and prints the output of each as a whole when it ends: a failure last, so that it is
- * the last thing on the screen. `node scripts/parallel.js lint check test:fast`
+ * Runs npm scripts at the same time and prints the output of each as a whole when it ends: a failure last, so that it
+ * is the last thing on the screen. `node scripts/parallel.js lint check test:fast`
  */
 import { spawn } from 'node:child_process'
 
@@ -8,8 +8,12 @@ const names = process.argv.slice(2)
 const results = await Promise.all(names.map(run))
 const failed = results.filter(({ code }) => code !== 0)
 for (const { name, output } of failed) console.log(`\n--- ${name} failed ---\n${output.trimEnd()}`)
-const tests = results.map(({ output }) => /^\d+ passed, \d+ failed$/m.exec(output)?.[0]).filter((line) => line !== undefined)
-console.log(failed.length === 0 ? `\n${names.join(', ')}: ok` : `\nFailed: ${failed.map(({ name }) => name).join(', ')}`)
+const tests = results
+  .map(({ output }) => /^\d+ passed, \d+ failed$/m.exec(output)?.[0])
+  .filter((line) => line !== undefined)
+console.log(
+  failed.length === 0 ? `\n${names.join(', ')}: ok` : `\nFailed: ${failed.map(({ name }) => name).join(', ')}`
+)
 for (const line of tests) console.log(line)
 process.exitCode = failed.length === 0 ? 0 : 1
 

@@ -16,7 +16,10 @@ const WORDS = [
   [/\bno one\b/gi, 'name the actor'],
   [/\bstrangers?\b/gi, 'client'],
   [/\bmend(?:s|ed|ing)?\b/gi, 'fix'],
-  [/(?<!\bthere )\b(?:is|are|was|were) (?:no|none)\b(?! (?:longer|more|less|later|earlier)\b)/gi, 'negate the verb: is not a …'],
+  [
+    /(?<!\bthere )\b(?:is|are|was|were) (?:no|none)\b(?! (?:longer|more|less|later|earlier)\b)/gi,
+    'negate the verb: is not a …'
+  ],
   [/\bnone of it\b/gi, 'negate the verb'],
   [/\b(?:is|are|be|was|were) had\b/gi, 'use the active voice'],
   [/\bhe\b(?!['’])/g, 'they'],

@@ -6,8 +6,14 @@ import { readFileSync } from 'node:fs'
 
 const tag = process.argv[2] ?? ''
 const { version, repository } = JSON.parse(readFileSync('package.json', 'utf8'))
-if (tag !== `v${version}`) throw new Error(`The tag must be v${version}, got ${tag}. Change the version in package.json, or the tag.`)
-if (repository.url.includes('/OWNER/')) throw new Error('package.json must name its repository, got the placeholder OWNER. Run: node scripts/set-owner.js <owner>')
+if (tag !== `v${version}`) {
+  throw new Error(`The tag must be v${version}, got ${tag}. Change the version in package.json, or the tag.`)
+}
+if (repository.url.includes('/OWNER/')) {
+  throw new Error(
+    'package.json must name its repository, got the placeholder OWNER. Run: node scripts/set-owner.js <owner>'
+  )
+}
 
 const sections = readFileSync('CHANGELOG.md', 'utf8').split(/^## /m).slice(1)
 const section = sections.find((text) => text.startsWith(version) || text.startsWith(`[${version}]`))

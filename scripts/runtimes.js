@@ -19,9 +19,21 @@ export function nodeOf (version) {
 }
 
 if (process.argv[1] === import.meta.filename) {
-  const packages = [...otherNodes.map((version) => [`node${version}`, `npm:node@${version}`]), ['bun', '1'], ['deno', '2']]
+  const packages = [
+    ...otherNodes.map((version) => [`node${version}`, `npm:node@${version}`]),
+    ['bun', '1'],
+    ['deno', '2']
+  ]
   const missing = packages.filter(([name]) => !existsSync(join(FOLDER, 'node_modules', name)))
   mkdirSync(FOLDER, { recursive: true })
-  const args = ['install', '--prefix', FOLDER, '--no-audit', '--no-fund', '--no-save', ...packages.map((one) => one.join('@'))]
+  const args = [
+    'install',
+    '--prefix',
+    FOLDER,
+    '--no-audit',
+    '--no-fund',
+    '--no-save',
+    ...packages.map((one) => one.join('@'))
+  ]
   process.exitCode = missing.length === 0 ? 0 : spawnSync('npm', args, { stdio: 'inherit', shell: true }).status
 }

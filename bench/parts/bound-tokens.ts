@@ -24,7 +24,7 @@ export async function run (settings: Settings, name: string): Promise<Table[]> {
   return [name === 'dpop' ? await dpop(settings) : await introspection(settings)]
 }
 
-// --- DPoP -------------------------------------------------------------------------------------------------------------
+// --- DPoP ---
 
 const DPOP = {
   'by hand: jose': '/hand',
@@ -61,7 +61,9 @@ async function dpopApp (key: SigningKey, client: DpopClient): Promise<FastifyIns
   const { issuer, jwtBearer } = await tokens()
   const trusted = issuer(ISSUER, { keys: { keys: [key.jwk] } })
   const bearer = (cache: number) =>
-    jwtBearer({ issuer: trusted, audience: AUDIENCE, cache, dpop: { baseUrl: BASE_URL, maxAge: MAX_AGE } }).scoped('read')
+    jwtBearer({ issuer: trusted, audience: AUDIENCE, cache, dpop: { baseUrl: BASE_URL, maxAge: MAX_AGE } }).scoped(
+      'read'
+    )
   const cases = await dpopCases(client)
   const remembered = new Map<string, Claims>()
   const [plain, cached] = [bearer(0), bearer(1000)]
@@ -70,7 +72,10 @@ async function dpopApp (key: SigningKey, client: DpopClient): Promise<FastifyIns
     app.get('/open', open)
     app.get(DPOP['by hand: jose'], { onRequest: hand }, nameOf)
     app.get(DPOP['by hand: jose, a Map of verified tokens'], { onRequest: hook }, nameOf)
-    for (const [url, token] of [[DPOP['jwtBearer with dpop and cache: 0'], plain], [DPOP['jwtBearer with dpop'], cached]] as const) {
+    for (const [url, token] of [
+      [DPOP['jwtBearer with dpop and cache: 0'], plain],
+      [DPOP['jwtBearer with dpop'], cached]
+    ] as const) {
       app.get(url, { security: { token } }, (request) => request.security.token.subject!)
     }
   })
@@ -80,7 +85,9 @@ async function dpopApp (key: SigningKey, client: DpopClient): Promise<FastifyIns
       // Well signed, all of them: what they say is checked with each request.
       remember(remembered, sent['authorization']!)
       await expectStatus(app, { name: `${name}: ${what}`, url, headers: sent, status })
-      if (status === 200) await expectStatus(app, { name: `${name}: the same proof again`, url, headers: sent, status: 401 })
+      if (status === 200) {
+        await expectStatus(app, { name: `${name}: the same proof again`, url, headers: sent, status: 401 })
+      }
     }
   }
   return app
@@ -91,12 +98,15 @@ function remember (remembered: Map<string, Claims>, authorization: string): void
   remembered.set(token, claimsIn(token))
 }
 
-async function expectStatus (app: FastifyInstance, { name, url, headers, status }: Question & { readonly name: string }): Promise<void> {
+async function expectStatus (
+  app: FastifyInstance,
+  { name, url, headers, status }: Question & { readonly name: string }
+): Promise<void> {
   const { statusCode } = await app.inject({ url, headers })
   if (statusCode !== status) throw new Error(`${name}: ${statusCode} instead of ${status}`)
 }
 
-// --- Introspection ----------------------------------------------------------------------------------------------------
+// --- Introspection ---
 
 const CLIENTS = 50
 // Of 50 requests each: enough for a median.

@@ -11,7 +11,11 @@ import { subject } from '../subject.js'
 
 const ABSENT = { headers: {}, status: 401, challenge: byHand.ABSENT }
 const REFUSED = { headers: { authorization: `Bearer ${byHand.UNKNOWN}` }, status: 401, challenge: byHand.INVALID }
-const FORBIDDEN = { headers: { authorization: `Bearer ${byHand.WITHOUT_SCOPE}` }, status: 403, challenge: byHand.INSUFFICIENT }
+const FORBIDDEN = {
+  headers: { authorization: `Bearer ${byHand.WITHOUT_SCOPE}` },
+  status: 403,
+  challenge: byHand.INSUFFICIENT
+}
 
 export async function run (settings: Settings): Promise<Table[]> {
   const security = await subject()

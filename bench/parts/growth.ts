@@ -33,7 +33,9 @@ export async function run (settings: Settings): Promise<Table[]> {
   const rows: string[][] = []
   const figures: Record<string, number> = {}
   for (const [index, { name, sizes, ask }] of all.entries()) {
-    const contenders: Contender[] = sizes.map((size) => ask(String(size), app, { url: `/${index}/${size}`, headers: BEARER, status: 200 }))
+    const contenders: Contender[] = sizes.map((size) =>
+      ask(String(size), app, { url: `/${index}/${size}`, headers: BEARER, status: 200 })
+    )
     const samples = await race(contenders, settings)
     const points = samples.map(({ name, nanoseconds }) => [Number(name), median(nanoseconds)] as const)
     const { slope, r2 } = line(points)
@@ -48,12 +50,22 @@ export async function run (settings: Settings): Promise<Table[]> {
     ])
   }
   await app.close()
-  return [{
-    title: 'Growth',
-    columns: ['', 'ns at the smallest (size)', 'ns at half', 'ns at the largest', 'ns for each more', 'R²', 'upper half × lower'],
-    rows,
-    figures
-  }]
+  return [
+    {
+      title: 'Growth',
+      columns: [
+        '',
+        'ns at the smallest (size)',
+        'ns at half',
+        'ns at the largest',
+        'ns for each more',
+        'R²',
+        'upper half × lower'
+      ],
+      rows,
+      figures
+    }
+  ]
 }
 
 function seriesOf ({ anyOf, apiKeyHeader, depends, httpBearer, securityScopes }: Subject): Series[] {
@@ -85,9 +97,16 @@ function seriesOf ({ anyOf, apiKeyHeader, depends, httpBearer, securityScopes }:
       name: 'dependencies beside each other',
       sizes: UP_TO_32,
       ask: asked,
-      of: (size) => depends(
-        Object.fromEntries(Array.from({ length: size }, (_, index) => [`v${index}`, depends({ bearer }, ({ bearer }) => bearer.credentials.length)])),
-        () => true)
+      of: (size) =>
+        depends(
+          Object.fromEntries(
+            Array.from({ length: size }, (_, index) => [
+              `v${index}`,
+              depends({ bearer }, ({ bearer }) => bearer.credentials.length)
+            ])
+          ),
+          () => true
+        )
     },
     {
       name: 'dependencies, each needed twice by the next',
@@ -99,7 +118,13 @@ function seriesOf ({ anyOf, apiKeyHeader, depends, httpBearer, securityScopes }:
       name: 'alternatives, the last of which passes',
       sizes: UP_TO_16,
       ask: asked,
-      of: (size) => anyOf(...Array.from({ length: size - 1 }, (_, index) => apiKeyHeader({ name: `x-${index}`, schemeName: `key${index}` })) as [], bearer)
+      of: (size) =>
+        anyOf(
+          ...(Array.from({ length: size - 1 }, (_, index) =>
+            apiKeyHeader({ name: `x-${index}`, schemeName: `key${index}` })
+          ) as []),
+          bearer
+        )
     },
     {
       name: 'scopes, of 64 that are granted',

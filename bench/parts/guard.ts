@@ -41,15 +41,23 @@ export async function run (settings: Settings): Promise<Table[]> {
       const { last } = request.security
       return typeof last === 'string' ? last : last.name
     })
-    app.get('/optional', { security: { user: optional(user.scoped('me')) } }, (request) => request.security.user?.name ?? 'anonymous')
+    app.get(
+      '/optional',
+      { security: { user: optional(user.scoped('me')) } },
+      (request) => request.security.user?.name ?? 'anonymous'
+    )
     app.register(async (app) => {
       app.security.require({ user: user.scoped('me') })
       app.get('/around', { security: { session } }, (request) => request.security.session.user.name)
     })
   })
 
-  const at = (name: string, url: string, baseline?: string, headers: Record<string, string> = BEARER): ReturnType<typeof asked> =>
-    asked(name, app, { url, headers, status: 200 }, baseline)
+  const at = (
+    name: string,
+    url: string,
+    baseline?: string,
+    headers: Record<string, string> = BEARER
+  ): ReturnType<typeof asked> => asked(name, app, { url, headers, status: 200 }, baseline)
   const later = (name: string, url: string, baseline?: string): ReturnType<typeof asked> =>
     awaited(name, app, { url, headers: BEARER, status: 200 }, baseline)
 
@@ -82,5 +90,8 @@ export async function run (settings: Settings): Promise<Table[]> {
     later('token, session, scope', '/later', 'by hand: token, session, scope')
   ], settings)
   await app.close()
-  return [comparison('Passing, synchronous', sync, 'unguarded'), comparison('Passing, asynchronous', async, 'unguarded')]
+  return [
+    comparison('Passing, synchronous', sync, 'unguarded'),
+    comparison('Passing, asynchronous', async, 'unguarded')
+  ]
 }

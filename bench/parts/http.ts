@@ -8,7 +8,13 @@ const ALL: readonly Asked[] = [
   { name: 'by hand', server: 'fastify', path: '/hand', baseline: 'by hand' },
   { name: 'fastify-security', server: 'fastify', path: '/ours', baseline: 'by hand', isJudged: true },
   { name: 'by hand, asynchronous', server: 'fastify', path: '/hand-later', baseline: 'by hand, asynchronous' },
-  { name: 'fastify-security, asynchronous', server: 'fastify', path: '/ours-later', baseline: 'by hand, asynchronous', isJudged: true },
+  {
+    name: 'fastify-security, asynchronous',
+    server: 'fastify',
+    path: '/ours-later',
+    baseline: 'by hand, asynchronous',
+    isJudged: true
+  },
   { name: '@fastify/bearer-auth', server: 'fastify', path: '/bearer-auth', baseline: 'by hand' },
   { name: '@fastify/auth with @fastify/bearer-auth', server: 'fastify', path: '/auth', baseline: 'by hand' },
   { name: 'Hono, unguarded', server: 'hono', path: '/open', baseline: 'by hand' },

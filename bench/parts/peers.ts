@@ -1,4 +1,7 @@
-/** The same check with other packages, each as its documentation says. One table a check, each in a process of its own. */
+/**
+ * The same check with other packages, each as its documentation says. One table a check, each in a process of its
+ * own.
+ */
 import fastifyAuth from '@fastify/auth'
 import basicAuth from '@fastify/basic-auth'
 import bearerAuth from '@fastify/bearer-auth'
@@ -74,7 +77,13 @@ export async function run (settings: Settings, name: string): Promise<Table[]> {
       ...check.contenders.map((contender) =>
         awaited(contender, app, { url: addressOf(contender), headers, status }, contender === HAND ? undefined : HAND))
     ]
-    tables.push(comparison(`${check.title}: ${what === 'good' ? 'passing' : 'refused'}`, await race(contenders, settings), 'unguarded'))
+    tables.push(
+      comparison(
+        `${check.title}: ${what === 'good' ? 'passing' : 'refused'}`,
+        await race(contenders, settings),
+        'unguarded'
+      )
+    )
   }
   await app.close()
   return tables
@@ -95,7 +104,11 @@ async function bearerApp (app: FastifyInstance, security: Subject): Promise<void
   await app.register(async (app) => {
     await app.register(bearerAuth, { keys: [], auth: knows, addHook: false })
     await app.register(fastifyAuth)
-    app.get(addressOf('@fastify/auth with @fastify/bearer-auth'), { onRequest: app.auth([app.verifyBearerAuth!]) }, heldCaller)
+    app.get(
+      addressOf('@fastify/auth with @fastify/bearer-auth'),
+      { onRequest: app.auth([app.verifyBearerAuth!]) },
+      heldCaller
+    )
   })
   await app.register(openapiGlue, glued([{ bearer: [] }]))
 }
@@ -105,7 +118,13 @@ async function basicApp (app: FastifyInstance, { depends, httpBasic, Unauthorize
     if (byHand.passwords.get(username) !== password) throw new Unauthorized('Unknown user or password')
     return username
   })
-  const validate = (username: string, password: string, request: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void): void => {
+  const validate = (
+    username: string,
+    password: string,
+    request: FastifyRequest,
+    _reply: FastifyReply,
+    done: (error?: Error) => void
+  ): void => {
     if (byHand.passwords.get(username) === password) {
       byHand.hold(request).caller = username
       done()
@@ -167,7 +186,9 @@ async function eitherApp (app: FastifyInstance, security: Subject): Promise<void
   const { knownUser } = dependenciesOf(security)
   const either = anyOf(apiKeyHeader({ name: 'x-key' }), knownUser)
   app.get(addressOf(HAND), { onRequest: byHand.eitherOfTwo }, heldCaller)
-  app.get(addressOf(OURS), { security: { either } }, ({ security: { either } }) => typeof either === 'string' ? either : either.name)
+  app.get(addressOf(OURS), { security: { either } }, ({ security: { either } }) =>
+    typeof either === 'string' ? either : either.name
+  )
   await app.register(async (app) => {
     await app.register(bearerAuth, { keys: [], auth: knows, addHook: false })
     await app.register(fastifyAuth)
@@ -176,7 +197,11 @@ async function eitherApp (app: FastifyInstance, security: Subject): Promise<void
       if (typeof value === 'string') byHand.hold(request).caller = value
       done(typeof value === 'string' ? undefined : new Error('No key'))
     }
-    app.get(addressOf('@fastify/auth with a function and @fastify/bearer-auth'), { onRequest: app.auth([key, app.verifyBearerAuth!]) }, heldCaller)
+    app.get(
+      addressOf('@fastify/auth with a function and @fastify/bearer-auth'),
+      { onRequest: app.auth([key, app.verifyBearerAuth!]) },
+      heldCaller
+    )
   })
   await app.register(openapiGlue, glued([{ key: [] }, { bearer: [] }]))
 }
@@ -193,9 +218,16 @@ function glued (security: Array<Record<string, never[]>>): Parameters<typeof ope
   const specification = {
     openapi: '3.0.3',
     info: { title: 'API', version: '1.0.0' },
-    paths: { [addressOf('fastify-openapi-glue')]: { get: { operationId: 'user', security, responses: { 200: { description: 'OK' } } } } },
+    paths: {
+      [addressOf('fastify-openapi-glue')]: {
+        get: { operationId: 'user', security, responses: { 200: { description: 'OK' } } }
+      }
+    },
     components: {
-      securitySchemes: { bearer: { type: 'http', scheme: 'bearer' }, key: { type: 'apiKey', in: 'header', name: 'x-key' } }
+      securitySchemes: {
+        bearer: { type: 'http', scheme: 'bearer' },
+        key: { type: 'apiKey', in: 'header', name: 'x-key' }
+      }
     }
   }
   return {

@@ -1,4 +1,4 @@
-/** What guards add to the start and to the memory of an app, in relation to hooks by hand: each in a process of its own. */
+/** The time and memory that guards add at start, relative to hooks by hand: each in a process of its own. */
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { median, shuffled } from '../harness.js'
@@ -7,8 +7,14 @@ import type { Start, Started } from '../start.js'
 
 export async function run ({ isShort }: Settings): Promise<Table[]> {
   const sizes = isShort ? [10, 1000] : [10, 1000, 10000]
-  const kinds = [{ withHead: false, withDocument: false }, { withHead: true, withDocument: false }, { withHead: false, withDocument: true }, { withHead: true, withDocument: true }]
-  const starts = sizes.flatMap((routes) => kinds.flatMap((kind) => (['hand', 'ours'] as const).map((guard): Start => ({ guard, routes, ...kind }))))
+  const kinds = [
+    { withHead: false, withDocument: false },
+    { withHead: true, withDocument: false },
+    { withHead: false, withDocument: true },
+    { withHead: true, withDocument: true }
+  ]
+  const starts = sizes.flatMap((routes) =>
+    kinds.flatMap((kind) => (['hand', 'ours'] as const).map((guard): Start => ({ guard, routes, ...kind }))))
   const found = new Map(starts.map((start) => [start, [] as Started[]]))
   for (let round = 0; round < (isShort ? 1 : 5); round++) {
     for (const start of shuffled(starts)) found.get(start)!.push(await started(start))
@@ -35,7 +41,10 @@ export async function run ({ isShort }: Settings): Promise<Table[]> {
   })
   return [{
     title: 'Start',
-    columns: ['', 'ms by hand', 'ms', 'added ms', 'MB by hand', 'MB', 'added MB', 'first document by hand, ms', 'first document, ms'],
+    columns: [
+      '', 'ms by hand', 'ms', 'added ms', 'MB by hand', 'MB', 'added MB',
+      'first document by hand, ms', 'first document, ms'
+    ],
     rows,
     figures
   }]
@@ -43,7 +52,8 @@ export async function run ({ isShort }: Settings): Promise<Table[]> {
 
 function started (start: Start): Promise<Started> {
   return new Promise((resolve, reject) => {
-    const child = fork(fileURLToPath(new URL('../start.js', import.meta.url)), [JSON.stringify(start)], { execArgv: ['--expose-gc'] })
+    const file = fileURLToPath(new URL('../start.js', import.meta.url))
+    const child = fork(file, [JSON.stringify(start)], { execArgv: ['--expose-gc'] })
     child.on('message', (message) => { resolve(message as Started) })
     child.on('exit', (code) => { reject(new Error(`${JSON.stringify(start)} ended with ${code}`)) })
   })

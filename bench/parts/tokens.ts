@@ -1,4 +1,7 @@
-/** The cost of a verified JWT: remembered, seen for the first time, over HTTP; in relation to the same by hand and to others. */
+/**
+ * The cost of a verified JWT: remembered, seen for the first time, over HTTP; in relation to the same by hand and to
+ * others.
+ */
 import { expressApp, knows, ROUTES, tokenApp } from '../token-app.js'
 import type { Route } from '../token-app.js'
 import type { Contender, Samples } from '../harness.js'
@@ -41,9 +44,17 @@ async function inProcess (settings: Settings, key: SigningKey): Promise<Table[]>
     const named = (name: string): string => size === undefined ? name : `${name}, ${size}`
     const base = { headers: {}, each, status: 200 }
     return [
-      ...routes.filter((route) => knows(route, key)).map((route) =>
-        awaited(named(route), app, { ...base, url: ROUTES[route] }, route === baseline ? undefined : named(baseline))),
-      askedExpress(named(EXPRESS), express, { ...base, url: '/guarded' }, { baseline: named(baseline), base: EXPRESS_BASE })
+      ...routes
+        .filter((route) => knows(route, key))
+        .map((route) =>
+          awaited(named(route), app, { ...base, url: ROUTES[route] }, route === baseline ? undefined : named(baseline))
+        ),
+      askedExpress(
+        named(EXPRESS),
+        express,
+        { ...base, url: '/guarded' },
+        { baseline: named(baseline), base: EXPRESS_BASE }
+      )
     ]
   }
   const open = { url: '/open', headers: {}, status: 200 }
@@ -54,13 +65,22 @@ async function inProcess (settings: Settings, key: SigningKey): Promise<Table[]>
     const size = `${token.length.toLocaleString('en')} characters`
     const all = contenders(Object.keys(ROUTES) as Route[], { each: [bearer(token)], size }, MAP)
     const samples = await race([...bases, ...all], settings)
-    tables.push(judged(comparison(`A remembered token with a scope, ${key.algorithm}, ${size}`, samples, BASE), samples, {
-      [`@fastify/jwt with its cache against jwtBearer, remembered, ${size}`]: [`@fastify/jwt with its cache, ${size}`, `jwtBearer, ${size}`]
-    }))
+    tables.push(
+      judged(comparison(`A remembered token with a scope, ${key.algorithm}, ${size}`, samples, BASE), samples, {
+        [`@fastify/jwt with its cache against jwtBearer, remembered, ${size}`]: [
+          `@fastify/jwt with its cache, ${size}`,
+          `jwtBearer, ${size}`
+        ]
+      })
+    )
   }
   const each = Array.from({ length: FIRST_SEEN }, (_, serial) => bearer(accessToken(key, { jti: String(serial) })))
   const verifying: Route[] = [
-    'by hand: jose', 'jwtBearer', 'by hand: fast-jwt without its cache', '@fastify/jwt without its cache', 'fastify-jwt-jwks'
+    'by hand: jose',
+    'jwtBearer',
+    'by hand: fast-jwt without its cache',
+    '@fastify/jwt without its cache',
+    'fastify-jwt-jwks'
   ]
   const first = await race([...bases, ...contenders(verifying, { each }, 'by hand: jose')], settings)
   tables.push(judged(comparison(`A token seen for the first time, ${key.algorithm}`, first, BASE), first, {
@@ -71,9 +91,15 @@ async function inProcess (settings: Settings, key: SigningKey): Promise<Table[]>
 }
 
 // Ratios of what two contenders add, below a table.
-function judged (table: Table, samples: readonly Samples[], pairs: Readonly<Record<string, readonly [string, string]>>): Table {
-  const found = Object.entries(pairs).map(([name, [one, other]]) =>
-    ({ name, ...ratio(addedBy(samples, one, BASE), addedBy(samples, other, BASE)) }))
+function judged (
+  table: Table,
+  samples: readonly Samples[],
+  pairs: Readonly<Record<string, readonly [string, string]>>
+): Table {
+  const found = Object.entries(pairs).map(([name, [one, other]]) => ({
+    name,
+    ...ratio(addedBy(samples, one, BASE), addedBy(samples, other, BASE))
+  }))
   return {
     ...table,
     remark: found.map(({ name, lower, median, upper }) =>

@@ -95,7 +95,7 @@ export async function ownUsersApp (options: OwnUsersOptions): Promise<FastifyIns
   return app
 }
 
-// What users may call: each their own notes.
+// Routes on which users read and write their own notes.
 function addNotes (app: FastifyInstance, database: Database, currentUser: Dependency<Account>): void {
   database.exec('CREATE TABLE IF NOT EXISTS notes (username TEXT NOT NULL, text TEXT NOT NULL)')
   const insert = database.prepare('INSERT INTO notes (username, text) VALUES (?, ?)')

@@ -1,4 +1,7 @@
-/** Access tokens that are revoked before they expire, by issuer and `jti`: a token may be spelled in more than one way. */
+/**
+ * Access tokens that are revoked before they expire, by issuer and `jti`: a token may be spelled in more than one
+ * way.
+ */
 import type { Database } from '../database.js'
 
 /** The table of revoked access tokens. */

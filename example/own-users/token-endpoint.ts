@@ -1,7 +1,8 @@
 /**
  * The token endpoint: logins by password, and refreshes.
  *
- * @see {@link https://www.rfc-editor.org/rfc/rfc6749#section-4.3 RFC 6749 §4.3}, {@link https://www.rfc-editor.org/rfc/rfc6749#section-6 §6}
+ * @see {@link https://www.rfc-editor.org/rfc/rfc6749#section-4.3 RFC 6749 §4.3},
+ *   {@link https://www.rfc-editor.org/rfc/rfc6749#section-6 §6}
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { depends, oauth2TokenRequestForm, OAuth2Error, OAuth2TokenResponse } from 'fastify-security'
@@ -52,7 +53,9 @@ export function addTokenEndpoint (app: FastifyInstance, options: TokenEndpointOp
     config: { rateLimit: { max: limits.address } }
   }, async (request) => {
     const { form } = request.security
-    const { family, refreshToken, scopes } = form.grantType === 'password' ? await login(request, form) : refresh(request, form)
+    const { family, refreshToken, scopes } = form.grantType === 'password'
+      ? await login(request, form)
+      : refresh(request, form)
     // An empty scope is not in the grammar of RFC 6749 §3.3.
     const scope = scopes.length === 0 ? {} : { scope: scopes.join(' ') }
     const claims = { aud: issuer.issuer, sub: family.username, sid: family.id, ...scope }
@@ -79,11 +82,13 @@ export function addTokenEndpoint (app: FastifyInstance, options: TokenEndpointOp
     const username = grant.family?.username ?? null
     const account = username === null ? undefined : accounts.find(username)
     const refusal = 'refusal' in grant ? grant.refusal : account?.isDisabled !== false ? 'disabled' : null
-    audit(request, { event: 'refresh', username, ...refusal === null ? { outcome: 'granted' } : { outcome: 'denied', reason: refusal } })
+    const outcome = refusal === null ? { outcome: 'granted' } as const : { outcome: 'denied', reason: refusal } as const
+    audit(request, { event: 'refresh', username, ...outcome })
     if ('refusal' in grant || account === undefined || refusal !== null) {
       throw new OAuth2Error('invalid_grant', 'The refresh token is not valid')
     }
-    return { ...grant, scopes: refreshedScopes(grant, form.scopes).filter((scope) => grantedScopes(account, []).includes(scope)) }
+    const granted = grantedScopes(account, [])
+    return { ...grant, scopes: refreshedScopes(grant, form.scopes).filter((scope) => granted.includes(scope)) }
   }
 }
 

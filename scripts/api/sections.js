@@ -1,6 +1,6 @@
 /**
- * Gives the API reference the sections of the entry point, and leaves out the constructors of `app.security`, which have
- * entries of their own.
+ * Gives the API reference the sections of the entry point, and leaves out the constructors of `app.security`, which
+ * have entries of their own.
  */
 import { readFileSync } from 'node:fs'
 import { Comment, CommentTag, Converter } from 'typedoc'
@@ -12,7 +12,9 @@ export function load (app) {
     const sections = sectionsOf(readFileSync(entry, 'utf8'))
     for (const reflection of project.children) {
       reflection.comment ??= new Comment()
-      reflection.comment.blockTags.push(new CommentTag('@category', [{ kind: 'text', text: sections.get(reflection.name) }]))
+      reflection.comment.blockTags.push(
+        new CommentTag('@category', [{ kind: 'text', text: sections.get(reflection.name) }])
+      )
     }
     const decorator = project.children.find(({ name }) => name === 'SecurityDecorator')
     if (decorator === undefined) return

@@ -34,7 +34,9 @@ const { values: options, positionals } = parseArgs({
 })
 // The tests have a package.json of their own: they find the package under its name by this link.
 mkdirSync('test/node_modules', { recursive: true })
-if (!existsSync('test/node_modules/fastify-security')) symlinkSync('../..', 'test/node_modules/fastify-security', 'junction')
+if (!existsSync('test/node_modules/fastify-security')) {
+  symlinkSync('../..', 'test/node_modules/fastify-security', 'junction')
+}
 
 if (options.help) {
   process.stdout.write(HELP)
@@ -65,7 +67,9 @@ async function runAll (files) {
   const report = (file, result) => {
     add(totals, result)
     const counts = `${result.passed} passed${result.failures.length === 0 ? '' : `, ${countFailed(result)} failed`}`
-    console.log(`${result.failures.length === 0 ? '✓' : '✗'} ${file}  ${counts}, ${result.assertions} assertions, ${(result.cpu ?? 0).toFixed(1)} s of CPU`)
+    console.log(
+      `${result.failures.length === 0 ? '✓' : '✗'} ${file}  ${counts}, ${result.assertions} assertions, ${(result.cpu ?? 0).toFixed(1)} s of CPU`
+    )
     for (const title of result.skipped) console.log(`    skipped: ${title}`)
     if (result.failures.length > 0) {
       const text = result.failures.map((failure) => describe(file, failure)).join('\n')
@@ -81,7 +85,9 @@ async function runAll (files) {
     while (together.length > 0) await useWorker(together, report)
   }))
   if (failures.length > 0 && files.length > 1) console.log(`\nAll failures again:\n${failures.join('\n')}`)
-  console.log(`\n${totals.files} files, ${totals.assertions} assertions, ${totals.skipped} skipped, ${((Date.now() - start) / 1000).toFixed(0)} s`)
+  console.log(
+    `\n${totals.files} files, ${totals.assertions} assertions, ${totals.skipped} skipped, ${((Date.now() - start) / 1000).toFixed(0)} s`
+  )
   console.log(`${totals.passed} passed, ${totals.failed} failed`)
   return totals
 }
@@ -137,9 +143,13 @@ function useWorker (queue, report) {
     })
     child.on('close', (code, signal) => {
       clearTimeout(timer)
-      const message = problem ?? `The process ended with ${signal ?? `code ${code}`} before the file was done: a test waits for an event that cannot happen, or ends the process`
+      const message =
+        problem ??
+        `The process ended with ${signal ?? `code ${code}`} before the file was done: a test waits for an event that cannot happen, or ends the process`
       if (file !== null) report(file, { passed: 0, assertions: 0, skipped: [], failures: [{ title, message }], output })
-      else if (code !== 0) report('worker', { passed: 0, assertions: 0, skipped: [], failures: [{ title: [], message }], output })
+      else if (code !== 0) {
+        report('worker', { passed: 0, assertions: 0, skipped: [], failures: [{ title: [], message }], output })
+      }
       resolve()
     })
     expectNews()
@@ -154,7 +164,11 @@ function describe (file, { title, message, diag }) {
     Object.keys(rest).length === 0 ? undefined : inspect(rest, { depth: 5, breakLength: 120 }),
     stack
   ].filter((text) => typeof text === 'string' && text !== '')
-  return [`✗ ${[file, ...title].join(' › ')}`, `  ${message}${place}`, ...details.map((text) => text.trimEnd().replace(/^/gm, '    '))].join('\n')
+  return [
+    `✗ ${[file, ...title].join(' › ')}`,
+    `  ${message}${place}`,
+    ...details.map((text) => text.trimEnd().replace(/^/gm, '    '))
+  ].join('\n')
 }
 
 function writeSummary (path, totals) {

@@ -43,8 +43,12 @@ async function run (file) {
   count(test.parser, tally, [])
   test.on('data', () => {})
   globalThis[Symbol.for('fastify-security.current-test')] = test
-  await new Promise((resolve) => { test.runMain(resolve) })
-  if (tally.failures.length === 0 && !test.passing()) tally.failures.push({ title: [], message: 'The file failed outside of its tests' })
+  await new Promise((resolve) => {
+    test.runMain(resolve)
+  })
+  if (tally.failures.length === 0 && !test.passing()) {
+    tally.failures.push({ title: [], message: 'The file failed outside of its tests' })
+  }
   if (tally.assertions === 0) tally.failures.push({ title: [], message: 'The file made no assertion' })
   listeners.restore()
   return tally
