@@ -115,7 +115,7 @@ t.test('the tables name every option, with its default', async (t) => {
     t.match(textOf('src/tokens/remote-options.ts').replaceAll('_', ''), new RegExp(`${name}: ${value}\\b`))
     t.match(page, new RegExp(`\\| \`${name}\` \\| ${value} \\|`))
   }
-  const [, reasons = ''] = /export type RejectionReason = (.*?)\n\n/s.exec(textOf('src/tokens/errors.ts')) ?? []
+  const [, reasons = ''] = /export type RejectionReason =(.*?)\n\n/s.exec(textOf('src/tokens/errors.ts')) ?? []
   const [, listed = ''] = /`reason` is one of (.*?)\. /s.exec(page) ?? []
   t.same([...listed.matchAll(/`([\w-]+)`/g)].map(([, reason]) => reason), [...reasons.matchAll(/'([\w-]+)'/g)].map(([, reason]) => reason))
 })
