@@ -36,12 +36,13 @@ export function wrapHandler (registry: AppState, record: RouteRecord, handler: H
     if (guard.preHandler === null || record.guardHooks.preHandler !== undefined || request === second) {
       throw refusal(guard, request)
     }
-    return new Promise((resolve, reject) => {
+    // The handler runs in `then`: an exception that it throws must not end the process.
+    return new Promise<void>((resolve, reject) => {
       guard.preHandler!(first, second, (error) => {
         if (error !== undefined || !guard.hasPassed(first)) reject(error ?? refusal(guard, first))
-        else resolve(handler.call(this, first, second))
+        else resolve()
       })
-    })
+    }).then(() => handler.call(this, first, second))
   }
   // Plugins that trace requests name a span after the handler.
   Object.defineProperty(securityHandler, 'name', { value: handler.name })

@@ -133,6 +133,14 @@ t.test('another plugin may set security in its onRoute hook', async (t) => {
   }
 })
 
+t.test('a handler that throws answers 500 where another plugin set a security that needs the parsed request', async (t) => {
+  const app = await secured(t)
+  const slow = depends({ user }, async ({ user }) => user, { hook: 'preHandler' })
+  app.addHook('onRoute', (route) => { (route as RouteOptions).security = { slow } })
+  app.get('/', () => { throw new Error('broken') })
+  t.equal((await app.inject({ url: '/', headers: good })).statusCode, 500)
+})
+
 t.test('the handler never runs where another plugin took the guard away', async (t) => {
   const attacks: Array<[string, (route: RouteOptions) => void]> = [
     ['removed', (route) => { route.onRequest = [] }],
