@@ -68,12 +68,26 @@ function guardHook (registry: Registry, record: RouteRecord): CallbackHook {
       runGuard(decision, request, reply, done)
       return
     }
-    // The first `inject` of an app is dispatched in the tick in which the app becomes ready.
-    setImmediate(() => {
+    runLater(done, () => {
       if (registry.state === 'open') runGuard(decision, request, reply, done)
       else done(new RouteNotGuarded())
     })
   }
+}
+
+/**
+ * Runs a guard in the next turn: the first `inject` of an app is dispatched in the tick in which the app becomes
+ * ready.
+ */
+export function runLater (done: (error: Error) => void, run: () => void): void {
+  setImmediate(() => {
+    try {
+      run()
+    } catch (error) {
+      // Outside of the hook that Fastify called, an exception would end the process.
+      done(error as Error)
+    }
+  })
 }
 
 function runGuard (

@@ -8,7 +8,7 @@ import { checkScopes, readRequirement } from '../requirement/requirement.js'
 import { isWithin } from './context-requirements.js'
 import { decideRoutes } from './decide.js'
 import { becomeReady } from './extensions.js'
-import { addGuard, addPreHandler } from './guard-hooks.js'
+import { addGuard, addPreHandler, runLater } from './guard-hooks.js'
 import type { Registry } from './registry.js'
 import type { RegistrationOptions } from './registration-state.js'
 import { RegistrationState } from './registration-state.js'
@@ -72,17 +72,7 @@ export class Registration extends RegistrationState implements RouteOwner, HookR
     // The metadata of the resource is public: clients read it before they have a token.
     if (this.options.resource !== null && isMetadataRequest(request)) done()
     else if (this.registry.state === 'open') this.hookGuard(view).asHook(request, reply, done)
-    // The first `inject` of an app is dispatched in the tick in which the app becomes ready.
-    else setImmediate(() => { this.#runLater(view, request, reply, done) })
-  }
-
-  #runLater (view: View, request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void {
-    try {
-      this.hookGuard(view).asHook(request, reply, done)
-    } catch (error) {
-      // Outside of the hook that Fastify called, an exception would end the process.
-      done(error as Error)
-    }
+    else runLater(done, () => { this.hookGuard(view).asHook(request, reply, done) })
   }
 
   /** The guard of a dependency that runs as a hook. */

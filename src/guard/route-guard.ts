@@ -120,8 +120,9 @@ export class RouteGuard implements FrameOwner {
   #compiled (): Plan {
     const { overrides } = this.runtime
     if (this.#plan === null || this.#generation !== overrides.generation) {
-      this.#generation = overrides.generation
       this.#plan = compile(this.views, overrides)
+      // Where that throws, it throws for the next request as well: the old plan does not serve.
+      this.#generation = overrides.generation
     }
     return this.#plan
   }

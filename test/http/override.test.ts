@@ -390,6 +390,20 @@ t.test('when', async (t) => {
     t.equal(await nameIn(late, withToken), 'late')
   })
 
+  t.test('in an onReady hook: a replacement with too many steps is a 500 from the first request on', async (t) => {
+    const { currentUser } = application()
+    const app = await appOf(t, currentUser)
+    const one = depends({}, () => 1)
+    const needs = (dependency: Dependency): Record<string, Dependency> =>
+      Object.fromEntries(Array.from({ length: 101 }, (_, index) => [`need${index}`, dependency]))
+    const replacement = depends(needs(depends(needs(one.uncached()), () => 1).uncached()), () => ({ name: 'large' }))
+    app.addHook('onReady', async () => { app.security.override(currentUser, replacement) })
+    for (let request = 0; request < 2; request++) {
+      const answer = await app.inject({ url: '/', headers: withToken })
+      t.match(answer.json(), { statusCode: 500, code: 'FST_SECURITY_TOO_MANY_ALTERNATIVES' })
+    }
+  })
+
   t.test('the function it returns undoes it, once', async (t) => {
     const { currentUser } = application()
     const app = await appOf(t, currentUser)
