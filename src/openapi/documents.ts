@@ -1,8 +1,7 @@
 /**
  * Finds the documents of an app, and completes them. A function around `app.swagger` adds schemes and requirements to
- * what
- * @fastify/swagger returns: every reader of the document sees them, also where the app registered @fastify/swagger
- *   itself.
+ * the result of @fastify/swagger: every reader of the document sees them, also where the app registered that plugin
+ * itself.
  */
 import type { FastifyInstance, FastifySchema } from 'fastify'
 import { stringify } from 'yaml'

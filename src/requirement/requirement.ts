@@ -51,7 +51,7 @@ export function readRequirement (option: unknown, where: string): View | null {
 }
 
 /**
- * Judges every place where scopes are put.
+ * Checks every place where scopes are put.
  *
  * @param mayBeUnchecked whether scopes that nothing checks are let through, for those who check them in a gateway
  * @throws `FST_SECURITY_UNCHECKED_SCOPES`, `FST_SECURITY_UNKNOWN_SCOPE`
@@ -60,21 +60,21 @@ export function checkScopes (view: View, where: string, mayBeUnchecked: boolean)
   checkBelow(view, { where, mayBeUnchecked, seen: new Map(), places: 0 }, [])
 }
 
-// A tree may reach one dependency in very many ways: each is judged once for each list of scopes.
-interface Judgement {
+// A tree may reach one dependency in very many ways: each is checked once for each list of scopes.
+interface ScopesCheck {
   readonly where: string
   readonly mayBeUnchecked: boolean
   readonly seen: Map<View, Set<string>>
   places: number
 }
 
-function checkBelow (view: View, judgement: Judgement, outer: readonly string[]): void {
-  const { where, mayBeUnchecked, seen } = judgement
+function checkBelow (view: View, check: ScopesCheck, outer: readonly string[]): void {
+  const { where, mayBeUnchecked, seen } = check
   const scopes = union(outer, view.scopes)
   const known = seen.get(view) ?? new Set()
   if (known.has(scopes.join(' '))) return
   seen.set(view, known.add(scopes.join(' ')))
-  if (++judgement.places > MAX_STEPS) throw new TooManySteps()
+  if (++check.places > MAX_STEPS) throw new TooManySteps()
   if (view.scopes.length > 0 && !mayBeUnchecked && !takesScopes(view)) {
     throw new UncheckedScopes(
       `${where}: the scopes "${view.scopes.join(' ')}" must be checked by their dependency or one of its needs, ` +
@@ -92,7 +92,7 @@ function checkBelow (view: View, judgement: Judgement, outer: readonly string[])
       )
     }
   }
-  for (const child of children(view.definition)) checkBelow(child, judgement, scopes)
+  for (const child of children(view.definition)) checkBelow(child, check, scopes)
 }
 
 // Whether scopes put here are checked: by the dependency or something it needs; of alternatives, by every one.

@@ -84,8 +84,9 @@ const OPTIONS = [
  *
  * const token = jwtBearer({ issuer: issuer('https://login.example.com/'), audience: 'https://api.example.com' })
  *
- * app.get('/items', { security: { token: token.scoped('items:read') } }, async (request) =>
- * request.security.token.subject)
+ * app.get('/items', { security: { token: token.scoped('items:read') } }, async (request) => {
+ *   return request.security.token.subject
+ * })
  */
 export function jwtBearer<S extends ClaimsSchema | undefined = undefined> (
   options: JwtBearerOptions<S>

@@ -47,8 +47,9 @@ type Source = Pick<BearerData, 'unburned' | 'burned' | 'rawClaimsOf' | 'clockTol
  * const token = jwtBearer({ issuer: issuer('https://login.example.com/'), audience: 'https://api.example.com' })
  * const recent = stepUp(token, { acr: 'phr', maxAge: 300 })
  *
- * app.post('/payments', { security: { token: recent.scoped('pay') } }, async (request) =>
- * request.security.token.subject)
+ * app.post('/payments', { security: { token: recent.scoped('pay') } }, async (request) => {
+ *   return request.security.token.subject
+ * })
  */
 export function stepUp<T extends AccessToken<unknown>> (token: Dependency<T>, options: StepUpOptions): Dependency<T> {
   const source = sourceOf(token)

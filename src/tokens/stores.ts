@@ -95,8 +95,8 @@ export class MemoryStore implements OnceStore {
  *
  * const api = 'https://api.example.com'
  * const replay = memoryStore({ max: 10_000 })
- * const token = jwtBearer({ issuer: issuer('https://login.example.com/'), audience: api, dpop: { baseUrl: api, replay
- * } })
+ * const login = issuer('https://login.example.com/')
+ * const token = jwtBearer({ issuer: login, audience: api, dpop: { baseUrl: api, replay } })
  */
 export function memoryStore (options: MemoryStoreOptions = {}): OnceStore {
   checkOptions('memoryStore', options, ['max'])
