@@ -140,8 +140,9 @@ export function isHandWritten ({ options }: RegistrationState, record: RouteReco
 
 /** Returns where dependencies stand that nothing asks: a typo that would leave the route open. */
 export function misplacedRequirement ({ options, twinOf, defaulted }: RouteRecord): string | null {
-  // `defaultSecurity` may read config.
-  if (twinOf !== null || defaulted !== null || Object.hasOwn(options, 'security')) return null
+  if (twinOf !== null || Object.hasOwn(options, 'security')) return null
+  // `defaultSecurity` may read config, but then it does not declare the route public.
+  if (defaulted !== null && defaulted.own !== null) return null
   for (const place of ['config', 'schema'] as const) {
     const { security } = (options[place] ?? {}) as { security?: unknown }
     const members = [security].flat().flatMap((member) => isPlainObject(member) ? Object.values(member) : [member])

@@ -699,6 +699,12 @@ t.test('4: dependencies in config.security or schema.security', async (t) => {
     }
   })
 
+  t.test('stop the start where defaultSecurity declares the route public', async (t) => {
+    const app = await secured(t, { defaultSecurity: () => false })
+    app.get('/', { config: { security: { user } } as object }, secret)
+    t.strictSame(await problemsOf(t, app), ['INVALID_REQUIREMENT GET /'])
+  })
+
   t.test('are told from other values, which stay the business of the app', async (t) => {
     const app = await secured(t)
     for (const [index, security] of ['admin', ['admin'], { role: 'admin' }, false, null, () => true].entries()) {
