@@ -1,7 +1,8 @@
 /** The recipes of docs/providers.md, taken out of the page and asked with tokens of each provider's shape. */
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import t from 'tap'
 import type { Test } from 'tap'
+import { auth } from '../fixtures/better-auth.js'
 import { seconds } from '../fixtures/jwt.js'
 import { blocksOf, PREAMBLE, problemsOf } from '../fixtures/pages.js'
 import type { Provider, ProviderOptions } from '../fixtures/provider.js'
@@ -534,21 +535,47 @@ t.test('An MCP server: a client finds the authorization server by the challenge'
   t.equal((await post(bearer({ aud: 'https://other.example/' }))).statusCode, 401)
 })
 
-t.test('better-auth: the session of the cookie is asked for, and other sites are refused', async (t) => {
-  const { app } = await run(t, recipe('better-auth'), {
-    given: {
-      auth: `const auth = { api: { getSession: async ({ headers }) =>
-        headers.get('cookie') === '__Secure-better-auth.session_token=right' ? { user: { id: '1', email: 'ann@acme.com' } } : null } }`
-    }
+t.test('better-auth: it says whose session the cookie is, and pages of other sites are refused', async (t) => {
+  const { app, user } = await run(t, recipe('better-auth'), {
+    given: { auth: `import { auth } from '${new URL('../fixtures/better-auth.js', import.meta.url).href}'` }, shown: ['user']
   })
-  const ask = async (cookie?: string): Promise<string> => {
-    const { statusCode, body } = await app.inject({ url: '/me', headers: cookie === undefined ? {} : { cookie } })
+  app.post('/me', { security: { user } }, async () => 'changed')
+  // Its own handler, mounted as its documentation says.
+  app.post('/api/auth/*', { security: false }, async ({ url, headers, body }, reply) => {
+    const { status, headers: answered, body: answer } = await auth.handler(new Request(`https://app.example.com${url}`, {
+      method: 'POST', headers: new Headers(headers as Record<string, string>), body: JSON.stringify(body)
+    }))
+    return await reply.code(status).headers({ 'set-cookie': answered.getSetCookie() }).send(answer)
+  })
+  const authenticate = async (path: string, payload: object, headers: object = {}): Promise<LightMyRequestResponse> =>
+    await app.inject({ method: 'POST', url: `/api/auth/${path}`, payload, headers: { ...headers, origin: 'https://app.example.com' } })
+  const ask = async (cookie?: string, headers: object = {}, method: 'GET' | 'POST' = 'GET'): Promise<string> => {
+    const { statusCode, body } = await app.inject({
+      method, url: '/me', headers: { ...headers, ...cookie === undefined ? {} : { cookie } }
+    })
     return statusCode === 200 ? body : String(statusCode)
   }
+
+  const signedUp = await authenticate('sign-up/email', { email: 'ann@acme.com', password: 'correct horse', name: 'Ann' })
+  t.equal(signedUp.statusCode, 200)
+  const [{ name, value }] = signedUp.cookies as [{ name: string, value: string }]
+  t.equal(name, '__Secure-better-auth.session_token')
+  const cookie = `${name}=${encodeURIComponent(value)}`
+  t.equal(await ask(cookie), '{"email":"ann@acme.com"}')
+
   t.equal(await ask(), '401')
-  t.equal(await ask('better-auth.session_token=right'), '401')
-  t.equal(await ask('__Secure-better-auth.session_token=wrong'), '401')
-  t.equal(await ask('__Secure-better-auth.session_token=right'), '{"email":"ann@acme.com"}')
+  t.equal(await ask(cookie.replace('__Secure-', '')), '401', 'the cookie of plain HTTP')
+  t.equal(await ask(`${name}=guess`), '401')
+  const [token, signature] = value.split('.') as [string, string]
+  t.equal(await ask(`${name}=${token}`), '401', 'without its signature')
+  t.equal(await ask(`${name}=${encodeURIComponent(`${token.slice(1)}a.${signature}`)}`), '401', 'signed for another token')
+
+  t.equal(await ask(cookie, { 'sec-fetch-site': 'same-origin' }, 'POST'), 'changed')
+  t.equal(await ask(cookie, { 'sec-fetch-site': 'cross-site', origin: 'https://other.example' }, 'POST'), '403')
+  t.equal(await ask(cookie, { origin: 'https://other.example' }, 'POST'), '403')
+
+  t.equal((await authenticate('sign-out', {}, { cookie })).statusCode, 200)
+  t.equal(await ask(cookie), '401', 'after the logout')
 })
 
 t.test('every recipe was run', async (t) => {
