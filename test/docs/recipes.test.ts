@@ -312,8 +312,19 @@ t.test('WebSockets', async (t) => {
   const own = { origin: 'https://app.example.com' }
   t.equal((await open(t, address, own)).status, 401)
   t.equal((await open(t, address, { ...own, cookie: 'session=guess' })).status, 401)
-  t.equal((await open(t, address, { origin: 'https://other.example', cookie: 'session=session-of-ann' })).status, 403, "another site's page")
-  t.equal((await open(t, address, { cookie: 'session=session-of-ann' })).status, 403)
+  const cookie = 'session=session-of-ann'
+  const foreign = [
+    { origin: 'https://other.example' },
+    { origin: 'https://other.example', 'sec-fetch-site': 'cross-site' },
+    { origin: 'https://app.example.com.other.example' },
+    { origin: 'null' },
+    { 'sec-fetch-site': 'same-site' }
+  ]
+  for (const headers of foreign) {
+    t.equal((await open(t, address, { ...headers, cookie })).status, 403, `another site's page: ${JSON.stringify(headers)}`)
+  }
+  t.equal((await open(t, address, { origin: address.replace('ws:', 'http:').replace('/feed', ''), cookie })).message, 'Hello ann')
+  t.equal((await open(t, address, { cookie })).message, 'Hello ann', 'a client that is not a browser')
   t.equal((await open(t, address, { ...own, cookie: 'session=session-of-ann' })).message, 'Hello ann')
   // It is good when it is looked up, and ends when the socket is open.
   let isLookedUp = false
