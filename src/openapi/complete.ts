@@ -194,7 +194,8 @@ function checkVersion ({ openapi }: OpenAPIDocument): void {
   )
 }
 
-function checkRoot ({ security = [] }: OpenAPIDocument, { allowsHandWritten }: CompletionOptions): void {
+/** @throws {HandWrittenSecurity} where a document has a `security` for all of its operations */
+export function checkRoot ({ security = [] }: OpenAPIDocument, { allowsHandWritten }: CompletionOptions): void {
   if (allowsHandWritten || security.length === 0) return
   throw new HandWrittenSecurity(
     'The document must not have a security of its own for all operations: nothing enforces it. ' +

@@ -10,7 +10,7 @@ import type { Registry } from '../guard/registry.js'
 import { existingRecords, refuseStart } from '../guard/registry.js'
 import type { Problem, RouteRecord } from '../guard/route-record.js'
 import type { CompletionOptions } from './complete.js'
-import { completeDocument } from './complete.js'
+import { checkRoot, completeDocument } from './complete.js'
 import type { OpenAPIDocument } from './document.js'
 import { MARK } from './document.js'
 import { staticProblems } from './static.js'
@@ -79,6 +79,27 @@ export class Documents {
     return []
   }
 
+  // A mistake in a document shows when the app becomes ready, not when a client opens the page.
+  #check (original: Swagger, swagger: Swagger): void {
+    try {
+      this.#read(original, swagger)
+    } catch (error) {
+      if (!isRefused(error)) throw error
+      refuseStart(this.#options.registry, [{ code: error.code, route: null, message: error.message }])
+    }
+  }
+
+  // Where a document cannot be built, its root counts all the same. All else in it is the affair of the app.
+  #read (original: Swagger, swagger: Swagger): void {
+    const { registry, onVersion } = this.#options
+    try {
+      onVersion((swagger() as OpenAPIDocument).openapi ?? '3.0.0')
+    } catch (error) {
+      if (isRefused(error)) throw error
+      checkRoot(beginningOf(original, existingRecords(registry)), this.#options)
+    }
+  }
+
   #wrap (owner: FastifyInstance, decorator: string, original: Swagger): void {
     const { registry } = this.#options
     const documents = new WeakMap<object, OpenAPIDocument>()
@@ -101,7 +122,7 @@ export class Documents {
     if (this.#options.isKnown(original)) return
     // Added now, this hook runs after the one with which @fastify/swagger makes the document ready.
     owner.addHook('onReady', (done) => {
-      checkDocument(registry, swagger, this.#options.onVersion)
+      this.#check(original, swagger)
       done()
     })
   }
@@ -115,20 +136,27 @@ function withoutSecurity ({ options: { schema }, decision }: RouteRecord): Fasti
   return rest
 }
 
-// A mistake in a document shows when the app becomes ready, not when a client opens the page.
-function checkDocument (registry: Registry, swagger: Swagger, onVersion: (version: string) => void): void {
-  try {
-    onVersion((swagger() as OpenAPIDocument).openapi ?? '3.0.0')
-  } catch (error) {
-    if (!(
-      error instanceof SchemeConflict ||
-      error instanceof RegistrationRefused ||
-      error instanceof HandWrittenSecurity
-    )) {
-      return
-    }
-    refuseStart(registry, [{ code: error.code, route: null, message: error.message }])
+function isRefused (error: unknown): error is Error & { readonly code: string } {
+  return error instanceof SchemeConflict || error instanceof RegistrationRefused || error instanceof HandWrittenSecurity
+}
+
+/**
+ * The beginning of a document that @fastify/swagger cannot build: it fails where `security` names a scheme that the
+ * document does not have. It hands the beginning to transforms of routes; one that throws leaves nothing in its cache.
+ */
+function beginningOf (build: Swagger, records: readonly RouteRecord[]): OpenAPIDocument {
+  let beginning: OpenAPIDocument = {}
+  const swaggerTransform = ({ openapiObject }: { readonly openapiObject: OpenAPIDocument }): never => {
+    beginning = openapiObject
+    throw new Error('The beginning is enough')
   }
+  const configs = records.map(({ options }) => ({ options, config: options.config }))
+  for (const { options, config } of configs) Object.assign(options, { config: { ...config, swaggerTransform } })
+  try {
+    build()
+  } catch {}
+  for (const { options, config } of configs) Object.assign(options, { config })
+  return beginning
 }
 
 // Before its onReady hook a dynamic document throws, and a static one is there.

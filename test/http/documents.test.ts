@@ -124,6 +124,35 @@ t.test('a security that is written by hand, or copied from another route, stops 
   t.same(documentOf(allowed).paths['/old']!['get']!.security, [{ HTTPBearer: [] }])
 })
 
+t.test('a security for all operations stops the start, also where it names a scheme that the document does not have', async (t) => {
+  const info = { title: 'API', version: '1.0.0' }
+  const securitySchemes = { HTTPBearer: { type: 'http', scheme: 'bearer' } } as const
+  const withRoot = async (isFirst: boolean, components: object, options: FastifySecurityOptions = {}): Promise<FastifyInstance> => {
+    const app = Fastify()
+    t.teardown(() => app.close())
+    const openapi = { openapi: '3.1.0', info, components, security: [{ HTTPBearer: [] }] }
+    if (isFirst) await app.register(fastifySwagger, { openapi })
+    await app.register(fastifySecurity, { swagger: false, ...options })
+    if (!isFirst) await app.register(fastifySwagger, { openapi })
+    app.get('/hidden', { schema: { hide: true } }, async () => 'in')
+    app.get('/me', { security: { user } }, async () => 'in')
+    app.get('/open', { config: { own: true } as object }, async ({ routeOptions: { config } }) => config)
+    return app
+  }
+  for (const isFirst of [true, false]) {
+    for (const components of [{ securitySchemes }, {}]) {
+      t.same(await problemsOf(await withRoot(isFirst, components)), [{ code: 'FST_SECURITY_HAND_WRITTEN', route: null }])
+    }
+    const allowed = await withRoot(isFirst, { securitySchemes }, { onHandWrittenSecurity: 'allow' })
+    await allowed.ready()
+    t.same((documentOf(allowed) as { security?: unknown }).security, [{ HTTPBearer: [] }])
+    const broken = await withRoot(isFirst, {}, { onHandWrittenSecurity: 'allow' })
+    t.same(await problemsOf(broken), [])
+    t.same((await broken.inject('/open')).json(), { own: true, url: '/open', method: 'GET' }, 'the configuration of routes stays as it is')
+    t.throws(() => broken.swagger(), TypeError, 'it is @fastify/swagger that fails, as it does alone')
+  }
+})
+
 t.test('an alias of a guarded route has no lock where it has no guard', async (t) => {
   const aliased = await app(t)
   aliased.addHook('onRoute', function (route: RouteOptions) {
