@@ -159,8 +159,17 @@ export interface SecurityDecorator extends FastifySecurityForms {
     replacement: (request: FastifyRequest) => NoInfer<T> | PromiseLike<NoInfer<T>>,
     options?: OverrideOptions
   ): UndoOverride
-  override<T>(dependency: Dependency<T>, replacement: NoInfer<T>, options?: OverrideOptions): UndoOverride
+  override<T>(
+    dependency: Dependency<T>, replacement: ReplacementValue<NoInfer<T>>, options?: OverrideOptions
+  ): UndoOverride
 }
+
+// Every function has a name and a length: as a value, one of another type would pass for a { name: string }.
+type ReplacementValue<T> =
+  unknown extends T ? T : null extends T ? T & (NotAFunction | null) : T & NotAFunction
+
+/** A value that is not a function. */
+interface NotAFunction { readonly [Symbol.hasInstance]?: never }
 
 const kDecorator = Symbol('fastify-security.decorator')
 

@@ -8,7 +8,7 @@ import fastifySecurity, {
   openIdConnect, optional, scheme, securityScopes
 } from '../../src/index.js'
 import type {
-  FastifySecurityOptions, HttpCredentials, RouteSecurity, SchemeDependency, SecurityDecorator, SecurityRequirement, UndoOverride
+  Dependency, FastifySecurityOptions, HttpCredentials, RouteSecurity, SchemeDependency, SecurityDecorator, SecurityRequirement, UndoOverride
 } from '../../src/index.js'
 import type { User } from './subjects.js'
 import { currentUser, serviceKey, tenant } from './subjects.js'
@@ -112,6 +112,30 @@ app.security.override(anyOf(currentUser, serviceKey), serviceKey)
 app.security.override(currentUser, tenant)
 // @ts-expect-error it may give null
 app.security.override(currentUser, optional(currentUser))
+
+// override: functions and dependencies have a name and a length, and are not the value for it
+const named = depends({}, () => ({ name: 'ann' }))
+const named2 = depends({}, () => ({ name: 'bob' as string | null }))
+app.security.override(named, { name: 'test' })
+app.security.override(named, ({ url }) => ({ name: url }))
+app.security.override(named, depends({ named }, ({ named }) => named))
+app.security.override(optional(named), null)
+app.security.override(anyOf(named, serviceKey), 'key')
+app.security.override({} as Dependency, { name: 'test' })
+app.security.override(depends({}, (): any => ({})), { name: 'test' })
+// @ts-expect-error it gives no name
+app.security.override(named, () => 'test')
+// @ts-expect-error it gives another member
+app.security.override(named, () => ({ nme: 'test' }))
+// @ts-expect-error it gives a promise of another value
+app.security.override(named, async () => 1)
+// @ts-expect-error a dependency of another type
+app.security.override(named, named2)
+// @ts-expect-error a scheme
+app.security.override(named, serviceKey)
+// @ts-expect-error a function would be called: the value stands in a function
+app.security.override(depends({}, () => (scope: string) => scope.length), (scope: string) => scope.length)
+app.security.override(depends({}, () => (scope: string) => scope.length), () => (scope) => scope.length)
 
 // … and back
 {

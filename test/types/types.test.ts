@@ -112,7 +112,7 @@ const mistakes: ReadonlyArray<readonly [mistake: string, source: string, said: R
   /last overload .*\n +Type 'string' is not assignable to type 'number'\.$/],
   ['an override by a function of another type', `
     app.security.override(currentUser, (request) => request.url)`,
-  /last overload .*\n +Argument of type '\(request: .* => string' is not assignable to parameter of type 'User'/],
+  /last overload .*\n +Argument of type '\(request: .* => string' is not assignable to parameter of type 'NoInfer<User> & NotAFunction'/],
   ['a handler of another requirement', `
     async function show (request: SecurityRequest<{ user: Dependency<User> }>) { return request.security.user }
     app.get('/', { security: { key } }, show)`,
