@@ -1,22 +1,23 @@
 /**
- * The main example: users who log in with their password, machines with a key, and a boot that proves that every route
- * says who may call it. Its requests, and what they answer, are in the README.
+ * The main example: users who log in with their password, machines with a key or with credentials of OAuth 2, and a
+ * boot that proves that every route says who may call it. Its requests, and what they answer, are in the README. The
+ * token endpoint is in main/.
  *
- * The environment: JWT_SECRET (32 bytes at least), API_KEY, HOST, PORT.
+ * The environment: JWT_SECRET (32 bytes at least), API_KEY, CLIENT_SECRET, HOST, PORT.
  */
 import { Type } from '@sinclair/typebox'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import Fastify from 'fastify'
 import fastifySecurity, {
-  apiKeyHeader, depends, oauth2PasswordBearer, oauth2PasswordRequestForm, OAuth2Error, OAuth2TokenResponse, optional,
-  Unauthorized
+  apiKeyHeader, depends, oauth2ClientCredentialsBearer, oauth2PasswordBearer, optional, Unauthorized
 } from 'fastify-security'
 import { jwtBearer } from 'fastify-security/tokens'
 import { isEqual } from './is-equal.js'
+import { addTokenEndpoint } from './main/token-endpoint.js'
 import { fromEnvironment, serve } from './serve.js'
-import { AUDIENCE, issuer, issueToken, tokenDefaults } from './tokens.js'
-import { allUsers, authenticate, findUser, grantedScopes, userDefaults } from './users.js'
+import { AUDIENCE, issuer, tokenDefaults } from './tokens.js'
+import { allUsers, findUser, userDefaults } from './users.js'
 
 const API_KEY = fromEnvironment('API_KEY', 'development-key')
 
@@ -24,6 +25,7 @@ const API_KEY = fromEnvironment('API_KEY', 'development-key')
 
 const oauth2 = oauth2PasswordBearer({
   tokenUrl: 'token',
+  refreshUrl: 'token',
   scopes: { me: 'Read your profile', items: 'Read your items' }
 })
 
@@ -46,6 +48,14 @@ const machine = depends({ key: apiKeyHeader({ name: 'x-api-key', description: 'F
   return true
 })
 
+// A machine that gets tokens of its own: they are for a client, and not for a user.
+const client = depends({
+  token: jwtBearer({ issuer, audience: AUDIENCE, scheme: oauth2ClientCredentialsBearer({ tokenUrl: 'token' }) })
+}, ({ token: { clientId } }) => {
+  if (clientId === null) throw new Unauthorized('This token is not for a machine')
+  return clientId
+})
+
 // What they may call
 
 const UserView = Type.Object({ username: Type.String(), email: Type.String(), disabled: Type.Boolean() })
@@ -62,15 +72,7 @@ await app.register(fastifySecurity, {
 
 app.get('/health', { security: false }, async () => ({ status: 'up' }))
 
-app.post('/token', {
-  schema: { response: { 200: OAuth2TokenResponse } },
-  security: { form: oauth2PasswordRequestForm() }
-}, async (request) => {
-  const { username, password, scopes } = request.security.form
-  const user = await authenticate(username, password)
-  if (user === undefined) throw new OAuth2Error('invalid_grant', 'Incorrect username or password')
-  return await issueToken({ sub: user.username }, grantedScopes(user, scopes))
-})
+addTokenEndpoint(app)
 
 app.get('/users/me', {
   schema: { response: { 200: UserView } },
@@ -87,6 +89,8 @@ app.get('/welcome', {
 }, async (request) => ({ message: `Welcome, ${request.security.visitor?.username ?? 'guest'}` }))
 
 app.get('/stock', { security: { machine } }, async () => ({ items: items.length }))
+
+app.get('/reports', { security: { client } }, async (request) => ({ client: request.security.client }))
 
 app.register(adminRoutes, { prefix: '/admin' })
 

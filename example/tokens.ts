@@ -23,6 +23,9 @@ export const issuer = localIssuer('https://issuer.example', {
   ...secret === undefined ? {} : { secret }
 })
 
+/** The successful answer of a token endpoint. */
+export type TokenAnswer = Static<typeof OAuth2TokenResponse>
+
 /**
  * The owner of a token: a user, or a client that acts for itself. A client is not a user, so its token has no `sub`.
  */
@@ -31,7 +34,7 @@ export type Owner = { readonly sub: string } | { readonly client_id: string }
 /** Returns the answer to a login. */
 export async function issueToken (
   owner: Owner, scopes: readonly string[] = []
-): Promise<Static<typeof OAuth2TokenResponse>> {
+): Promise<TokenAnswer> {
   // RFC 6749 §3.3 has no empty scope.
   const granted = scopes.length === 0 ? {} : { scope: scopes.join(' ') }
   return {

@@ -18,13 +18,24 @@ const running = await runExamples()
 t.teardown(async () => { await running.stop() })
 
 const api = addressOf(running, 'open-id-connect.ts')
-const endpoints: Endpoints = {
-  main: addressOf(running, 'main.ts'),
-  ownUsers: addressOf(running, 'own-users.ts'),
-  machine: addressOf(running, 'oauth2-client-credentials.ts'),
+const main = addressOf(running, 'main.ts')
+const provider = {
   api,
   provider: /^The provider is (\S+)$/m.exec(running.started.get('open-id-connect.ts')!)![1]!,
   redirectUri: `${api}/docs/static/oauth2-redirect.html`
+}
+
+const places: Readonly<Record<string, Endpoints>> = {
+  'the main example': {
+    ...provider, main, refresher: main, machine: main, resource: { path: '/users/me/items', scope: 'me items' }
+  },
+  'the examples of single grants': {
+    ...provider,
+    main,
+    refresher: addressOf(running, 'own-users.ts'),
+    machine: addressOf(running, 'oauth2-client-credentials.ts'),
+    resource: { path: '/users/johndoe/notes', scope: 'notes:read notes:write' }
+  }
 }
 
 /** The names of the errors of a client, for `invalid_grant` and for `invalid_client`. */
@@ -58,8 +69,13 @@ const clients: readonly Client[] = [
   { name: 'curl', grantError: 'exit 22, 400', clientError: 'exit 22, 401', report: reportOfCurl }
 ]
 
-for (const { name, grantError, clientError, report } of clients) {
-  t.test(`${name} gets a token by each grant, and each refusal as its own error, without a warning`, async (t) => {
+const runs = clients.flatMap((client) =>
+  Object.entries(places).map(([place, endpoints]) => ({ ...client, place, endpoints }))
+)
+
+for (const { name, grantError, clientError, report, place, endpoints } of runs) {
+  const title = `${name} gets a token of ${place} by each grant, and each refusal as its own error, without a warning`
+  t.test(title, async (t) => {
     const warnings: Error[] = []
     const onWarning = (warning: Error): void => { warnings.push(warning) }
     process.on('warning', onWarning)

@@ -60,7 +60,7 @@ t.test('every example shows in its document what it is about', async (t) => {
     'http-bearer.ts': ['HTTPBearer'],
     'http-digest.ts': ['HTTPDigest'],
     'jwt.ts': ['OAuth2PasswordBearer'],
-    'main.ts': ['APIKeyHeader', 'OAuth2PasswordBearer'],
+    'main.ts': ['APIKeyHeader', 'OAuth2ClientCredentialsBearer', 'OAuth2PasswordBearer'],
     'mcp.ts': ['HTTPBearer'],
     'oauth2-authorization-code.ts': ['OAuth2AuthorizationCodeBearer'],
     'oauth2-client-credentials.ts': ['OAuth2ClientCredentialsBearer'],
@@ -99,6 +99,7 @@ t.test('what stands in the code for want of a database is named at the start', a
   }
   t.match(running.started.get('main.ts'), '- JWT_SECRET is not set')
   t.match(running.started.get('main.ts'), '- API_KEY is not set: it is development-key')
+  t.match(running.started.get('main.ts'), '- CLIENT_SECRET is not set: it is development-secret')
   for (const name of examples) {
     const imports = sourceOf(name)
     if (/import \{[^}]*authenticate/.test(imports)) t.match(imports, /^await serve\(app, .*userDefaults/m, `${name} names its users`)
@@ -134,19 +135,20 @@ t.test('a secret that is too short for HS256 is refused at the start', async (t)
 })
 
 t.test('an empty variable counts as one that is not set', async (t) => {
-  const running = await runExample('main.ts', { JWT_SECRET: '', API_KEY: '', HOST: '', NODE_ENV: '' })
+  const running = await runExample('main.ts', { JWT_SECRET: '', API_KEY: '', CLIENT_SECRET: '', HOST: '', NODE_ENV: '' })
   t.teardown(async () => { await running.stop() })
   t.match(running.started.get('main.ts'), '- JWT_SECRET is not set')
   t.match(running.started.get('main.ts'), '- API_KEY is not set: it is development-key')
+  t.match(running.started.get('main.ts'), '- CLIENT_SECRET is not set: it is development-secret')
   const response = await fetch(`${addressOf(running, 'main.ts')}/stock`, { headers: { 'x-api-key': '' } })
   t.equal(response.status, 401)
 })
 
 t.test('secrets are taken from the environment, and tokens have to be what they should', async (t) => {
   const secret = 'x'.repeat(32)
-  const own = await runExample('main.ts', { JWT_SECRET: secret, API_KEY: 'of-my-own' })
+  const own = await runExample('main.ts', { JWT_SECRET: secret, API_KEY: 'of-my-own', CLIENT_SECRET: 'of-my-own' })
   t.teardown(async () => { await own.stop() })
-  t.notMatch(own.started.get('main.ts'), /JWT_SECRET|API_KEY|of-my-own/)
+  t.notMatch(own.started.get('main.ts'), /JWT_SECRET|API_KEY|CLIENT_SECRET|of-my-own/)
   const address = addressOf(own, 'main.ts')
   const stock = `${address}/stock`
   t.equal((await fetch(stock, { headers: { 'x-api-key': 'of-my-own' } })).status, 200)
@@ -177,8 +179,9 @@ t.test('the main example', async (t) => {
   const address = addressOf(running, 'main.ts')
   const call = async (path: string, headers: Record<string, string> = {}): Promise<Response> => await fetch(address + path, { headers })
   const withToken = async (path: string, token: string): Promise<Response> => await call(path, { authorization: `Bearer ${token}` })
-  const login = async (form: Record<string, string>): Promise<Response> =>
+  const ask = async (form: Record<string, string>): Promise<Response> =>
     await fetch(`${address}/token`, { method: 'POST', body: new URLSearchParams(form) })
+  const login = async (form: Record<string, string>): Promise<Response> => await ask({ grant_type: 'password', ...form })
   const tokenOf = async (username: string, password: string, scope: string): Promise<string> => {
     const { access_token: token } = await (await login({ username, password, scope })).json() as { access_token: string }
     return token
@@ -194,7 +197,45 @@ t.test('the main example', async (t) => {
     t.equal(response.status, 200)
     t.equal(response.headers.get('cache-control'), 'no-store')
     const body = await response.json() as Record<string, unknown>
-    t.same({ ...body, access_token: '' }, { access_token: '', token_type: 'bearer', expires_in: 900, scope: 'me' })
+    t.match(body['refresh_token'], /^[\w-]{43}$/)
+    t.same(
+      { ...body, access_token: '', refresh_token: '' },
+      { access_token: '', token_type: 'bearer', expires_in: 900, refresh_token: '', scope: 'me' }
+    )
+  })
+
+  await t.test('refreshes a token once, for the same scopes or fewer, and not for a disabled user', async (t) => {
+    const refresh = async (token: string, form: Record<string, string> = {}): Promise<Record<string, string>> =>
+      await (await ask({ grant_type: 'refresh_token', refresh_token: token, ...form })).json() as Record<string, string>
+    const refused = { error: 'invalid_grant', error_description: 'The refresh token is not valid' }
+    const first = await (await login({ username: 'johndoe', password: 'secret', scope: 'me items' })).json() as Record<string, string>
+    const second = await refresh(first['refresh_token']!)
+    t.equal(second['scope'], 'me items')
+    t.equal((await withToken('/users/me/items', second['access_token']!)).status, 200)
+    t.same(await refresh(first['refresh_token']!), refused)
+    const third = await refresh(second['refresh_token']!, { scope: 'me other' })
+    t.equal(third['scope'], 'me')
+    t.equal((await withToken('/users/me/items', third['access_token']!)).status, 403)
+    const fourth = await refresh(third['refresh_token']!)
+    t.equal(fourth['scope'], 'me items', 'the login had both')
+    t.equal((await disable('johndoe', true)).status, 200)
+    t.same(await refresh(fourth['refresh_token']!), refused)
+    t.equal((await disable('johndoe', false)).status, 200)
+  })
+
+  await t.test('gives a machine a token that is not for users, and a user none that is for machines', async (t) => {
+    const { access_token: token } = await (await ask({
+      grant_type: 'client_credentials', client_id: 'reports', client_secret: 'development-secret'
+    })).json() as { access_token: string }
+    t.same(await (await withToken('/reports', token)).json(), { client: 'reports' })
+    t.equal((await withToken('/users/me', token)).status, 403, 'it has no scope')
+    t.equal((await withToken('/welcome', token)).status, 401, 'it is not a user')
+    t.equal((await withToken('/reports', await tokenOf('johndoe', 'secret', 'me'))).status, 401)
+    for (const secret of ['guess', 'development-secre']) {
+      const refused = await ask({ grant_type: 'client_credentials', client_id: 'reports', client_secret: secret })
+      t.equal(refused.status, 401)
+      t.equal((await refused.json() as { error: string }).error, 'invalid_client')
+    }
   })
 
   await t.test('answers a wrong password, an unknown user and a disabled one alike', async (t) => {
