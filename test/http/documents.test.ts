@@ -179,6 +179,35 @@ t.test('several routes that are one operation show the alternatives of all', asy
   ])
 })
 
+t.test('a static document that sends credentials to another place stops the start', async (t) => {
+  const documented = async (securitySchemes: object, options: FastifySecurityOptions = {}): Promise<FastifyInstance> => {
+    const app = Fastify()
+    t.teardown(() => app.close())
+    const security = [{ APIKeyHeader: [], HTTPBearer: [] }]
+    const document = {
+      openapi: '3.1.0',
+      info: { title: 'API', version: '1.0.0' },
+      components: { securitySchemes },
+      paths: { '/me': { get: { security, responses: {} } } }
+    }
+    await app.register(fastifySwagger, { mode: 'static', specification: { document: document as never } })
+    await app.register(fastifySecurity, options)
+    app.get('/me', { security: { user, key } }, async () => 'in')
+    return app
+  }
+  const described = { description: 'For machines' }
+  const right = { type: 'apiKey', in: 'header', name: 'X-Key', ...described }
+  const bearer = { type: 'http', scheme: 'Bearer', bearerFormat: 'JWT' }
+  const conflict = [{ code: 'FST_SECURITY_SCHEME_CONFLICT', route: null }]
+  t.same(await problemsOf(await documented({ APIKeyHeader: right, HTTPBearer: bearer })), [])
+  t.same(await problemsOf(await documented({})), [], 'a scheme that is not described')
+  t.same(await problemsOf(await documented({ APIKeyHeader: { ...right, in: 'query' } })), conflict)
+  t.same(await problemsOf(await documented({ APIKeyHeader: { ...right, name: 'x-other' } })), conflict)
+  t.same(await problemsOf(await documented({ APIKeyHeader: right, HTTPBearer: { ...bearer, scheme: 'basic' } })), conflict)
+  t.same(await problemsOf(await documented({ APIKeyHeader: bearer })), conflict)
+  t.same(await problemsOf(await documented({ APIKeyHeader: bearer }, { onHandWrittenSecurity: 'allow' })), [])
+})
+
 t.test('a static document is compared with the routes', async (t) => {
   const documented = async (security: unknown, options: FastifySecurityOptions = {}): Promise<FastifyInstance> => {
     const app = Fastify()
