@@ -113,7 +113,6 @@ function allOf (views: readonly View[], site: Site, walk: Walk): readonly Altern
     const here = ofView(view, site, index, walk)
     const pairs = before.flatMap((one) => here.map((other) => [one, other] as const))
     const possible = pairs.filter(([one, other]) => isConsistent(one, other))
-    // Equal alternatives are one, so that only one choice of theirs is known.
     return bounded((possible.length > 0 ? possible : pairs).map(([one, other]) => merged(one, other)), walk)
   }, [new Alternative()])
 }
@@ -186,17 +185,8 @@ function merged (one: Alternative, other: Alternative): Alternative {
 }
 
 function bounded (alternatives: readonly Alternative[], { tooMany }: Walk): readonly Alternative[] {
-  const different = distinct(alternatives, alternativeKey)
-  if (different.length > MAX_ALTERNATIVES) throw tooMany()
-  return different
-}
-
-function alternativeKey (alternative: Alternative): string {
-  const unverified = [...alternative.keys()]
-    .filter((scheme) => !alternative.verified.has(scheme))
-    .map(({ schemeName }) => schemeName)
-  const requirement = requirementKey(requirementOf(alternative, (_, scopes) => scopes))
-  return `${requirement} ${alternative.isOptional} ${unverified.sort().join(' ')}`
+  if (alternatives.length > MAX_ALTERNATIVES) throw tooMany()
+  return alternatives
 }
 
 // Two equal schemes of one name are one entry, with the scopes of both.

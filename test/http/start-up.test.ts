@@ -761,9 +761,18 @@ t.test('5: a dependency in an early hook, and a requirement that is too large', 
     }, secret), TOO_MANY)
   })
 
-  t.test('equal alternatives count once', async (t) => {
+  t.test('alternatives count as they are written, and equal ones are documented once', async (t) => {
     const app = await secured(t)
-    app.get('/x', { security: Array.from({ length: 100 }, () => ({ token })) }, secret)
+    const times = (count: number): Needs[] => Array.from({ length: count }, () => ({ token }))
+    app.get('/64', { security: times(64) }, secret)
+    t.throws(() => app.get('/x', { security: times(65) }, secret), TOO_MANY)
+    const either = (count: number): Dependency =>
+      anyOf(...Array.from({ length: count }, (_, index) => depends({}, () => `${index}`)) as [Dependency, ...Dependency[]])
+    app.get('/8x8', { security: { one: either(8), other: either(8) } }, secret)
+    t.throws(() => app.get('/x', { security: { one: either(9), other: either(8) } }, secret), TOO_MANY)
+    const shared = either(9)
+    const needsShared = (): Dependency => depends({ shared }, ({ shared }) => String(shared))
+    app.get('/shared', { security: { one: needsShared(), other: needsShared(), third: needsShared() } }, secret)
     await app.ready()
     t.strictSame(app.security.routes()[0]?.security, [{ HTTPBearer: [] }])
   })
