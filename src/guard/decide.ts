@@ -52,8 +52,12 @@ export function decideRoutes (
     const problem = unusedRequirement(requirement)
     if (problem !== null) problems.push(problem)
   }
-  if (problems.length === 0) problems.push(...unverifiedRoutes(registration, registration.records))
-  if (problems.length === 0) warnAtReady(registration, registration.records)
+  const unverified = unverifiedRoutes(registration, registration.records.filter((record) => existing.has(record)))
+  if (registration.options.onUnverifiedScheme === 'error') problems.push(...unverified)
+  if (problems.length === 0) {
+    warnAboutUnverified(registration, unverified)
+    warnAtReady(registration, registration.records)
+  }
   return problems
 }
 
@@ -205,22 +209,25 @@ function unusedRequirement ({ where, applies, lifted }: ContextRequirement): Pro
   }
 }
 
-function unverifiedRoutes ({ options, log }: RegistrationState, records: readonly RouteRecord[]): readonly Problem[] {
+function unverifiedRoutes ({ options }: RegistrationState, records: readonly RouteRecord[]): readonly Problem[] {
   if (options.onUnverifiedScheme === 'allow') return []
-  const problems = records.flatMap((record) => {
+  return records.flatMap((record) => {
     const schemes = record.twinOf === null ? unverifiedSchemes(record.decision?.alternatives ?? []) : []
     return schemes.length === 0
       ? []
       : [{ code: 'FST_SECURITY_START_REFUSED', route: routeName(record), message: unverifiedMessage(schemes) }]
   })
-  if (problems.length === 0 || options.onUnverifiedScheme === 'error') return problems
+}
+
+function warnAboutUnverified ({ log }: RegistrationState, unverified: readonly Problem[]): void {
+  if (unverified.length === 0) return
+  const routes = unverified.map(({ route }) => route)
   log.warn(
-    { routes: problems.map(({ route }) => route) },
-    `Schemes read credentials that nothing verifies on ${problems.map(({ route }) => route).join(', ')}. ` +
+    { routes },
+    `Schemes read credentials that nothing verifies on ${routes.join(', ')}. ` +
       'Verify them in a dependency: depends({ key: scheme }, verify). ' +
       'Or say scheme.unverified() where the handler verifies them'
   )
-  return []
 }
 
 function unverifiedMessage (schemes: readonly string[]): string {

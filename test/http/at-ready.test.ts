@@ -295,6 +295,10 @@ t.test('a scheme whose credentials nothing verifies is named in one warning, or 
 t.test('strict rejects undeclared routes, unverified schemes, and docs without swaggerUi.security', async (t) => {
   t.match(await refusal(t, (app) => { app.get('/', async () => 'in') }, { strict: true }), { problems: [{ route: 'GET /' }] })
   t.match(await refusal(t, (app) => { app.get('/', { security: { bearer } }, async () => 'in') }, { strict: true }), { problems: [{ route: 'GET /', message: /HTTPBearer/ }] })
+  t.match(await refusal(t, (app) => {
+    app.get('/unverified', { security: { bearer } }, async () => 'in')
+    app.get('/undeclared', async () => 'in')
+  }, { strict: true }), { problems: [{ route: 'GET /undeclared' }, { route: 'GET /unverified' }] }, 'one error lists all')
   const app = await secured(t, { strict: true, onUndeclaredRoute: 'allow' })
   app.get('/', async () => 'in')
   t.same(await statuses(app, '/'), [200])
