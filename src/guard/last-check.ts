@@ -59,8 +59,10 @@ function pendingGuard ({ state }: AppState, record: RouteRecord, request: Fastif
   if (state === 'refused') throw new RouteNotGuarded()
   const { decision } = record
   if (decision === null ? !mayBeGuarded(record) : isUnguarded(decision)) return null
-  if (decision === null || state !== 'open') throw new RouteNotGuarded()
-  const missing = decision.hookGuards.find((guard) => !guard.hasPassed(request))
+  if (decision === null) throw new RouteNotGuarded()
+  const missing = state === 'open'
+    ? decision.hookGuards.find((guard) => !guard.hasPassed(request))
+    : decision.guard ?? decision.hookGuards[0]
   if (missing !== undefined) throw refusal(missing, request)
   const { guard } = decision
   return guard === null || guard.hasPassed(request) ? null : guard

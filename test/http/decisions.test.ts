@@ -70,6 +70,22 @@ t.test('each request of a guarded route is one message, when its guard is decide
   }
 })
 
+t.test('a request that the last check refuses is one message, the first request of an app included', async (t) => {
+  for (const isReady of [false, true]) {
+    const app = await secured(t)
+    app.addHook('onRoute', (route) => { delete route.onRequest })
+    app.get('/', { security: { token: httpBearer() } }, async () => 'in')
+    app.get('/hook', { onRequest: depends({}, () => 'in') }, async () => 'in')
+    const messages = listen(t)
+    if (isReady) await app.ready()
+    for (const url of ['/', '/hook']) {
+      t.equal((await app.inject({ url, headers: withToken })).statusCode, 500, url)
+      t.equal(messages.length, 1, url)
+      t.match(messages.pop(), { outcome: 'failed', status: 500, code: 'FST_SECURITY_ROUTE_NOT_GUARDED' }, url)
+    }
+  }
+})
+
 t.test('who it was is read by peek of the request in the message', async (t) => {
   const token = httpBearer()
   const user = depends({ token }, ({ token }) => token.credentials)
