@@ -35,10 +35,10 @@ const HTTP_BASIC = { name: 'httpBasic', schemeName: 'HTTPBasic', options: [] }
  * })
  */
 export function httpBasic<A extends boolean = true> (
-  options?: SchemeCommonOptions<A>
+  options: SchemeCommonOptions<A> = {}
 ): SchemeDependency<SchemeValue<BasicCredentials, A>> {
   return scheme<BasicCredentials>({
-    ...commonOptions(options ?? {}, HTTP_BASIC),
+    ...commonOptions(options, HTTP_BASIC),
     openapi: { type: 'http', scheme: 'basic' },
     read: httpBasicCredentials,
     challenge: 'Basic'

@@ -164,7 +164,7 @@ function httpScheme<A extends boolean = true> (
   constructor: Constructor,
   { challenge, documented, isCredentials }: AuthScheme
 ): SchemeDependency<SchemeValue<HttpCredentials, A>> {
-  const options: HttpBearerOptions = given ?? {}
+  const options: HttpBearerOptions = given === undefined ? {} : given
   const common = commonOptions(options, constructor)
   const { bearerFormat } = options
   if (bearerFormat !== undefined && typeof bearerFormat !== 'string') {

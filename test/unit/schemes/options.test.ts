@@ -51,6 +51,13 @@ function problemOf (call: () => unknown): string | null {
   }
 }
 
+t.test('options that are not an object throw, null included', async (t) => {
+  const accepted = Object.entries(constructors).flatMap(([name, { make }]) => [null, 5, 'x-key', [], () => {}]
+    .filter((options) => problemOf(() => make(options)) === null)
+    .map((options) => `${name}(${String(options)})`))
+  t.same(accepted, [])
+})
+
 t.test('a misspelled option throws, and the message lists the options that exist', async (t) => {
   const problems = Object.entries(constructors).flatMap(([name, { make, required, names }]) =>
     ['relm', 'scope', 'shemeName', 'hooks', 'scheme_name', 'Realm'].map((misspelled) => {
