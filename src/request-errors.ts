@@ -70,6 +70,8 @@ export class Unauthorized extends UnauthorizedBase {
 export interface ChallengeParameters {
   /** Replaces the error code of the challenge, such as `insufficient_user_authentication` (RFC 9470). */
   readonly error?: string
+  /** The realm of the scheme is on the challenge already. */
+  readonly realm?: never
   readonly [parameter: string]: string | undefined
 }
 

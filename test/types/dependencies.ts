@@ -131,6 +131,9 @@ expectTypeOf(depends({}, async () => JSON.parse(''))).toEqualTypeOf<Dependency<a
 expectTypeOf(depends({}, () => { throw new Unauthorized() })).toEqualTypeOf<Dependency<never>>()
 expectTypeOf(depends({}, async () => { throw new InsufficientScope() })).toEqualTypeOf<Dependency<never>>()
 
+// @ts-expect-error the realm is an option of the scheme
+expectTypeOf(new Unauthorized('Too old', { challenge: { realm: 'api' } })).toEqualTypeOf<Unauthorized>()
+
 // a look-up that is checked
 expectTypeOf(depends({ token: serviceKey }, async ({ token }) => {
   const user = await users.find(token)
