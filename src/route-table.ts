@@ -29,26 +29,26 @@ export interface RouteSecurity {
 
 interface Row extends RouteSecurity { readonly record: RouteRecord }
 
-/** Lists every route of an app. @throws {NotReady} FST_SECURITY_NOT_READY */
+/** Lists every route of an app: its own first, then the docs. @throws {NotReady} FST_SECURITY_NOT_READY */
 export function listRoutes (registration: Registration): RouteSecurity[] {
   return rowsOf(registration).map(({ record, ...row }) => row)
 }
 
-/** Prints the routes of an app as a table: its own first, then the docs. HEAD twins are folded into their GET. */
+/** Prints the routes of an app as a table, in the same order. HEAD twins are folded into their GET. */
 export function printRoutes (registration: Registration): string {
   const rows = rowsOf(registration).filter(({ record }) => record.twinOf === null)
-  const isDocs = ({ record }: Row): boolean => isWithinDocs(registration, record) || isMetadata(record)
-  const cells = [...rows.filter((row) => !isDocs(row)), ...rows.filter(isDocs)].map(
-    (row) => [row.method, addressOf(row), textOf(row)] as const
-  )
+  const cells = rows.map((row) => [row.method, addressOf(row), textOf(row)] as const)
   const widths = [0, 1].map((column) => Math.max(0, ...cells.map((row) => row[column]!.length)))
   return cells
     .map(([method, url, security]) => `${method.padEnd(widths[0]!)}  ${url.padEnd(widths[1]!)}  ${security}\n`)
     .join('')
 }
 
-function rowsOf ({ registry, openapiVersion }: Registration): Row[] {
-  return ready(registry).flatMap((record) => {
+function rowsOf (registration: Registration): Row[] {
+  const { registry, openapiVersion } = registration
+  const records = ready(registry)
+  const isDocs = (record: RouteRecord): boolean => isWithinDocs(registration, record) || isMetadata(record)
+  return [...records.filter((record) => !isDocs(record)), ...records.filter(isDocs)].flatMap((record) => {
     const { decision, options: { constraints } } = record
     const guarded = decision !== null && (decision.guard !== null || decision.hookGuards.length > 0)
     const security = securityOfRecord(record, openapiVersion)

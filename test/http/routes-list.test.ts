@@ -162,6 +162,15 @@ t.test('which routes are listed', async (t) => {
     t.strictSame(routes.filter(({ url }) => !url.startsWith('/docs')), [{ method: 'OPTIONS', url: '*', guarded: false, security: false }])
   })
 
+  t.test('the routes of the app first, then the docs', async (t) => {
+    const app = Fastify()
+    t.teardown(() => app.close())
+    await app.register(fastifySecurity)
+    app.get('/', { security: { token } }, handler)
+    await app.ready()
+    t.strictSame(app.security.routes().slice(0, 3).map(({ method, url }) => `${method} ${url}`), ['GET /', 'HEAD /', 'GET /docs'])
+  })
+
   t.test("the docs' own routes as public where nothing guards them", async (t) => {
     const app = Fastify()
     t.teardown(() => app.close())
