@@ -5,6 +5,7 @@ import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify'
 import Fastify from 'fastify'
 import fp from 'fastify-plugin'
 import t from 'tap'
+import type { WebSocket } from 'ws'
 import type { FastifySecurityOptions } from '../../src/index.js'
 import fastifySecurity, { apiKeyHeader, apiKeyQuery, depends, httpBearer, oauth2PasswordBearer, oauth2PasswordRequestForm, Unauthorized } from '../../src/index.js'
 import { secured } from '../fixtures/secured.js'
@@ -152,10 +153,18 @@ t.test('the handler never runs where another plugin took the guard away', async 
       const app = await secured(t)
       let runs = 0
       app.addHook('onRoute', attack)
-      app.get('/', options, async () => { runs++ })
-      const answer = await app.inject({ url: '/', headers: good })
-      t.match(answer.json(), { statusCode: 500, code: 'FST_SECURITY_ROUTE_NOT_GUARDED' }, name)
+      app.get('/', options, async () => { runs++; return 'in' })
+      // Before the app is ready, every guarded route answers 500.
+      await app.ready()
+      const isLate = 'late' in (options.security ?? {})
+      const denied = await app.inject('/')
+      t.equal(denied.statusCode, isLate ? 401 : 500, name)
       t.equal(runs, 0)
+      // What is left of this guard, at preHandler, asks for everything.
+      const granted = await app.inject({ url: '/', headers: good })
+      if (isLate) t.equal(granted.body, 'in', name)
+      else t.match(granted.json(), { statusCode: 500, code: 'FST_SECURITY_ROUTE_NOT_GUARDED' }, name)
+      t.equal(runs, isLate ? 1 : 0)
     }
   }
 })
@@ -193,14 +202,21 @@ t.test('a WebSocket handler runs only where the guard has passed', async (t) => 
   const app = await secured(t)
   await app.register(fastifyWebsocket)
   let runs = 0
-  app.addHook('onRoute', (route) => { if (route.url === '/lost') route.onRequest = [] })
-  for (const url of ['/lost', '/kept']) app.get(url, { websocket: true, security: { user } }, (socket) => { runs++; socket.send('in') })
+  app.addHook('onRoute', (route) => { if (route.url.startsWith('/lost')) route.onRequest = [] })
+  const wsHandler = (socket: WebSocket): void => { runs++; socket.send('in') }
+  for (const url of ['/lost', '/kept']) {
+    app.get(url, { websocket: true, security: { user } }, wsHandler)
+    app.route({ method: 'GET', url: `${url}/both`, security: { user }, handler: async () => { runs++ }, wsHandler })
+  }
   const address = (await app.listen({ port: 0 })).replace('http', 'ws')
-  t.equal(await upgrade(`${address}/kept`, good), 'in')
-  t.match(await upgrade(`${address}/kept`), { statusCode: 401 })
-  t.equal(runs, 1)
-  t.equal(await upgrade(`${address}/lost`, good), 'closed')
-  t.equal(runs, 1)
+  for (const path of ['', '/both']) {
+    runs = 0
+    t.equal(await upgrade(`${address}/kept${path}`, good), 'in')
+    t.match(await upgrade(`${address}/kept${path}`), { statusCode: 401 })
+    t.equal(runs, 1)
+    t.equal(await upgrade(`${address}/lost${path}`, good), 'closed')
+    t.equal(runs, 1)
+  }
 })
 
 t.test('no handler runs before the app is ready, nor after a start that was refused', async (t) => {
@@ -220,7 +236,9 @@ t.test('no handler runs before the app is ready, nor after a start that was refu
 
   const asked = await secured(t)
   let during: number | undefined
-  asked.get('/', { security: { user } }, async () => { runs++ })
+  let resolved = 0
+  const counted = depends({ user }, ({ user }) => { resolved++; return user })
+  asked.get('/', { security: { counted } }, async () => { runs++ })
   asked.addHook('onReady', async () => {
     during = await new Promise((resolve) => {
       const reply = { code: 0 }
@@ -231,8 +249,9 @@ t.test('no handler runs before the app is ready, nor after a start that was refu
   })
   await asked.ready()
   t.equal(during, 500)
-  t.equal(runs, 0)
+  t.strictSame([runs, resolved], [0, 0])
   t.equal((await asked.inject({ url: '/', headers: good })).statusCode, 200)
+  t.strictSame([runs, resolved], [1, 1])
 })
 
 t.test('a route option that Fastify does not copy leaves request.security unreadable', async (t) => {

@@ -153,6 +153,24 @@ t.test('a security for all operations stops the start, also where it names a sch
   }
 })
 
+t.test('a declared route shows what guards it, also where a security by hand is allowed, or a transform writes one', async (t) => {
+  const declared = { '/me': { user }, '/address': { address }, '/public': false } as const
+  const shown = [[{ HTTPBearer: [] }], undefined, []]
+  const securityOf = async (app: FastifyInstance, schema?: object): Promise<unknown[]> => {
+    for (const [url, security] of Object.entries(declared)) app.get(url, { security, schema } as object, async () => 'in')
+    await app.ready()
+    return Object.keys(declared).map((url) => documentOf(app).paths[url]!['get']!.security)
+  }
+  // The document has no scheme of this name.
+  const security = [{ Unknown: [] }]
+  t.same(await securityOf(await app(t, { onHandWrittenSecurity: 'allow' }), { security }), shown)
+  const swagger = {
+    openapi: { components: { securitySchemes: { Unknown: { type: 'http', scheme: 'bearer' } } } },
+    transform: ({ schema, url }: { schema: object, url: string }) => ({ schema: { ...schema, security }, url })
+  }
+  t.same(await securityOf(await app(t, { onHandWrittenSecurity: 'allow', swagger: swagger as object })), shown)
+})
+
 t.test('an alias of a guarded route has no lock where it has no guard', async (t) => {
   const aliased = await app(t)
   aliased.addHook('onRoute', function (route: RouteOptions) {

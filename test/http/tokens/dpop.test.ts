@@ -355,6 +355,16 @@ t.test('tokens D22: a bound token that is sent as Bearer is rejected', async (t)
   t.strictSame(await answersOf({ required: true }), ['401 not sent', dpop])
 })
 
+t.test('tokens D22: a bound token whose signature is remembered is rejected as Bearer, and passes with its next proof', async (t) => {
+  const { ask, inject } = await dpopApp(t, dpopBearer({ required: false }))
+  const token = await boundToken()
+  const asBearer = async (): Promise<unknown> => (await inject({ url: '/items', headers: { authorization: `Bearer ${token}` } })).json().told
+  t.strictSame(
+    [await ask(token, proofOf(token)), await asBearer(), await ask(token, proofOf(token)), await asBearer()],
+    ['200', '401 Bearer invalid_token binding', '200', '401 Bearer invalid_token binding']
+  )
+})
+
 t.test('tokens D22: where DPoP is not required, a token that is not bound passes as Bearer', async (t) => {
   const { inject } = await dpopApp(t, dpopBearer({ required: false }))
   const plain = await local.sign({ aud: AUDIENCE })

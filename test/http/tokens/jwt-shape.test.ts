@@ -7,7 +7,8 @@ import zlib from 'node:zlib'
 import t from 'tap'
 import { scheme } from '../../../src/index.js'
 import type { Issuer } from '../../../src/tokens/index.js'
-import { all, answersTo, base64url, bearerFor, countedIssuer, goodClaims, ISSUER, jwtApp, seconds, signatureOf, signingKey, tokenOf } from '../../fixtures/jwt.js'
+import { localIssuer } from '../../../src/tokens/index.js'
+import { all, answersTo, AUDIENCE, base64url, bearerFor, countedIssuer, goodClaims, ISSUER, jwtApp, seconds, signatureOf, signingKey, tokenOf } from '../../fixtures/jwt.js'
 
 const key = signingKey()
 
@@ -44,6 +45,19 @@ t.test('tokens T2: HMAC with the public key as its secret is rejected, and no ke
     [name, tokenOf({ ...rsa, alg: 'HS256', privateKey: createSecretKey(secret) })]))
   t.strictSame(await answersTo(ask, tokens), all(tokens, '401 algorithm'))
   t.equal(counted.fetches, 0)
+})
+
+t.test('tokens T2: HS256 among the algorithms of a bearer is for local issuers, and remote ones keep to public keys', async (t) => {
+  const secret = 'a secret that has 32 bytes or more'
+  const rsa = signingKey('RS256')
+  const counted = countedIssuer([rsa.jwk])
+  const local = localIssuer('https://own.example/', { secret })
+  const { ask } = await jwtApp(t, bearerFor([counted.issuer, local], { algorithms: ['HS256', 'RS256'] }))
+  t.equal(await ask(await local.sign({ aud: AUDIENCE })), '200')
+  const symmetric = { ...rsa, alg: 'HS256', privateKey: createSecretKey(Buffer.from(secret)) }
+  t.equal(await ask(tokenOf(symmetric)), '401 algorithm')
+  t.equal(counted.fetches, 0)
+  t.equal(await ask(tokenOf(rsa)), '200')
 })
 
 t.test('tokens T3: an RSA key without alg serves RS256 alone', async (t) => {
@@ -391,7 +405,6 @@ t.test('tokens T23: a large token and ten thousand scopes are answered in linear
 })
 
 t.test('a local issuer accepts tokens of type at+jwt and of its own algorithm alone', async (t) => {
-  const { localIssuer } = await import('../../../src/tokens/index.js')
   const aud = 'https://api.example.com'
   const local = localIssuer(ISSUER, { secret: 'a secret that has 32 bytes or more' })
   const { ask } = await jwtApp(t, bearerFor(local as Issuer, { algorithms: ['RS256'] }))
