@@ -171,6 +171,15 @@ t.test('a declared route shows what guards it, also where a security by hand is 
   t.same(await securityOf(await app(t, { onHandWrittenSecurity: 'allow', swagger: swagger as object })), shown)
 })
 
+t.test('a security that a transform writes stops the start', async (t) => {
+  const transform = ({ schema, url }: { schema: object, url: string }): object => ({ schema: { ...schema, security: [{ HTTPBearer: [] }] }, url })
+  const components = { securitySchemes: { HTTPBearer: { type: 'http', scheme: 'bearer' } } } as const
+  const written = await app(t, { swagger: { openapi: { components }, transform: transform as never } })
+  written.get('/open', async () => 'in')
+  written.get('/me', { security: { user } }, async () => 'in')
+  t.same(await problemsOf(written), [{ code: 'FST_SECURITY_HAND_WRITTEN', route: null }])
+})
+
 t.test('an alias of a guarded route has no lock where it has no guard', async (t) => {
   const aliased = await app(t)
   aliased.addHook('onRoute', function (route: RouteOptions) {
@@ -319,6 +328,19 @@ t.test('a scheme of the document that differs from one of a route stops the star
     t.same(await problemsOf(conflicting), [{ code: 'FST_SECURITY_SCHEME_CONFLICT', route: null }])
     t.not((await conflicting.inject('/me').catch(() => ({ statusCode: 0 }))).statusCode, 200)
   }
+})
+
+t.test('two contexts with different schemes of one name in one document stop the start', async (t) => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(fastifySwagger, { openapi: { openapi: '3.1.0', info: { title: 'API', version: '1.0.0' } } })
+  for (const [prefix, description] of [['/one', 'One'], ['/two', 'Another']] as const) {
+    await app.register(async (child) => {
+      await child.register(fastifySecurity)
+      child.get('/', { security: { token: httpBearer({ description }) } }, async () => 'in')
+    }, { prefix })
+  }
+  t.same(await problemsOf(app), [{ code: 'FST_SECURITY_SCHEME_CONFLICT', route: null }])
 })
 
 t.test('a parameter that a scheme describes is not described twice', async (t) => {

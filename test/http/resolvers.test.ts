@@ -78,6 +78,19 @@ t.test('a resolver that takes securityScopes and does not look at them lets no r
   }
 })
 
+t.test('a resolver that looks at its scopes in one request and not in the next lets no second request pass', async (t) => {
+  const app = await secured(t)
+  const user = depends({ required: securityScopes }, ({ required }, { headers }) => {
+    if (headers['x-admin'] === undefined) required.assertGranted('a')
+    return 'user'
+  })
+  app.get('/', { security: { user: user.scoped('a') } }, async () => 'in')
+  await app.ready()
+  const statuses: number[] = []
+  for (const headers of [{}, { 'x-admin': '1' }, {}]) statuses.push((await app.inject({ url: '/', headers })).statusCode)
+  t.strictSame(statuses, [200, 500, 200])
+})
+
 t.test('a resolver sets headers of the reply (R9)', async (t) => {
   const app = await secured(t)
   const session = depends({ token: httpBearer() }, ({ token }, _request, reply) => {
