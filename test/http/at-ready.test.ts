@@ -142,6 +142,15 @@ t.test('a handler that throws answers 500 where another plugin set a security th
   t.equal((await app.inject({ url: '/', headers: good })).statusCode, 500)
 })
 
+t.test('a security that another plugin deletes in its onRoute hook stays in force', async (t) => {
+  const app = await secured(t)
+  app.addHook('onRoute', (route) => { delete route.security })
+  app.get('/', { security: { user } }, async (request) => request.security)
+  await app.ready()
+  for (const method of ['GET', 'HEAD'] as const) t.equal((await app.inject({ method, url: '/' })).statusCode, 401, method)
+  t.same((await app.inject({ url: '/', headers: good })).json(), { user: { name: 'johndoe' } })
+})
+
 t.test('the handler never runs where another plugin took the guard away', async (t) => {
   const attacks: Array<[string, (route: RouteOptions) => void]> = [
     ['removed', (route) => { route.onRequest = [] }],
@@ -160,7 +169,7 @@ t.test('the handler never runs where another plugin took the guard away', async 
       const denied = await app.inject('/')
       t.equal(denied.statusCode, isLate ? 401 : 500, name)
       t.equal(runs, 0)
-      // What is left of this guard, at preHandler, asks for everything.
+      // The part of the guard at preHandler is left, and resolves everything.
       const granted = await app.inject({ url: '/', headers: good })
       if (isLate) t.equal(granted.body, 'in', name)
       else t.match(granted.json(), { statusCode: 500, code: 'FST_SECURITY_ROUTE_NOT_GUARDED' }, name)
