@@ -202,6 +202,13 @@ t.test('apiKeyQuery', async (t) => {
     }
   })
 
+  t.test('a malformed parameter is not in the answer', async (t) => {
+    const app = await listening(t, query, { routerOptions: { querystringParser: () => ({ api_key: { a: 's3cret' } }) } })
+    const answer = await app.inject('/?x')
+    t.equal(answer.statusCode, 401)
+    t.notMatch(answer.body, 's3cret')
+  })
+
   t.test('only the parameter of this name is read', async (t) => {
     for (const name of ['a-b', 'a.b', '~', 'X_1']) {
       const app = await listening(t, apiKeyQuery({ name }))

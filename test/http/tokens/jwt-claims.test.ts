@@ -227,6 +227,17 @@ t.test('tokens C16: the schema of the claims', async (t) => {
   t.equal((await valueOf(good)).subject, 'johndoe', 'the rest is that of the token')
 })
 
+t.test('the error of a schema that throws quotes no claim: its message goes to the client', async (t) => {
+  const messages: string[] = []
+  const validate = (claims: unknown): never => { throw new Error(`unknown: ${JSON.stringify(claims)}`) }
+  const schema = { '~standard': { version: 1 as const, vendor: 'own', validate } }
+  const { ask } = await jwtApp(t, bearerFor(countedIssuer([key.jwk]).issuer, { claims: schema }), (app) => {
+    app.addHook('onError', async (_request, _reply, error) => { messages.push(error.message) })
+  })
+  t.equal(await ask(tokenOf(key)), '500')
+  t.strictSame(messages, ['jwtBearer: the schema of claims threw an error'])
+})
+
 t.test('a schema is asked on each request', async (t) => {
   let isGood = true
   const { ask } = await oneIssuer(t, { claims: z.any().refine(() => isGood) })
