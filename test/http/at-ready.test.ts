@@ -416,3 +416,19 @@ t.test('a key in the query does not reach the log lines of routes that read it',
   t.notMatch(lines.join(''), 's3cret')
   t.match(lines.join(''), 'api_key=***&c=d')
 })
+
+t.test('a login form that comes after its route was registered is refused: nothing would read the body', async (t) => {
+  const form = oauth2PasswordRequestForm()
+  const sources: Record<string, [plugin: object, change: (app: FastifyInstance) => void]> = {
+    defaultSecurity: [{ defaultSecurity: () => ({ form }) }, () => {}],
+    'a later onRoute hook': [{}, (app) => { app.addHook('onRoute', (route) => { route.security = { form } }) }]
+  }
+  for (const [name, [options, change]] of Object.entries(sources)) {
+    const app = await secured(t, options)
+    change(app)
+    app.post('/token', async () => 'in')
+    const error = await app.ready().then(() => null, (error: unknown) => error)
+    t.match(error, { problems: [{ code: 'FST_SECURITY_INVALID_REQUIREMENT', route: 'POST /token', message: /login form/ }] }, name)
+    t.equal((await app.inject({ method: 'POST', url: '/token' })).statusCode, 500, name)
+  }
+})

@@ -292,8 +292,8 @@ t.test('a request that a handler logs is masked as well', async (t) => {
 t.test('requestSerializer masks keys in requests that no route matches, and for loggers of the app', async (t) => {
   const rows: Array<[serializer: ((request: any) => Record<string, unknown>) | undefined, logged: unknown]> = [
     [undefined, { method: 'GET', url: '/nowhere?api_key=***&a=b', host: 'localhost:80', remoteAddress: '127.0.0.1' }],
-    [({ url, raw, query }) => ({ url, raw: raw.url, query }), {
-      url: '/nowhere?api_key=***&a=b', raw: '/nowhere?api_key=***&a=b', query: { api_key: '***', a: 'b' }
+    [({ url, originalUrl, raw, query }) => ({ url, originalUrl, raw: raw.url, query }), {
+      url: '/nowhere?api_key=***&a=b', originalUrl: '/nowhere?api_key=***&a=b', raw: '/nowhere?api_key=***&a=b', query: { api_key: '***', a: 'b' }
     }]
   ]
   for (const [serializer, logged] of rows) {
@@ -306,6 +306,13 @@ t.test('requestSerializer masks keys in requests that no route matches, and for 
     t.strictSame(requestsOf(lines), [logged])
     t.notMatch(lines.text(), SECRET)
   }
+  // Fastify keeps the original URL on the request once somebody has read it.
+  const original = requestSerializer({ schemes: [key], serializer: ({ originalUrl }) => ({ originalUrl }) })
+  const { app, lines } = await logging(t, (app) => {
+    app.addHook('onRequest', async (request) => { request.log.info({ read: request.originalUrl.length, req: request }) })
+  }, { logger: { serializers: { req: original } } })
+  await app.inject(`/nowhere?api_key=${SECRET}`)
+  t.strictSame(requestsOf(lines), [{ originalUrl: '/nowhere?api_key=***' }, { originalUrl: '/nowhere?api_key=***' }])
   const ofNode = requestSerializer({ schemes: [key] })({ url: `/?API_KEY=${SECRET}` } as never)
   t.match(ofNode, { url: '/?API_KEY=***' }, "a logger may hand over Node's request")
 })
