@@ -432,3 +432,22 @@ t.test('a login form that comes after its route was registered is refused: nothi
     t.equal((await app.inject({ method: 'POST', url: '/token' })).statusCode, 500, name)
   }
 })
+
+t.test('request.security throws until all that is required has passed, also where the own requirement is resolved', async (t) => {
+  const read: unknown[] = []
+  const app = await secured(t)
+  app.security.require({ late })
+  app.get('/', {
+    security: { user },
+    preValidation: async (request) => {
+      try {
+        read.push(request.security)
+      } catch (error) {
+        read.push((error as { code: string }).code)
+      }
+    }
+  }, async (request) => request.security.user)
+  await app.ready()
+  const reply = await app.inject({ url: '/', headers: good })
+  t.strictSame([reply.statusCode, reply.json(), read], [200, { name: 'johndoe' }, ['FST_SECURITY_NOT_RESOLVED']])
+})
