@@ -348,7 +348,8 @@ app.get('/', { security: { user: currentUser } }, async (request) => request.sec
     compiler: {
       at: 'key',
       says: `  The last overload gave the following error.
-Argument of type 'SchemeDependency<string>' is not assignable to parameter of type 'User'.`
+Argument of type 'SchemeDependency<string>' is not assignable to parameter of type 'NoInfer<User> & NotAFunction'.
+  Type 'SchemeDependency<string>' is not assignable to type 'User'.`
     },
     node: 'GET / → 200 k'
   },
@@ -359,7 +360,8 @@ app.get('/', { security: { user: currentUser } }, async (request) => request.sec
     compiler: {
       at: '(request) => request.url',
       says: `  The last overload gave the following error.
-Argument of type '(request: FastifyRequest<…>) => string' is not assignable to parameter of type 'User'.`
+Argument of type '(request: FastifyRequest<…>) => string' is not assignable to parameter of type 'NoInfer<User> & NotAFunction'.
+  Type '(request: FastifyRequest<…>) => string' is not assignable to type 'User'.`
     },
     node: 'GET / → 200 /'
   },
@@ -369,7 +371,8 @@ Argument of type '(request: FastifyRequest<…>) => string' is not assignable to
     compiler: {
       at: 'undefined',
       says: `  The last overload gave the following error.
-Argument of type 'undefined' is not assignable to parameter of type 'User'.`
+Argument of type 'undefined' is not assignable to parameter of type 'NoInfer<User> & NotAFunction'.
+  Type 'undefined' is not assignable to type 'User'.`
     },
     node: 'FST_SECURITY_INVALID_OPTION: override: the replacement must be a value, got undefined. Pass a value of the dependency, a function or a dependency'
   },
