@@ -40,6 +40,14 @@ t.test('tokens D2: without credentials the challenge names the algorithms and ha
   t.strictSame((await allowed.inject({ url: '/items' })).headers['www-authenticate'], ['DPoP realm="api", algs="ES256"', 'Bearer realm="api"'])
 })
 
+t.test('tokens D2: where DPoP is not required, a token may come by itself in a cookie', async (t) => {
+  const guard = dpopBearer({ required: false }, { scheme: apiKeyCookie({ name: 'token' }) })
+  const { inject } = await dpopApp(t, guard)
+  const cookie = `token=${await local.sign({ aud: AUDIENCE })}`
+  t.equal((await inject({ url: '/items', headers: { cookie } })).statusCode, 200)
+  t.equal((await inject({ url: '/items', headers: { cookie, authorization: 'DPoP bad' } })).statusCode, 401)
+})
+
 t.test('tokens D3: a request has one proof', async (t) => {
   const { ask, app } = await dpopApp(t)
   const token = await boundToken()

@@ -6,6 +6,7 @@ import t from 'tap'
 import fastifySecurity, { anyOf, depends } from '../../../src/index.js'
 import type { Dependency } from '../../../src/index.js'
 import { introspectedBearer, issuer, jwtBearer, localIssuer, stepUp } from '../../../src/tokens/index.js'
+import type { IssuerOptions } from '../../../src/tokens/remote-options.js'
 import { clientKey, proofOf, thumbprint } from '../../fixtures/dpop.js'
 import { AUDIENCE, base64url, countedIssuer, goodClaims, ISSUER, seconds, signingKey, tokenOf } from '../../fixtures/jwt.js'
 
@@ -20,12 +21,15 @@ const json = (members: unknown, init: ResponseInit = {}): Response => new Respon
 const active = (members: Record<string, unknown> = {}): Answer => () => json({ active: true, aud: AUDIENCE, exp: seconds() + 300, sub: 'johndoe', ...members })
 
 // An issuer whose endpoint answers with a function, and what it was asked.
-function endpoint (answer: Answer, metadata: Record<string, unknown> = { introspection_endpoint: ENDPOINT }) {
+function endpoint (
+  answer: Answer, metadata: Record<string, unknown> = { introspection_endpoint: ENDPOINT }, options: IssuerOptions = {}
+) {
   const server = {
     answer,
     asked: [] as Asked[],
     issuer: issuer(ISSUER, {
       start: 'lazy',
+      ...options,
       fetch: (async (url: string, init: any) => {
         if (url.includes('.well-known')) return json({ issuer: ISSUER, jwks_uri: `${ISSUER}jwks`, ...metadata })
         if (url === `${ISSUER}jwks`) return json({ keys: [key.jwk] })
@@ -108,6 +112,8 @@ t.test('tokens I3: the client authenticates with a secret, a key, or a token', a
     t.ok(payload.jti)
     t.equal(protectedHeader.kid, 'k')
   }
+  const unnamed = (await authenticated({ id: 'api', key: generateKeyPairSync('ed25519').privateKey })).body.get('client_assertion')!
+  t.strictSame(jose.decodeProtectedHeader(unnamed).kid, undefined, 'a key without a kid')
   let calls = 0
   t.equal((await authenticated({ bearer: 'my-token' })).headers.get('authorization'), 'Bearer my-token')
   t.equal((await authenticated({ bearer: async () => `token-${++calls}` })).headers.get('authorization'), 'Bearer token-1')
@@ -315,10 +321,12 @@ t.test('tokens I11: where answers are signed, only a good signature is an answer
     'iat absent': signed({ iat: undefined }),
     signature: signed({}, {}, type, signingKey()),
     kid: signed({}, { kid: 'unknown' }),
+    'kid a number': signed({}, { kid: 1 }),
     alg: signed({}, { alg: 'none' }),
     HS256: signed({}, { alg: 'HS256' }),
     crit: signed({}, { crit: ['x'] }),
     'media type': signed({}, {}, 'application/jwt'),
+    'media type absent': async (asked) => new Response(Buffer.from(await (await signed()(asked)).text())),
     'not a JWT': () => new Response('not.a.jwt', { headers: { 'content-type': type } }),
     'plain JSON': active(),
     'members absent': signed({ token_introspection: undefined }),
@@ -332,6 +340,19 @@ t.test('tokens I11: where answers are signed, only a good signature is an answer
   }
   const plain = await appOf(t, opaque(endpoint(signed())))
   t.equal(await plain.ask(), '503', 'a signed answer where a plain one is expected')
+  for (const [algorithm, told] of [['ES256', '200'], ['PS256', '503']] as const) {
+    const limited = await appOf(t, opaque(endpoint(signed(), undefined, { algorithms: [algorithm] }), { signed: true }))
+    t.equal(await limited.ask(), told, `an issuer for ${algorithm}`)
+  }
+})
+
+t.test('tokens I5: where the metadata of the issuer cannot be fetched, the log says so once', async (t) => {
+  const server = endpoint(active(), { issuer: 'https://other.example/' })
+  const { inject, lines } = await appOf(t, opaque(server))
+  const answers = [await inject('opaque'), await inject('opaque')]
+  t.strictSame(answers.map(({ statusCode, headers }) => [statusCode, headers['retry-after']]), [[503, '30'], [503, '30']])
+  t.match(lines.filter(({ level }) => level === 40), [{ msg: 'The metadata of the issuer cannot be fetched' }])
+  t.equal(lines.filter(({ level }) => level === 40).length, 1)
 })
 
 t.test('tokens I12: a token is sent as its binding and its token_type say', async (t) => {

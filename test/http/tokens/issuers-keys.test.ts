@@ -187,8 +187,9 @@ t.test('tokens A7: options of an issuer that are refused', (t) => {
     ['user', 'https://u:secret@a.example'], ['white space', ' https://a.example'], ['tokens K22: http', 'http://idp'],
     ['empty keys', URL, { keys: { keys: [] } }], ['keys is a list', URL, { keys: [pair.jwk] }], ['private keys', URL, { keys: { keys: [pair.privateKey.export({ format: 'jwk' })] } }],
     ['secret keys', URL, { keys: { keys: [{ kty: 'oct', k: 'AAAA' }] } }], ['keys and jwksUri', URL, { keys: { keys: [pair.jwk] }, jwksUri: `${URL}/jwks` }],
+    ['a key that is a text', URL, { keys: { keys: ['key'] } }], ['jwksUri: user', URL, { jwksUri: 'https://u:secret@a.example/jwks' }],
     ['jwksUri: http', URL, { jwksUri: 'http://idp/jwks' }], ['jwksUri: text', URL, { jwksUri: 'jwks' }], ['none', URL, { algorithms: ['none'] }], ['HS256', URL, { algorithms: ['HS256'] }],
-    ['no algorithm', URL, { algorithms: [] }], ['unknown algorithm', URL, { algorithms: ['rs256'] }], ['start', URL, { start: 'eager' }],
+    ['no algorithm', URL, { algorithms: [] }], ['unknown algorithm', URL, { algorithms: ['rs256'] }], ['start', URL, { start: 'eager' }], ['long start', URL, { start: 'x'.repeat(81) }],
     ['maxAge', URL, { maxAge: -1 }], ['cooldown', URL, { cooldown: NaN }], ['maxStale', URL, { maxStale: Infinity }], ['timeout', URL, { timeout: 0 }], ['timeout text', URL, { timeout: '5' }],
     ['allowInsecureRequests', URL, { allowInsecureRequests: 'yes' }], ['fetch', URL, { fetch: 5 }], ['unknown', URL, { maxage: 5 }], ['options', URL, null], ['max', URL, { max: 5 }]
   ]

@@ -84,6 +84,9 @@ t.test('after a rotation the old key still verifies and no longer signs', async 
   const later = await tokenApp(t, bearer(withoutOld))
   t.strictSame([await now.ask(token), await now.ask(secretToken), await now.ask(await after.sign({ aud }))], ['200', '200', '200'])
   t.strictSame([await later.ask(token), await later.ask(await after.sign({ aud }))], ['401 algorithm', '401 key'])
+  const jwk = { kty: 'oct', k: Buffer.from(SECRET).toString('base64url') }
+  const withJwk = await tokenApp(t, bearer(localIssuer(URL, { secret: SECRET.toUpperCase(), previous: [jwk] })))
+  t.equal(await withJwk.ask(secretToken), '200', 'a secret as a JWK')
   t.equal(after.jwks.keys.length, 2)
   t.equal(decodeProtectedHeader(await after.sign({ aud })).alg, 'ES256')
 })
@@ -102,6 +105,14 @@ t.test('a token whose header names the key of another algorithm is rejected', as
   t.equal(await ask(withKey('unknown')), '401 key')
 })
 
+t.test('tokens K15: two keys of one kid and algorithm are ambiguous for a local issuer as well', async (t) => {
+  const [one, other] = [generateKeyPairSync('ed25519'), generateKeyPairSync('ed25519')]
+  const jwks = [one, other].map(({ privateKey }) => ({ ...privateKey.export({ format: 'jwk' }), kid: 'a' }))
+  const local = localIssuer(URL, { key: jwks[0]!, previous: [jwks[1]!] })
+  const { ask } = await tokenApp(t, bearer(local))
+  t.equal(await ask(await local.sign({ aud })), '401 key')
+})
+
 t.test('tokens K13, A7: options of a local issuer that are refused', async (t) => {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const small = generateKeyPairSync('rsa', { modulusLength: 1024 })
@@ -115,13 +126,18 @@ t.test('tokens K13, A7: options of a local issuer that are refused', async (t) =
     ['unknown option', { secrets: [SECRET] }], ['sealed', { key: sealed.privateKey }], ['previous', { previous: 'x' }],
     ['secret as text', { previous: [SECRET] }], ['use', { key: { ...privateKey.export({ format: 'jwk' }), use: 'enc' } }],
     ['alg', { key: { ...privateKey.export({ format: 'jwk' }), alg: 'RS256' } }],
-    ['secp256k1', { key: generateKeyPairSync('ec', { namedCurve: 'secp256k1' }).privateKey }]
+    ['secp256k1', { key: generateKeyPairSync('ec', { namedCurve: 'secp256k1' }).privateKey }],
+    ['EdDSA of P-256', { key: privateKey, algorithm: 'EdDSA' }], ['secret as a number', { secret: 5 }],
+    ['algorithm other than alg', { key: { ...privateKey.export({ format: 'jwk' }), alg: 'ES256' }, algorithm: 'ES384' }],
+    ['alg that does not sign', { key: { ...privateKey.export({ format: 'jwk' }), alg: 'ECDH-ES' } }],
+    ['broken x', { key: { ...privateKey.export({ format: 'jwk' }), x: '!' } }], ['kid is a number', { key: { ...privateKey.export({ format: 'jwk' }), kid: 5 } }],
+    ['HS256 of a public key', { previous: [{ ...publicKey.export({ format: 'jwk' }), alg: 'HS256' }] }]
   ]
   const outcome = ([, options]: [string, unknown]) => {
     try { return localIssuer(URL, options as any) && 'taken' } catch (error: any) { return error.code }
   }
   t.strictSame(refused.map((row) => [row[0], outcome(row)]), refused.map(([name]) => [name, 'FST_SECURITY_INVALID_OPTION']))
-  t.doesNotThrow(() => localIssuer(URL, { secret: 'x'.repeat(32) }))
+  for (const secret of ['x'.repeat(32), Buffer.alloc(32, 'x')]) t.doesNotThrow(() => localIssuer(URL, { secret }))
   for (const url of ['', 'x', 'https://a.example/?x', 'https://a.example/#x', 'ftp://a.example', 'https://u:p@a.example', ' https://a.example', 7]) {
     t.throws(() => localIssuer(url as string), { code: 'FST_SECURITY_INVALID_OPTION' }, String(url))
   }

@@ -219,6 +219,44 @@ t.test('tokens K10, K14: a key that cannot be used is logged once, by its kid', 
   t.equal(JSON.stringify(lines).includes(secret), false)
 })
 
+t.test('tokens K10: a key without a kid is logged by its position', async (t) => {
+  const { idp, ask, token, lines } = await trusting(t)
+  idp.keys = [good.jwk, { kty: 'AKP' }]
+  t.equal(await ask(token), '200')
+  t.match(lines, [{ msg: 'The key 2 of the issuer cannot be used: it must have a kty of RSA, EC, OKP or oct' }])
+  t.equal('kid' in lines[0]!, false)
+})
+
+t.test('tokens K14: an issuer that goes on inventing keys does not fill the memory with the names of those that are logged', async (t) => {
+  const clock = movableClock(t)
+  const { idp, ask, token, lines } = await trusting(t, { maxAge: 30, maxStale: 0, cooldown: 0 })
+  const roundOf = (round: number): unknown[] => [good.jwk, ...Array.from({ length: 99 }, (_, index) => ({ kty: 'AKP', kid: `${round}-${index}` }))]
+  const logged: number[] = []
+  for (const round of [0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 0]) {
+    idp.keys = roundOf(round)
+    t.equal(await ask(token), '200')
+    logged.push(lines.length)
+    clock.move(31)
+  }
+  const added = logged.map((count, index) => count - (logged[index - 1] ?? 0))
+  t.strictSame(added, [99, 0, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99], 'after more than 1000 names they are logged anew')
+})
+
+t.test('a JWT of an issuer of opaque tokens that publishes no keys is an outage, also during the start', async (t) => {
+  const idp = await issuerServer(t)
+  const asked = new Promise<() => void>((resolve) => {
+    idp.answers.set(CONFIGURATION, (request, response) => {
+      resolve(() => { json({ issuer: idp.url, introspection_endpoint: `${idp.url}/introspect` })(request, response) })
+    })
+  })
+  const { app, ask } = await tokenApp(t, bearer(issuer(idp.url)))
+  await app.ready()
+  const release = await asked
+  const waiting = ask(await tokenOf(good, { alg: 'ES256', kid: 'good' }, idp.url))
+  release()
+  t.equal(await waiting, '503 30')
+})
+
 t.test('tokens K17: the OpenID configuration is appended, the metadata of RFC 8414 inserted, and asked after a 4xx', async (t) => {
   for (const path of ['/t1', '/t1/', '', '/']) {
     const idp = await issuerServer(t, path)
@@ -250,6 +288,12 @@ t.test('tokens K18: metadata of another issuer is an outage, logged with both', 
     t.match(lines, [{ level: 40, issuer: idp.url, err: { message: `${idp.url}${other}` } }])
     t.ok(String((lines[0] as any).err.message).includes(`${idp.url} `))
     t.equal(idp.fetches(), 0)
+  }
+  for (const [other, told] of [[`https://a.example/${'x'.repeat(300)}`, /got https:\/\/a\.example\/x{182}…\. /], [7, /got number\. /]] as const) {
+    const { idp, ask, token, lines } = await trusting(t)
+    idp.answers.set(CONFIGURATION, json({ issuer: other, jwks_uri: `${idp.url}/jwks` }))
+    t.equal(await ask(token), '503 30')
+    t.match(lines, [{ err: { message: told } }])
   }
 })
 

@@ -135,6 +135,10 @@ t.test('stepUp reads the claims before the schema changes them', async (t) => {
   const answer = await ask(await sign({ acr: 'mfa', sub: 'johndoe' }))
   t.same(answer.value?.claims, { sub: 'johndoe' })
   t.equal((await ask(await sign({ sub: 'johndoe' }))).status, 401)
+  const other = jwtBearer({ issuer: localIssuer('https://other.example/'), audience: AUDIENCE })
+  const either = await appOf(t, stepUp(anyOf(other, renamed), { acr: 'mfa' }))
+  t.equal((await either.ask(await sign({ acr: 'mfa', sub: 'johndoe' }))).status, 200)
+  t.equal((await either.ask(await sign({ sub: 'johndoe' }))).status, 401)
 })
 
 t.test('tokens A5: an override of the token holds below stepUp, and the demand is checked on its claims', async (t) => {

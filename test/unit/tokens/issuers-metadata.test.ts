@@ -10,7 +10,7 @@ import { isAllowedAddress } from '../../../src/tokens/issuer-url.js'
 import { issuer } from '../../../src/tokens/issuer.js'
 import { issuers } from '../../../src/tokens/issuers.js'
 import { localIssuer } from '../../../src/tokens/local-issuer.js'
-import { bearer, CONFIGURATION, issuerServer, json, movableClock, tokenApp } from '../../fixtures/issuer-server.js'
+import { bearer, CONFIGURATION, ecPair, issuerServer, json, movableClock, tokenApp, tokenOf } from '../../fixtures/issuer-server.js'
 
 const endpointOf = (trusted: Issuer | Issuers, url: string): Dependency =>
   depends({ issuer: trusted as unknown as Dependency<IssuerHandle> }, async ({ issuer }, request) =>
@@ -84,6 +84,15 @@ t.test('a custom fetch that follows redirects by itself is refused all the same'
   const answer = Object.defineProperty(new Response('{}'), 'redirected', { value: true })
   const options = { fetch: async () => answer, allowInsecureRequests: false, signal: new AbortController().signal }
   await t.rejects(fetchJson('https://a.example', options), { message: /redirect/ })
+})
+
+t.test('a custom fetch that returns something else than JSON in a response is an outage', async (t) => {
+  const idp = 'https://idp.example.com'
+  const signed = await tokenOf(ecPair(), { alg: 'ES256' }, idp)
+  for (const answer of [undefined, new Response(null), new Response('[]'), new Response('null')]) {
+    const { ask } = await tokenApp(t, bearer(issuer(idp, { start: 'lazy', fetch: (async () => answer) as typeof fetch })))
+    t.equal(await ask(signed), '503 30', String(answer))
+  }
 })
 
 t.test('what another service sent is not in the error, only its address and status', async (t) => {

@@ -27,6 +27,9 @@ t.test('a full memory store throws, and an owner gets a quarter of it', async (t
   t.throws(() => store.once('e1', 10, 'e'), UNAVAILABLE)
   now += 2_001
   t.equal(store.once('a4', 10, 'a'), true, 'an expired entry makes room')
+  now += 20_000
+  t.strictSame(['a5', 'a6'].map((key) => store.once(key, 10, 'a')), [true, true], 'when all entries of an owner are expired')
+  t.throws(() => store.once('a7', 10, 'a'), UNAVAILABLE)
   const small = memoryStore({ max: 1 })
   t.equal(small.once('x', 1, 'x'), true, 'an owner gets at least one')
 })
