@@ -306,7 +306,7 @@ t.test('requestSerializer masks keys in requests that no route matches, and for 
     t.strictSame(requestsOf(lines), [logged])
     t.notMatch(lines.text(), SECRET)
   }
-  // Fastify keeps the original URL on the request once somebody has read it.
+  // Fastify keeps the original URL on the request once a plugin has read it.
   const original = requestSerializer({ schemes: [key], serializer: ({ originalUrl }) => ({ originalUrl }) })
   const { app, lines } = await logging(t, (app) => {
     app.addHook('onRequest', async (request) => { request.log.info({ read: request.originalUrl.length, req: request }) })
