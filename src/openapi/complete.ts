@@ -212,9 +212,8 @@ function copyOf (value: unknown): unknown {
   if (prototype !== Object.prototype && prototype !== null) return value
   const copy: Record<string, unknown> = {}
   for (const [key, member] of Object.entries(value)) {
-    if (key === '__proto__') {
-      Object.defineProperty(copy, key, { value: copyOf(member), enumerable: true, configurable: true, writable: true })
-    } else copy[key] = copyOf(member)
+    // Not `copy[key] = …`: a member may have the name __proto__.
+    Object.defineProperty(copy, key, { value: copyOf(member), enumerable: true, configurable: true, writable: true })
   }
   return copy
 }

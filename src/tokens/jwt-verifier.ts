@@ -127,10 +127,7 @@ export class JwtVerifier {
 function checkSignature ({ sent, memory, name, jwt }: Attempt, key: VerificationKey): Jwt {
   if (jwt.thumbprint === key.thumbprint) return jwt
   const { algorithm } = jwt.header
-  if (!isSameAlgorithm(key.algorithm, algorithm)) {
-    throw rejected('algorithm', 'The algorithm of the token must be that of its key')
-  }
-  if (!verifySignature(algorithm, key.key, signedPartsOf(sent.token))) {
+  if (!isSameAlgorithm(key.algorithm, algorithm) || !verifySignature(algorithm, key.key, signedPartsOf(sent.token))) {
     throw rejected('signature', 'The signature of the token must be that of its key')
   }
   jwt.thumbprint = key.thumbprint

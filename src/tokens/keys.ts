@@ -41,19 +41,12 @@ export function importPrivateKey (name: string, value: unknown, algorithm?: Algo
 }
 
 /**
- * Imports a key that verifies: of a private key its public half; a secret where `allowSecret` says so.
+ * Imports a key that verifies: a secret, or a public key; of a private key its public half.
  *
  * @throws {InvalidOption} FST_SECURITY_INVALID_OPTION
  */
-export function importVerificationKey (
-  name: string,
-  value: unknown,
-  { allowSecret = false, algorithm }: { allowSecret?: boolean, algorithm?: Algorithm } = {}
-): ImportedKey {
-  const imported = importKey(name, value, algorithm)
-  if (imported.key.type === 'secret' && !allowSecret) {
-    throw new InvalidOption(`${name} must be a public key, got a secret`)
-  }
+export function importVerificationKey (name: string, value: unknown): ImportedKey {
+  const imported = importKey(name, value, undefined)
   return imported.key.type === 'private' ? { ...imported, key: createPublicKey(imported.key) } : imported
 }
 

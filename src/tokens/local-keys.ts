@@ -112,7 +112,7 @@ function readPrevious (previous: readonly Key[] = []): SetKey[] {
   }
   const keys = new Map<string, SetKey>()
   previous.forEach((key, index) => {
-    const verifier = verifierOf(importVerificationKey(`localIssuer: previous[${index}]`, key, { allowSecret: true }))
+    const verifier = verifierOf(importVerificationKey(`localIssuer: previous[${index}]`, key))
     keys.set(verifier.thumbprint, verifier)
   })
   return [...keys.values()]
