@@ -84,10 +84,13 @@ export class SeenScopes implements RequiredScopes {
   get assertGranted (): RequiredScopes['assertGranted'] {
     return (granted) => {
       this.#isSeen = true
-      const { scopes, message } = this.#demand
-      if (!areGranted(scopes, granted)) throw new InsufficientScope(message, { scopes, [kDeclaredScopes]: true })
+      if (!areGranted(this.#demand.scopes, granted)) throw insufficientScope(this.#demand)
     }
   }
+}
+
+function insufficientScope ({ scopes, message }: ScopeDemand): InsufficientScope {
+  return new InsufficientScope(message, { scopes, [kDeclaredScopes]: true })
 }
 
 function areGranted (required: readonly string[], granted: unknown): boolean {

@@ -7,6 +7,7 @@
  */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { SchemeDefinition } from '../dependency/definition.js'
+import type { ChallengeParameters } from '../errors.js'
 import {
   CrossOriginRequest, Forbidden, InsufficientScope, InvalidCredentialsRequest, ServiceUnavailable, Unauthorized
 } from '../errors.js'
@@ -14,6 +15,7 @@ import { Failure, Rank } from '../plan/failure.js'
 import type { Frame } from '../plan/frame.js'
 import { carriesCredentials } from '../plan/values.js'
 import { kOwnScopes } from '../symbols.js'
+import type { ChallengeParts } from './challenge-line.js'
 import { challengeLine, isBasic } from './challenge-line.js'
 import type { ScopeLists } from './scope-lists.js'
 import { distinctScopes } from './scope-lists.js'
@@ -40,15 +42,19 @@ interface Group {
   failure: Failure
 }
 
+type LinesByError = Map<string | undefined, LinesByScope>
+type LinesByScope = Map<string, string>
+
 /** The challenges of one registration. */
 export class Challenges {
-  /** the address of the protected resource metadata, for Bearer and DPoP challenges; `null`: none */
-  resourceMetadata: string | null = null
   // Clients can cause denials as often as they like: challenges that only depend on declarations are kept.
-  readonly #lines = new WeakMap<SchemeDefinition, Map<string, string>>()
+  readonly #lines = new WeakMap<SchemeDefinition, LinesByError>()
 
-  /** @param realm of schemes that have none of their own */
-  constructor (readonly realm: string) {}
+  /**
+   * @param realm of schemes that have none of their own
+   * @param resourceMetadata address of the protected resource metadata, for Bearer and DPoP challenges; `null`: none
+   */
+  constructor (readonly realm: string, readonly resourceMetadata: string | null) {}
 
   /** Puts a denial on the reply. */
   putOnReply (denial: Denial, reply: FastifyReply): void {
@@ -65,7 +71,12 @@ export class Challenges {
   }
 
   #linesOf (denial: Denial): readonly string[] {
-    const { failure, request, schemes } = denial
+    const { failure, schemes } = denial
+    const { parts: all, place } = failure
+    // Most denials are of one scheme.
+    if (all === null && place.schemes.length === 1) {
+      return isChallenged(failure) ? [this.#line(this.#groupOf(place.schemes[0]!, failure), denial)] : []
+    }
     const parts = partsOf(failure).filter(isChallenged)
     if (parts.length === 0) return []
     const groups = new Map<unknown, Group>()
@@ -76,54 +87,68 @@ export class Challenges {
       const furthest = Failure.ofAll(parts)
       for (const scheme of schemes) this.#addTo(groups, scheme, furthest.chosen ?? furthest)
     }
-    const lines = [...new Set([...groups.values()].map((group) => this.#line(group, denial, request)))]
+    const lines = [...new Set([...groups.values()].map((group) => this.#line(group, denial)))]
     // Basic comes first, as the scheme with the best support   RFC 9110 §11.6.1
     return lines.length === 1 ? lines : [...lines.filter(isBasic), ...lines.filter((line) => !isBasic(line))]
   }
 
   #addTo (groups: Map<unknown, Group>, scheme: SchemeDefinition, failure: Failure): void {
-    const key = this.#keyOf(scheme)
-    const group = groups.get(key)
+    const added = this.#groupOf(scheme, failure)
+    const group = groups.get(added.key)
     if (group === undefined) {
-      groups.set(key, { key, schemes: [scheme], scheme, failure })
+      groups.set(added.key, added)
       return
     }
     if (!group.schemes.includes(scheme)) group.schemes.push(scheme)
     if (failure.rank > group.failure.rank) Object.assign(group, { scheme, failure })
   }
 
+  #groupOf (scheme: SchemeDefinition, failure: Failure): Group {
+    return { key: this.#keyOf(scheme), schemes: [scheme], scheme, failure }
+  }
+
   #keyOf ({ challenge, realm }: SchemeDefinition): string | ((params: never) => string) {
     return typeof challenge === 'string' ? `${challenge.toLowerCase()} ${realm ?? this.realm}` : challenge
   }
 
-  #line ({ key, schemes, scheme, failure }: Group, denial: Denial, request: FastifyRequest): string {
-    const { error } = failure
+  #line ({ key, schemes, scheme, failure }: Group, denial: Denial): string {
     const hasCame =
       failure.rank !== Rank.absent &&
-      (failure.place.isOverridden || schemes.some((one) => carriesCredentials(one, request)))
-    const own = hasCame && error instanceof Unauthorized ? error.challenge : undefined
+      (failure.place.isOverridden || schemes.some((one) => carriesCredentials(one, denial.request)))
+    const own = hasCame ? ownChallenge(failure) : undefined
     const isWanted = (other: SchemeDefinition): boolean => schemes.includes(other) || this.#keyOf(other) === key
     const scope = scopesFor(failure, hasCame, { key, isWanted, denial }).join(' ')
-    const { error: ownError, ...params } = own ?? {}
-    const parts = {
-      realm: scheme.realm ?? this.realm,
-      error: hasCame ? ownError ?? errorOf(error) : undefined,
-      isOwnError: ownError !== undefined,
-      scope: scope === '' ? undefined : scope,
-      params: params as Record<string, string>,
-      resourceMetadata: this.resourceMetadata
+    const error = hasCame ? errorOf(failure) : undefined
+    if (own === undefined && typeof scheme.challenge === 'string' && ownScopes(failure) === undefined) {
+      return this.#known(scheme, error, scope)
     }
-    const isDeclared = own === undefined && typeof scheme.challenge === 'string' && ownScopes(failure) === undefined
-    return isDeclared ? this.#known(scheme, parts) : challengeLine(scheme, parts)
+    const { error: ownError, ...params } = own ?? {}
+    return challengeLine(scheme, {
+      ...this.#parts(scheme, ownError ?? error, scope),
+      isOwnError: ownError !== undefined,
+      params: params as Record<string, string>
+    })
   }
 
-  #known (scheme: SchemeDefinition, parts: Parameters<typeof challengeLine>[1]): string {
-    let known = this.#lines.get(scheme)
-    if (known === undefined) this.#lines.set(scheme, known = new Map())
-    const key = `${parts.error ?? ''} ${parts.scope ?? ''} ${parts.resourceMetadata ?? ''}`
-    let line = known.get(key)
-    if (line === undefined) known.set(key, line = challengeLine(scheme, parts))
+  #known (scheme: SchemeDefinition, error: string | undefined, scope: string): string {
+    let byError = this.#lines.get(scheme)
+    if (byError === undefined) this.#lines.set(scheme, byError = new Map())
+    let byScope = byError.get(error)
+    if (byScope === undefined) byError.set(error, byScope = new Map())
+    let line = byScope.get(scope)
+    if (line === undefined) byScope.set(scope, line = challengeLine(scheme, this.#parts(scheme, error, scope)))
     return line
+  }
+
+  #parts (scheme: SchemeDefinition, error: string | undefined, scope: string): ChallengeParts {
+    return {
+      realm: scheme.realm ?? this.realm,
+      error,
+      isOwnError: false,
+      scope: scope === '' ? undefined : scope,
+      params: {},
+      resourceMetadata: this.resourceMetadata
+    }
   }
 }
 
@@ -146,14 +171,18 @@ export function scopesFor (
   return failure.rank === Rank.denied ? scopes.taken(frame, key, isWanted, failure) : []
 }
 
-function ownScopes ({ error }: Failure): readonly unknown[] | undefined {
-  return error instanceof InsufficientScope ? error[kOwnScopes] : undefined
+function ownChallenge ({ error, status }: Failure): ChallengeParameters | undefined {
+  return status === 401 && error instanceof Unauthorized ? error.challenge : undefined
+}
+
+function ownScopes ({ error, rank }: Failure): readonly unknown[] | undefined {
+  return rank === Rank.denied && error instanceof InsufficientScope ? error[kOwnScopes] : undefined
 }
 
 // RFC 6750 §3.1
-function errorOf (error: Error | null): string {
-  if (error instanceof InvalidCredentialsRequest) return 'invalid_request'
-  return error instanceof InsufficientScope ? 'insufficient_scope' : 'invalid_token'
+function errorOf ({ error, rank }: Failure): string {
+  if (rank === Rank.final) return error instanceof InvalidCredentialsRequest ? 'invalid_request' : 'invalid_token'
+  return rank === Rank.denied && error instanceof InsufficientScope ? 'insufficient_scope' : 'invalid_token'
 }
 
 // The errors of this package, and a foreign 401: it must come with a challenge   RFC 9110 §15.5.2
@@ -167,7 +196,8 @@ function isOurs ({ error, status, rank }: Failure): boolean {
 }
 
 function isChallenged (failure: Failure): boolean {
-  const { error } = failure
+  const { error, rank } = failure
+  if (rank === Rank.absent || rank === Rank.rejected) return true
   return (
     isOurs(failure) &&
     !(error instanceof Forbidden || error instanceof CrossOriginRequest || error instanceof ServiceUnavailable)
@@ -180,7 +210,8 @@ function partsOf (failure: Failure): Failure[] {
 }
 
 // Retry-After = HTTP-date / delay-seconds, delay-seconds = 1*DIGIT   RFC 9110 §10.2.3
-function retryAfterOf ({ error }: Failure): number | null {
-  const seconds: unknown = error instanceof ServiceUnavailable ? error.retryAfter : undefined
+function retryAfterOf ({ error, rank }: Failure): number | null {
+  const isOutage = rank === Rank.final && error instanceof ServiceUnavailable
+  const seconds: unknown = isOutage ? error.retryAfter : undefined
   return typeof seconds === 'number' && Number.isFinite(seconds) ? Math.max(0, Math.ceil(seconds)) : null
 }

@@ -67,8 +67,7 @@ export abstract class RegistrationState implements RegistrationContext {
   constructor (readonly registry: Registry, readonly instance: FastifyInstance, readonly options: RegistrationOptions) {
     this.log = instance.log
     this.schemes = new SchemeNames(options.prefix)
-    this.challenges = new Challenges(options.realm)
-    this.challenges.resourceMetadata = options.resource?.address ?? null
+    this.challenges = new Challenges(options.realm, options.resource?.address ?? null)
     this.guards = new GuardCache(this)
     registry.root.addHook('preClose', (done: () => void) => {
       this.#closing.abort()
