@@ -211,9 +211,11 @@ function copyOf (value: unknown): unknown {
   const prototype: unknown = Object.getPrototypeOf(value)
   if (prototype !== Object.prototype && prototype !== null) return value
   const copy: Record<string, unknown> = {}
-  for (const [key, member] of Object.entries(value)) {
-    // Not `copy[key] = …`: a member may have the name __proto__.
-    Object.defineProperty(copy, key, { value: copyOf(member), enumerable: true, configurable: true, writable: true })
+  for (const key of Object.keys(value)) {
+    const member = copyOf((value as Record<string, unknown>)[key])
+    // An assignment to __proto__ would set the prototype.
+    if (key !== '__proto__') copy[key] = member
+    else Object.defineProperty(copy, key, { value: member, enumerable: true, configurable: true, writable: true })
   }
   return copy
 }

@@ -50,14 +50,15 @@ export function operationsOf ({ paths = {} }: OpenAPIDocument): readonly FoundOp
 export class RouteIndex {
   readonly #byOperation = new Map<string, RouteRecord[]>()
   readonly #byMark: readonly RouteRecord[]
-  readonly #servers: readonly ServerObject[]
+  readonly #keys = new Map<RouteRecord, readonly string[]>()
 
   /** @param records in the order of their marks */
   constructor (records: readonly RouteRecord[], servers: readonly ServerObject[] = []) {
     this.#byMark = records
-    this.#servers = servers
     for (const record of records) {
-      for (const key of operationKeys(record, servers)) {
+      const keys = operationKeys(record, servers)
+      this.#keys.set(record, keys)
+      for (const key of keys) {
         const known = this.#byOperation.get(key)
         if (known === undefined) this.#byOperation.set(key, [record])
         else known.push(record)
@@ -69,7 +70,7 @@ export class RouteIndex {
   routesOf ({ operation, path, method }: FoundOperation): readonly RouteRecord[] {
     const marked = this.#byMark[operation[MARK] as number]
     if (marked === undefined) return this.#byOperation.get(`${method} ${path}`) ?? []
-    const alike = operationKeys(marked, this.#servers).filter((key) => key.startsWith(`${method} `))
+    const alike = this.#keys.get(marked)!.filter((key) => key.startsWith(`${method} `))
       .flatMap((key) => this.#byOperation.get(key) ?? [])
     // In the order of their registration, also where the marked one came last.
     return alike.includes(marked) ? [...new Set(alike)] : [marked, ...new Set(alike)]

@@ -7,16 +7,17 @@ import type { Operation } from './document.js'
 
 const SAFE = ['GET', 'HEAD', 'OPTIONS', 'TRACE', 'QUERY']
 
-const CHALLENGE = {
+// Functions: operations share no objects, so that a change to one does not change others.
+const challengeHeaders = (): object => ({
   'WWW-Authenticate': {
     description: 'The authentication that is accepted here (RFC 9110 §11.6.1)',
     schema: { type: 'string' }
   }
-}
+})
 
-const RETRY = {
+const retryHeaders = (): object => ({
   'Retry-After': { description: 'Seconds until the next attempt (RFC 9110 §10.2.3)', schema: { type: 'string' } }
-}
+})
 
 /** Adds the responses of a guard, unless the operation documents that status. */
 export function addResponses (operation: Operation, decided: readonly Decision[], method: string): void {
@@ -34,12 +35,12 @@ export function addResponses (operation: Operation, decided: readonly Decision[]
     401,
     error(401, 'Unauthorized', 'FST_SECURITY_NOT_AUTHENTICATED', 'Not authenticated', {
       description: 'Not authenticated, or the credentials are rejected',
-      headers: CHALLENGE
+      headers: challengeHeaders()
     })
   )
   if (needsScopes) {
     addResponse(operation, 403, error(403, 'Forbidden', 'FST_SECURITY_INSUFFICIENT_SCOPE', 'Insufficient scope', {
-      description: 'Authenticated, and a scope is missing', headers: CHALLENGE
+      description: 'Authenticated, and a scope is missing', headers: challengeHeaders()
     }))
   } else if (readsCookie) {
     addResponse(
@@ -58,7 +59,7 @@ export function addResponses (operation: Operation, decided: readonly Decision[]
   }
   if (guarded.some(dependsOnService)) {
     addResponse(operation, 503, error(503, 'Service Unavailable', 'FST_SECURITY_UNAVAILABLE', 'Service unavailable', {
-      description: 'A service that the check depends on cannot be reached', headers: RETRY
+      description: 'A service that the check depends on cannot be reached', headers: retryHeaders()
     }))
   }
 }
@@ -83,7 +84,7 @@ function error (
   message: string,
   response: { readonly description: string, readonly headers?: object }
 ): object {
-  return structuredClone({
+  return {
     ...response,
     content: {
       'application/json': {
@@ -100,5 +101,5 @@ function error (
         example: { statusCode, code, error: name, message }
       }
     }
-  })
+  }
 }

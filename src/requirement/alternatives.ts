@@ -78,6 +78,7 @@ export function requirementKey (requirement: SecurityRequirement): string {
 
 /** The items without repetitions: the first of equal ones stays. */
 export function distinct<T> (items: readonly T[], keyOf: (item: T) => string): T[] {
+  if (items.length < 2) return [...items]
   const seen = new Set<string>()
   return items.filter((item) => {
     const key = keyOf(item)
