@@ -81,7 +81,7 @@ function decisionOf (registration: RegistrationState, record: RouteRecord): Deci
   const hooks = hooksAtReady(record)
   const required = [...around, ...own === null ? [] : [own]]
   const added = checkHooks(hooks, where)
-  const alternatives = checkedAlternatives(registration, [...required, ...added], where)
+  const alternatives = checkViews(registration, [...required, ...added], where)
   const guard = guardOf(registration, required, own)
   // Routes with equal requirements share the views of one of them: those that their guard runs.
   const views = [...guard?.views ?? [], ...added]
@@ -100,20 +100,6 @@ function decisionOf (registration: RegistrationState, record: RouteRecord): Deci
 
 function guardOf ({ guards }: RegistrationState, required: readonly View[], own: View | null): RouteGuard | null {
   return required.length === 0 ? null : guards.get(required, own === null ? -1 : required.length - 1)
-}
-
-// Many routes require the same: equal requirements are checked once.
-function checkedAlternatives (
-  registration: RegistrationState,
-  views: readonly View[],
-  where: string
-): Decision['alternatives'] {
-  const key = registration.guards.key(views)
-  let alternatives = registration.alternatives.get(key)
-  if (alternatives === undefined) {
-    registration.alternatives.set(key, (alternatives = checkViews(registration, views, where)))
-  }
-  return alternatives
 }
 
 function declaredAtReady (registration: RegistrationState, record: RouteRecord): Declared {

@@ -6,6 +6,7 @@ import type { RegistrationState } from './registration-state.js'
 import type { Registry } from './registry.js'
 import { isMetadata } from './resource-metadata.js'
 import type { CallbackHook, Decision, RouteRecord } from './route-record.js'
+import { listOf } from './route-record.js'
 import { isPreflight } from './special-routes.js'
 
 type ErrorHook = (request: FastifyRequest, reply: FastifyReply, error: Error, done: () => void) => void
@@ -17,14 +18,14 @@ export function addGuard (registration: RegistrationState, record: RouteRecord):
   const { options } = record
   const guard = guardHook(registry, record)
   registry.guardHooks.add(guard)
-  const hooks = [guard, ...[options.onRequest ?? []].flat()]
-  Object.assign(record, { hookCount: hooks.length })
+  const hooks = [guard, ...listOf<unknown>(options.onRequest)]
+  record.hookCount = hooks.length
   record.guardHooks.onRequest = guard
   options.onRequest = hooks as NonNullable<typeof options.onRequest>
   // An error that the handler or another hook throws is answered with its challenge, before the app's error handler.
   const onError = errorHook(record)
   registry.guardHooks.add(onError)
-  options.onError = [onError, ...[options.onError ?? []].flat()] as NonNullable<typeof options.onError>
+  options.onError = [onError, ...listOf<unknown>(options.onError)] as NonNullable<typeof options.onError>
   // Fastify reads this object now, and its members with each request.
   options.logSerializers ??= {}
   if (mayBeLate(registration, record)) addPreHandler(registry, record)
@@ -41,7 +42,7 @@ export function addPreHandler (registry: Registry, record: RouteRecord): void {
   }
   registry.guardHooks.add(guard)
   record.guardHooks.preHandler = guard
-  options.preHandler = [guard, ...[options.preHandler ?? []].flat()] as NonNullable<typeof options.preHandler>
+  options.preHandler = [guard, ...listOf<unknown>(options.preHandler)] as NonNullable<typeof options.preHandler>
 }
 
 function mayBeLate (
@@ -53,7 +54,7 @@ function mayBeLate (
 }
 
 function isLate (security: unknown): boolean {
-  return [security].flat().some((alternative) =>
+  return listOf(security).some((alternative) =>
     Object.values(Object(alternative) as object).some((dependency) => viewOf(dependency)?.definition.late === true))
 }
 

@@ -14,7 +14,7 @@ import { kRecord, kRegistration, kRegistry, kSubscribed } from '../symbols.js'
 import type { AppState, Registered } from './last-check.js'
 import { isGuardWanted, wrapHandler } from './last-check.js'
 import type { CallbackHook, Handler, Problem, RouteOwner, RouteRecord } from './route-record.js'
-import { hookDependencies, methodsOf, routeName, urlsOf } from './route-record.js'
+import { hookDependencies, listOf, methodsOf, routeName, urlsOf } from './route-record.js'
 
 /** All that is known of one app. */
 export interface Registry extends AppState {
@@ -59,15 +59,24 @@ export function refuseStart (registry: Registry, problems: readonly Problem[]): 
 export function existingRecords ({ records, root }: Registry): readonly RouteRecord[] {
   const seen = new Set<string>()
   return records.filter((record) => {
-    const constraints = record.options.constraints ?? {}
     // Of two records with one address Fastify threw for the second.
-    const keys = urlsOf(record).flatMap((url) => methodsOf(record.options).map((method) => ({ url, method })))
-      .filter(({ url, method }) => spellings(url).some((url) => root.hasRoute({ url, method, constraints })))
-      .map(({ url, method }) => `${method} ${url} ${JSON.stringify(constraints, textOf)}`)
+    const keys = keysOf(record, root)
     if (keys.length === 0 || keys.some((key) => seen.has(key))) return false
     for (const key of keys) seen.add(key)
     return true
   })
+}
+
+// The addresses of a record under which there is a route. A route that is there stays there.
+function keysOf (record: RouteRecord, root: FastifyInstance): readonly string[] {
+  if (record.keys !== null) return record.keys
+  const constraints = record.options.constraints ?? {}
+  const all = urlsOf(record).flatMap((url) => methodsOf(record.options).map((method) => ({ url, method })))
+  const keys = all
+    .filter(({ url, method }) => spellings(url).some((url) => root.hasRoute({ url, method, constraints })))
+    .map(({ url, method }) => `${method} ${url} ${JSON.stringify(constraints, textOf)}`)
+  if (keys.length === all.length) record.keys = keys
+  return keys
 }
 
 // `hasRoute` does not apply the options of the router that rewrite an address at registration.
@@ -134,6 +143,7 @@ function addRecord (registry: Registry, instance: FastifyInstance, options: Rout
     guardHooks: {},
     fragments: new Map(),
     defaulted: null,
+    keys: null,
     decision: null
   }
   options.handler = wrapHandler(registry, record, handler) as typeof options.handler
@@ -149,7 +159,7 @@ function addRecord (registry: Registry, instance: FastifyInstance, options: Rout
 // A plugin that registers `{ ...route, url }` from its onRoute hook copies the guard of the original with the hooks.
 function removeGuards ({ guardHooks }: Registry, options: RouteRecord['options']): void {
   for (const hook of ['onRequest', 'preHandler', 'onError'] as const) {
-    const entries = [options[hook] ?? []].flat() as object[]
+    const entries = listOf<object>(options[hook] as object | object[] | undefined)
     if (!entries.some((entry) => guardHooks.has(entry))) continue
     options[hook] = entries.filter((entry) => !guardHooks.has(entry)) as never
   }

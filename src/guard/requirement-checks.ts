@@ -14,7 +14,7 @@ import { checkScopes, readRequirement } from '../requirement/requirement.js'
 import type { RegistrationState } from './registration-state.js'
 import { isMetadata } from './resource-metadata.js'
 import type { HookDependency, RouteRecord } from './route-record.js'
-import { routeName } from './route-record.js'
+import { listOf, routeName } from './route-record.js'
 import { isPreflight, isWithinDocs } from './special-routes.js'
 
 /** The own requirement of a route, without those of its contexts. */
@@ -93,8 +93,25 @@ export function checkCall (registration: RegistrationState, views: readonly View
   }
 }
 
-/** Checks requirements that all hold at one place. @throws the start-up errors of a single call */
+/**
+ * Checks requirements that all hold at one place. Many routes require the same: equal requirements are checked once.
+ *
+ * @throws the start-up errors of a single call
+ */
 export function checkViews (
+  registration: RegistrationState,
+  views: readonly View[],
+  where: string
+): readonly Alternative[] {
+  const key = registration.guards.key(views)
+  const known = registration.alternatives.get(key)
+  if (known !== undefined) return known
+  const alternatives = writtenOut(registration, views, where)
+  registration.alternatives.set(key, alternatives)
+  return alternatives
+}
+
+function writtenOut (
   { options, schemes }: RegistrationState,
   views: readonly View[],
   where: string
@@ -145,7 +162,7 @@ export function misplacedRequirement ({ options, twinOf, defaulted }: RouteRecor
   if (defaulted !== null && defaulted.own !== null) return null
   for (const place of ['config', 'schema'] as const) {
     const { security } = (options[place] ?? {}) as { security?: unknown }
-    const members = [security].flat().flatMap((member) => isPlainObject(member) ? Object.values(member) : [member])
+    const members = listOf(security).flatMap((member) => isPlainObject(member) ? Object.values(member) : [member])
     if (members.some((member) => viewOf(member) !== null)) return `${place}.security`
   }
   return null

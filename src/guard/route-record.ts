@@ -58,6 +58,8 @@ export interface RouteRecord {
   readonly fragments: Map<Definition, OperationFragment>
   /** what `defaultSecurity` says of it */
   defaulted: { readonly isDeclared: boolean, readonly own: View | null } | null
+  /** the addresses under which its route exists; `null` until all of them do */
+  keys: readonly string[] | null
   decision: Decision | null
 }
 
@@ -76,6 +78,8 @@ export interface RouteOwner {
 /** Why the app does not start. */
 export type Problem = StartProblem
 
+const NONE: readonly never[] = []
+
 const HOOKS = [
   'onRequest',
   'preParsing',
@@ -93,12 +97,18 @@ const HOOKS = [
 export function hookDependencies (options: RouteOptions): readonly HookDependency[] {
   const found: HookDependency[] = []
   for (const hook of HOOKS) {
-    for (const entry of [options[hook] ?? []].flat()) {
+    for (const entry of listOf<unknown>(options[hook])) {
       const view = viewOf(entry)
       if (view !== null) found.push({ hook, view })
     }
   }
   return found
+}
+
+/** A route option that is one value, a list or absent: as a list. */
+export function listOf<T> (option: T | readonly T[] | undefined): readonly T[] {
+  if (option === undefined) return NONE
+  return Array.isArray(option) ? option : [option as T]
 }
 
 /** Names a route in a message. */
@@ -108,7 +118,7 @@ export function routeName ({ options, url }: RouteRecord): string {
 
 /** The methods of a route, in capitals. */
 export function methodsOf ({ method }: RouteOptions): readonly string[] {
-  return [method].flat()
+  return listOf(method)
 }
 
 /** The addresses of a route. */

@@ -3,7 +3,7 @@ import { definitionsBelow } from '../dependency/traversal.js'
 import { basePath, relativeTokenUrls } from '../requirement/security-schemes.js'
 import type { RegistrationState } from './registration-state.js'
 import type { RouteRecord } from './route-record.js'
-import { methodsOf, routeName, urlsOf } from './route-record.js'
+import { listOf, methodsOf, routeName, urlsOf } from './route-record.js'
 
 /** Logs the warnings about the routes of a registration. */
 export function warnAtReady (registration: RegistrationState, records: readonly RouteRecord[]): void {
@@ -51,8 +51,8 @@ function lockedForms (records: readonly RouteRecord[]): readonly string[] {
 function lostGuards (records: readonly RouteRecord[]): readonly string[] {
   const lost = records.filter(({ options, decision, guardHooks: { onRequest }, hookCount }) => {
     if (decision?.guard === null || decision === null || onRequest === undefined) return false
-    const hooks = [options.onRequest ?? []].flat()
-    return !hooks.includes(onRequest as never) && hooks.length < hookCount
+    const hooks = listOf<unknown>(options.onRequest)
+    return !hooks.includes(onRequest) && hooks.length < hookCount
   })
   return lost.length === 0
     ? []
