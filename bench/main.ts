@@ -2,8 +2,8 @@
  * What security costs: in relation to hooks by hand and to other packages. Ratios within one run count; single times do
  * not, on a machine that others use too.
  *
- * npm run bench -- [--only guard,denials,peers,growth,startup,tokens,bound-tokens,http] [--short] [--json file]
- * [--markdown file] [--write-docs]
+ * npm run bench -- [--only guard,denials,peers,unguarded,growth,startup,imports,tokens,bound-tokens,http] [--short]
+ *                  [--json file] [--markdown file] [--write-docs]
  *                  [--http-seconds n] [--http-rounds n]
  * npm run bench -- --check       compares with bench/ratios.json; --update writes it
  */
@@ -20,8 +20,10 @@ const PARTS: Readonly<Record<string, readonly string[]>> = {
   guard: ['all'],
   denials: ['all'],
   peers: ['bearer', 'basic', 'jwt', 'either'],
+  unguarded: ['all'],
   growth: ['all'],
   startup: ['all'],
+  imports: ['all'],
   tokens: ['ES256', 'RS256', 'EdDSA', 'http'],
   'bound-tokens': ['dpop', 'introspection'],
   http: ['all']

@@ -29,6 +29,9 @@ export async function run ({ isShort }: Settings): Promise<Table[]> {
       figures['milliseconds'] = of(ours, 'ready') - of(hand, 'ready')
       figures['megabytes'] = of(ours, 'heap') - of(hand, 'heap')
     }
+    if (ours.routes === 10000 && !ours.withHead && ours.withDocument) {
+      figures['document'] = of(ours, 'document') / of(hand, 'document')
+    }
     const cells = (what: keyof Started, digits: number): string[] => {
       const [by, is] = [of(hand, what), of(ours, what)]
       return [by.toFixed(digits), is.toFixed(digits), `**${(is - by).toFixed(digits)}**`]
