@@ -1,4 +1,7 @@
-/** The page for those who come from other plugins: its pieces are started and asked. Those of heavy packages are in test/deep/. */
+/**
+ * The page for those who come from other plugins: its pieces are started and asked. Those of heavy packages are in
+ * test/deep/.
+ */
 import fastifyAuth from '@fastify/auth'
 import fastifyJwt from '@fastify/jwt'
 import type { FastifyRequest } from 'fastify'
@@ -38,7 +41,10 @@ for (const [column, when] of (['before', 'after'] as const).entries()) {
     t.teardown(() => other.close())
     await other.register(fastifyJwt, { secret: 'another secret of at least 32 characters' })
     await ask(t, app, rows, column, {
-      TOKEN: token, EXPIRED: expired, FORGED: other.jwt.sign({ sub: 'johndoe' }), ADMIN: app.jwt.sign({ sub: 'root', role: 'admin' })
+      TOKEN: token,
+      EXPIRED: expired,
+      FORGED: other.jwt.sign({ sub: 'johndoe' }),
+      ADMIN: app.jwt.sign({ sub: 'root', role: 'admin' })
     })
     t.equal((await app.inject({ url: '/me', headers: { authorization: `Bearer ${token}` } })).body, 'johndoe')
     const codes = {
@@ -46,7 +52,9 @@ for (const [column, when] of (['before', 'after'] as const).entries()) {
       after: ['FST_SECURITY_NOT_AUTHENTICATED', 'FST_SECURITY_UNAUTHORIZED']
     }[when]
     t.match((await app.inject('/me')).json(), { code: codes[0] })
-    t.match((await app.inject({ url: '/me', headers: { authorization: `Bearer ${expired}` } })).json(), { code: codes[1] })
+    t.match((await app.inject({ url: '/me', headers: { authorization: `Bearer ${expired}` } })).json(), {
+      code: codes[1]
+    })
   })
 
   t.test(`@fastify/bearer-auth: the page shows the answers ${when}`, async (t) => {
@@ -63,7 +71,9 @@ for (const [column, when] of (['before', 'after'] as const).entries()) {
 }
 
 t.test('@fastify/auth: what its lists let in, the requirements beside them in the table let in as well, and nothing else', async (t) => {
-  const pairs = [...page.matchAll(/^\| `(app\.auth\(.*\))` \| `(.*)` \|$/gm)].map(([, list, requirement]) => [list!, requirement!] as const)
+  const pairs = [...page.matchAll(/^\| `(app\.auth\(.*\))` \| `(.*)` \|$/gm)].map(
+    ([, list, requirement]) => [list!, requirement!] as const
+  )
   t.equal(pairs.length, 4)
   const names = ['a', 'b', 'c'] as const
   const hooks = Object.fromEntries(names.map((name) => [name, async (request: FastifyRequest) => {
@@ -106,12 +116,18 @@ t.test('route by route: old and new routes stand in one app, and in one document
 
 t.test('route by route: a new route that says nothing does not start', async (t) => {
   const { codes } = sectionOf('Route by route')
-  await t.rejects(started(t, `${codes[0]}\napp.get('/forgotten', handler)`), { code: 'FST_SECURITY_START_REFUSED', message: /GET \/forgotten/ })
+  await t.rejects(started(t, `${codes[0]}\napp.get('/forgotten', handler)`), {
+    code: 'FST_SECURITY_START_REFUSED',
+    message: /GET \/forgotten/
+  })
 })
 
 t.test('route by route: a scheme that differs from the one in the document under its name does not start', async (t) => {
   const { codes } = sectionOf('Route by route')
-  await t.rejects(started(t, codes[0]!.replace("scheme: 'bearer' }", "scheme: 'bearer', bearerFormat: 'JWT' }")), /token/)
+  await t.rejects(
+    started(t, codes[0]!.replace("scheme: 'bearer' }", "scheme: 'bearer', bearerFormat: 'JWT' }")),
+    /token/
+  )
 })
 
 t.test('route by route: where the old hook and the old schema are left beside security, both are asked and the guard is documented', async (t) => {
@@ -158,5 +174,8 @@ t.test('a dependency among the functions of app.auth guards, and leaves its chal
   app.get('/either', { preHandler: app.auth([session, async () => {}]) }, async () => '')
   t.equal((await app.inject('/alone')).statusCode, 401)
   t.equal((await app.inject({ url: '/alone', headers: { authorization: 'Bearer right' } })).statusCode, 200)
-  t.match(await app.inject('/either'), { statusCode: 200, headers: { 'www-authenticate': /^Bearer/, 'cache-control': 'no-store' } })
+  t.match(await app.inject('/either'), {
+    statusCode: 200,
+    headers: { 'www-authenticate': /^Bearer/, 'cache-control': 'no-store' }
+  })
 })

@@ -1,4 +1,6 @@
-/** The table of promises in docs/reliability.md: each promise of SECURITY.md is in it, with a place in src/ and a test. */
+/**
+ * The table of promises in docs/reliability.md: each promise of SECURITY.md is in it, with a place in src/ and a test.
+ */
 import { existsSync } from 'node:fs'
 import t from 'tap'
 import { textOf } from '../fixtures/pages.js'
@@ -37,7 +39,11 @@ t.test('each row of the promises names a place in the source and a test', async 
 })
 
 t.test('each promise of SECURITY.md is in the table', async (t) => {
-  const promises = [...section('SECURITY.md', 'Promises').matchAll(/^- \*\*(.+?)[.,:]?\*\*/gm)].map(([, promise]) => promise!)
+  const promises = [...section('SECURITY.md', 'Promises').matchAll(/^- \*\*(.+?)[.,:]?\*\*/gm)].map(
+    ([, promise]) => promise!
+  )
   t.ok(promises.length >= 9)
-  for (const promise of promises) t.ok(rows.some(([first]) => first === promise || first!.startsWith(`${promise}: `)), promise)
+  for (const promise of promises) {
+    t.ok(rows.some(([first]) => first === promise || first!.startsWith(`${promise}: `)), promise)
+  }
 })

@@ -1,4 +1,6 @@
-/** The recipes, and what other pages show, taken out of their pages and asked: what they let in, and what they refuse. */
+/**
+ * The recipes, and what other pages show, taken out of their pages and asked: what they let in, and what they refuse.
+ */
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import Fastify from 'fastify'
 import { once } from 'node:events'
@@ -49,7 +51,10 @@ t.test('a denial list', async (t) => {
   const { app, denied } = await runWithToken(t, recipe('A denial list'), ['denied'])
   const ask = async (token: string, method: 'GET' | 'POST' = 'GET'): Promise<number> =>
     (await app.inject({ method, url: method === 'GET' ? '/me' : '/logout', headers: bearer(token) })).statusCode
-  const [one, other] = [await local.sign({ aud: AUDIENCE, sub: 'ann' }), await local.sign({ aud: AUDIENCE, sub: 'ann' })]
+  const [one, other] = [
+    await local.sign({ aud: AUDIENCE, sub: 'ann' }),
+    await local.sign({ aud: AUDIENCE, sub: 'ann' })
+  ]
   t.equal(await ask(one), 200)
   denied.set('an old one', 1)
   t.equal(await ask(one, 'POST'), 200)
@@ -82,10 +87,23 @@ t.test('streams that end with the token', async (t) => {
   t.equal(reply.body, 'data: hello ann\n\nevent: expired\ndata:\n\n')
 
   const { app: endless, token } = await runWithToken(t, code)
-  endless.security.override(token, { issuer: '', subject: 'bob', clientId: null, scopes: [], expiresAt: Infinity, claims: { iss: '', exp: 0 } })
-  for (const [app, subject, sent] of [[await fresh(), 'ann', await local.sign({ aud: AUDIENCE, sub: 'ann' })], [endless, 'bob', 'any']] as const) {
+  endless.security.override(token, {
+    issuer: '',
+    subject: 'bob',
+    clientId: null,
+    scopes: [],
+    expiresAt: Infinity,
+    claims: { iss: '', exp: 0 }
+  })
+  for (const [app, subject, sent] of [
+    [await fresh(), 'ann', await local.sign({ aud: AUDIENCE, sub: 'ann' })],
+    [endless, 'bob', 'any']
+  ] as const) {
     const aborted = new AbortController()
-    const response = await fetch(`http://127.0.0.1:${await portOf(app)}/events`, { headers: bearer(sent), signal: aborted.signal })
+    const response = await fetch(`http://127.0.0.1:${await portOf(app)}/events`, {
+      headers: bearer(sent),
+      signal: aborted.signal
+    })
     const reader = response.body!.getReader()
     t.equal(Buffer.from((await reader.read()).value!).toString(), `data: hello ${subject}\n\n`)
     const more = reader.read().then(({ value }) => Buffer.from(value ?? []).toString(), () => 'aborted')
@@ -137,15 +155,24 @@ t.test('several machines', async (t) => {
   const nonce = (await ask(one, proofOf(token))).headers['dpop-nonce']
   t.type(nonce, 'string')
   const proof = proofOf(token, { nonce })
-  t.match(await ask(two, proof), { statusCode: 200, body: '{"subject":"ann"}' }, 'token and nonce of the one pass at the other')
-  t.match(await ask(one, proof), { statusCode: 401, headers: { 'www-authenticate': /error="invalid_dpop_proof"/ } }, 'a used proof does not')
+  t.match(
+    await ask(two, proof),
+    { statusCode: 200, body: '{"subject":"ann"}' },
+    'token and nonce of the one pass at the other'
+  )
+  t.match(
+    await ask(one, proof),
+    { statusCode: 401, headers: { 'www-authenticate': /error="invalid_dpop_proof"/ } },
+    'a used proof does not'
+  )
   t.equal(keys.size, 1)
 })
 
 t.test('tokens of your own, by @fastify/jwt', async (t) => {
   const { app } = await run(t, recipe('Tokens of your own, by @fastify/jwt'))
   await app.ready()
-  const ask = async (token: string): Promise<LightMyRequestResponse> => await app.inject({ url: '/users/me', headers: bearer(token) })
+  const ask = async (token: string): Promise<LightMyRequestResponse> =>
+    await app.inject({ url: '/users/me', headers: bearer(token) })
   t.match(await ask(app.jwt.sign({ sub: 'ann' })), { statusCode: 200, body: '{"username":"ann"}' })
   t.match(await app.inject('/users/me'), { statusCode: 401, headers: { 'www-authenticate': 'Bearer realm="api"' } })
   for (const [name, token] of [
@@ -156,7 +183,11 @@ t.test('tokens of your own, by @fastify/jwt', async (t) => {
     ['of another algorithm', app.jwt.sign({ sub: 'ann' }, { algorithm: 'HS512' })],
     ['that is not a JWT', 'guess']
   ] as const) {
-    t.match(await ask(token), { statusCode: 401, headers: { 'www-authenticate': 'Bearer realm="api", error="invalid_token"' } }, `a token ${name}`)
+    t.match(
+      await ask(token),
+      { statusCode: 401, headers: { 'www-authenticate': 'Bearer realm="api", error="invalid_token"' } },
+      `a token ${name}`
+    )
   }
 })
 
@@ -166,19 +197,35 @@ t.test('sessions, cookies and CSRF', async (t) => {
   })
   const https = { 'x-forwarded-proto': 'https' }
   const logIn = async (headers: Record<string, string> = {}, password = 'secret'): Promise<LightMyRequestResponse> =>
-    await app.inject({ method: 'POST', url: '/login', headers: { ...https, ...headers }, payload: { username: 'ann', password } })
-  const cookieOf = ({ cookies }: LightMyRequestResponse): { cookie: string } => ({ cookie: `session=${encodeURIComponent(cookies[0]!.value)}` })
+    await app.inject({
+      method: 'POST',
+      url: '/login',
+      headers: { ...https, ...headers },
+      payload: { username: 'ann', password }
+    })
+  const cookieOf = ({ cookies }: LightMyRequestResponse): { cookie: string } => ({
+    cookie: `session=${encodeURIComponent(cookies[0]!.value)}`
+  })
 
   const refused = await logIn({}, 'guess')
   t.match(refused, { statusCode: 401, cookies: [] }, 'a wrong password')
   const login = await logIn()
   t.equal(login.statusCode, 200)
   t.match(login.cookies, [{ name: 'session', httpOnly: true, secure: true, sameSite: 'Lax', maxAge: undefined }])
-  t.equal((await app.inject({ method: 'POST', url: '/login', payload: { username: 'ann', password: 'secret' } })).cookies.length, 0, 'none over plain HTTP')
+  t.equal(
+    (await app.inject({ method: 'POST', url: '/login', payload: { username: 'ann', password: 'secret' } })).cookies
+      .length,
+    0,
+    'none over plain HTTP'
+  )
 
   const headers = { ...https, ...cookieOf(login) }
   const token = { 'csrf-token': login.json().csrfToken as string }
-  t.match(await app.inject({ url: '/me', headers: https }), { statusCode: 401, headers: { 'www-authenticate': 'APIKey realm="api"' }, cookies: [] })
+  t.match(await app.inject({ url: '/me', headers: https }), {
+    statusCode: 401,
+    headers: { 'www-authenticate': 'APIKey realm="api"' },
+    cookies: []
+  })
   t.equal((await app.inject({ url: '/me', headers: { ...https, cookie: 'session=guess.guess' } })).statusCode, 401)
   t.match(await app.inject({ url: '/me', headers }), { statusCode: 200, body: '{"username":"ann"}' })
 
@@ -189,7 +236,11 @@ t.test('sessions, cookies and CSRF', async (t) => {
   t.equal((await post('/notes', { ...headers, 'csrf-token': 'guess' })).statusCode, 403)
   t.match(await post('/notes', { ...headers, ...token }), { statusCode: 200, body: '{"saved":true}' })
   const other = await logIn()
-  t.equal((await post('/notes', { ...headers, 'csrf-token': other.json().csrfToken })).statusCode, 403, 'the token of another session')
+  t.equal(
+    (await post('/notes', { ...headers, 'csrf-token': other.json().csrfToken })).statusCode,
+    403,
+    'the token of another session'
+  )
 
   const again = await logIn(headers)
   t.not(cookieOf(again).cookie, cookieOf(login).cookie, 'a login makes a new id')
@@ -207,7 +258,8 @@ t.test('API keys in a database', async (t) => {
   const { app, issueKey, keys } = await run(t, recipe('API keys in a database'), { shown: ['issueKey', 'keys'] })
   const key: string = issueKey('scanner')
   const [, id, secret] = /^acme_([\w-]{12})\.([\w-]{43})$/.exec(key) as unknown as [string, string, string]
-  const ask = async (key: string): Promise<LightMyRequestResponse> => await app.inject({ url: '/stock', headers: { 'x-api-key': key } })
+  const ask = async (key: string): Promise<LightMyRequestResponse> =>
+    await app.inject({ url: '/stock', headers: { 'x-api-key': key } })
   t.match(await ask(key), { statusCode: 200, body: '{"machine":"scanner"}' })
   t.equal((await app.inject('/stock')).statusCode, 401)
   const [, othersSecret] = issueKey('other').split('.')
@@ -226,9 +278,16 @@ t.test('several tenants', async (t) => {
   const { app } = await run(t, recipe('Several tenants'))
   for (const [method, own] of [['GET', '{"text":"Buy milk"}'], ['DELETE', '{"deletedBy":"ann"}']] as const) {
     t.equal((await app.inject({ method, url: '/notes/1' })).statusCode, 401)
-    t.equal((await app.inject({ method, url: '/notes/none' })).statusCode, 401, 'without valid credentials, a client learns no ids')
+    t.equal(
+      (await app.inject({ method, url: '/notes/none' })).statusCode,
+      401,
+      'without valid credentials, a client learns no ids'
+    )
     t.equal((await app.inject({ method, url: '/notes/1', headers: bearer('guess') })).statusCode, 401)
-    t.match(await app.inject({ method, url: '/notes/1', headers: bearer('token-of-ann') }), { statusCode: 200, body: own })
+    t.match(await app.inject({ method, url: '/notes/1', headers: bearer('token-of-ann') }), {
+      statusCode: 200,
+      body: own
+    })
     t.equal((await app.inject({ method, url: '/notes/none', headers: bearer('token-of-ann') })).statusCode, 400)
     const others = await app.inject({ method, url: '/notes/1', headers: bearer('token-of-bob') })
     const missing = await app.inject({ method, url: '/notes/2', headers: bearer('token-of-bob') })
@@ -275,21 +334,35 @@ t.test('scopes that include others', async (t) => {
 
   const option = 'scopes: ({ scope }) => withIncluded(String(scope).split(\' \'))'
   t.match(textOf('docs/recipes.md'), option)
-  const { app: verified, provider } = await run(t, `
+  const { app: verified, provider } = await run(
+    t,
+    `
     import { issuer, jwtBearer } from 'fastify-security/tokens'
     const provider = issuer('https://login.example.com/')
     const token = jwtBearer({ issuer: provider, audience: '${AUDIENCE}', ${option} })
     app.get('/items', { security: { token: token.scoped('items:read') } }, async () => 'in')
-  `, { given: { withIncluded: `const INCLUDED = new Map([['admin', ['items:read']]])\n${withIncluded}` }, shown: ['provider'] })
+  `,
+    {
+      given: { withIncluded: `const INCLUDED = new Map([['admin', ['items:read']]])\n${withIncluded}` },
+      shown: ['provider']
+    }
+  )
   verified.security.override(provider, local)
   const ask = async (claims: object): Promise<number> =>
-    (await verified.inject({ url: '/items', headers: bearer(await local.sign({ aud: AUDIENCE, sub: 'ann', ...claims })) })).statusCode
+    (
+      await verified.inject({
+        url: '/items',
+        headers: bearer(await local.sign({ aud: AUDIENCE, sub: 'ann', ...claims }))
+      })
+    ).statusCode
   t.strictSame([await ask({ scope: 'admin' }), await ask({ scope: 'other' }), await ask({})], [200, 403, 403])
 })
 
 t.test('tests of an app', async (t) => {
   const { asAnn, elsewhere, asTest, withoutToken } = await run(t, recipe('Tests of an app'), {
-    given: { users: "const users = { find: async (issuer, subject) => subject === 'ann' ? { username: 'ann' } : undefined }" },
+    given: {
+      users: "const users = { find: async (issuer, subject) => subject === 'ann' ? { username: 'ann' } : undefined }"
+    },
     shown: ['asAnn', 'elsewhere', 'asTest', 'withoutToken']
   })
   const answers = [asAnn, elsewhere, asTest, withoutToken] as LightMyRequestResponse[]
@@ -300,7 +373,11 @@ t.test('tests of an app', async (t) => {
 t.test('the docs, for some', async (t) => {
   const { app } = await run(t, recipe('The docs, for some'))
   for (const url of ['/docs', '/docs/json', '/docs/yaml', '/docs/static/swagger-initializer.js']) {
-    t.match(await app.inject(url), { statusCode: 401, headers: { 'www-authenticate': 'Basic realm="docs", charset="UTF-8"' } }, url)
+    t.match(
+      await app.inject(url),
+      { statusCode: 401, headers: { 'www-authenticate': 'Basic realm="docs", charset="UTF-8"' } },
+      url
+    )
     t.equal((await app.inject({ url, headers: basic('ann', 'guess') })).statusCode, 401, url)
     t.equal((await app.inject({ url, headers: basic('ann', 'secret') })).statusCode, 200, url)
   }
@@ -321,9 +398,16 @@ t.test('WebSockets', async (t) => {
     { 'sec-fetch-site': 'same-site' }
   ]
   for (const headers of foreign) {
-    t.equal((await open(t, address, { ...headers, cookie })).status, 403, `another site's page: ${JSON.stringify(headers)}`)
+    t.equal(
+      (await open(t, address, { ...headers, cookie })).status,
+      403,
+      `another site's page: ${JSON.stringify(headers)}`
+    )
   }
-  t.equal((await open(t, address, { origin: address.replace('ws:', 'http:').replace('/feed', ''), cookie })).message, 'Hello ann')
+  t.equal(
+    (await open(t, address, { origin: address.replace('ws:', 'http:').replace('/feed', ''), cookie })).message,
+    'Hello ann'
+  )
   t.equal((await open(t, address, { cookie })).message, 'Hello ann', 'a client that is not a browser')
   t.equal((await open(t, address, { ...own, cookie: 'session=session-of-ann' })).message, 'Hello ann')
   // It is good when it is looked up, and ends when the socket is open.
@@ -344,13 +428,16 @@ t.test('WebSockets', async (t) => {
 })
 
 t.test('guesses at a login', async (t) => {
-  const guess = async (app: FastifyInstance, username: string, address: string, password = 'guess'): Promise<number> => (await app.inject({
-    method: 'POST',
-    url: '/token',
-    remoteAddress: address,
-    headers: { 'content-type': 'application/x-www-form-urlencoded' },
-    payload: new URLSearchParams({ username, password }).toString()
-  })).statusCode
+  const guess = async (app: FastifyInstance, username: string, address: string, password = 'guess'): Promise<number> =>
+    (
+      await app.inject({
+        method: 'POST',
+        url: '/token',
+        remoteAddress: address,
+        headers: { 'content-type': 'application/x-www-form-urlencoded' },
+        payload: new URLSearchParams({ username, password }).toString()
+      })
+    ).statusCode
 
   t.test('at one name, from many addresses', async (t) => {
     const { app } = await run(t, recipe('Guesses at a login'))
@@ -369,7 +456,9 @@ t.test('guesses at a login', async (t) => {
 })
 
 t.test('clients without credentials are counted', async (t) => {
-  const { app, currentUser } = await run(t, recipe('Clients without credentials').replace('max: 100', 'max: 2'), { shown: ['currentUser'] })
+  const { app, currentUser } = await run(t, recipe('Clients without credentials').replace('max: 100', 'max: 2'), {
+    shown: ['currentUser']
+  })
   app.get('/me', { security: { user: currentUser } }, async () => 'in')
   const statuses: number[] = []
   for (let count = 0; count < 3; count++) statuses.push((await app.inject('/me')).statusCode)
@@ -377,7 +466,11 @@ t.test('clients without credentials are counted', async (t) => {
 
   const { app: other } = await run(t, recipe('Clients without credentials'))
   other.get('/own', { config: { rateLimit: { max: 1 } } }, async () => 'in')
-  t.strictSame([(await other.inject('/own')).statusCode, (await other.inject('/own')).statusCode], [200, 200], "a route's own limit is not looked at")
+  t.strictSame(
+    [(await other.inject('/own')).statusCode, (await other.inject('/own')).statusCode],
+    [200, 200],
+    "a route's own limit is not looked at"
+  )
 })
 
 t.test('behind a proxy', async (t) => {
@@ -385,8 +478,11 @@ t.test('behind a proxy', async (t) => {
   const forwarded = { ...bearer('any'), 'x-forwarded-for': '198.51.100.7', 'x-forwarded-proto': 'https' }
   t.equal((await app.inject('/items')).statusCode, 401)
   t.equal((await app.inject({ url: '/items', headers: forwarded })).body, '{"ip":"198.51.100.7","protocol":"https"}')
-  t.equal((await app.inject({ url: '/items', headers: forwarded, remoteAddress: '203.0.113.1' })).body, '{"ip":"203.0.113.1","protocol":"http"}',
-    'headers of other clients than the proxy are ignored')
+  t.equal(
+    (await app.inject({ url: '/items', headers: forwarded, remoteAddress: '203.0.113.1' })).body,
+    '{"ip":"203.0.113.1","protocol":"http"}',
+    'headers of other clients than the proxy are ignored'
+  )
   const document = (await app.inject('/docs/json')).json()
   t.equal(document.components.securitySchemes.OAuth2PasswordBearer.flows.password.tokenUrl, '/shop/token')
   t.strictSame(document.servers, [{ url: '/shop' }])
@@ -398,7 +494,14 @@ t.test('nothing undeclared, with other plugins', async (t) => {
   const undeclared = async (app: FastifyInstance): Promise<void> => { app.get('/forgotten', async () => 'in') }
 
   t.test('@fastify/static', async (t) => {
-    const { app } = await run(t, recipe(heading, 1).replace("resolve('public')", JSON.stringify(fileURLToPath(new URL('../fixtures/static/public', import.meta.url)))), { given })
+    const { app } = await run(
+      t,
+      recipe(heading, 1).replace(
+        "resolve('public')",
+        JSON.stringify(fileURLToPath(new URL('../fixtures/static/public', import.meta.url)))
+      ),
+      { given }
+    )
     t.match(await app.inject('/public/hello.txt'), { statusCode: 200, body: 'hello\n' })
     t.equal(app.security.routes().find(({ url }) => url === '/public/*')?.security, false)
   })
@@ -424,7 +527,9 @@ t.test('nothing undeclared, with other plugins', async (t) => {
     t.strictSame([security, hooks, main].map(pathOf), ['plugins/security', 'routes/admin/autohooks', 'app'])
     const folder = t.testdir({
       plugins: { 'security.js': compiled(security) },
-      routes: { admin: { 'autohooks.js': compiled(hooks), 'users.js': route('/users'), deep: { 'more.js': route('/more') } } },
+      routes: {
+        admin: { 'autohooks.js': compiled(hooks), 'users.js': route('/users'), deep: { 'more.js': route('/more') } }
+      },
       'app.js': compiled(`${main}\nexport { app }`)
     })
     const { app } = await import(pathToFileURL(`${folder}/app.js`).href) as { app: FastifyInstance }
@@ -432,14 +537,21 @@ t.test('nothing undeclared, with other plugins', async (t) => {
     for (const url of ['/admin/users', '/admin/deep/more']) {
       t.equal((await app.inject(url)).statusCode, 401, url)
       t.equal((await app.inject({ url, headers: { 'x-admin-key': 'guess' } })).statusCode, 401, url)
-      t.match(await app.inject({ url, headers: { 'x-admin-key': 'key of the administrators' } }), { statusCode: 200, body: 'in' }, url)
+      t.match(
+        await app.inject({ url, headers: { 'x-admin-key': 'key of the administrators' } }),
+        { statusCode: 200, body: 'in' },
+        url
+      )
     }
   })
 
   t.test('a route without a declaration is rejected', async (t) => {
     const { app } = await run(t, '', { given })
     await app.register(undeclared)
-    await t.rejects(async () => { await app.ready() }, { code: 'FST_SECURITY_START_REFUSED', message: /GET \/forgotten/ })
+    await t.rejects(async () => { await app.ready() }, {
+      code: 'FST_SECURITY_START_REFUSED',
+      message: /GET \/forgotten/
+    })
   })
 })
 
@@ -447,14 +559,20 @@ t.test('unknown addresses', async (t) => {
   const { app } = await run(t, recipe('Unknown addresses'))
   t.match(await app.inject('/none'), { statusCode: 401, headers: { 'www-authenticate': 'Bearer realm="api"' } })
   t.equal((await app.inject({ url: '/none', headers: bearer('guess') })).statusCode, 401)
-  t.match(await app.inject({ url: '/none', headers: bearer('ann') }), { statusCode: 404, body: '{"message":"Nothing here, ann"}' })
+  t.match(await app.inject({ url: '/none', headers: bearer('ann') }), {
+    statusCode: 404,
+    body: '{"message":"Nothing here, ann"}'
+  })
 })
 
 t.test('a resolver that may hang', async (t) => {
   const provider = Fastify({ forceCloseConnections: true })
   t.teardown(() => provider.close())
-  provider.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, async (_request: unknown, body: unknown) =>
-    Object.fromEntries(new URLSearchParams(String(body))))
+  provider.addContentTypeParser(
+    'application/x-www-form-urlencoded',
+    { parseAs: 'string' },
+    async (_request: unknown, body: unknown) => Object.fromEntries(new URLSearchParams(String(body)))
+  )
   const hanging = gate()
   t.teardown(() => { hanging.open() })
   provider.post<{ Body: { token: string } }>('/introspect', async ({ body: { token } }) => {
@@ -463,7 +581,11 @@ t.test('a resolver that may hang', async (t) => {
   })
   setVariables(t, { INTROSPECTION_URL: `http://127.0.0.1:${await portOf(provider)}/introspect` })
 
-  const limits = async (t: Test, handler: number, resolver: number): Promise<(token: string) => Promise<LightMyRequestResponse>> => {
+  const limits = async (
+    t: Test,
+    handler: number,
+    resolver: number
+  ): Promise<(token: string) => Promise<LightMyRequestResponse>> => {
     const code = recipe('A resolver that may hang')
     const shorter = code.replace('10_000', String(handler)).replace('2_000', String(resolver))
     t.match(shorter, new RegExp(`handlerTimeout: ${handler} .*timeout\\(${resolver}\\)`, 's'))
@@ -541,7 +663,11 @@ t.test('the quick start, pasted step by step, gives what it says', async (t) => 
   const statuses: number[] = []
   for (const [heading, [code]] of piecesOf('quick-start.md')) {
     const [, section] = text.split(`## ${heading}\n`) as [string, string]
-    const steps = [...section.split('\n## ')[0]!.matchAll(/^```sh\n(.*?)\n```\n```http\nHTTP\/1\.1 (\d+).*?\n(.*?)\n(\{.*?\})\n```$/gms)]
+    const steps = [
+      ...section
+        .split('\n## ')[0]!
+        .matchAll(/^```sh\n(.*?)\n```\n```http\nHTTP\/1\.1 (\d+).*?\n(.*?)\n(\{.*?\})\n```$/gms)
+    ]
     if (steps.length === 0) continue
     const { app } = await run(t, code!.replace(/^await app\.listen\(.*\n/m, ''))
     const shell = new Shell(`http://127.0.0.1:${await portOf(app)}`)
@@ -604,7 +730,9 @@ t.test('the page of requirements shows the requirements of contexts', async (t) 
   })
   const statuses = async (headers: Record<string, string>): Promise<number[]> => {
     const all: number[] = []
-    for (const url of ['/api/me', '/api/keys', '/api/status', '/api/admin/users']) all.push((await app.inject({ url, headers })).statusCode)
+    for (const url of ['/api/me', '/api/keys', '/api/status', '/api/admin/users']) {
+      all.push((await app.inject({ url, headers })).statusCode)
+    }
     return all
   }
   t.strictSame(await statuses({}), [401, 401, 200, 401])
@@ -619,11 +747,13 @@ t.test('the pages say who else is let in', async (t) => {
   t.test('either, inside a dependency', async (t) => {
     const { app } = await run(t, requirements.get('Any of')![0]!, {
       given: {
-        sessions: "const sessions = { find: async (token) => token === 'ann' ? { user: { username: 'ann' } } : undefined }",
+        sessions:
+          "const sessions = { find: async (token) => token === 'ann' ? { user: { username: 'ann' } } : undefined }",
         machines: "const machines = { find: async (key) => key === 'scanner' ? { name: 'scanner' } : undefined }"
       }
     })
-    const post = async (headers: Record<string, string>): Promise<LightMyRequestResponse> => await app.inject({ method: 'POST', url: '/notes', headers })
+    const post = async (headers: Record<string, string>): Promise<LightMyRequestResponse> =>
+      await app.inject({ method: 'POST', url: '/notes', headers })
     t.equal((await post({})).statusCode, 401)
     t.equal((await post(bearer('ann'))).body, 'user ann')
     t.equal((await post({ 'x-api-key': 'scanner' })).body, 'machine scanner')
@@ -644,8 +774,12 @@ t.test('the pages say who else is let in', async (t) => {
     t.equal((await app.inject('/health')).statusCode, 200)
     t.equal((await app.inject('/api')).statusCode, 401)
     t.equal((await app.inject({ url: '/api', headers: bearer('ann') })).body, '{"hello":"ann"}')
-    const { response } = await run(t, `app.get('/me', { security: { user: currentUser } }, async ({ security }) => security.user)
-      ${quickStart.get('Test it')![0]!}`, { shown: ['response'] })
+    const { response } = await run(
+      t,
+      `app.get('/me', { security: { user: currentUser } }, async ({ security }) => security.user)
+      ${quickStart.get('Test it')![0]!}`,
+      { shown: ['response'] }
+    )
     t.equal(response.body, '{"username":"test"}')
   })
 })
@@ -660,7 +794,12 @@ t.test('the page of dependencies says', async (t) => {
         sessions: 'const sessions = { find: async (token) => ({ user: {}, scopes: token.split("+") }) }'
       }
     })
-    for (const [url, granted, missing] of [['/items', 'items', 'admin'], ['/audit', 'admin', 'items'], ['/all', 'admin+items', 'items'], ['/all', 'items+admin', 'admin']] as const) {
+    for (const [url, granted, missing] of [
+      ['/items', 'items', 'admin'],
+      ['/audit', 'admin', 'items'],
+      ['/all', 'admin+items', 'items'],
+      ['/all', 'items+admin', 'admin']
+    ] as const) {
       t.equal((await app.inject({ url, headers: bearer(granted) })).statusCode, 200, `${url} with ${granted}`)
       t.equal((await app.inject({ url, headers: bearer(missing) })).statusCode, 403, `${url} with ${missing}`)
     }
@@ -672,13 +811,19 @@ t.test('the page of dependencies says', async (t) => {
     const written = [...code.matchAll(/\/\/ \{ (.*?) \}/g)].map(([, members]) =>
       Object.fromEntries(members!.split(', ').map((member) => [member[0], Number(member.slice(3))])))
     t.equal(written.length, 2)
-    t.strictSame([
-      (await app.inject({ url: '/once', headers: bearer('any') })).json(), (await app.inject({ url: '/anew', headers: bearer('any') })).json()
-    ], written)
+    t.strictSame(
+      [
+        (await app.inject({ url: '/once', headers: bearer('any') })).json(),
+        (await app.inject({ url: '/anew', headers: bearer('any') })).json()
+      ],
+      written
+    )
   })
 
   t.test('who is refused before the body is read', async (t) => {
-    const { app } = await run(t, pages.get('When it runs')![0]!, { given: { handler: "const handler = async () => 'in'" } })
+    const { app } = await run(t, pages.get('When it runs')![0]!, {
+      given: { handler: "const handler = async () => 'in'" }
+    })
     const post = async (headers: Record<string, string>, payload: string): Promise<number> => (await app.inject({
       method: 'POST', url: '/orders/ann', headers: { 'content-type': 'application/json', ...headers }, payload
     })).statusCode

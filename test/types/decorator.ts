@@ -3,12 +3,13 @@ import { expectTypeOf } from 'expect-type'
 import Fastify from 'fastify'
 import type { FastifyPluginAsync, FastifyRequest, RouteOptions } from 'fastify'
 import fastifySecurity, {
-  anyOf, apiKeyCookie, apiKeyHeader, apiKeyQuery, depends, fastifySecurity as byName, http, httpBasic, httpBearer, httpDigest,
-  oauth2, oauth2AuthorizationCodeBearer, oauth2ClientCredentialsBearer, oauth2PasswordBearer, oauth2PasswordRequestForm,
-  openIdConnect, optional, scheme, securityScopes
+  anyOf, apiKeyCookie, apiKeyHeader, apiKeyQuery, depends, fastifySecurity as byName, http, httpBasic, httpBearer,
+  httpDigest, oauth2, oauth2AuthorizationCodeBearer, oauth2ClientCredentialsBearer, oauth2PasswordBearer,
+  oauth2PasswordRequestForm, openIdConnect, optional, scheme, securityScopes
 } from '../../src/index.js'
 import type {
-  Dependency, FastifySecurityOptions, HttpCredentials, RouteSecurity, SchemeDependency, SecurityDecorator, SecurityRequirement, UndoOverride
+  Dependency, FastifySecurityOptions, HttpCredentials, RouteSecurity, SchemeDependency, SecurityDecorator,
+  SecurityRequirement, UndoOverride
 } from '../../src/index.js'
 import type { User } from './subjects.js'
 import { currentUser, serviceKey, tenant } from './subjects.js'
@@ -105,7 +106,10 @@ app.security.override(currentUser, async (): Promise<User | undefined> => undefi
 
 // override: a dependency
 app.security.override(currentUser, depends({ key: serviceKey }, ({ key }): User => ({ id: 1, name: key })))
-app.security.override(currentUser, depends({ original: currentUser }, async ({ original }) => ({ ...original, admin: true })))
+app.security.override(
+  currentUser,
+  depends({ original: currentUser }, async ({ original }) => ({ ...original, admin: true }))
+)
 app.security.override(optional(currentUser), currentUser)
 app.security.override(anyOf(currentUser, serviceKey), serviceKey)
 // @ts-expect-error a dependency of another type

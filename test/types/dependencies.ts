@@ -17,7 +17,9 @@ expectTypeOf(tenant).toEqualTypeOf<Dependency<{ tenant: string }>>()
 expectTypeOf(depends({}, () => 'text')).toEqualTypeOf<Dependency<string>>()
 expectTypeOf(depends({}, async () => 'text')).toEqualTypeOf<Dependency<string>>()
 expectTypeOf(depends({}, (): string | Promise<string> => 'text')).toEqualTypeOf<Dependency<string>>()
-expectTypeOf(depends({}, (): PromiseLike<User> => Promise.resolve({ id: 1, name: '' }))).toEqualTypeOf<Dependency<User>>()
+expectTypeOf(depends({}, (): PromiseLike<User> => Promise.resolve({ id: 1, name: '' }))).toEqualTypeOf<
+  Dependency<User>
+>()
 expectTypeOf(depends({}, () => new Map([['a', 1]]))).toEqualTypeOf<Dependency<Map<string, number>>>()
 expectTypeOf(depends({}, (): Record<string, unknown> => ({}))).toEqualTypeOf<Dependency<Record<string, unknown>>>()
 expectTypeOf(depends({}, () => [1])).toEqualTypeOf<Dependency<number[]>>()
@@ -38,7 +40,9 @@ depends({ bearer: httpBearer(), key: apiKeyHeader({ name: 'x-key', autoError: fa
 expectTypeOf(depends({ basic: httpBasic() }, ({ basic }) => basic)).toEqualTypeOf<Dependency<BasicCredentials>>()
 expectTypeOf(depends({ basic: httpBasic() }, async ({ basic }) => basic.username)).toEqualTypeOf<Dependency<string>>()
 expectTypeOf(depends({ user: currentUser.scoped('me') }, ({ user }) => user)).toEqualTypeOf<Dependency<User>>()
-expectTypeOf(depends({ user: optional(currentUser) }, ({ user }) => user, { nullable: true })).toEqualTypeOf<Dependency<User | null>>()
+expectTypeOf(depends({ user: optional(currentUser) }, ({ user }) => user, { nullable: true })).toEqualTypeOf<
+  Dependency<User | null>
+>()
 expectTypeOf<Values<{ user: typeof currentUser, key: Dependency<string> }>>().toEqualTypeOf<{
   readonly user: User, readonly key: string
 }>()
@@ -85,7 +89,9 @@ depends({}, (): unknown => 1)
 expectTypeOf(depends({}, () => null, { nullable: true })).toEqualTypeOf<Dependency<null>>()
 expectTypeOf(depends({}, async () => null, { nullable: true })).toEqualTypeOf<Dependency<null>>()
 expectTypeOf(depends({}, (): User | null => null, { nullable: true })).toEqualTypeOf<Dependency<User | null>>()
-expectTypeOf(depends({}, async (): Promise<User | null> => null, { nullable: true, hook: 'preHandler' })).toEqualTypeOf<Dependency<User | null>>()
+expectTypeOf(depends({}, async (): Promise<User | null> => null, { nullable: true, hook: 'preHandler' })).toEqualTypeOf<
+  Dependency<User | null>
+>()
 // @ts-expect-error null
 depends({}, () => null)
 // @ts-expect-error a promise of null
@@ -152,7 +158,9 @@ function ownedBy<T extends { ownerId: number }> (load: (id: string) => Promise<T
 export function given<T extends object> (value: () => T): Dependency<T> { return depends({}, async () => value()) }
 // @ts-expect-error a T may be undefined
 export function unknown<T> (value: () => T): Dependency<T> { return depends({}, async () => value()) }
-expectTypeOf(ownedBy(async () => ({ ownerId: 1, size: 2 }))).toEqualTypeOf<Dependency<{ ownerId: number, size: number }>>()
+expectTypeOf(ownedBy(async () => ({ ownerId: 1, size: 2 }))).toEqualTypeOf<
+  Dependency<{ ownerId: number, size: number }>
+>()
 
 // the hook
 depends({}, () => true, { hook: 'onRequest' })

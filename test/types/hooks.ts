@@ -34,10 +34,14 @@ app.post('/:id', { schema, onRequest: [currentUser, tenant] }, async (request) =
   expectTypeOf(request.body).toEqualTypeOf<{ title: string }>()
   return { title: tenant.of(request).tenant }
 })
-app.post('/:id', { schema, preValidation: [optional(currentUser), serviceKey.uncached(), currentUser.scoped('a')] }, (request, reply) => {
-  expectTypeOf(request.body).toEqualTypeOf<{ title: string }>()
-  reply.code(200).send(request.body)
-})
+app.post(
+  '/:id',
+  { schema, preValidation: [optional(currentUser), serviceKey.uncached(), currentUser.scoped('a')] },
+  (request, reply) => {
+    expectTypeOf(request.body).toEqualTypeOf<{ title: string }>()
+    reply.code(200).send(request.body)
+  }
+)
 app.post('/:id', {
   schema,
   onRequest: [currentUser, async (request) => { expectTypeOf(request.query).toEqualTypeOf<{ q: string }>() }],

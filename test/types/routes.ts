@@ -92,7 +92,10 @@ app.put('/', { security, handler: async (request) => { expectTypeOf(request.secu
 app.patch('/', { security, handler: async (request) => { expectTypeOf(request.security.user).toEqualTypeOf<User>() } })
 app.delete('/', { security, handler: async (request) => { expectTypeOf(request.security.user).toEqualTypeOf<User>() } })
 app.head('/', { security, handler: async (request) => { expectTypeOf(request.security.user).toEqualTypeOf<User>() } })
-app.options('/', { security, handler: async (request) => { expectTypeOf(request.security.user).toEqualTypeOf<User>() } })
+app.options('/', {
+  security,
+  handler: async (request) => { expectTypeOf(request.security.user).toEqualTypeOf<User>() }
+})
 app.all('/', { security, handler: async (request) => { expectTypeOf(request.security.user).toEqualTypeOf<User>() } })
 
 // routes can be chained
@@ -284,7 +287,12 @@ export const plugin: FastifyPluginAsync<{ guard: Dependency<User> }> = async (ap
   })
 }
 export const callback: FastifyPluginCallback = (app, _options, done) => {
-  app.route({ method: 'GET', url: '/', security, handler: async (request) => { expectTypeOf(request.security.user).toEqualTypeOf<User>() } })
+  app.route({
+    method: 'GET',
+    url: '/',
+    security,
+    handler: async (request) => { expectTypeOf(request.security.user).toEqualTypeOf<User>() }
+  })
   done()
 }
 export function routes (app: FastifyInstance): void {
@@ -323,7 +331,11 @@ app.get<Search>('/', async (request) => {
 app.get<{ Params: { id: string } }>('/:id', { config: {} }, async (request) => {
   expectTypeOf(request.params).toEqualTypeOf<{ id: string }>()
 })
-app.route<{ Body: User }>({ method: 'POST', url: '/', handler: async (request) => { expectTypeOf(request.body).toEqualTypeOf<User>() } })
+app.route<{ Body: User }>({
+  method: 'POST',
+  url: '/',
+  handler: async (request) => { expectTypeOf(request.body).toEqualTypeOf<User>() }
+})
 // @ts-expect-error a route has a handler
 app.route({ method: 'GET', url: '/' })
 // @ts-expect-error a route has a handler, also where it has security

@@ -3,11 +3,13 @@ import { Type } from '@sinclair/typebox'
 import { expectTypeOf } from 'expect-type'
 import type { FastifyRequest } from 'fastify'
 import {
-  apiKeyCookie, apiKeyHeader, apiKeyQuery, http, httpBasic, httpBearer, httpDigest, oauth2, oauth2AuthorizationCodeBearer,
-  oauth2ClientCredentialsBearer, oauth2PasswordBearer, oauth2PasswordRequestForm, oauth2TokenRequestForm, openIdConnect, scheme
+  apiKeyCookie, apiKeyHeader, apiKeyQuery, http, httpBasic, httpBearer, httpDigest, oauth2,
+  oauth2AuthorizationCodeBearer, oauth2ClientCredentialsBearer, oauth2PasswordBearer, oauth2PasswordRequestForm,
+  oauth2TokenRequestForm, openIdConnect, scheme
 } from '../../src/index.js'
 import type {
-  BasicCredentials, ChallengeParams, Dependency, HttpCredentials, OAuth2PasswordRequestForm, RefreshTokenGrant, SchemeDependency
+  BasicCredentials, ChallengeParams, Dependency, HttpCredentials, OAuth2PasswordRequestForm, RefreshTokenGrant,
+  SchemeDependency
 } from '../../src/index.js'
 
 const aboutIt = { schemeName: 'Name', description: 'What it is', realm: 'a realm' } as const
@@ -46,14 +48,22 @@ const scopes = { me: 'Read your profile' }
 const flows = { password: { tokenUrl, scopes } }
 expectTypeOf(oauth2({ flows })).toEqualTypeOf<SchemeDependency<string>>()
 expectTypeOf(oauth2PasswordBearer({ tokenUrl, scopes })).toEqualTypeOf<SchemeDependency<string>>()
-expectTypeOf(oauth2AuthorizationCodeBearer({ authorizationUrl, tokenUrl, refreshUrl: tokenUrl })).toEqualTypeOf<SchemeDependency<string>>()
+expectTypeOf(oauth2AuthorizationCodeBearer({ authorizationUrl, tokenUrl, refreshUrl: tokenUrl })).toEqualTypeOf<
+  SchemeDependency<string>
+>()
 expectTypeOf(oauth2ClientCredentialsBearer({ tokenUrl })).toEqualTypeOf<SchemeDependency<string>>()
 expectTypeOf(openIdConnect({ openIdConnectUrl: 'https://id.example' })).toEqualTypeOf<SchemeDependency<string>>()
 expectTypeOf(oauth2({ flows, autoError: false })).toEqualTypeOf<SchemeDependency<string | null>>()
 expectTypeOf(oauth2PasswordBearer({ tokenUrl, autoError: false })).toEqualTypeOf<SchemeDependency<string | null>>()
-expectTypeOf(oauth2AuthorizationCodeBearer({ authorizationUrl, tokenUrl, autoError: false })).toEqualTypeOf<SchemeDependency<string | null>>()
-expectTypeOf(oauth2ClientCredentialsBearer({ tokenUrl, autoError: false })).toEqualTypeOf<SchemeDependency<string | null>>()
-expectTypeOf(openIdConnect({ openIdConnectUrl: 'https://id.example', autoError: false })).toEqualTypeOf<SchemeDependency<string | null>>()
+expectTypeOf(oauth2AuthorizationCodeBearer({ authorizationUrl, tokenUrl, autoError: false })).toEqualTypeOf<
+  SchemeDependency<string | null>
+>()
+expectTypeOf(oauth2ClientCredentialsBearer({ tokenUrl, autoError: false })).toEqualTypeOf<
+  SchemeDependency<string | null>
+>()
+expectTypeOf(openIdConnect({ openIdConnectUrl: 'https://id.example', autoError: false })).toEqualTypeOf<
+  SchemeDependency<string | null>
+>()
 
 // an autoError that is not known may be false
 expectTypeOf(httpBasic({ autoError: maybe })).toEqualTypeOf<SchemeDependency<BasicCredentials | null>>()
@@ -67,7 +77,10 @@ httpBearer().scoped('a').unverified()
 // the form
 expectTypeOf(oauth2PasswordRequestForm()).toEqualTypeOf<Dependency<OAuth2PasswordRequestForm>>()
 expectTypeOf(oauth2PasswordRequestForm({ strict: true })).toEqualTypeOf<Dependency<OAuth2PasswordRequestForm>>()
-const token = oauth2TokenRequestForm({ grants: ['password', 'client_credentials'], fields: { otp: Type.String(), device: Type.Optional(Type.Literal('a')) } })
+const token = oauth2TokenRequestForm({
+  grants: ['password', 'client_credentials'],
+  fields: { otp: Type.String(), device: Type.Optional(Type.Literal('a')) }
+})
 declare function valueOf<T> (form: Dependency<T>): T
 const posted = valueOf(token)
 if (posted.grantType === 'password') {
@@ -102,7 +115,8 @@ expectTypeOf<OAuth2PasswordRequestForm>().toEqualTypeOf<{
 const signature = {
   schemeName: 'Signature',
   openapi: { type: 'apiKey', in: 'header', name: 'x-signature' },
-  challenge: ({ realm, error, scope }: ChallengeParams) => `Signature realm="${realm}", error="${error}", scope="${scope}"`
+  challenge: ({ realm, error, scope }: ChallengeParams) =>
+    `Signature realm="${realm}", error="${error}", scope="${scope}"`
 }
 const read = (request: FastifyRequest): { key: string } | undefined | null => ({ key: request.id })
 expectTypeOf(scheme({ ...signature, read })).toEqualTypeOf<SchemeDependency<{ key: string }>>()

@@ -14,10 +14,22 @@ const auth0 = issuer('https://acme.eu.auth0.com/')
 const audience = 'https://api.acme.com'
 
 const plain = jwtBearer({ issuer: auth0, audience })
-const byZod = jwtBearer({ issuer: auth0, audience, claims: z.object({ org_id: z.string(), level: z.string().transform(Number) }) })
-const byValibot = jwtBearer({ issuer: auth0, audience, claims: v.object({ org_id: v.string(), tags: v.optional(v.array(v.string())) }) })
+const byZod = jwtBearer({
+  issuer: auth0,
+  audience,
+  claims: z.object({ org_id: z.string(), level: z.string().transform(Number) })
+})
+const byValibot = jwtBearer({
+  issuer: auth0,
+  audience,
+  claims: v.object({ org_id: v.string(), tags: v.optional(v.array(v.string())) })
+})
 const byArkType = jwtBearer({ issuer: auth0, audience, claims: type({ org_id: 'string', 'admin?': 'boolean' }) })
-const byTypeBox = jwtBearer({ issuer: auth0, audience, claims: Type.Object({ org_id: Type.String(), level: Type.Optional(Type.Integer()) }) })
+const byTypeBox = jwtBearer({
+  issuer: auth0,
+  audience,
+  claims: Type.Object({ org_id: Type.String(), level: Type.Optional(Type.Integer()) })
+})
 
 expectTypeOf(plain).toEqualTypeOf<Dependency<AccessToken<JwtClaims>>>()
 expectTypeOf(byZod).toEqualTypeOf<Dependency<AccessToken<{ org_id: string, level: number }>>>()
@@ -25,15 +37,26 @@ expectTypeOf(byValibot).toEqualTypeOf<Dependency<AccessToken<{ org_id: string, t
 expectTypeOf(byArkType).toEqualTypeOf<Dependency<AccessToken<{ org_id: string, admin?: boolean }>>>()
 expectTypeOf(byTypeBox).toEqualTypeOf<Dependency<AccessToken<{ level?: number, org_id: string }>>>()
 
-const own: StandardSchemaV1<unknown, { readonly id: bigint }> = { '~standard': { version: 1, vendor: 'own', validate: () => ({ value: { id: 1n } }) } }
-expectTypeOf(jwtBearer({ issuer: auth0, audience, claims: own })).toEqualTypeOf<Dependency<AccessToken<{ readonly id: bigint }>>>()
+const own: StandardSchemaV1<unknown, { readonly id: bigint }> = {
+  '~standard': { version: 1, vendor: 'own', validate: () => ({ value: { id: 1n } }) }
+}
+expectTypeOf(jwtBearer({ issuer: auth0, audience, claims: own })).toEqualTypeOf<
+  Dependency<AccessToken<{ readonly id: bigint }>>
+>()
 
 const app = Fastify()
 await app.register(fastifySecurity)
 
 // Two kinds of tokens in one app, and a dependency on a token.
-const user = depends({ token: plain }, ({ token }) => ({ key: `${token.issuer} ${token.subject}`, tenant: token.claims['tenant'] }))
-app.get('/zod', { security: { token: byZod } }, async ({ security: { token } }) => token.claims.org_id.toUpperCase() + token.claims.level.toFixed())
+const user = depends({ token: plain }, ({ token }) => ({
+  key: `${token.issuer} ${token.subject}`,
+  tenant: token.claims['tenant']
+}))
+app.get(
+  '/zod',
+  { security: { token: byZod } },
+  async ({ security: { token } }) => token.claims.org_id.toUpperCase() + token.claims.level.toFixed()
+)
 app.get('/typebox', { security: { token: byTypeBox.scoped('a'), user } }, async ({ security: { token, user } }) => {
   expectTypeOf(token.claims.level).toEqualTypeOf<number | undefined>()
   expectTypeOf(token.scopes).toEqualTypeOf<readonly string[]>()
@@ -41,7 +64,9 @@ app.get('/typebox', { security: { token: byTypeBox.scoped('a'), user } }, async 
   expectTypeOf(user.tenant).toBeUnknown()
   return user.key
 })
-app.get('/maybe', { security: { token: optional(byValibot) } }, async ({ security: { token } }) => token?.claims.tags?.join())
+app.get('/maybe', { security: { token: optional(byValibot) } }, async ({ security: { token } }) =>
+  token?.claims.tags?.join()
+)
 app.get('/typo', { security: { zod: byZod, plain } }, async ({ security: { zod, plain } }) => {
   // @ts-expect-error the schema does not have this claim
   expectTypeOf(zod.claims.orgId).toBeAny()
@@ -55,9 +80,28 @@ app.get('/typo', { security: { zod: byZod, plain } }, async ({ security: { zod, 
 })
 
 // The options accept:
-jwtBearer({ issuer: [auth0, localIssuer('https://api.acme.com'), issuers(() => true)], audience: [audience, 'second'], algorithms: ['RS256'], typ: 'at+jwt', audienceClaim: 'client_id' })
-jwtBearer({ issuer: auth0, audience, scheme: httpBearer(), scopes: 'permissions', cache: 0, clockTolerance: 0, maxLifetime: 3600 })
-jwtBearer({ issuer: auth0, audience, scheme: oauth2PasswordBearer({ tokenUrl: 'token' }), scopes: ({ sub, client_id: client }) => sub === client ? [] : 'a b' })
+jwtBearer({
+  issuer: [auth0, localIssuer('https://api.acme.com'), issuers(() => true)],
+  audience: [audience, 'second'],
+  algorithms: ['RS256'],
+  typ: 'at+jwt',
+  audienceClaim: 'client_id'
+})
+jwtBearer({
+  issuer: auth0,
+  audience,
+  scheme: httpBearer(),
+  scopes: 'permissions',
+  cache: 0,
+  clockTolerance: 0,
+  maxLifetime: 3600
+})
+jwtBearer({
+  issuer: auth0,
+  audience,
+  scheme: oauth2PasswordBearer({ tokenUrl: 'token' }),
+  scopes: ({ sub, client_id: client }) => sub === client ? [] : 'a b'
+})
 expectTypeOf<'EdDSA'>().toMatchTypeOf<Algorithm>()
 // @ts-expect-error there is no way to leave the audience out
 jwtBearer({ issuer: auth0 })

@@ -1,6 +1,8 @@
 /** `security` beside a schema: what a type provider infers from the schema stays as it is. */
 import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-to-ts'
-import type { FastifyPluginAsyncTypebox, FastifyPluginCallbackTypebox, TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type {
+  FastifyPluginAsyncTypebox, FastifyPluginCallbackTypebox, TypeBoxTypeProvider
+} from '@fastify/type-provider-typebox'
 import { Type } from '@fastify/type-provider-typebox'
 import { expectTypeOf } from 'expect-type'
 import Fastify from 'fastify'
@@ -88,12 +90,20 @@ typeBox.route({ method: 'POST', url: '/:id', security, schema, handler: async ()
 typeBox.post('/:id', { security, schema }, async (request) => ({ title: request.security.admin }))
 // @ts-expect-error a bare dependency
 typeBox.post('/:id', { security: currentUser, schema }, async (request) => request.body)
-typeBox.post('/token', { security: { form: oauth2PasswordRequestForm() }, schema: { response: { 200: OAuth2TokenResponse } } }, async (request) => {
-  expectTypeOf(request.security.form.username).toEqualTypeOf<string>()
-  return { access_token: 'token', token_type: 'bearer' }
-})
+typeBox.post(
+  '/token',
+  { security: { form: oauth2PasswordRequestForm() }, schema: { response: { 200: OAuth2TokenResponse } } },
+  async (request) => {
+    expectTypeOf(request.security.form.username).toEqualTypeOf<string>()
+    return { access_token: 'token', token_type: 'bearer' }
+  }
+)
 // @ts-expect-error a token has a type
-typeBox.post('/token', { security: { form: oauth2PasswordRequestForm() }, schema: { response: { 200: OAuth2TokenResponse } } }, async () => ({ access_token: '' }))
+typeBox.post(
+  '/token',
+  { security: { form: oauth2PasswordRequestForm() }, schema: { response: { 200: OAuth2TokenResponse } } },
+  async () => ({ access_token: '' })
+)
 
 // zod
 const zod = app.withTypeProvider<ZodTypeProvider>()
@@ -193,10 +203,12 @@ export const zodPlugin: FastifyPluginAsyncZod = async (app) => {
   })
 }
 export const wholePlugin: FastifyPluginAsync<object, RawServerDefault, FastifyTypeProviderDefault> = async (app) => {
-  app.withTypeProvider<TypeBoxTypeProvider>().get('/', { security, schema: { querystring: Type.Object({ page: Type.Integer() }) } }, async (request) => {
-    expectTypeOf(request.query).toEqualTypeOf<{ page: number }>()
-    expectTypeOf(request.security.user).toEqualTypeOf<User>()
-  })
+  app
+    .withTypeProvider<TypeBoxTypeProvider>()
+    .get('/', { security, schema: { querystring: Type.Object({ page: Type.Integer() }) } }, async (request) => {
+      expectTypeOf(request.query).toEqualTypeOf<{ page: number }>()
+      expectTypeOf(request.security.user).toEqualTypeOf<User>()
+    })
 }
 
 // the plugin itself goes onto an instance with any type provider

@@ -27,8 +27,10 @@ const currentUser = depends({ token }, async ({ token }) => {
 })
 `
 
-const NAMELESS = /is missing the following properties from type 'Mistake<"give the dependency a name: { user: dependency }">'/
-const NO_VALUE = /Mistake<"a resolver must not return undefined, null or false: throw Unauthorized or Forbidden, return a value or true, or set \{ nullable: true \}">/
+const NAMELESS =
+  /is missing the following properties from type 'Mistake<"give the dependency a name: { user: dependency }">'/
+const NO_VALUE =
+  /Mistake<"a resolver must not return undefined, null or false: throw Unauthorized or Forbidden, return a value or true, or set \{ nullable: true \}">/
 const NOT_SEEN = /Property 'user' does not exist on type 'SecurityIsInferredFromTheRoute'\.$/
 
 const mistakes: ReadonlyArray<readonly [mistake: string, source: string, said: RegExp]> = [
@@ -148,7 +150,10 @@ t.test('the files in test/types hold', async (t) => {
 t.test('dependencies in exported constants can be written down as declarations', async (t) => {
   t.same(errorsOf(project, 'constants.ts'), [])
   t.same(project.declarationErrorsOf('constants.ts').map(textOf), [])
-  t.match(project.declarationsOf('constants.ts'), /bearer: import\("fastify-security"\)\.SchemeDependency<import\("fastify-security"\)\.HttpCredentials>;/)
+  t.match(
+    project.declarationsOf('constants.ts'),
+    /bearer: import\("fastify-security"\)\.SchemeDependency<import\("fastify-security"\)\.HttpCredentials>;/
+  )
 })
 
 t.test('the compiler points at the fix of a mistake', async (t) => {
@@ -179,7 +184,11 @@ const app = Fastify().withTypeProvider<TypeBoxTypeProvider>()
 ${route}
 `
 
-project.add(Object.fromEntries(wrongRoutes.map((route, index) => [`wrong.${index}.ts`, typeBox("import 'fastify-security'", route)])))
+project.add(
+  Object.fromEntries(
+    wrongRoutes.map((route, index) => [`wrong.${index}.ts`, typeBox("import 'fastify-security'", route)])
+  )
+)
 
 t.test('a wrong return type of a route without security is one error of at most eleven lines, which ends as Fastify\'s does', async (t) => {
   for (const [index, route] of wrongRoutes.entries()) {
@@ -219,7 +228,10 @@ t.test('an editor shows the values of request.security, in at most five lines', 
 })
 
 copies.add({
-  'websocket.ts': readFileSync(join(TYPES, 'websocket.ts'), 'utf8').replaceAll("'../../src/index.js'", "'fastify-security'"),
+  'websocket.ts': readFileSync(join(TYPES, 'websocket.ts'), 'utf8').replaceAll(
+    "'../../src/index.js'",
+    "'fastify-security'"
+  ),
   'two.ts': `
     import Fastify from 'fastify'
     import fastifySecurity, { apiKeyHeader, depends } from 'fastify-security'

@@ -1,4 +1,6 @@
-/** Beside @fastify/websocket, which adds overloads too: a route with `websocket: true` keeps its own kind of handler. */
+/**
+ * Beside @fastify/websocket, which adds overloads too: a route with `websocket: true` keeps its own kind of handler.
+ */
 import fastifyWebsocket from '@fastify/websocket'
 import type { WebSocket } from '@fastify/websocket'
 import { expectTypeOf } from 'expect-type'
@@ -61,8 +63,15 @@ app.get('/', { security }, async (request, reply) => {
   expectTypeOf(request.security.user).toEqualTypeOf<{ name: string }>()
   expectTypeOf(reply).toEqualTypeOf<FastifyReply>()
 })
-app.get('/', { security, handler: async (request) => { expectTypeOf(request.security.user).toEqualTypeOf<{ name: string }>() } })
-app.get('/', { security, websocket: false }, async (request) => { expectTypeOf(request.security.user).toEqualTypeOf<{ name: string }>() })
+app.get('/', {
+  security,
+  handler: async (request) => {
+    expectTypeOf(request.security.user).toEqualTypeOf<{ name: string }>()
+  }
+})
+app.get('/', { security, websocket: false }, async (request) => {
+  expectTypeOf(request.security.user).toEqualTypeOf<{ name: string }>()
+})
 app.get('/', async (request) => { expectTypeOf(request).toEqualTypeOf<FastifyRequest>() })
 app.get('/', { logLevel: 'warn' }, async (request) => { expectTypeOf(request).toEqualTypeOf<FastifyRequest>() })
 // @ts-expect-error a bare dependency

@@ -18,7 +18,10 @@ const ALPHA_DIGIT = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvw
 
 // Some characters would break the lines of the report.
 function shown (text: string): string {
-  return JSON.stringify(text).replace(/[\u007f-\uffff]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  return JSON.stringify(text).replace(
+    /[\u007f-\uffff]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
+  )
 }
 
 function sorted (text: string): string {
@@ -28,12 +31,16 @@ function sorted (text: string): string {
 t.test('a token holds the characters of RFC 9110 §5.6.2, and one at least', async (t) => {
   t.equal(accepted(ASCII, isToken), sorted(`!#$%&'*+-.^_\`|~${ALPHA_DIGIT}`))
   for (const text of ['X-API-Key', 'a', '!']) t.equal(isToken(text), true, shown(text))
-  for (const text of ['', 'a b', ' a', 'a ', 'a\n', 'a:', 'é', 'a\u0000', '\u212a']) t.equal(isToken(text), false, shown(text))
+  for (const text of ['', 'a b', ' a', 'a ', 'a\n', 'a:', 'é', 'a\u0000', '\u212a']) {
+    t.equal(isToken(text), false, shown(text))
+  }
 })
 
 t.test('a token68 holds the characters of RFC 9110 §11.2, with "=" at its end only', async (t) => {
   t.equal(accepted(ASCII, isToken68), sorted(`-._~+/${ALPHA_DIGIT}`))
-  for (const text of ['mF_9.B5f-4.1JqM', 'a=', 'a==', 'a====', '~', 'eyJhbGciOiJub25lIn0..']) t.equal(isToken68(text), true, text)
+  for (const text of ['mF_9.B5f-4.1JqM', 'a=', 'a==', 'a====', '~', 'eyJhbGciOiJub25lIn0..']) {
+    t.equal(isToken68(text), true, text)
+  }
   for (const text of ['', '=', '==', 'a=b', '=a', 'a b', ' a', 'a ', 'a\n', '"a"', 'a,b', 'é', 'a\t', 'a\u0000b']) {
     t.equal(isToken68(text), false, shown(text))
   }
@@ -42,7 +49,9 @@ t.test('a token68 holds the characters of RFC 9110 §11.2, with "=" at its end o
 t.test('a quoted-string is sent in printable ASCII, space and tab', async (t) => {
   t.equal(accepted(ASCII, isQuotable), '\t' + ASCII.slice(0x20, 0x7f).join(''))
   for (const text of ['', 'my "api"', 'a\\b', '\t']) t.equal(isQuotable(text), true, shown(text))
-  for (const text of ['a\n', 'a\r\nb', '\u0000', '\u007f', 'é', '\u2028', '😀']) t.equal(isQuotable(text), false, shown(text))
+  for (const text of ['a\n', 'a\r\nb', '\u0000', '\u007f', 'é', '\u2028', '😀']) {
+    t.equal(isQuotable(text), false, shown(text))
+  }
 })
 
 t.test('a scope holds the characters of RFC 6749 §3.3', async (t) => {
@@ -55,7 +64,9 @@ t.test('a field value holds no control characters but the tab, and nothing beyon
   const latin1 = Array.from({ length: 256 }, (_, code) => String.fromCharCode(code))
   // RFC 9110 §5.5
   t.equal(accepted(latin1, isFieldValue), '\t' + latin1.slice(0x20, 0x7f).join('') + latin1.slice(0x80).join(''))
-  for (const text of ['a\n', 'a\r', 'a\u0000', '\u0100', '\u2028', '😀']) t.equal(isFieldValue(text), false, shown(text))
+  for (const text of ['a\n', 'a\r', 'a\u0000', '\u0100', '\u2028', '😀']) {
+    t.equal(isFieldValue(text), false, shown(text))
+  }
 })
 
 t.test('an auth-scheme is found without regard to case, and handed over as it was spelled', async (t) => {
@@ -98,7 +109,8 @@ t.test('auth-params are read by RFC 9110 §11.2', async (t) => {
     ['realm="apps", type=1, title="Login to \\"apps\\""', { realm: 'apps', type: '1', title: 'Login to "apps"' }],
     // RFC 7616 §3.9.1
     ['username="Mufasa", realm="http-auth@example.org", uri="/dir/index.html", algorithm=MD5, ' +
-      'nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", nc=00000001, cnonce="f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ", ' +
+      'nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", nc=00000001, ' +
+      'cnonce="f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ", ' +
       'qop=auth, response="8ca523f5e9506fed4657c9700eebdbec", opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS"', {
       username: 'Mufasa',
       realm: 'http-auth@example.org',
@@ -140,8 +152,9 @@ t.test('auth-params are read by RFC 9110 §11.2', async (t) => {
 
 t.test('a malformed list of auth-params is rejected', async (t) => {
   const vectors = [
-    '', ' ', ',', ',   ,', 'a', 'a, b', '=b', 'a=', 'a=,b=c', 'a="', 'a="b', 'a="b\\"', 'a="b\\', "a='b c'", 'a="b"c=d', 'a=b c=d', 'a=b;c=d',
-    'a=b"', 'a=é', 'a="\u0100"', 'a="\n"', 'a="\u0000"', 'a="\u007f"', 'a="\\\n"', 'a b=c', 'a=b=c', 'a==b', 'é=a',
+    '', ' ', ',', ',   ,', 'a', 'a, b', '=b', 'a=', 'a=,b=c', 'a="', 'a="b', 'a="b\\"', 'a="b\\', "a='b c'", 'a="b"c=d',
+    'a=b c=d', 'a=b;c=d', 'a=b"', 'a=é', 'a="\u0100"', 'a="\n"', 'a="\u0000"', 'a="\u007f"', 'a="\\\n"', 'a b=c',
+    'a=b=c', 'a==b', 'é=a',
     // a comma elsewhere parts nothing
     'a=1, b=2 c=3', 'a=1 b=2, c=3', 'a="1,2" b=3',
     // §11.2: each name once
@@ -166,7 +179,10 @@ t.test('a quoted-string has a backslash before a quote and a backslash, and befo
 })
 
 t.test('a challenge has its parameters in order, without those that are left out', async (t) => {
-  t.equal(challenge('Bearer', { realm: 'example', error: 'invalid_token' }), 'Bearer realm="example", error="invalid_token"')
+  t.equal(
+    challenge('Bearer', { realm: 'example', error: 'invalid_token' }),
+    'Bearer realm="example", error="invalid_token"'
+  )
   t.equal(challenge('Bearer', { realm: 'a', error: undefined, scope: undefined }), 'Bearer realm="a"')
   t.equal(challenge('Basic', { realm: 'foo', charset: 'UTF-8' }), 'Basic realm="foo", charset="UTF-8"')
 })

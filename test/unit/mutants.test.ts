@@ -1,6 +1,6 @@
 /**
- * The parts by themselves, at the places where a small change of the code would be seen nowhere else, or late: what the tests
- * of mutations ask first.
+ * The parts by themselves, at the places where a small change of the code would be seen nowhere else, or late: what the
+ * tests of mutations ask first.
  */
 import t from 'tap'
 import type { Dependency, OAuth2Flows } from '../../src/index.js'
@@ -12,7 +12,9 @@ import {
 import { everythingElse, noting, secured } from '../fixtures/secured.js'
 import type { SchemeDefinition, View } from '../../src/dependency/definition.js'
 import { viewOf } from '../../src/dependency/dependency.js'
-import { alternativesOf, MAX_ALTERNATIVES, requiresScopes, securityOf, unverifiedSchemes } from '../../src/requirement/alternatives.js'
+import {
+  alternativesOf, MAX_ALTERNATIVES, requiresScopes, securityOf, unverifiedSchemes
+} from '../../src/requirement/alternatives.js'
 import { basePath, listedScopes, schemeObject } from '../../src/requirement/security-schemes.js'
 import { checkScopes, readRequirement } from '../../src/requirement/requirement.js'
 import { absence, Failure, failureOf, Rank } from '../../src/plan/failure.js'
@@ -33,16 +35,25 @@ const flow = oauth2PasswordBearer({ tokenUrl: 'token', scopes: { read: '', write
 const checking = (dependency: Dependency): Dependency<true> => depends({ dependency, required: securityScopes }, passed)
 
 const tooMany = (): Error => new Error('too many')
-const alternatives = (...dependencies: Dependency[]): ReturnType<typeof alternativesOf> => alternativesOf(dependencies.map(view), tooMany)
+const alternatives = (...dependencies: Dependency[]): ReturnType<typeof alternativesOf> =>
+  alternativesOf(dependencies.map(view), tooMany)
 const anyOfTwo = anyOf(bearer, key)
 const anyOfChecked = anyOf(checking(bearer), checking(key))
 const anyOfOthers = anyOf(basic, flow)
 const bothOfTwo = depends({ one: anyOfTwo, other: anyOfOthers }, passed)
-const fourOfTwo = ['HTTPBearer', 'APIKeyHeader'].flatMap((one) => ['HTTPBasic', 'OAuth2PasswordBearer'].map((other) => ({ [one]: [], [other]: [] })))
+const fourOfTwo = ['HTTPBearer', 'APIKeyHeader'].flatMap((one) =>
+  ['HTTPBasic', 'OAuth2PasswordBearer'].map((other) => ({ [one]: [], [other]: [] }))
+)
 const security = (dependency: Dependency, version = '3.1.0'): unknown => securityOf(alternatives(dependency), version)
 
 t.test('a scheme is verified where a resolver of the same alternative needs it, where it says so, or where it is declared as not verified', async (t) => {
-  const verified = scheme<string>({ schemeName: 'own', openapi: { type: 'mutualTLS' }, read: () => 'a', challenge: 'Own', verified: true })
+  const verified = scheme<string>({
+    schemeName: 'own',
+    openapi: { type: 'mutualTLS' },
+    read: () => 'a',
+    challenge: 'Own',
+    verified: true
+  })
   const vectors: Array<[Dependency[], names: string[]]> = [
     [[bearer], ['HTTPBearer']],
     [[bearer, key], ['HTTPBearer', 'APIKeyHeader']],
@@ -59,7 +70,9 @@ t.test('a scheme is verified where a resolver of the same alternative needs it, 
     [[bearer.unverified(), key], ['APIKeyHeader']],
     [[verified], []]
   ]
-  for (const [dependencies, names] of vectors) t.strictSame(unverifiedSchemes(alternatives(...dependencies)), names, JSON.stringify(names))
+  for (const [dependencies, names] of vectors) {
+    t.strictSame(unverifiedSchemes(alternatives(...dependencies)), names, JSON.stringify(names))
+  }
 })
 
 t.test('a requirement is written as the alternatives that pass', async (t) => {
@@ -74,23 +87,53 @@ t.test('a requirement is written as the alternatives that pass', async (t) => {
     [anyOf(bearer, depends({}, passed)), [{ HTTPBearer: [] }]],
     [optional(bearer), [{ HTTPBearer: [] }, {}]],
     [optional(optional(bearer)), [{ HTTPBearer: [] }, {}]],
-    [depends({ either: anyOf(bearer, key), basic }, passed), [{ HTTPBearer: [], HTTPBasic: [] }, { APIKeyHeader: [], HTTPBasic: [] }]],
-    [depends({ flow, again: checking(flow).scoped('write', 'read') }, passed), [{ OAuth2PasswordBearer: ['write', 'read'] }]],
-    [depends({ one: flow.scoped('read'), other: flow.scoped('write') }, passed), [{ OAuth2PasswordBearer: ['read', 'write'] }]],
+    [
+      depends({ either: anyOf(bearer, key), basic }, passed),
+      [{ HTTPBearer: [], HTTPBasic: [] }, { APIKeyHeader: [], HTTPBasic: [] }]
+    ],
+    [
+      depends({ flow, again: checking(flow).scoped('write', 'read') }, passed),
+      [{ OAuth2PasswordBearer: ['write', 'read'] }]
+    ],
+    [
+      depends({ one: flow.scoped('read'), other: flow.scoped('write') }, passed),
+      [{ OAuth2PasswordBearer: ['read', 'write'] }]
+    ],
     [checking(checking(flow).scoped('read')).scoped('write'), [{ OAuth2PasswordBearer: ['write', 'read'] }]],
     // The same scopes in another order are the same.
     [anyOf(flow.scoped('read', 'write'), flow.scoped('write', 'read')), [{ OAuth2PasswordBearer: ['read', 'write'] }]],
-    [anyOf(flow.scoped('read'), flow.scoped('write')), [{ OAuth2PasswordBearer: ['read'] }, { OAuth2PasswordBearer: ['write'] }]],
+    [
+      anyOf(flow.scoped('read'), flow.scoped('write')),
+      [{ OAuth2PasswordBearer: ['read'] }, { OAuth2PasswordBearer: ['write'] }]
+    ],
     // A dependency without scopes is resolved once and takes one alternative; one with scopes may take two.
     [depends({ one: anyOfTwo, other: anyOfTwo.scoped('x') }, passed), [{ HTTPBearer: ['x'] }, { APIKeyHeader: ['x'] }]],
-    [depends({ one: anyOfChecked, other: anyOfChecked.scoped('x') }, passed), [
-      { HTTPBearer: ['x'] }, { HTTPBearer: [], APIKeyHeader: ['x'] }, { APIKeyHeader: [], HTTPBearer: ['x'] }, { APIKeyHeader: ['x'] }
-    ]],
-    [depends({ one: anyOfChecked.scoped('x', 'y'), other: anyOfChecked.scoped('y', 'x') }, passed), [{ HTTPBearer: ['x', 'y'] }, { APIKeyHeader: ['x', 'y'] }]],
-    [depends({ one: anyOfChecked.scoped('x', 'y'), other: anyOfChecked.scoped('xy') }, passed), [
-      { HTTPBearer: ['x', 'y', 'xy'] }, { HTTPBearer: ['x', 'y'], APIKeyHeader: ['xy'] }, { APIKeyHeader: ['x', 'y'], HTTPBearer: ['xy'] }, { APIKeyHeader: ['x', 'y', 'xy'] }
-    ]],
-    [depends({ one: anyOfTwo.uncached(), other: anyOfTwo.uncached() }, passed), [{ HTTPBearer: [] }, { HTTPBearer: [], APIKeyHeader: [] }, { APIKeyHeader: [] }]],
+    [
+      depends({ one: anyOfChecked, other: anyOfChecked.scoped('x') }, passed),
+      [
+        { HTTPBearer: ['x'] },
+        { HTTPBearer: [], APIKeyHeader: ['x'] },
+        { APIKeyHeader: [], HTTPBearer: ['x'] },
+        { APIKeyHeader: ['x'] }
+      ]
+    ],
+    [
+      depends({ one: anyOfChecked.scoped('x', 'y'), other: anyOfChecked.scoped('y', 'x') }, passed),
+      [{ HTTPBearer: ['x', 'y'] }, { APIKeyHeader: ['x', 'y'] }]
+    ],
+    [
+      depends({ one: anyOfChecked.scoped('x', 'y'), other: anyOfChecked.scoped('xy') }, passed),
+      [
+        { HTTPBearer: ['x', 'y', 'xy'] },
+        { HTTPBearer: ['x', 'y'], APIKeyHeader: ['xy'] },
+        { APIKeyHeader: ['x', 'y'], HTTPBearer: ['xy'] },
+        { APIKeyHeader: ['x', 'y', 'xy'] }
+      ]
+    ],
+    [
+      depends({ one: anyOfTwo.uncached(), other: anyOfTwo.uncached() }, passed),
+      [{ HTTPBearer: [] }, { HTTPBearer: [], APIKeyHeader: [] }, { APIKeyHeader: [] }]
+    ],
     // Two of them choose each for itself, and each use of one as the other.
     [depends({ one: anyOfTwo, other: anyOf(basic, flow) }, passed), fourOfTwo],
     [depends({ one: bothOfTwo, again: depends({ bothOfTwo }, passed) }, passed), fourOfTwo],
@@ -103,7 +146,9 @@ t.test('a requirement is written as the alternatives that pass', async (t) => {
       one: checking(httpBearer()).scoped('a'), other: checking(httpBearer()).scoped('b')
     }, passed), [{ HTTPBearer: ['a', 'b'] }]]
   ]
-  for (const [index, [dependency, written]] of vectors.entries()) t.strictSame(security(dependency), written, `vector ${index}`)
+  for (const [index, [dependency, written]] of vectors.entries()) {
+    t.strictSame(security(dependency), written, `vector ${index}`)
+  }
 })
 
 t.test('what two views require of one dependency does not mix', async (t) => {
@@ -113,7 +158,10 @@ t.test('what two views require of one dependency does not mix', async (t) => {
   ])
   // One view below two that require different scopes of it.
   const around = (scope: string): Dependency => depends({ shared, required: securityScopes }, passed).scoped(scope)
-  t.strictSame(security(anyOf(around('read'), around('write'))), [{ OAuth2PasswordBearer: ['read'] }, { OAuth2PasswordBearer: ['write'] }])
+  t.strictSame(security(anyOf(around('read'), around('write'))), [
+    { OAuth2PasswordBearer: ['read'] },
+    { OAuth2PasswordBearer: ['write'] }
+  ])
   // Two scopes are not the one that they would be without the space.
   const written = checking(key)
   t.strictSame(security(anyOf(written.scoped('ab'), depends({ bearer, two: written.scoped('a', 'b') }, passed))), [
@@ -123,7 +171,14 @@ t.test('what two views require of one dependency does not mix', async (t) => {
 
 t.test('scopes of other types than oauth2 and openIdConnect are written from OpenAPI 3.1 on', async (t) => {
   const connect = openIdConnect({ openIdConnectUrl: 'https://example.org' })
-  for (const [version, mayList] of [['3.0.0', false], ['3.0.3', false], ['3.1.0', true], ['3.1.1', true], ['3.2.0', true], ['13.0', true]] as const) {
+  for (const [version, mayList] of [
+    ['3.0.0', false],
+    ['3.0.3', false],
+    ['3.1.0', true],
+    ['3.1.1', true],
+    ['3.2.0', true],
+    ['13.0', true]
+  ] as const) {
     t.strictSame(security(checking(bearer).scoped('a'), version), [{ HTTPBearer: mayList ? ['a'] : [] }], version)
     t.strictSame(security(checking(key).scoped('a'), version), [{ APIKeyHeader: mayList ? ['a'] : [] }], version)
     t.strictSame(security(checking(flow).scoped('read'), version), [{ OAuth2PasswordBearer: ['read'] }], version)
@@ -138,14 +193,19 @@ t.test('scopes of other types than oauth2 and openIdConnect are written from Ope
 t.test('scopes are required where one alternative has one for one scheme', async (t) => {
   const scoped = checking(bearer).scoped('a')
   for (const [dependency, isRequired] of [
-    [bearer, false], [depends({}, passed), false], [scoped, true], [anyOf(key, scoped), true], [anyOf(scoped, key), true],
-    [depends({ key, scoped }, passed), true], [depends({ scoped, key }, passed), true], [anyOf(key, bearer), false]
+    [bearer, false], [depends({}, passed), false], [scoped, true], [anyOf(key, scoped), true],
+    [anyOf(scoped, key), true], [depends({ key, scoped }, passed), true], [depends({ scoped, key }, passed), true],
+    [anyOf(key, bearer), false]
   ] as Array<[Dependency, boolean]>) t.equal(requiresScopes(alternatives(dependency)), isRequired)
 })
 
 t.test('a requirement may have 64 alternatives, counted as they are written', async (t) => {
-  const keys = (count: number, place: string): Dependency => anyOf(...Array.from({ length: count }, (_, index) =>
-    apiKeyQuery({ name: `k${index}`, schemeName: `${place}${index}` })) as Dependency[] as [Dependency, ...Dependency[]])
+  const keys = (count: number, place: string): Dependency =>
+    anyOf(
+      ...(Array.from({ length: count }, (_, index) =>
+        apiKeyQuery({ name: `k${index}`, schemeName: `${place}${index}` })
+      ) as Dependency[] as [Dependency, ...Dependency[]])
+    )
   t.equal(MAX_ALTERNATIVES, 64)
   t.equal(alternatives(keys(64, 'a')).length, 64)
   t.throws(() => alternatives(keys(65, 'a')), { message: 'too many' })
@@ -153,7 +213,8 @@ t.test('a requirement may have 64 alternatives, counted as they are written', as
   t.throws(() => alternatives(keys(13, 'a'), keys(5, 'b')), { message: 'too many' })
   t.equal(alternatives(optional(keys(63, 'a'))).length, 64)
   t.throws(() => alternatives(optional(keys(64, 'a'))), { message: 'too many' })
-  const times = (count: number): Dependency => anyOf(...Array.from({ length: count }, () => bearer) as Dependency[] as [Dependency])
+  const times = (count: number): Dependency =>
+    anyOf(...(Array.from({ length: count }, () => bearer) as Dependency[] as [Dependency]))
   t.equal(alternatives(times(64)).length, 64)
   t.throws(() => alternatives(times(65)), { message: 'too many' })
   t.equal(alternatives().length, 1)
@@ -164,7 +225,10 @@ t.test('an OAuth 2 scheme lists the scopes of all its flows, and another scheme 
     const scopes = listedScopes(definition(dependency))
     return scopes === null ? null : [...scopes]
   }
-  const flows = { password: { tokenUrl: 'a', scopes: { a: '', b: '' } }, clientCredentials: { tokenUrl: 'a', scopes: { b: '', c: '' } } }
+  const flows = {
+    password: { tokenUrl: 'a', scopes: { a: '', b: '' } },
+    clientCredentials: { tokenUrl: 'a', scopes: { b: '', c: '' } }
+  }
   t.strictSame(listed(oauth2({ flows })), ['a', 'b', 'c'])
   t.equal(listed(oauth2({ flows: { password: { tokenUrl: 'a' } } })), null)
   t.equal(listed(bearer), null)
@@ -177,7 +241,8 @@ t.test('an OAuth 2 scheme lists the scopes of all its flows, and another scheme 
 
 t.test('a scheme is written with its addresses resolved, and with the scopes that are used where it lists none', async (t) => {
   const url = 'https://auth.example.org/a'
-  const written = (dependency: Dependency, base = '', used?: string[]): unknown => schemeObject(definition(dependency), base, used)
+  const written = (dependency: Dependency, base = '', used?: string[]): unknown =>
+    schemeObject(definition(dependency), base, used)
   const flows = (password: object, other?: object): unknown =>
     ({ type: 'oauth2', flows: { password, ...(other === undefined ? {} : { authorizationCode: other }) } })
   const own = (openapi: object): Dependency =>
@@ -185,40 +250,79 @@ t.test('a scheme is written with its addresses resolved, and with the scopes tha
 
   t.strictSame(written(bearer, '/v1', ['a']), { type: 'http', scheme: 'bearer' })
   t.strictSame(written(flow, '/v1'), flows({ tokenUrl: '/v1/token', scopes: { read: '', write: '' } }))
-  t.strictSame(written(flow, '/v1', ['other']), flows({ tokenUrl: '/v1/token', scopes: { read: '', write: '' } }), 'it keeps its own')
+  t.strictSame(
+    written(flow, '/v1', ['other']),
+    flows({ tokenUrl: '/v1/token', scopes: { read: '', write: '' } }),
+    'it keeps its own'
+  )
   t.strictSame(written(oauth2PasswordBearer({ tokenUrl: '../t?x=1#y', refreshUrl: '/r' }), '/v1', ['a', 'b']),
     flows({ tokenUrl: '/t?x=1#y', refreshUrl: '/r', scopes: { a: '', b: '' } }))
   t.strictSame(written(oauth2PasswordBearer({ tokenUrl: url }), '/v1'), flows({ tokenUrl: url, scopes: {} }))
-  const two: OAuth2Flows = { password: { tokenUrl: 't' }, authorizationCode: { authorizationUrl: 'a', tokenUrl: 't', scopes: { read: '' } } }
-  t.strictSame(written(oauth2({ flows: two }), '', ['read']),
-    flows({ tokenUrl: '/t', scopes: {} }, { authorizationUrl: '/a', tokenUrl: '/t', scopes: { read: '' } }), 'where one flow lists some, none is added')
+  const two: OAuth2Flows = {
+    password: { tokenUrl: 't' },
+    authorizationCode: { authorizationUrl: 'a', tokenUrl: 't', scopes: { read: '' } }
+  }
+  t.strictSame(
+    written(oauth2({ flows: two }), '', ['read']),
+    flows({ tokenUrl: '/t', scopes: {} }, { authorizationUrl: '/a', tokenUrl: '/t', scopes: { read: '' } }),
+    'where one flow lists some, none is added'
+  )
   // Members of an app's own scheme that are not URLs stay as they are.
-  t.strictSame(written(own({ type: 'oauth2', flows: { password: { tokenUrl: 5, 'x-Urls': 'a', 'x-note': 'b' } } }), '/v1', ['a']),
-    flows({ tokenUrl: 5, 'x-Urls': 'a', 'x-note': 'b', scopes: { a: '' } }))
+  t.strictSame(
+    written(own({ type: 'oauth2', flows: { password: { tokenUrl: 5, 'x-Urls': 'a', 'x-note': 'b' } } }), '/v1', ['a']),
+    flows({ tokenUrl: 5, 'x-Urls': 'a', 'x-note': 'b', scopes: { a: '' } })
+  )
   t.strictSame(written(own({ type: 'oauth2' }), '/v1'), { type: 'oauth2', flows: {} })
 
-  t.strictSame(written(openIdConnect({ openIdConnectUrl: 'id' }), '/v1'), { type: 'openIdConnect', openIdConnectUrl: '/v1/id' })
-  t.strictSame(written(openIdConnect({ openIdConnectUrl: url }), '/v1'), { type: 'openIdConnect', openIdConnectUrl: url })
-  t.strictSame(written(own({ type: 'openIdConnect', openIdConnectUrl: 5 })), { type: 'openIdConnect', openIdConnectUrl: 5 })
+  t.strictSame(written(openIdConnect({ openIdConnectUrl: 'id' }), '/v1'), {
+    type: 'openIdConnect',
+    openIdConnectUrl: '/v1/id'
+  })
+  t.strictSame(written(openIdConnect({ openIdConnectUrl: url }), '/v1'), {
+    type: 'openIdConnect',
+    openIdConnectUrl: url
+  })
+  t.strictSame(written(own({ type: 'openIdConnect', openIdConnectUrl: 5 })), {
+    type: 'openIdConnect',
+    openIdConnectUrl: 5
+  })
   t.equal(Object.isFrozen(definition(flow).openapi), true)
-  t.strictSame(definition(flow).openapi['flows'], { password: { tokenUrl: 'token', scopes: { read: '', write: '' } } }, 'it is left as it was')
+  t.strictSame(
+    definition(flow).openapi['flows'],
+    { password: { tokenUrl: 'token', scopes: { read: '', write: '' } } },
+    'it is left as it was'
+  )
 })
 
 t.test('the base of an address is the prefix, behind the path of the first server', async (t) => {
   const vectors: Array<[prefix: string, servers: Parameters<typeof basePath>[1], base: string]> = [
-    ['', undefined, ''], ['/', [], ''], ['/api/', [], '/api'], ['/api/v1', [], '/api/v1'], ['/a/b/', [{ url: '/' }], '/a/b'],
-    ['/api/v1', [{ url: '/api/v1' }], '/api/v1'], ['/api/v1', [{ url: '/api/v1/' }], '/api/v1'], ['/api/v1', [{ url: '/api' }], '/api/v1'],
-    ['/apiary', [{ url: '/api' }], '/api/apiary'], ['/v1', [{ url: 'https://example.com/shop' }], '/shop/v1'],
-    ['/v1', [{ url: 'https://example.com/shop/' }, { url: '/other' }], '/shop/v1'], ['', [{ url: 'https://example.com' }], ''],
+    ['', undefined, ''],
+    ['/', [], ''],
+    ['/api/', [], '/api'],
+    ['/api/v1', [], '/api/v1'],
+    ['/a/b/', [{ url: '/' }], '/a/b'],
+    ['/api/v1', [{ url: '/api/v1' }], '/api/v1'],
+    ['/api/v1', [{ url: '/api/v1/' }], '/api/v1'],
+    ['/api/v1', [{ url: '/api' }], '/api/v1'],
+    ['/apiary', [{ url: '/api' }], '/api/apiary'],
+    ['/v1', [{ url: 'https://example.com/shop' }], '/shop/v1'],
+    ['/v1', [{ url: 'https://example.com/shop/' }, { url: '/other' }], '/shop/v1'],
+    ['', [{ url: 'https://example.com' }], ''],
     ['/v1', [{ url: '/{a}/{b}', variables: { a: { default: 'x' }, b: {} } }], '/x/v1'],
-    ['/v1', [{ url: '/{a}' }], '/v1'], ['/v1', [{ url: '/{a}', variables: {} }], '/v1'], ['/v1', [{ url: '/x{}y' }], '/xy/v1'], ['/v1', [{ url: '{a}/z', variables: { a: { default: '/y' } } }], '/y/z/v1']
+    ['/v1', [{ url: '/{a}' }], '/v1'],
+    ['/v1', [{ url: '/{a}', variables: {} }], '/v1'],
+    ['/v1', [{ url: '/x{}y' }], '/xy/v1'],
+    ['/v1', [{ url: '{a}/z', variables: { a: { default: '/y' } } }], '/y/z/v1']
   ]
-  for (const [prefix, servers, base] of vectors) t.equal(basePath(prefix, servers), base, `${prefix} behind ${JSON.stringify(servers)}`)
+  for (const [prefix, servers, base] of vectors) {
+    t.equal(basePath(prefix, servers), base, `${prefix} behind ${JSON.stringify(servers)}`)
+  }
 })
 
 t.test('an invalid requirement is rejected with a message that names the place and the fix', async (t) => {
   const NOTHING = 'must name at least one dependency. Write { name: dependency }, or false if it is public'
-  const absent = (value: string): string => `must be an object of dependencies, an array of such objects, or false, got ${value}. ` +
+  const absent = (value: string): string =>
+    `must be an object of dependencies, an array of such objects, or false, got ${value}. ` +
     'Check for a misspelled or circular import, or leave the option out'
   const vectors: Array<[option: unknown, message: string]> = [
     [undefined, `here ${absent('undefined')}`],
@@ -227,17 +331,30 @@ t.test('an invalid requirement is rejected with a message that names the place a
     [[], `here ${NOTHING}`],
     [[{}], `here ${NOTHING}`],
     [[{}, {}], `here ${NOTHING}`],
-    [bearer, 'here must be an object of dependencies, got a bare dependency. Give its value a name: { user: dependency }'],
-    [[bearer], 'here, alternative 1 must be an object of dependencies, got a bare dependency. Give its value a name: { user: dependency }'],
+    [
+      bearer,
+      'here must be an object of dependencies, got a bare dependency. Give its value a name: { user: dependency }'
+    ],
+    [
+      [bearer],
+      'here, alternative 1 must be an object of dependencies, got a bare dependency. Give its value a name: { user: ' +
+        'dependency }'
+    ],
     [[{ bearer }, undefined], `here, alternative 2 ${absent('undefined')}`],
     // eslint-disable-next-line no-sparse-arrays
     [[{ bearer }, , { bearer }], `here, alternative 2 ${absent('undefined')}`],
-    [[{}, { bearer }, 'x'], 'here, alternative 2: the dependencies must be an object, got the string "x". Write { name: dependency }'],
+    [
+      [{}, { bearer }, 'x'],
+      'here, alternative 2: the dependencies must be an object, got the string "x". Write { name: dependency }'
+    ],
     [true, 'here: the dependencies must be an object, got a boolean. Write { name: dependency }'],
     [[[]], 'here, alternative 1: the dependencies must be an object, got an array. Write { name: dependency }'],
     [{ user: 5 }, 'here: "user" must be a dependency, got a number. Make it with depends(), or by calling a scheme'],
     [{ user: {} }, 'here: "user" must be a dependency, got an object. Make it with depends(), or by calling a scheme'],
-    [{ user: undefined }, 'here: "user" must be a dependency, got undefined. Check for a misspelled or circular import'],
+    [
+      { user: undefined },
+      'here: "user" must be a dependency, got undefined. Check for a misspelled or circular import'
+    ],
     [{ bearer, [Symbol.iterator]: bearer }, 'here: the name of a dependency must be a string, and enumerable'],
     [JSON.parse('{ "__proto__": 1 }'), 'here: the name of a dependency must not be __proto__. Rename it']
   ]
@@ -249,19 +366,35 @@ t.test('an invalid requirement is rejected with a message that names the place a
 t.test('a requirement is all of an object, any of an array, and false for a public route', async (t) => {
   t.equal(readRequirement(false, 'here'), null)
   const all = readRequirement({ bearer, key }, 'here')!
-  t.match(all, { scopes: [], cached: true, definition: { kind: 'allOf', late: false, needs: [{ name: 'bearer' }, { name: 'key' }] } })
+  t.match(all, {
+    scopes: [],
+    cached: true,
+    definition: { kind: 'allOf', late: false, needs: [{ name: 'bearer' }, { name: 'key' }] }
+  })
   const any = readRequirement([{ bearer }, { key }], 'here')!
-  t.match(any, { definition: { kind: 'anyOf', absent: undefined, alternatives: [{ definition: { kind: 'allOf' } }, { definition: { kind: 'allOf' } }] } })
-  const { absent, alternatives } = readRequirement([{}, { bearer }], 'here')!.definition as unknown as { absent: object, alternatives: unknown[] }
+  t.match(any, {
+    definition: {
+      kind: 'anyOf',
+      absent: undefined,
+      alternatives: [{ definition: { kind: 'allOf' } }, { definition: { kind: 'allOf' } }]
+    }
+  })
+  const { absent, alternatives } = readRequirement([{}, { bearer }], 'here')!.definition as unknown as {
+    absent: object
+    alternatives: unknown[]
+  }
   t.equal(alternatives.length, 1)
   t.equal(Object.getPrototypeOf(absent), null)
   t.ok(Object.isFrozen(absent))
 })
 
 t.test('every place where scopes are put is judged by itself', async (t) => {
-  const unchecked = (scopes: string): string => `here: the scopes "${scopes}" must be checked by their dependency or one of its needs, in every ` +
-    "alternative. Add securityScopes to the needs, or register the plugin with onUncheckedScopes: 'allow' if a gateway checks them"
-  const unknown = (scopes: string): string => `here: the scopes "${scopes}" must be listed by the scheme "OAuth2PasswordBearer". Add them to its ` +
+  const unchecked = (scopes: string): string =>
+    `here: the scopes "${scopes}" must be checked by their dependency or one of its needs, in every ` +
+    'alternative. Add securityScopes to the needs, or register the plugin with onUncheckedScopes: ' +
+    "'allow' if a gateway checks them"
+  const unknown = (scopes: string): string =>
+    `here: the scopes "${scopes}" must be listed by the scheme "OAuth2PasswordBearer". Add them to its ` +
     'option scopes, or correct them to one of "read write"'
   const refused: Array<[Dependency, message: string]> = [
     [bearer.scoped('a', 'b'), unchecked('a b')],
@@ -282,15 +415,25 @@ t.test('every place where scopes are put is judged by itself', async (t) => {
     t.throws(() => checkScopes(view(dependency), 'here', false), { code, message }, `refused ${index}`)
   }
   const well: Dependency[] = [
-    bearer, checking(bearer).scoped('a'), checking(flow).scoped('read', 'write'), anyOf(checking(bearer), checking(key)).scoped('a'),
-    depends({ key, checked: checking(bearer) }, passed).scoped('a'), depends({ checked: checking(bearer), key }, passed).scoped('a'),
-    (securityScopes as Dependency).scoped('a'), checking(oauth2PasswordBearer({ tokenUrl: 'a' })).scoped('any')
+    bearer,
+    checking(bearer).scoped('a'),
+    checking(flow).scoped('read', 'write'),
+    anyOf(checking(bearer), checking(key)).scoped('a'),
+    depends({ key, checked: checking(bearer) }, passed).scoped('a'),
+    depends({ checked: checking(bearer), key }, passed).scoped('a'),
+    (securityScopes as Dependency).scoped('a'),
+    checking(oauth2PasswordBearer({ tokenUrl: 'a' })).scoped('any')
   ]
-  for (const [index, dependency] of well.entries()) t.doesNotThrow(() => checkScopes(view(dependency), 'here', false), `well ${index}`)
+  for (const [index, dependency] of well.entries()) {
+    t.doesNotThrow(() => checkScopes(view(dependency), 'here', false), `well ${index}`)
+  }
   t.doesNotThrow(() => checkScopes(view(bearer.scoped('a')), 'here', true))
   // Two scopes are not the one that they would be without the space.
   for (const [listed, scopes] of [['ab', ['a', 'b']], ['a,b', ['ab']]] as const) {
-    const scheme = oauth2PasswordBearer({ tokenUrl: 't', scopes: Object.fromEntries(listed.split(',').map((name) => [name, ''])) })
+    const scheme = oauth2PasswordBearer({
+      tokenUrl: 't',
+      scopes: Object.fromEntries(listed.split(',').map((name) => [name, '']))
+    })
     const shared = checking(scheme)
     const first = shared.scoped(...listed.split(','))
     t.throws(() => checkScopes(view(depends({ first, second: shared.scoped(...scopes) }, passed)), 'here', false), {
@@ -322,16 +465,28 @@ t.test('scopes add up, each once, and are left as they were', async (t) => {
 
 t.test('scopes that are missing are named, and go into the challenge', async (t) => {
   t.throws(() => new SeenScopes(new ScopeDemand(['a', 'b'])).assertGranted(['a']), {
-    code: 'FST_SECURITY_INSUFFICIENT_SCOPE', statusCode: 403, message: 'Insufficient scope, required: a b', scopes: ['a', 'b']
+    code: 'FST_SECURITY_INSUFFICIENT_SCOPE',
+    statusCode: 403,
+    message: 'Insufficient scope, required: a b',
+    scopes: ['a', 'b']
   })
 })
 
 t.test('the dependencies below another are found once each, in the order of the source', async (t) => {
   const inner = depends({ key, bearer }, passed)
   const outer = depends({ inner, either: anyOf(basic, key), required: securityScopes }, passed)
-  t.strictSame(schemesBelow(view(outer)).map(({ schemeName }) => schemeName), ['APIKeyHeader', 'HTTPBearer', 'HTTPBasic'])
-  t.strictSame(schemesBelow(view(basic), view(outer)).map(({ schemeName }) => schemeName), ['HTTPBasic', 'APIKeyHeader', 'HTTPBearer'])
-  t.strictSame(definitionsBelow(view(outer)).map(({ kind }) => kind), ['resolver', 'resolver', 'scheme', 'scheme', 'anyOf', 'scheme', 'scopes'])
+  t.strictSame(
+    schemesBelow(view(outer)).map(({ schemeName }) => schemeName),
+    ['APIKeyHeader', 'HTTPBearer', 'HTTPBasic']
+  )
+  t.strictSame(
+    schemesBelow(view(basic), view(outer)).map(({ schemeName }) => schemeName),
+    ['HTTPBasic', 'APIKeyHeader', 'HTTPBearer']
+  )
+  t.strictSame(
+    definitionsBelow(view(outer)).map(({ kind }) => kind),
+    ['resolver', 'resolver', 'scheme', 'scheme', 'anyOf', 'scheme', 'scopes']
+  )
   t.strictSame(children(definition(key)), [])
   t.strictSame(children(view(securityScopes).definition), [])
 })
@@ -357,18 +512,43 @@ t.test('any thrown value leads to an answer from 400 up', async (t) => {
   const { final, absent, rejected, denied } = Rank
   t.strictSame([final, absent, rejected, denied], [0, 1, 2, 3])
   const vectors: Array<[thrown: unknown, status: number, rank: number, message?: string]> = [
-    [new NotAuthenticated(), 401, absent], [new Unauthorized(), 401, rejected], [new InsufficientScope(), 403, denied], [new Forbidden(), 403, denied],
+    [new NotAuthenticated(), 401, absent],
+    [new Unauthorized(), 401, rejected],
+    [new InsufficientScope(), 403, denied],
+    [new Forbidden(), 403, denied],
     [new InvalidCredentialsRequest(), 400, final],
-    [new Error('own'), 500, final], [withStatus(400), 400, final], [withStatus(401), 401, final], [withStatus(599), 599, final],
-    [withStatus(undefined), 500, final], [Object.assign(new Error('own'), { status: 404 }), 404, final],
+    [new Error('own'), 500, final],
+    [withStatus(400), 400, final],
+    [withStatus(401), 401, final],
+    [withStatus(599), 599, final],
+    [withStatus(undefined), 500, final],
+    [Object.assign(new Error('own'), { status: 404 }), 404, final],
     [Object.assign(new Error('own'), { status: 404, statusCode: 409 }), 409, final],
-    ...[399, 600, 200, 0, -1, 400.5, NaN, Infinity, '400', 'x', true, {}].map((status): [unknown, number, number, string] =>
-      [withStatus(status), 500, final, 'threw an Error whose status is not between 400 and 599']),
+    ...[399, 600, 200, 0, -1, 400.5, NaN, Infinity, '400', 'x', true, {}].map(
+      (status): [unknown, number, number, string] => [
+        withStatus(status),
+        500,
+        final,
+        'threw an Error whose status is not between 400 and 599'
+      ]
+    ),
     [undefined, 500, final, 'threw a value of type undefined'],
     [null, 500, final, 'threw a value of type object'],
     ['secret', 500, final, 'threw a value of type string'],
     [{ message: 'secret', statusCode: 401 }, 500, final, 'threw a value of type object'],
-    [new Proxy({}, { getPrototypeOf () { throw new Error('no') } }), 500, final, 'threw an object that cannot be read']
+    [
+      new Proxy(
+        {},
+        {
+          getPrototypeOf () {
+            throw new Error('no')
+          }
+        }
+      ),
+      500,
+      final,
+      'threw an object that cannot be read'
+    ]
   ]
   for (const [index, [thrown, status, rank, message]] of vectors.entries()) {
     const failure = failureOf(thrown, place)
@@ -379,10 +559,18 @@ t.test('any thrown value leads to an answer from 400 up', async (t) => {
     if (message === undefined) {
       t.equal(failure.error, thrown)
     } else {
-      t.match(failure.error, { message: 'A dependency could not be resolved', code: 'FST_SECURITY_RESOLVER_FAILED', statusCode: 500 })
+      t.match(failure.error, {
+        message: 'A dependency could not be resolved',
+        code: 'FST_SECURITY_RESOLVER_FAILED',
+        statusCode: 500
+      })
       const { cause } = failure.error as { cause: Error }
       t.ok(cause.message.startsWith(`user → session ${message}`), cause.message)
-      t.equal(cause.cause, message.includes('an Error') ? thrown : undefined, 'a value that is not an Error does not reach the log')
+      t.equal(
+        cause.cause,
+        message.includes('an Error') ? thrown : undefined,
+        'a value that is not an Error does not reach the log'
+      )
     }
   }
 })
@@ -391,7 +579,17 @@ t.test('a failure cannot be confused with a value of a resolver', async (t) => {
   const symbol = Symbol.for('fastify-security.failure')
   t.equal(Failure.is(absence(place)), true)
   t.match(absence(place), { error: null, status: 401, rank: Rank.absent, parts: null })
-  for (const value of [null, undefined, {}, { [symbol]: true }, 5, 'text', Object.assign(() => {}, { [symbol]: true })]) t.equal(Failure.is(value), false)
+  for (const value of [
+    null,
+    undefined,
+    {},
+    { [symbol]: true },
+    5,
+    'text',
+    Object.assign(() => {}, { [symbol]: true })
+  ]) {
+    t.equal(Failure.is(value), false)
+  }
 })
 
 t.test('a refusal is worded by who failed, how, and on which schemes', async (t) => {
@@ -408,7 +606,8 @@ t.test('a refusal is worded by who failed, how, and on which schemes', async (t)
     challenge: challenge as () => string,
     ...(realm === undefined ? {} : { realm })
   })
-  const throwing = (error: unknown, needs: Record<string, Dependency>): Dependency => depends(needs, () => { throw error })
+  const throwing = (error: unknown, needs: Record<string, Dependency>): Dependency =>
+    depends(needs, () => { throw error })
   const foreign = (statusCode: number): Error => Object.assign(new Error('foreign'), { statusCode })
   const withBearer = { authorization: 'Bearer abc' }
   const missing = (scopes?: string[]): Error => new InsufficientScope('No', scopes === undefined ? {} : { scopes })
@@ -422,20 +621,48 @@ t.test('a refusal is worded by who failed, how, and on which schemes', async (t)
     [throwing(new Unauthorized('No'), { bearer }), withBearer, 401, ['Bearer realm="api", error="invalid_token"']],
     [throwing(new Unauthorized('No'), { bearer: optional(bearer) }), {}, 401, ['Bearer realm="api"']],
     [throwing(new NotAuthenticated(), { bearer }), withBearer, 401, ['Bearer realm="api"']],
-    [throwing(new InvalidCredentialsRequest(), { bearer }), withBearer, 400, ['Bearer realm="api", error="invalid_request"']],
-    [throwing(missing(['a', 'b']), { bearer }), withBearer, 403, ['Bearer realm="api", error="insufficient_scope", scope="a b"']],
-    [throwing(missing(['a', 'b c', '"']), { bearer }), withBearer, 403, ['Bearer realm="api", error="insufficient_scope", scope="a"']],
+    [
+      throwing(new InvalidCredentialsRequest(), { bearer }),
+      withBearer,
+      400,
+      ['Bearer realm="api", error="invalid_request"']
+    ],
+    [
+      throwing(missing(['a', 'b']), { bearer }),
+      withBearer,
+      403,
+      ['Bearer realm="api", error="insufficient_scope", scope="a b"']
+    ],
+    [
+      throwing(missing(['a', 'b c', '"']), { bearer }),
+      withBearer,
+      403,
+      ['Bearer realm="api", error="insufficient_scope", scope="a"']
+    ],
     [throwing(missing([]), { bearer }), withBearer, 403, ['Bearer realm="api", error="insufficient_scope"']],
-    [throwing(missing(), { bearer, required: securityScopes as Dependency }).scoped('x', 'y'), withBearer, 403,
-      ['Bearer realm="api", error="insufficient_scope", scope="x y"']],
+    [
+      throwing(missing(), { bearer, required: securityScopes as Dependency }).scoped('x', 'y'),
+      withBearer,
+      403,
+      ['Bearer realm="api", error="insufficient_scope", scope="x y"']
+    ],
     // error and scope are Bearer's, however it is spelled.
-    [throwing(missing(['a']), { scheme: http({ scheme: 'bEARER', schemeName: 'Spelled' }) }), withBearer, 403,
-      ['bEARER realm="api", error="insufficient_scope", scope="a"']],
+    [
+      throwing(missing(['a']), { scheme: http({ scheme: 'bEARER', schemeName: 'Spelled' }) }),
+      withBearer,
+      403,
+      ['bEARER realm="api", error="insufficient_scope", scope="a"']
+    ],
     [throwing(missing(['a']), { basic }), { authorization: 'Basic dTpw' }, 403, ['Basic realm="api", charset="UTF-8"']],
     [http({ scheme: 'BASIC', schemeName: 'Loud' }), {}, 401, ['BASIC realm="api", charset="UTF-8"']],
     [key, {}, 401, ['APIKey realm="api"']],
     // Basic comes first, else as written.
-    [anyOf(bearer, key, basic), {}, 401, ['Basic realm="api", charset="UTF-8"', 'Bearer realm="api"', 'APIKey realm="api"']],
+    [
+      anyOf(bearer, key, basic),
+      {},
+      401,
+      ['Basic realm="api", charset="UTF-8"', 'Bearer realm="api"', 'APIKey realm="api"']
+    ],
     [anyOf(bearer, own(() => 'Basic', 'Bare')), {}, 401, ['Basic', 'Bearer realm="api"']],
     [anyOf(bearer, own(() => 'bASIC x=y', 'Small')), {}, 401, ['bASIC x=y', 'Bearer realm="api"']],
     [anyOf(bearer, own(() => 'Basics x', 'Longer')), {}, 401, ['Bearer realm="api"', 'Basics x']],
@@ -445,20 +672,63 @@ t.test('a refusal is worded by who failed, how, and on which schemes', async (t)
     [anyOf(own('BEARER', 'Shout'), bearer), malformedBearer, 401, ['Bearer realm="api", error="invalid_token"']],
     [anyOf(bearer, own('BEARER', 'Shout')), malformedBearer, 401, ['Bearer realm="api", error="invalid_token"']],
     [anyOf(bearer, own('BEARER', 'Shout')), {}, 401, ['Bearer realm="api"']],
-    [anyOf(bearer, httpBearer({ schemeName: 'Realm', realm: 'other' })), {}, 401, ['Bearer realm="api"', 'Bearer realm="other"']],
-    [anyOf(throwing(missing(['a']), { bearer }), throwing(new Unauthorized(), { bearer })), withBearer, 403,
-      ['Bearer realm="api", error="insufficient_scope", scope="a"']],
-    [anyOf(throwing(new Unauthorized(), { bearer }), throwing(missing(['a']), { bearer })), withBearer, 403,
-      ['Bearer realm="api", error="insufficient_scope", scope="a"']],
-    [anyOf(anyOf(bearer, key), anyOf(basic, key)), {}, 401, ['Basic realm="api", charset="UTF-8"', 'Bearer realm="api"', 'APIKey realm="api"']],
+    [
+      anyOf(bearer, httpBearer({ schemeName: 'Realm', realm: 'other' })),
+      {},
+      401,
+      ['Bearer realm="api"', 'Bearer realm="other"']
+    ],
+    [
+      anyOf(throwing(missing(['a']), { bearer }), throwing(new Unauthorized(), { bearer })),
+      withBearer,
+      403,
+      ['Bearer realm="api", error="insufficient_scope", scope="a"']
+    ],
+    [
+      anyOf(throwing(new Unauthorized(), { bearer }), throwing(missing(['a']), { bearer })),
+      withBearer,
+      403,
+      ['Bearer realm="api", error="insufficient_scope", scope="a"']
+    ],
+    [
+      anyOf(anyOf(bearer, key), anyOf(basic, key)),
+      {},
+      401,
+      ['Basic realm="api", charset="UTF-8"', 'Bearer realm="api"', 'APIKey realm="api"']
+    ],
     // A challenge of one's own is written as it is, where it can be sent.
-    [own(({ realm, error }: { realm: string, error?: string }) => `Own realm="${realm}", e=${error}`, 'Params', 'mine'), {}, 401, ['Own realm="mine", e=undefined']],
-    [throwing(missing(['a', 'b']), {
-      own: own(({ error, scope }: { error?: string, scope?: string }) => `Own e=${error}, s=${scope}`, 'Full')
-    }), { full: 'x' }, 403, ['Own e=insufficient_scope, s=a b']],
-    [throwing(new InvalidCredentialsRequest(), { own: own(({ error }: { error?: string }) => `Own e=${error}`, 'Four') }), { four: 'x' }, 400,
-      ['Own e=invalid_request']],
-    [throwing(new Unauthorized(), { own: own(({ error }: { error?: string }) => `Own e=${error}`, 'Bad') }), { bad: 'x' }, 401, ['Own e=invalid_token']],
+    [
+      own(
+        ({ realm, error }: { realm: string, error?: string }) => `Own realm="${realm}", e=${error}`,
+        'Params',
+        'mine'
+      ),
+      {},
+      401,
+      ['Own realm="mine", e=undefined']
+    ],
+    [
+      throwing(missing(['a', 'b']), {
+        own: own(({ error, scope }: { error?: string, scope?: string }) => `Own e=${error}, s=${scope}`, 'Full')
+      }),
+      { full: 'x' },
+      403,
+      ['Own e=insufficient_scope, s=a b']
+    ],
+    [
+      throwing(new InvalidCredentialsRequest(), {
+        own: own(({ error }: { error?: string }) => `Own e=${error}`, 'Four')
+      }),
+      { four: 'x' },
+      400,
+      ['Own e=invalid_request']
+    ],
+    [
+      throwing(new Unauthorized(), { own: own(({ error }: { error?: string }) => `Own e=${error}`, 'Bad') }),
+      { bad: 'x' },
+      401,
+      ['Own e=invalid_token']
+    ],
     own401('Thrower', () => { throw new Error('no') }),
     own401('Promise', () => Promise.resolve('Own x')),
     own401('Rejected', () => Promise.reject(new Error('no'))),
@@ -472,15 +742,27 @@ t.test('a refusal is worded by who failed, how, and on which schemes', async (t)
     [throwing(foreign(401), { bearer }), withBearer, 401, ['Bearer realm="api", error="invalid_token"']],
     [throwing(foreign(403), { bearer }), withBearer, 403, []],
     [throwing(foreign(503), { bearer }), withBearer, 503, []],
-    // Where nothing is read below what failed, the challenges are those of all that is required; where there are none, none.
-    [depends({ bearer, none: throwing(new Unauthorized(), {}) }, passed), withBearer, 401, ['Bearer realm="api", error="invalid_token"']],
+    // Where nothing is read below what failed, the challenges are those of all that is required; where there are none,
+    // none.
+    [
+      depends({ bearer, none: throwing(new Unauthorized(), {}) }, passed),
+      withBearer,
+      401,
+      ['Bearer realm="api", error="invalid_token"']
+    ],
     [throwing(new Unauthorized(), {}), {}, 401, []]
   ]
-  for (const [index, [dependency]] of vectors.entries()) app.get(`/${index}`, { security: { dependency } }, async () => null)
+  for (const [index, [dependency]] of vectors.entries()) {
+    app.get(`/${index}`, { security: { dependency } }, async () => null)
+  }
   for (const [index, [, headers, status, lines]] of vectors.entries()) {
     const answer = await app.inject({ url: `/${index}`, headers: headers as Record<string, string> })
     const isWorded = lines.length > 0
-    t.strictSame([answer.statusCode, [answer.headers['www-authenticate'] ?? []].flat()], [status, lines], `vector ${index}`)
+    t.strictSame(
+      [answer.statusCode, [answer.headers['www-authenticate'] ?? []].flat()],
+      [status, lines],
+      `vector ${index}`
+    )
     t.equal(sees.at(-1), isWorded)
     t.equal(answer.headers['cache-control'], isWorded || status === 401 ? 'no-store' : undefined)
   }
@@ -496,10 +778,21 @@ t.test('a cache-control that was set stays', async (t) => {
 t.test('a dependency that is uncached at one place is resolved there again, and once at the other places', async (t) => {
   const app = await secured(t)
   const calls: string[] = []
-  const [a, b, c, d] = ['a', 'b', 'c', 'd'].map((name) => noting(calls, name)) as [Dependency<string>, Dependency<string>, Dependency<string>, Dependency<string>]
+  const [a, b, c, d] = ['a', 'b', 'c', 'd'].map((name) => noting(calls, name)) as [
+    Dependency<string>,
+    Dependency<string>,
+    Dependency<string>,
+    Dependency<string>
+  ]
   const inner = depends({ x: a.uncached(), y: b.uncached() }, ({ x, y }) => `${x}${y}`)
-  app.get('/', { security: { inner, c: c.uncached(), again: inner.uncached() }, onRequest: [c.uncached(), d.uncached(), a.uncached()] }, async (request) =>
-    request.security)
+  app.get(
+    '/',
+    {
+      security: { inner, c: c.uncached(), again: inner.uncached() },
+      onRequest: [c.uncached(), d.uncached(), a.uncached()]
+    },
+    async (request) => request.security
+  )
   // An owner that waits for the body is met twice: what it needs is resolved once.
   const owner = depends({ a: a.uncached() }, passed, { hook: 'preHandler' })
   app.get('/twice', { security: { either: anyOf(owner, b), owner } }, async () => null)
@@ -543,15 +836,29 @@ t.test('of reads the value for the fewest scopes, and the first of several with 
   const app = await secured(t)
   const user = depends({ required: securityScopes }, ({ required }) => required.scopeStr)
   const other = depends({}, passed)
-  app.get('/', { security: { one: user.scoped('a', 'b'), two: user.scoped('b', 'c'), three: user.scoped('c', 'd', 'b'), four: other } }, async (request) => [
-    user.of(request), user.scoped('b').of(request), user.scoped('c').of(request), user.scoped('d').of(request), other.scoped('any').of(request)
-  ])
+  app.get(
+    '/',
+    {
+      security: {
+        one: user.scoped('a', 'b'),
+        two: user.scoped('b', 'c'),
+        three: user.scoped('c', 'd', 'b'),
+        four: other
+      }
+    },
+    async (request) => [
+      user.of(request), user.scoped('b').of(request), user.scoped('c').of(request), user.scoped('d').of(request),
+      other.scoped('any').of(request)
+    ]
+  )
   const never = depends({}, passed)
   app.get('/none', { security: { other } }, async (request) => never.of(request))
   app.get('/scopes', { security: { one: user.scoped('a') } }, async (request) => user.scoped('b').of(request))
   t.strictSame((await app.inject('/')).json(), ['a b', 'a b', 'b c', 'c d b', true])
   t.match((await app.inject('/none')).json(), {
-    statusCode: 500, code: 'FST_SECURITY_NOT_RESOLVED', message: /^The dependency must be resolved before of\(\) reads it\. Require it/
+    statusCode: 500,
+    code: 'FST_SECURITY_NOT_RESOLVED',
+    message: /^The dependency must be resolved before of\(\) reads it\. Require it/
   })
   t.match((await app.inject('/scopes')).json(), {
     statusCode: 500, message: /^The dependency must be resolved with these scopes before of\(\) reads it\. Require it/
@@ -574,12 +881,21 @@ t.test('nothing further is called when the connection is gone', async (t) => {
 t.test('a scheme that reads an invalid value rejects the request, and a valid one lets it in', async (t) => {
   const app = await secured(t)
   const reading = (value: unknown, index: number): Dependency =>
-    scheme({ schemeName: `Own${index}`, openapi: { type: 'apiKey', in: 'header', name: 'x' }, read: () => value, challenge: 'Own' })
+    scheme({
+      schemeName: `Own${index}`,
+      openapi: { type: 'apiKey', in: 'header', name: 'x' },
+      read: () => value,
+      challenge: 'Own'
+    })
   const RESOLVER_FAILED = 'FST_SECURITY_RESOLVER_FAILED'
   const rejected = Promise.reject(new Error('no'))
   rejected.catch(() => {})
   const vectors: Array<[Dependency, status: number, message?: string]> = [
-    ...[undefined, null, ''].map((value, index): [Dependency, number, string] => [reading(value, index), 401, 'Not authenticated']),
+    ...[undefined, null, ''].map((value, index): [Dependency, number, string] => [
+      reading(value, index),
+      401,
+      'Not authenticated'
+    ]),
     ...[0, ' ', NaN, {}].map((value, index): [Dependency, number] => [reading(value, 10 + index), 200]),
     [reading(false, 19), 500, 'A dependency could not be resolved'],
     [reading(rejected, 20), 500, 'A dependency could not be resolved'],
@@ -592,7 +908,9 @@ t.test('a scheme that reads an invalid value rejects the request, and a valid on
     [depends({}, async () => new Error('meant')), 500, 'A dependency could not be resolved'],
     [depends({}, () => null, { nullable: true }), 200]
   ]
-  for (const [index, [dependency]] of vectors.entries()) app.get(`/${index}`, { security: { dependency } }, async () => ({ code: 'well' }))
+  for (const [index, [dependency]] of vectors.entries()) {
+    app.get(`/${index}`, { security: { dependency } }, async () => ({ code: 'well' }))
+  }
   for (const [index, [, status, message]] of vectors.entries()) {
     const answer = await app.inject(`/${index}`)
     t.equal(answer.statusCode, status, `vector ${index}`)

@@ -1,4 +1,6 @@
-/** The exported names and the error codes: users write both into their apps, so that a change here is a change for them. */
+/**
+ * The exported names and the error codes: users write both into their apps, so that a change here is a change for them.
+ */
 import { readdirSync, readFileSync } from 'node:fs'
 import t from 'tap'
 import * as core from '../../src/index.js'

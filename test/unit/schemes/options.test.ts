@@ -3,8 +3,8 @@ import t from 'tap'
 import { viewOf } from '../../../src/dependency/dependency.js'
 import type { Dependency } from '../../../src/index.js'
 import {
-  apiKeyCookie, apiKeyHeader, apiKeyQuery, depends, http, httpBasic, httpBearer, httpDigest, oauth2, oauth2AuthorizationCodeBearer,
-  oauth2ClientCredentialsBearer, oauth2PasswordBearer, openIdConnect, optional, scheme
+  apiKeyCookie, apiKeyHeader, apiKeyQuery, depends, http, httpBasic, httpBearer, httpDigest, oauth2,
+  oauth2AuthorizationCodeBearer, oauth2ClientCredentialsBearer, oauth2PasswordBearer, openIdConnect, optional, scheme
 } from '../../../src/index.js'
 import { secured } from '../../fixtures/secured.js'
 
@@ -13,7 +13,11 @@ const tokenUrl = 'token'
 const authorizationUrl = 'authorize'
 const common = ['schemeName', 'description', 'realm', 'autoError']
 
-interface Row { readonly make: (options?: any) => Dependency, readonly required: object, readonly names: readonly string[] }
+interface Row {
+  readonly make: (options?: any) => Dependency
+  readonly required: object
+  readonly names: readonly string[]
+}
 
 const constructors: Record<string, Row> = {
   apiKeyHeader: { make: apiKeyHeader, required: { name: 'x-key' }, names: ['name'] },
@@ -24,7 +28,11 @@ const constructors: Record<string, Row> = {
   httpBearer: { make: httpBearer, required: {}, names: ['bearerFormat'] },
   httpDigest: { make: httpDigest, required: {}, names: [] },
   oauth2: { make: oauth2, required: { flows: { password: { tokenUrl } } }, names: ['flows'] },
-  oauth2PasswordBearer: { make: oauth2PasswordBearer, required: { tokenUrl }, names: ['tokenUrl', 'refreshUrl', 'scopes'] },
+  oauth2PasswordBearer: {
+    make: oauth2PasswordBearer,
+    required: { tokenUrl },
+    names: ['tokenUrl', 'refreshUrl', 'scopes']
+  },
   oauth2AuthorizationCodeBearer: {
     make: oauth2AuthorizationCodeBearer,
     required: { tokenUrl, authorizationUrl },
@@ -70,12 +78,26 @@ t.test('a misspelled option throws, and the message lists the options that exist
 })
 
 t.test('only a scheme of the app takes verified', async (t) => {
-  const accepting = Object.entries(constructors).filter(([, { make, required }]) => problemOf(() => make({ ...required, verified: true })) === null)
+  const accepting = Object.entries(constructors).filter(
+    ([, { make, required }]) => problemOf(() => make({ ...required, verified: true })) === null
+  )
   t.strictSame(accepting.map(([name]) => name), ['scheme'])
-  t.equal(problemOf(() => scheme({ ...constructors['scheme']!.required as Parameters<typeof scheme>[0], verified: 'yes' as unknown as boolean })),
-    'scheme: verified must be true or false, got the string "yes"')
+  t.equal(
+    problemOf(() =>
+      scheme({
+        ...(constructors['scheme']!.required as Parameters<typeof scheme>[0]),
+        verified: 'yes' as unknown as boolean
+      })
+    ),
+    'scheme: verified must be true or false, got the string "yes"'
+  )
   const definition = (verified?: boolean): object =>
-    viewOf(scheme({ ...constructors['scheme']!.required as Parameters<typeof scheme>[0], ...verified === undefined ? {} : { verified } }))!.definition
+    viewOf(
+      scheme({
+        ...(constructors['scheme']!.required as Parameters<typeof scheme>[0]),
+        ...(verified === undefined ? {} : { verified })
+      })
+    )!.definition
   t.match(definition(true), { verified: true })
   t.match(definition(false), { verified: false })
   t.match(definition(), { verified: false })
@@ -90,7 +112,10 @@ t.test('a call with something else than an options object throws, and the messag
       return message?.startsWith(`${name}: `) === true ? null : `${name} with ${String(options)}: ${message}`
     }))
   t.strictSame(problems.filter((problem) => problem !== null), [])
-  t.match(problemOf(() => apiKeyHeader('x-api-key' as never)), /must be an object, got the string "x-api-key"\. Write \{ name: … \}/)
+  t.match(
+    problemOf(() => apiKeyHeader('x-api-key' as never)),
+    /must be an object, got the string "x-api-key"\. Write \{ name: … \}/
+  )
 })
 
 t.test('an option with a wrong value throws, and the message names the option', async (t) => {
@@ -109,26 +134,66 @@ t.test('an option with a wrong value throws, and the message names the option', 
     [() => httpBasic({ schemeName: 'a b' }), /^httpBasic: schemeName must/],
     [() => httpBasic({ description: 5 as never }), /^httpBasic: description must be a string/],
     [() => httpBasic({ autoError: 'false' as never }), /^httpBasic: autoError must be true or false/],
-    [() => oauth2PasswordBearer({} as never), /^oauth2PasswordBearer: tokenUrl must be an absolute or relative URL, got undefined/],
+    [
+      () => oauth2PasswordBearer({} as never),
+      /^oauth2PasswordBearer: tokenUrl must be an absolute or relative URL, got undefined/
+    ],
     [() => oauth2PasswordBearer({ tokenUrl: 'http://[' }), /^oauth2PasswordBearer: tokenUrl must/],
     [() => oauth2PasswordBearer({ tokenUrl, refreshUrl: '' }), /^oauth2PasswordBearer: refreshUrl must/],
-    [() => oauth2PasswordBearer({ tokenUrl, scopes: ['me'] as never }), /^oauth2PasswordBearer: scopes must be an object of descriptions/],
-    [() => oauth2PasswordBearer({ tokenUrl, scopes: { 'a b': '' } }), /^oauth2PasswordBearer: scopes must have scope-tokens as names/],
-    [() => oauth2PasswordBearer({ tokenUrl, scopes: { a: 5 as never } }), /^oauth2PasswordBearer: the description of the scope "a" must/],
-    [() => oauth2AuthorizationCodeBearer({ tokenUrl } as never), /^oauth2AuthorizationCodeBearer: authorizationUrl must/],
+    [
+      () => oauth2PasswordBearer({ tokenUrl, scopes: ['me'] as never }),
+      /^oauth2PasswordBearer: scopes must be an object of descriptions/
+    ],
+    [
+      () => oauth2PasswordBearer({ tokenUrl, scopes: { 'a b': '' } }),
+      /^oauth2PasswordBearer: scopes must have scope-tokens as names/
+    ],
+    [
+      () => oauth2PasswordBearer({ tokenUrl, scopes: { a: 5 as never } }),
+      /^oauth2PasswordBearer: the description of the scope "a" must/
+    ],
+    [
+      () => oauth2AuthorizationCodeBearer({ tokenUrl } as never),
+      /^oauth2AuthorizationCodeBearer: authorizationUrl must/
+    ],
     [() => oauth2({} as never), /^oauth2: flows must be an object with one flow at least, got undefined/],
     [() => oauth2({ flows: {} }), /^oauth2: flows must/],
-    [() => oauth2({ flows: { deviceCode: { tokenUrl } } as never }), /^oauth2: Unknown flow "deviceCode". Expected one of: implicit, password/],
+    [
+      () => oauth2({ flows: { deviceCode: { tokenUrl } } as never }),
+      /^oauth2: Unknown flow "deviceCode". Expected one of: implicit, password/
+    ],
     [() => oauth2({ flows: { toString: { tokenUrl } } as never }), /^oauth2: Unknown flow "toString"/],
-    [() => oauth2({ flows: { password: null as never } }), /^oauth2: flows.password: the flow must be an object, got null/],
-    [() => oauth2({ flows: { password: { tokenUrl, scope: { a: '' } } as never } }), /^oauth2: flows.password: Unknown option "scope". Expected one of: tokenUrl/],
-    [() => oauth2({ flows: { password: { tokenUrl, authorizationUrl } } }), /^oauth2: flows.password: Unknown option "authorizationUrl"/],
+    [
+      () => oauth2({ flows: { password: null as never } }),
+      /^oauth2: flows.password: the flow must be an object, got null/
+    ],
+    [
+      () => oauth2({ flows: { password: { tokenUrl, scope: { a: '' } } as never } }),
+      /^oauth2: flows.password: Unknown option "scope". Expected one of: tokenUrl/
+    ],
+    [
+      () => oauth2({ flows: { password: { tokenUrl, authorizationUrl } } }),
+      /^oauth2: flows.password: Unknown option "authorizationUrl"/
+    ],
     [() => oauth2({ flows: { password: {} as never } }), /^oauth2: flows.password: tokenUrl must/],
     [() => openIdConnect({} as never), /^openIdConnect: openIdConnectUrl must/],
-    [() => scheme({ schemeName: 'Own' } as never), /^scheme: openapi must be a Security Scheme Object with a type, got undefined/],
-    [() => scheme({ schemeName: 'Own', openapi: { type: 'http', 'x-check': () => {} }, read: () => 1, challenge: 'Own' }), /^scheme: openapi must hold values of JSON/],
-    [() => scheme({ schemeName: 'Own', openapi: { type: 'http' }, challenge: 'Own' } as never), /^scheme: read must be a function/],
-    [() => scheme({ schemeName: 'Own', openapi: { type: 'http' }, read: () => 1, challenge: 'a b' }), /^scheme: challenge must be an auth-scheme/]
+    [
+      () => scheme({ schemeName: 'Own' } as never),
+      /^scheme: openapi must be a Security Scheme Object with a type, got undefined/
+    ],
+    [
+      () =>
+        scheme({ schemeName: 'Own', openapi: { type: 'http', 'x-check': () => {} }, read: () => 1, challenge: 'Own' }),
+      /^scheme: openapi must hold values of JSON/
+    ],
+    [
+      () => scheme({ schemeName: 'Own', openapi: { type: 'http' }, challenge: 'Own' } as never),
+      /^scheme: read must be a function/
+    ],
+    [
+      () => scheme({ schemeName: 'Own', openapi: { type: 'http' }, read: () => 1, challenge: 'a b' }),
+      /^scheme: challenge must be an auth-scheme/
+    ]
   ]
   const problems = rows.map(([call, message]) => [problemOf(call), message] as const)
     .filter(([problem, message]) => problem === null || !message.test(problem))
@@ -136,14 +201,19 @@ t.test('an option with a wrong value throws, and the message names the option', 
 })
 
 t.test('a flow may carry extensions of OpenAPI', async (t) => {
-  const dependency = oauth2({ flows: { authorizationCode: { authorizationUrl, tokenUrl, 'x-usePkce': 'S256' } as never } })
+  const dependency = oauth2({
+    flows: { authorizationCode: { authorizationUrl, tokenUrl, 'x-usePkce': 'S256' } as never }
+  })
   t.match(viewOf(dependency)!.definition, { openapi: { flows: { authorizationCode: { 'x-usePkce': 'S256' } } } })
 })
 
 t.test('a query parameter has a name of unreserved characters, so that every parser and every log agree on it', async (t) => {
   const accepted = ['api_key', 'key', 'X-Api.Key~1', '0'].map((name) => problemOf(() => apiKeyQuery({ name })))
   t.strictSame(accepted, [null, null, null, null])
-  const rejected = ['CLÉ', 'a;b', 'a?b', 'a"b', 'auth[key]', 'a b', 'a&b', 'a=b', 'a+b', '100%', '$key', 'a/b', ' a', 'a\n', '__proto__', 'constructor']
+  const rejected = [
+    'CLÉ', 'a;b', 'a?b', 'a"b', 'auth[key]', 'a b', 'a&b', 'a=b', 'a+b', '100%', '$key', 'a/b', ' a', 'a\n',
+    '__proto__', 'constructor'
+  ]
   t.strictSame(rejected.filter((name) => problemOf(() => apiKeyQuery({ name })) === null), [])
 })
 
@@ -162,7 +232,9 @@ t.test('only schemes have unverified, and it returns a view that says so', async
     }
   }
   const key = apiKeyHeader({ name: 'x-key' })
-  t.strictSame([depends({ key }, () => 1), optional(key), key.scoped('a'), key.uncached()].map(methodsOf), [undefined, undefined, undefined, undefined])
+  t.strictSame([depends({ key }, () => 1), optional(key), key.scoped('a'), key.uncached()].map(methodsOf), [
+    undefined, undefined, undefined, undefined
+  ])
 })
 
 t.test('an unverified view guards and reads like the scheme itself', async (t) => {

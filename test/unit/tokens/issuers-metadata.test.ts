@@ -10,7 +10,9 @@ import { isAllowedAddress } from '../../../src/tokens/issuer-url.js'
 import { issuer } from '../../../src/tokens/issuer.js'
 import { issuers } from '../../../src/tokens/issuers.js'
 import { localIssuer } from '../../../src/tokens/local-issuer.js'
-import { bearer, CONFIGURATION, ecPair, issuerServer, json, movableClock, tokenApp, tokenOf } from '../../fixtures/issuer-server.js'
+import {
+  bearer, CONFIGURATION, ecPair, issuerServer, json, movableClock, tokenApp, tokenOf
+} from '../../fixtures/issuer-server.js'
 
 const endpointOf = (trusted: Issuer | Issuers, url: string): Dependency =>
   depends({ issuer: trusted as unknown as Dependency<IssuerHandle> }, async ({ issuer }, request) =>
@@ -19,7 +21,10 @@ const endpointOf = (trusted: Issuer | Issuers, url: string): Dependency =>
 t.test('metadata is fetched once for all requests that wait, serves while the issuer is down, and is renewed after maxAge', async (t) => {
   const clock = movableClock(t)
   const idp = await issuerServer(t)
-  const { ask, warnings } = await tokenApp(t, endpointOf(issuer(idp.url, { start: 'lazy', jwksUri: `${idp.url}/jwks` }), idp.url))
+  const { ask, warnings } = await tokenApp(
+    t,
+    endpointOf(issuer(idp.url, { start: 'lazy', jwksUri: `${idp.url}/jwks` }), idp.url)
+  )
   t.strictSame(new Set(await Promise.all(Array.from({ length: 20 }, async () => await ask('x')))), new Set(['200']))
   t.strictSame(idp.hits, [CONFIGURATION])
   idp.answers.set(CONFIGURATION, json('', 500))
@@ -48,19 +53,32 @@ t.test('issuers(f) can be overridden: f is then not asked', async (t) => {
 })
 
 t.test('an issuer is known by its data before there is a request', (t) => {
-  t.match(issuerDataOf(issuer('https://a.example', { algorithms: ['ES256'] })), { identifier: 'https://a.example', isLocal: false, hasSecret: false, algorithms: ['ES256'] })
+  t.match(issuerDataOf(issuer('https://a.example', { algorithms: ['ES256'] })), {
+    identifier: 'https://a.example',
+    isLocal: false,
+    hasSecret: false,
+    algorithms: ['ES256']
+  })
   t.match(issuerDataOf(issuers(() => true)), { identifier: null, isLocal: false })
-  t.match(issuerDataOf(localIssuer('https://b.example', { algorithm: 'HS256' })), { isLocal: true, hasSecret: true, algorithms: ['HS256'] })
-  for (const other of [depends({}, () => 1), {}, null, 'https://a.example', () => 1]) t.equal(issuerDataOf(other), undefined)
+  t.match(issuerDataOf(localIssuer('https://b.example', { algorithm: 'HS256' })), {
+    isLocal: true,
+    hasSecret: true,
+    algorithms: ['HS256']
+  })
+  for (const other of [depends({}, () => 1), {}, null, 'https://a.example', () => 1]) {
+    t.equal(issuerDataOf(other), undefined)
+  }
   t.end()
 })
 
 t.test('an address may be asked by https, and by http on this machine or where the option says so', (t) => {
   const table: Array<[unknown, boolean, boolean]> = [
     ['https://a.example', false, true], ['http://a.example', false, false], ['http://a.example', true, true],
-    ['http://localhost:1', false, true], ['http://127.1', false, true], ['http://127.0.0.1.evil.example', false, false], ['http://[::1]/', false, true],
-    ['http://[::ffff:127.0.0.1]/', false, false], ['http://localhost.evil.example', false, false], ['http://localhost@evil.example', false, false],
-    ['file:///a', true, false], ['ftp://localhost', true, false], ['javascript:0', true, false], ['', true, false], [undefined, true, false]
+    ['http://localhost:1', false, true], ['http://127.1', false, true], ['http://127.0.0.1.evil.example', false, false],
+    ['http://[::1]/', false, true], ['http://[::ffff:127.0.0.1]/', false, false],
+    ['http://localhost.evil.example', false, false], ['http://localhost@evil.example', false, false],
+    ['file:///a', true, false], ['ftp://localhost', true, false], ['javascript:0', true, false], ['', true, false],
+    [undefined, true, false]
   ]
   t.strictSame(table.map(([address, allow]) => isAllowedAddress(address, allow)), table.map(([,, outcome]) => outcome))
   t.end()
@@ -76,7 +94,10 @@ t.test('an attempt that the app aborts ends at once, and is told from an outage'
   app.abort()
   await t.rejects(waiting, Aborted)
   await t.rejects(withDeadline(hanging, { timeout: 60, signal: app.signal }), Aborted)
-  const late = await withDeadline(hanging, { timeout: 0.01, signal: new AbortController().signal }).then(() => null, (error) => error)
+  const late = await withDeadline(hanging, { timeout: 0.01, signal: new AbortController().signal }).then(
+    () => null,
+    (error) => error
+  )
   t.ok(late instanceof NoAnswer && !(late instanceof Aborted))
 })
 
@@ -90,7 +111,10 @@ t.test('a custom fetch that returns something else than JSON in a response is an
   const idp = 'https://idp.example.com'
   const signed = await tokenOf(ecPair(), { alg: 'ES256' }, idp)
   for (const answer of [undefined, new Response(null), new Response('[]'), new Response('null')]) {
-    const { ask } = await tokenApp(t, bearer(issuer(idp, { start: 'lazy', fetch: (async () => answer) as typeof fetch })))
+    const { ask } = await tokenApp(
+      t,
+      bearer(issuer(idp, { start: 'lazy', fetch: (async () => answer) as typeof fetch }))
+    )
     t.equal(await ask(signed), '503 30', String(answer))
   }
 })
@@ -98,8 +122,11 @@ t.test('a custom fetch that returns something else than JSON in a response is an
 t.test('what another service sent is not in the error, only its address and status', async (t) => {
   const idp = await issuerServer(t)
   idp.answers.set('/jwks', json({ secret: 'do-not-log', keys: 5 }, 403))
-  const error = await fetchJson(`${idp.url}/jwks`, { fetch: undefined, allowInsecureRequests: false, signal: new AbortController().signal })
-    .then(() => null, (error: NoAnswer) => error)
+  const error = await fetchJson(`${idp.url}/jwks`, {
+    fetch: undefined,
+    allowInsecureRequests: false,
+    signal: new AbortController().signal
+  }).then(() => null, (error: NoAnswer) => error)
   t.equal(error!.status, 403)
   t.equal(error!.message.includes('do-not-log'), false)
 })

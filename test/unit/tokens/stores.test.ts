@@ -23,12 +23,18 @@ t.test('a full memory store throws, and an owner gets a quarter of it', async (t
   t.strictSame([store.once('a1', 10, 'a'), store.once('a2', 1, 'a')], [true, true])
   t.throws(() => store.once('a3', 10, 'a'), UNAVAILABLE)
   t.equal(store.once('a1', 10, 'a'), false, 'a used key is not a new one')
-  for (const owner of ['b', 'c', 'd']) t.strictSame([store.once(`${owner}1`, 10, owner), store.once(`${owner}2`, 10, owner)], [true, true])
+  for (const owner of ['b', 'c', 'd']) {
+    t.strictSame([store.once(`${owner}1`, 10, owner), store.once(`${owner}2`, 10, owner)], [true, true])
+  }
   t.throws(() => store.once('e1', 10, 'e'), UNAVAILABLE)
   now += 2_001
   t.equal(store.once('a4', 10, 'a'), true, 'an expired entry makes room')
   now += 20_000
-  t.strictSame(['a5', 'a6'].map((key) => store.once(key, 10, 'a')), [true, true], 'when all entries of an owner are expired')
+  t.strictSame(
+    ['a5', 'a6'].map((key) => store.once(key, 10, 'a')),
+    [true, true],
+    'when all entries of an owner are expired'
+  )
   t.throws(() => store.once('a7', 10, 'a'), UNAVAILABLE)
   const small = memoryStore({ max: 1 })
   t.equal(small.once('x', 1, 'x'), true, 'an owner gets at least one')
@@ -42,13 +48,17 @@ t.test('a redis store sends one SET, and reads its reply', async (t) => {
   reply = null
   t.equal(await store.once('k', 61), false)
   t.strictSame(commands, Array(2).fill(['SET', 'p:k', '1', 'EX', '61', 'NX']))
-  for (reply of [undefined, 'QUEUED', 1, '', Buffer.from('OK'), [], false]) await t.rejects(async () => await store.once('k', 61), TypeError)
+  for (reply of [undefined, 'QUEUED', 1, '', Buffer.from('OK'), [], false]) {
+    await t.rejects(async () => await store.once('k', 61), TypeError)
+  }
   const failing = redisStore(async () => { throw new Error('down') })
   await t.rejects(async () => await failing.once('k', 61), /down/)
 })
 
 t.test('wrong options of a store are refused', async (t) => {
-  for (const max of [0, -1, NaN, Infinity, '5', null]) t.throws(() => memoryStore({ max } as never), INVALID, String(max))
+  for (const max of [0, -1, NaN, Infinity, '5', null]) {
+    t.throws(() => memoryStore({ max } as never), INVALID, String(max))
+  }
   t.throws(() => memoryStore({ size: 1 } as never), INVALID)
   t.throws(() => redisStore({} as never), { ...INVALID, message: /send/ })
   t.throws(() => redisStore(async () => 'OK', { prefix: 1 } as never), INVALID)
