@@ -5,7 +5,9 @@ import t from 'tap'
 import { apiKeyCookie, depends, openIdConnect } from '../../../src/index.js'
 import { memoryStore, redisStore } from '../../../src/tokens/index.js'
 import { ProofKeys } from '../../../src/tokens/proof-keys.js'
-import { boundToken, clientKey, dpopApp, dpopBearer, local, proofOf, thumbprint, URL_OF_ITEMS } from '../../fixtures/dpop.js'
+import {
+  boundToken, clientKey, dpopApp, dpopBearer, local, proofOf, thumbprint, URL_OF_ITEMS
+} from '../../fixtures/dpop.js'
 import { all, AUDIENCE, base64url, countedIssuer, seconds, signatureOf, signingKey } from '../../fixtures/jwt.js'
 
 const PROOF = '401 DPoP invalid_dpop_proof proof'
@@ -14,7 +16,11 @@ const NONCE = '401 DPoP use_dpop_nonce nonce'
 const BINDING = '401 DPoP invalid_token binding'
 
 // The answers to a table of proofs, each new, by name.
-async function answers (ask: (token: string, proof?: string) => Promise<string>, token: string, proofs: Record<string, string>): Promise<Record<string, string>> {
+async function answers (
+  ask: (token: string, proof?: string) => Promise<string>,
+  token: string,
+  proofs: Record<string, string>
+): Promise<Record<string, string>> {
   const result: Record<string, string> = {}
   for (const [name, proof] of Object.entries(proofs)) result[name] = await ask(token, proof)
   return result
@@ -24,20 +30,36 @@ t.test('tokens D1: a good token with a good proof passes, however the client spe
   const { inject } = await dpopApp(t)
   const token = await boundToken()
   for (const scheme of ['DPoP', 'dpop', 'DPOP', 'DPoP  ']) {
-    t.equal((await inject({ url: '/items', headers: { authorization: `${scheme} ${token}`, dpop: proofOf(token) } })).statusCode, 200, scheme)
+    t.equal(
+      (await inject({ url: '/items', headers: { authorization: `${scheme} ${token}`, dpop: proofOf(token) } }))
+        .statusCode,
+      200,
+      scheme
+    )
   }
   for (const alg of ['PS256', 'EdDSA', 'Ed25519']) {
     const key = signingKey(alg, undefined, {})
     const bound = await boundToken({}, key)
-    t.equal((await inject({ url: '/items', headers: { authorization: `DPoP ${bound}`, dpop: proofOf(bound, {}, {}, key) } })).statusCode, 200, alg)
+    t.equal(
+      (await inject({ url: '/items', headers: { authorization: `DPoP ${bound}`, dpop: proofOf(bound, {}, {}, key) } }))
+        .statusCode,
+      200,
+      alg
+    )
   }
 })
 
 t.test('tokens D2: without credentials the challenge names the algorithms and has no error', async (t) => {
   const required = await dpopApp(t)
-  t.equal((await required.inject({ url: '/items' })).headers['www-authenticate'], 'DPoP realm="api", algs="ES256 Ed25519 EdDSA PS256"')
+  t.equal(
+    (await required.inject({ url: '/items' })).headers['www-authenticate'],
+    'DPoP realm="api", algs="ES256 Ed25519 EdDSA PS256"'
+  )
   const allowed = await dpopApp(t, dpopBearer({ required: false, algorithms: ['ES256'] }))
-  t.strictSame((await allowed.inject({ url: '/items' })).headers['www-authenticate'], ['DPoP realm="api", algs="ES256"', 'Bearer realm="api"'])
+  t.strictSame((await allowed.inject({ url: '/items' })).headers['www-authenticate'], [
+    'DPoP realm="api", algs="ES256"',
+    'Bearer realm="api"'
+  ])
 })
 
 t.test('tokens D2: where DPoP is not required, a token may come by itself in a cookie', async (t) => {
@@ -52,9 +74,14 @@ t.test('tokens D3: a request has one proof', async (t) => {
   const { ask, app } = await dpopApp(t)
   const token = await boundToken()
   const [one, two] = [proofOf(token), proofOf(token)]
-  t.strictSame([await ask(token), await ask(token, ''), await ask(token, `${one}, ${two}`), await ask(token, `${one},${one}`)], Array(4).fill(PROOF))
+  t.strictSame(
+    [await ask(token), await ask(token, ''), await ask(token, `${one}, ${two}`), await ask(token, `${one},${one}`)],
+    Array(4).fill(PROOF)
+  )
   const address = await app.listen({ port: 0 })
-  const response = await fetch(`${address}/items`, { headers: [['authorization', `DPoP ${token}`], ['dpop', one], ['dpop', two]] })
+  const response = await fetch(`${address}/items`, {
+    headers: [['authorization', `DPoP ${token}`], ['dpop', one], ['dpop', two]]
+  })
   t.equal(((await response.json()) as any).told, PROOF)
 })
 
@@ -97,12 +124,29 @@ t.test('tokens D6: a proof is signed by the public key that it carries', async (
     private: proofOf(token, {}, { jwk: clientKey.privateKey.export({ format: 'jwk' }) }),
     symmetric: proofOf(token, {}, { jwk: { kty: 'oct', k: base64url('x'.repeat(32)) } }),
     'RSA of 1024 bits': proofOf(token, {}, { jwk: small.publicKey.export({ format: 'jwk' }) }, small),
-    'RSA of more bits than a server should verify': proofOf(token, {}, { alg: 'PS256', jwk: { kty: 'RSA', n: base64url(Buffer.alloc(2048, 0xff)), e: 'AQAB' } }),
-    'a huge exponent': proofOf(token, {}, { alg: 'PS256', jwk: { kty: 'RSA', n: base64url(Buffer.alloc(256, 0xff)), e: base64url(Buffer.alloc(9, 0xff)) } }),
+    'RSA of more bits than a server should verify': proofOf(
+      token,
+      {},
+      { alg: 'PS256', jwk: { kty: 'RSA', n: base64url(Buffer.alloc(2048, 0xff)), e: 'AQAB' } }
+    ),
+    'a huge exponent': proofOf(
+      token,
+      {},
+      { alg: 'PS256', jwk: { kty: 'RSA', n: base64url(Buffer.alloc(256, 0xff)), e: base64url(Buffer.alloc(9, 0xff)) } }
+    ),
     'other curve': proofOf(token, {}, { jwk: signingKey('ES384').jwk }),
     'not a point': proofOf(token, {}, { jwk: { ...clientKey.jwk, y: clientKey.jwk.x } }),
     'of another algorithm': proofOf(token, {}, { jwk: { ...clientKey.jwk, alg: 'ES384' } }),
-    'a zero in front of x': proofOf(token, {}, { jwk: { ...clientKey.jwk, x: base64url(Buffer.concat([Buffer.alloc(1), Buffer.from(clientKey.jwk.x!, 'base64url')])) } }),
+    'a zero in front of x': proofOf(
+      token,
+      {},
+      {
+        jwk: {
+          ...clientKey.jwk,
+          x: base64url(Buffer.concat([Buffer.alloc(1), Buffer.from(clientKey.jwk.x!, 'base64url')]))
+        }
+      }
+    ),
     'without y': proofOf(token, {}, { jwk: { ...clientKey.jwk, y: undefined } }),
     'unknown kty': proofOf(token, {}, { jwk: { ...clientKey.jwk, kty: 'AKP' } }),
     text: proofOf(token, {}, { jwk: 'key' })
@@ -113,7 +157,9 @@ t.test('tokens D6: a proof is signed by the public key that it carries', async (
 t.test('tokens D7: htm is the method of the request, case included', async (t) => {
   const { ask } = await dpopApp(t)
   const token = await boundToken()
-  const proofs = Object.fromEntries(['POST', 'get', 'Get', 'GET ', '', 1].map((htm) => [String(htm), proofOf(token, { htm })]))
+  const proofs = Object.fromEntries(
+    ['POST', 'get', 'Get', 'GET ', '', 1].map((htm) => [String(htm), proofOf(token, { htm })])
+  )
   t.strictSame(await answers(ask, token, proofs), all(proofs, PROOF))
   t.equal(await ask(token, proofOf(token, { htm: 'POST' }), { method: 'POST' }), '200')
 })
@@ -122,8 +168,9 @@ t.test('tokens D8, D9: query and fragment of htu do not count, and equal address
   const { ask } = await dpopApp(t)
   const token = await boundToken()
   const proofs = Object.fromEntries([
-    `${URL_OF_ITEMS}?a=b`, `${URL_OF_ITEMS}#f`, `${URL_OF_ITEMS}?a#b`, 'https://API.Example.COM/items', 'HTTPS://api.example.com/items', 'https://api.example.com:443/items',
-    'https://api.example.com:/items', 'https://api.example.com/%69tems', 'https://api.example.com/a/../items', 'https://api.example.com/./items'
+    `${URL_OF_ITEMS}?a=b`, `${URL_OF_ITEMS}#f`, `${URL_OF_ITEMS}?a#b`, 'https://API.Example.COM/items',
+    'HTTPS://api.example.com/items', 'https://api.example.com:443/items', 'https://api.example.com:/items',
+    'https://api.example.com/%69tems', 'https://api.example.com/a/../items', 'https://api.example.com/./items'
   ].map((htu) => [htu, proofOf(token, { htu })]))
   t.strictSame(await answers(ask, token, proofs), all(proofs, '200'))
   t.equal(await ask(token, proofOf(token), { url: '/items?a=b' }), '200')
@@ -134,33 +181,52 @@ t.test('tokens D10: another address is not that of the request', async (t) => {
   const { ask } = await dpopApp(t)
   const token = await boundToken()
   const proofs = Object.fromEntries([
-    `${URL_OF_ITEMS}/`, `${AUDIENCE}/item`, `${AUDIENCE}/Items`, `${AUDIENCE}//items`, AUDIENCE, 'https://evil.example/items', 'http://api.example.com/items', 'https://api.example.com:8443/items',
-    'https://user@api.example.com/items', 'https://api.example.com@evil.example/items', 'https://api.example.com\\items', ' https://api.example.com/items', 'https://api.example.com/it\tems',
-    '/items', 'items', '', 'https:///items', 1, null, `${AUDIENCE}/%2Fitems`, 'https://api.example.com/ïtems'
+    `${URL_OF_ITEMS}/`, `${AUDIENCE}/item`, `${AUDIENCE}/Items`, `${AUDIENCE}//items`, AUDIENCE,
+    'https://evil.example/items', 'http://api.example.com/items', 'https://api.example.com:8443/items',
+    'https://user@api.example.com/items', 'https://api.example.com@evil.example/items',
+    'https://api.example.com\\items', ' https://api.example.com/items', 'https://api.example.com/it\tems', '/items',
+    'items', '', 'https:///items', 1, null, `${AUDIENCE}/%2Fitems`, 'https://api.example.com/ïtems'
   ].map((htu) => [String(htu), proofOf(token, { htu })]))
   t.strictSame(await answers(ask, token, proofs), all(proofs, PROOF))
 })
 
 t.test('tokens D11: baseUrl decides, not what the request says about its host', async (t) => {
-  const { ask } = await dpopApp(t, dpopBearer(), { trustProxy: true, routerOptions: { ignoreDuplicateSlashes: true } } as object)
+  const { ask } = await dpopApp(t, dpopBearer(), {
+    trustProxy: true,
+    routerOptions: { ignoreDuplicateSlashes: true }
+  } as object)
   const token = await boundToken()
   const evil = (): string => proofOf(token, { htu: 'https://evil/items' })
   t.strictSame([
     await ask(token, evil(), { headers: { host: 'evil' } }),
     await ask(token, evil(), { headers: { 'x-forwarded-host': 'evil', 'x-forwarded-proto': 'https' } })
   ], [PROOF, PROOF])
-  for (const target of ['//evil/items', 'http://evil/items', 'https://evil/items']) t.equal(await rawAnswer(t, token, evil(), target), 401, target)
-  t.equal(await rawAnswer(t, token, proofOf(token), 'http://evil/items'), 200, 'of an absolute request line the path counts')
+  for (const target of ['//evil/items', 'http://evil/items', 'https://evil/items']) {
+    t.equal(await rawAnswer(t, token, evil(), target), 401, target)
+  }
+  t.equal(
+    await rawAnswer(t, token, proofOf(token), 'http://evil/items'),
+    200,
+    'of an absolute request line the path counts'
+  )
 })
 
 t.test('tokens D12: baseUrl may have a path that a proxy takes off', async (t) => {
   const token = await boundToken()
   for (const baseUrl of [`${AUDIENCE}/v1`, `${AUDIENCE}/v1/`, 'https://API.example.com:443/v1']) {
     const { ask } = await dpopApp(t, dpopBearer({ baseUrl }))
-    t.strictSame([await ask(token, proofOf(token, { htu: `${AUDIENCE}/v1/items` })), await ask(token, proofOf(token))], ['200', PROOF], baseUrl)
+    t.strictSame(
+      [await ask(token, proofOf(token, { htu: `${AUDIENCE}/v1/items` })), await ask(token, proofOf(token))],
+      ['200', PROOF],
+      baseUrl
+    )
   }
   const rewritten = await dpopApp(t, dpopBearer(), { rewriteUrl: () => '/items' })
-  t.equal(await rewritten.ask(token, proofOf(token, { htu: `${AUDIENCE}/old` }), { url: '/old' }), '200', 'the path before rewriteUrl counts')
+  t.equal(
+    await rewritten.ask(token, proofOf(token, { htu: `${AUDIENCE}/old` }), { url: '/old' }),
+    '200',
+    'the path before rewriteUrl counts'
+  )
 })
 
 t.test('tokens D13: a proof is recent', async (t) => {
@@ -168,13 +234,19 @@ t.test('tokens D13: a proof is recent', async (t) => {
   const token = await boundToken()
   const good = Object.fromEntries([-50, 8].map((offset) => [offset, proofOf(token, { iat: seconds() + offset })]))
   t.strictSame(await answers(ask, token, good), all(good, '200'))
-  const bad = Object.fromEntries([-62, 12, -3600, 3600].map((offset) => [offset, proofOf(token, { iat: seconds() + offset })]))
-  const odd = Object.fromEntries([String(seconds()), null, true, {}].map((iat) => [String(iat), proofOf(token, { iat })]))
+  const bad = Object.fromEntries(
+    [-62, 12, -3600, 3600].map((offset) => [offset, proofOf(token, { iat: seconds() + offset })])
+  )
+  const odd = Object.fromEntries(
+    [String(seconds()), null, true, {}].map((iat) => [String(iat), proofOf(token, { iat })])
+  )
   t.strictSame(await answers(ask, token, { ...bad, ...odd }), all({ ...bad, ...odd }, PROOF))
   const exactly = async (iat: number): Promise<string> => await ask(token, proofOf(token, { iat }))
   const now = seconds() * 1000 + 500
   t.intercept(Date, 'now', { value: () => now })
-  const edges = await Promise.all([-60, -61, 10, 11].map(async (offset) => await exactly(Math.floor(now / 1000) + offset)))
+  const edges = await Promise.all(
+    [-60, -61, 10, 11].map(async (offset) => await exactly(Math.floor(now / 1000) + offset))
+  )
   t.strictSame(edges, ['200', PROOF, '200', PROOF])
   const short = await dpopApp(t, dpopBearer({ maxAge: 10 }))
   t.equal(await short.ask(token, proofOf(token, { iat: seconds() - 12 })), PROOF)
@@ -184,8 +256,12 @@ t.test('tokens D14: a proof belongs to one token', async (t) => {
   const { ask } = await dpopApp(t)
   const token = await boundToken()
   const ath = createHash('sha256').update(token).digest()
-  const proofs = Object.fromEntries([createHash('sha256').update('other').digest('base64url'), `${ath.toString('base64url')}=`, ath.toString('hex'), ath.toString('latin1'), 1]
-    .map((ath, index) => [index, proofOf(token, { ath })]))
+  const proofs = Object.fromEntries(
+    [
+      createHash('sha256').update('other').digest('base64url'), `${ath.toString('base64url')}=`, ath.toString('hex'),
+      ath.toString('latin1'), 1
+    ].map((ath, index) => [index, proofOf(token, { ath })])
+  )
   t.strictSame(await answers(ask, token, proofs), all(proofs, PROOF))
 })
 
@@ -204,11 +280,15 @@ t.test('tokens D16: a proof counts once', async (t) => {
   const again = proofOf(token)
   const atOnce = await Promise.all(Array.from({ length: 20 }, async () => await ask(token, again)))
   t.strictSame(atOnce.sort(), ['200', ...Array<string>(19).fill(REPLAY)])
-  const replay = { once: async (key: string, ttl: number, owner?: string) => { await null; return store.once(key, ttl, owner) } }
+  const replay = {
+    once: async (key: string, ttl: number, owner?: string) => { await null; return store.once(key, ttl, owner) }
+  }
   const store = memoryStore()
   const instances = [await dpopApp(t, dpopBearer({ replay })), await dpopApp(t, dpopBearer({ replay }))]
   const shared = proofOf(token)
-  const answers = await Promise.all(Array.from({ length: 20 }, async (_, index) => await instances[index % 2]!.ask(token, shared)))
+  const answers = await Promise.all(
+    Array.from({ length: 20 }, async (_, index) => await instances[index % 2]!.ask(token, shared))
+  )
   t.strictSame(answers.sort(), ['200', ...Array<string>(19).fill(REPLAY)])
 })
 
@@ -217,7 +297,12 @@ t.test('tokens D16: in one request a proof counts once, however many places ask 
   const replay = memoryStore()
   const guard = dpopBearer({ replay })
   const user = depends({ token: guard }, ({ token }) => token)
-  const { ask } = await dpopApp(t, depends({ user, again: guard.scoped('a'), other: dpopBearer({ replay }) }, ({ user }) => user), {}, { isScoped: false })
+  const { ask } = await dpopApp(
+    t,
+    depends({ user, again: guard.scoped('a'), other: dpopBearer({ replay }) }, ({ user }) => user),
+    {},
+    { isScoped: false }
+  )
   t.equal(await ask(token, proofOf(token)), '200')
 })
 
@@ -225,22 +310,32 @@ t.test('tokens D17: the same jti of another key is another proof', async (t) => 
   const { ask } = await dpopApp(t)
   const other = signingKey('ES256', undefined, {})
   const [token, second] = [await boundToken(), await boundToken({}, other)]
-  t.strictSame([await ask(token, proofOf(token, { jti: 'j' })), await ask(second, proofOf(second, { jti: 'j' }, {}, other))], ['200', '200'])
+  t.strictSame(
+    [await ask(token, proofOf(token, { jti: 'j' })), await ask(second, proofOf(second, { jti: 'j' }, {}, other))],
+    ['200', '200']
+  )
 })
 
 t.test('tokens D18: jti is a string of 1 to 256 bytes', async (t) => {
   const { ask } = await dpopApp(t)
   const token = await boundToken()
-  const good = Object.fromEntries(['x', 'x'.repeat(256), 'ü'.repeat(128)].map((jti) => [jti.length, proofOf(token, { jti })]))
+  const good = Object.fromEntries(
+    ['x', 'x'.repeat(256), 'ü'.repeat(128)].map((jti) => [jti.length, proofOf(token, { jti })])
+  )
   t.strictSame(await answers(ask, token, good), all(good, '200'))
-  const bad = Object.fromEntries(['x'.repeat(257), 'ü'.repeat(129), '', 1, null].map((jti, index) => [index, proofOf(token, { jti })]))
+  const bad = Object.fromEntries(
+    ['x'.repeat(257), 'ü'.repeat(129), '', 1, null].map((jti, index) => [index, proofOf(token, { jti })])
+  )
   t.strictSame(await answers(ask, token, bad), all(bad, PROOF))
 })
 
 t.test('tokens D19: a proof is not used up by a request that is rejected for another reason', async (t) => {
   const keys: string[] = []
   const { ask } = await dpopApp(t, dpopBearer({ replay: { once: (key: string) => { keys.push(key); return true } } }))
-  const [token, expired] = [await boundToken(), await local.sign({ aud: AUDIENCE, cnf: { jkt: thumbprint(clientKey) } }, { lifetime: -60 })]
+  const [token, expired] = [
+    await boundToken(),
+    await local.sign({ aud: AUDIENCE, cnf: { jkt: thumbprint(clientKey) } }, { lifetime: -60 })
+  ]
   const jti = 'the same'
   t.equal(await ask(expired, proofOf(expired, { jti })), '401 DPoP invalid_token expired')
   t.equal(await ask(token, proofOf(expired, { jti })), PROOF)
@@ -267,11 +362,18 @@ t.test('tokens D20: a store that does not say whether the proof was used is an o
     t.match(answer.headers, { 'www-authenticate': undefined, 'retry-after': '1' }, name)
   }
   const { ask } = await dpopApp(t, dpopBearer({ replay: memoryStore({ max: 8 }) }))
-  t.strictSame([await ask(token, proofOf(token)), await ask(token, proofOf(token)), await ask(token, proofOf(token))], ['200', '200', '503'], 'a quarter for one key')
+  t.strictSame(
+    [await ask(token, proofOf(token)), await ask(token, proofOf(token)), await ask(token, proofOf(token))],
+    ['200', '200', '503'],
+    'a quarter for one key'
+  )
   for (let client = 0; client < 3; client++) {
     const key = signingKey('ES256', undefined, {})
     const other = await boundToken({}, key)
-    t.strictSame([await ask(other, proofOf(other, {}, {}, key)), await ask(other, proofOf(other, {}, {}, key))], ['200', '200'])
+    t.strictSame(
+      [await ask(other, proofOf(other, {}, {}, key)), await ask(other, proofOf(other, {}, {}, key))],
+      ['200', '200']
+    )
   }
   const last = signingKey('ES256', undefined, {})
   const late = await boundToken({}, last)
@@ -285,12 +387,19 @@ t.test('tokens D20: a store that does not answer in time is an outage', async (t
   // A server keeps the process alive; this app has no socket.
   const alive = setInterval(() => {}, 1000)
   t.teardown(() => { clearInterval(alive) })
-  t.intercept(globalThis, 'setTimeout', { value: (run: () => void, ms: number) => setTimeoutOf(run, ms === 5000 ? 1 : ms) })
+  t.intercept(globalThis, 'setTimeout', {
+    value: (run: () => void, ms: number) => setTimeoutOf(run, ms === 5000 ? 1 : ms)
+  })
   t.equal(await ask(token, proofOf(token)), '503')
 })
 
 t.test('tokens D20: an answer of the store that is there when a process goes on after a halt counts', async (t) => {
-  const { ask } = await dpopApp(t, dpopBearer({ replay: { once: async () => await new Promise<boolean>((resolve) => { setImmediate(resolve, true) }) } }))
+  const { ask } = await dpopApp(
+    t,
+    dpopBearer({
+      replay: { once: async () => await new Promise<boolean>((resolve) => { setImmediate(resolve, true) }) }
+    })
+  )
   const token = await boundToken()
   const setTimeoutOf = globalThis.setTimeout
   // The time is over before anything else can run.
@@ -306,7 +415,10 @@ t.test('tokens D20: an answer of the store that is there when a process goes on 
 
 t.test('tokens D20: what a store learns holds nothing of the token', async (t) => {
   const seen: unknown[][] = []
-  const { ask } = await dpopApp(t, dpopBearer({ maxAge: 30, replay: { once: (...given: unknown[]) => { seen.push(given); return true } } }))
+  const { ask } = await dpopApp(
+    t,
+    dpopBearer({ maxAge: 30, replay: { once: (...given: unknown[]) => { seen.push(given); return true } } })
+  )
   const token = await boundToken()
   await ask(token, proofOf(token, { jti: 'secret jti' }))
   const [key, ttl, owner] = seen[0] as [string, number, string]
@@ -326,16 +438,24 @@ t.test('tokens D21: a nonce of this server is needed, of this window or the last
   let now = start
   const send = async (nonce?: unknown, headers = {}, ask = inject): Promise<any> => {
     const bound = await boundToken()
-    return await ask({ url: '/items', headers: { authorization: `DPoP ${bound}`, dpop: proofOf(bound, { nonce }), ...headers } })
+    return await ask({
+      url: '/items',
+      headers: { authorization: `DPoP ${bound}`, dpop: proofOf(bound, { nonce }), ...headers }
+    })
   }
   const first = await send()
   t.equal(first.json().told, NONCE)
   t.match(first.headers, { 'cache-control': 'no-store', 'www-authenticate': /^DPoP .*error="use_dpop_nonce".*algs=/ })
   const nonce = first.headers['dpop-nonce']
   t.match(nonce, /^[\x21\x23-\x5b\x5d-\x7e]+$/, 'NQCHAR, RFC 9449 §8.1')
-  for (const wrong of ['', 'x', `${nonce}x`, 1, null, [nonce]]) t.equal((await send(wrong)).json().told, NONCE, String(wrong))
+  for (const wrong of ['', 'x', `${nonce}x`, 1, null, [nonce]]) {
+    t.equal((await send(wrong)).json().told, NONCE, String(wrong))
+  }
   const good = await send(nonce)
-  t.strictSame([good.statusCode, good.headers['dpop-nonce'], good.headers['cache-control']], [200, undefined, undefined])
+  t.strictSame(
+    [good.statusCode, good.headers['dpop-nonce'], good.headers['cache-control']],
+    [200, undefined, undefined]
+  )
   t.equal((await send(nonce, {}, older.inject)).statusCode, 200, 'every secret checks')
   t.not((await send(undefined, {}, older.inject)).headers['dpop-nonce'], nonce, 'the first secret makes')
   now = start + 300_000
@@ -358,15 +478,22 @@ t.test('tokens D22: a bound token that is sent as Bearer is rejected', async (t)
     return [answer.json().told, answer.headers['www-authenticate']]
   }
   const dpop = 'DPoP realm="api", algs="ES256 Ed25519 EdDSA PS256"'
-  t.strictSame(await answersOf({ required: false }), ['401 Bearer invalid_token binding', [dpop, 'Bearer realm="api", error="invalid_token"']])
-  t.strictSame(await answersOf(false), ['401 Bearer invalid_token binding', 'Bearer realm="api", error="invalid_token"'])
+  t.strictSame(await answersOf({ required: false }), [
+    '401 Bearer invalid_token binding',
+    [dpop, 'Bearer realm="api", error="invalid_token"']
+  ])
+  t.strictSame(await answersOf(false), [
+    '401 Bearer invalid_token binding',
+    'Bearer realm="api", error="invalid_token"'
+  ])
   t.strictSame(await answersOf({ required: true }), ['401 not sent', dpop])
 })
 
 t.test('tokens D22: a bound token whose signature is remembered is rejected as Bearer, and passes with its next proof', async (t) => {
   const { ask, inject } = await dpopApp(t, dpopBearer({ required: false }))
   const token = await boundToken()
-  const asBearer = async (): Promise<unknown> => (await inject({ url: '/items', headers: { authorization: `Bearer ${token}` } })).json().told
+  const asBearer = async (): Promise<unknown> =>
+    (await inject({ url: '/items', headers: { authorization: `Bearer ${token}` } })).json().told
   t.strictSame(
     [await ask(token, proofOf(token)), await asBearer(), await ask(token, proofOf(token)), await asBearer()],
     ['200', '401 Bearer invalid_token binding', '200', '401 Bearer invalid_token binding']
@@ -376,7 +503,8 @@ t.test('tokens D22: a bound token whose signature is remembered is rejected as B
 t.test('tokens D22: where DPoP is not required, a token that is not bound passes as Bearer', async (t) => {
   const { inject } = await dpopApp(t, dpopBearer({ required: false }))
   const plain = await local.sign({ aud: AUDIENCE })
-  const ask = async (headers: Record<string, string>): Promise<unknown> => (await inject({ url: '/items', headers })).json().told
+  const ask = async (headers: Record<string, string>): Promise<unknown> =>
+    (await inject({ url: '/items', headers })).json().told
   t.equal(await ask({ authorization: `Bearer ${plain}` }), '200')
   const token = await boundToken()
   t.equal(await ask({ authorization: `DPoP ${token}`, dpop: proofOf(token) }), '200')
@@ -386,10 +514,14 @@ t.test('tokens D22: where DPoP is not required, a token that is not bound passes
 t.test('tokens D22: a bad proof is not made good by a bearer token in another place', async (t) => {
   const plain = await local.sign({ aud: AUDIENCE })
   const token = await boundToken()
-  const schemes = { cookie: apiKeyCookie({ name: 'token' }), openIdConnect: openIdConnect({ openIdConnectUrl: 'https://issuer.example/.well-known/openid-configuration' }) }
+  const schemes = {
+    cookie: apiKeyCookie({ name: 'token' }),
+    openIdConnect: openIdConnect({ openIdConnectUrl: 'https://issuer.example/.well-known/openid-configuration' })
+  }
   for (const [name, scheme] of Object.entries(schemes)) {
     const { inject } = await dpopApp(t, dpopBearer({ required: false }, { scheme }))
-    const ask = async (headers: Record<string, string>): Promise<unknown> => (await inject({ url: '/items', headers: { cookie: `token=${plain}`, ...headers } })).json().told
+    const ask = async (headers: Record<string, string>): Promise<unknown> =>
+      (await inject({ url: '/items', headers: { cookie: `token=${plain}`, ...headers } })).json().told
     t.equal(await ask({ authorization: `DPoP ${token}` }), '401 DPoP invalid_dpop_proof proof', name)
     t.equal(await ask({ authorization: `Bearer ${plain}` }), '200', name)
     t.equal(await ask({ authorization: `DPoP ${token}`, dpop: proofOf(token) }), '200', name)
@@ -399,7 +531,20 @@ t.test('tokens D22: a bad proof is not made good by a bearer token in another pl
 t.test('tokens D23: only a token that is bound to a key alone passes as DPoP', async (t) => {
   const { ask } = await dpopApp(t, dpopBearer({}, { mtls: () => null }))
   const jkt = thumbprint(clientKey)
-  for (const cnf of [undefined, {}, null, 'x', [], { jkt, 'x5t#S256': 'x' }, { jkt, other: 1 }, { other: 1 }, { jkt: 1 }, { jkt: [jkt] }, { 'x5t#S256': 'x' }, { jkt: `${jkt}=` }]) {
+  for (const cnf of [
+    undefined,
+    {},
+    null,
+    'x',
+    [],
+    { jkt, 'x5t#S256': 'x' },
+    { jkt, other: 1 },
+    { other: 1 },
+    { jkt: 1 },
+    { jkt: [jkt] },
+    { 'x5t#S256': 'x' },
+    { jkt: `${jkt}=` }
+  ]) {
     const token = await boundToken({ cnf })
     t.equal(await ask(token, proofOf(token)), BINDING, JSON.stringify(cnf))
   }
@@ -414,7 +559,12 @@ t.test('tokens D24: exp and nbf of a proof are checked, other claims are not', a
     unknown: proofOf(token, { other: { a: 1 }, sub: 'x', nonce: 'x' })
   }
   t.strictSame(await answers(ask, token, good), all(good, '200'))
-  const bad = { exp: proofOf(token, { exp: seconds() - 6 }), nbf: proofOf(token, { nbf: seconds() + 8 }), 'exp as text': proofOf(token, { exp: '9' }), 'nbf null': proofOf(token, { nbf: null }) }
+  const bad = {
+    exp: proofOf(token, { exp: seconds() - 6 }),
+    nbf: proofOf(token, { nbf: seconds() + 8 }),
+    'exp as text': proofOf(token, { exp: '9' }),
+    'nbf null': proofOf(token, { nbf: null })
+  }
   t.strictSame(await answers(ask, token, bad), all(bad, PROOF))
 })
 
@@ -430,11 +580,21 @@ t.test('tokens A7: memoryStore in a worker of a cluster is logged at warn', asyn
   const warningsWith = async (isWorker: boolean, replay?: object): Promise<number> => {
     const lines: string[] = []
     Object.assign(cluster, { isWorker })
-    await dpopApp(t, dpopBearer(replay === undefined ? {} : { replay }), { logger: { level: 'warn', stream: { write: (line: string) => { lines.push(line) } } } })
+    await dpopApp(t, dpopBearer(replay === undefined ? {} : { replay }), {
+      logger: { level: 'warn', stream: { write: (line: string) => { lines.push(line) } } }
+    })
     return lines.filter((line) => JSON.parse(line).level === 40 && line.includes('redisStore')).length
   }
   t.teardown(() => { Object.assign(cluster, { isWorker: false }) })
-  t.strictSame([await warningsWith(true), await warningsWith(true, memoryStore()), await warningsWith(true, redisStore(async () => 'OK')), await warningsWith(false)], [1, 1, 0, 0])
+  t.strictSame(
+    [
+      await warningsWith(true),
+      await warningsWith(true, memoryStore()),
+      await warningsWith(true, redisStore(async () => 'OK')),
+      await warningsWith(false)
+    ],
+    [1, 1, 0, 0]
+  )
 })
 
 t.test('the key of a proof is imported once, and remembered after it has verified the proof of a good token', async (t) => {
@@ -452,9 +612,16 @@ t.test('the key of a proof is imported once, and remembered after it has verifie
   }
   t.teardown(() => { Object.assign(ProofKeys.prototype, { add, get }) })
   const { ask } = await dpopApp(t)
-  const [token, expired] = [await boundToken(), await local.sign({ aud: AUDIENCE, cnf: { jkt: thumbprint(clientKey) } }, { lifetime: -60 })]
+  const [token, expired] = [
+    await boundToken(),
+    await local.sign({ aud: AUDIENCE, cnf: { jkt: thumbprint(clientKey) } }, { lifetime: -60 })
+  ]
   const other = signingKey('ES256', undefined, {})
-  const bad = [proofOf(token, {}, { jwk: clientKey.jwk }, other), proofOf(token, {}, {}, other), proofOf(token, { htm: 'PUT' })]
+  const bad = [
+    proofOf(token, {}, { jwk: clientKey.jwk }, other),
+    proofOf(token, {}, {}, other),
+    proofOf(token, { htm: 'PUT' })
+  ]
   for (const proof of bad) t.match(await ask(token, proof), /^401/)
   t.match(await ask(expired, proofOf(expired)), /^401/)
   t.strictSame([memories.size, known.includes(true)], [0, false])
@@ -473,36 +640,82 @@ t.test('the key of a proof is imported once, and remembered after it has verifie
   t.strictSame([memory!.size, memory!.get(thumbprint(clientKey)), memory!.get('0')?.thumbprint], [1000, undefined, '0'])
   memory!.add({ key: clientKey.publicKey, thumbprint: '0' })
   memory!.add({ key: clientKey.publicKey, thumbprint: 'one more' })
-  t.strictSame([memory!.get('0')?.thumbprint, memory!.get('1')], ['0', undefined], 'the key that was not used for the longest time makes room')
+  t.strictSame(
+    [memory!.get('0')?.thumbprint, memory!.get('1')],
+    ['0', undefined],
+    'the key that was not used for the longest time makes room'
+  )
 })
 
 t.test('tokens A7: wrong options of dpop are refused by the call', async (t) => {
   const secret = 'x'.repeat(32)
   const wrong = [
-    true, null, 'https://api.example.com', {}, { baseUrl: 1 }, { baseUrl: 'http://api.example.com' }, { baseUrl: 'https://api.example.com?a' }, { baseUrl: 'https://api.example.com/#' },
-    { baseUrl: 'https://user:hidden@api.example.com' }, { baseUrl: '/v1' }, { baseUrl: 'ftp://api.example.com' }, { baseUrl: 'https://api.example.com/a b' },
+    true,
+    null,
+    'https://api.example.com',
+    {},
+    { baseUrl: 1 },
+    { baseUrl: 'http://api.example.com' },
+    { baseUrl: 'https://api.example.com?a' },
+    { baseUrl: 'https://api.example.com/#' },
+    { baseUrl: 'https://user:hidden@api.example.com' },
+    { baseUrl: '/v1' },
+    { baseUrl: 'ftp://api.example.com' },
+    { baseUrl: 'https://api.example.com/a b' },
     ...[
-      { required: 1 }, { algorithms: [] }, { algorithms: ['HS256'] }, { algorithms: ['none'] }, { algorithms: 'ES256' }, { maxAge: 0 }, { maxAge: -1 }, { maxAge: Infinity }, { maxAge: '60' },
-      { nonce: null }, { nonce: {} }, { nonce: { secret: 'hidden' } }, { nonce: { secret: [] } }, { nonce: { secret: [secret, 'hidden'] } }, { nonce: { secret, window: 1 } },
-      { replay: {} }, { replay: null }, { replay: { once: 1 } }, { unknown: 1 }
+      { required: 1 },
+      { algorithms: [] },
+      { algorithms: ['HS256'] },
+      { algorithms: ['none'] },
+      { algorithms: 'ES256' },
+      { maxAge: 0 },
+      { maxAge: -1 },
+      { maxAge: Infinity },
+      { maxAge: '60' },
+      { nonce: null },
+      { nonce: {} },
+      { nonce: { secret: 'hidden' } },
+      { nonce: { secret: [] } },
+      { nonce: { secret: [secret, 'hidden'] } },
+      { nonce: { secret, window: 1 } },
+      { replay: {} },
+      { replay: null },
+      { replay: { once: 1 } },
+      { unknown: 1 }
     ].map((more) => ({ baseUrl: AUDIENCE, ...more }))
   ]
   for (const dpop of wrong) {
-    const error = t.throws(() => dpopBearer({}, { dpop }), { code: 'FST_SECURITY_INVALID_OPTION', message: /^jwtBearer: dpop/ }, JSON.stringify(dpop)) as unknown as Error
+    const error = t.throws(
+      () => dpopBearer({}, { dpop }),
+      { code: 'FST_SECURITY_INVALID_OPTION', message: /^jwtBearer: dpop/ },
+      JSON.stringify(dpop)
+    ) as unknown as Error
     t.notMatch(error.message, /hidden/)
   }
-  for (const baseUrl of ['http://localhost:3000', 'http://127.0.0.1/v1', 'https://api.example.com/v1/']) t.ok(dpopBearer({ baseUrl }))
+  for (const baseUrl of ['http://localhost:3000', 'http://127.0.0.1/v1', 'https://api.example.com/v1/']) {
+    t.ok(dpopBearer({ baseUrl }))
+  }
 })
 
 // The status for a request line that `inject` cannot write.
-async function rawAnswer (t: { teardown (cleanUp: () => unknown): void }, token: string, proof: string, target: string): Promise<number> {
+async function rawAnswer (
+  t: { teardown(cleanUp: () => unknown): void },
+  token: string,
+  proof: string,
+  target: string
+): Promise<number> {
   const { connect } = await import('node:net')
   const { app } = await dpopApp(t, dpopBearer(), { routerOptions: { ignoreDuplicateSlashes: true } } as object)
   await app.listen({ port: 0, host: '127.0.0.1' })
   const { port } = app.server.address() as { port: number }
   return await new Promise((resolve, reject) => {
     let text = ''
-    const socket = connect(port, '127.0.0.1', () => { socket.write(`GET ${target} HTTP/1.1\r\nhost: evil\r\nconnection: close\r\nauthorization: DPoP ${token}\r\ndpop: ${proof}\r\n\r\n`) })
+    const socket = connect(port, '127.0.0.1', () => {
+      socket.write(
+        `GET ${target} HTTP/1.1\r\nhost: evil\r\nconnection: close\r\n` +
+          `authorization: DPoP ${token}\r\ndpop: ${proof}\r\n\r\n`
+      )
+    })
     socket.on('data', (data) => { text += String(data) })
     socket.on('close', () => { resolve(Number(text.split(' ')[1])) })
     socket.on('error', reject)

@@ -8,17 +8,29 @@ import type { Dependency } from '../../../src/index.js'
 import { introspectedBearer, issuer, jwtBearer, localIssuer, stepUp } from '../../../src/tokens/index.js'
 import type { IssuerOptions } from '../../../src/tokens/remote-options.js'
 import { clientKey, proofOf, thumbprint } from '../../fixtures/dpop.js'
-import { AUDIENCE, base64url, countedIssuer, goodClaims, ISSUER, seconds, signingKey, tokenOf } from '../../fixtures/jwt.js'
+import {
+  AUDIENCE, base64url, countedIssuer, goodClaims, ISSUER, seconds, signingKey, tokenOf
+} from '../../fixtures/jwt.js'
 
 const ENDPOINT = `${ISSUER}introspect`
 const key = signingKey()
 const INVALID = { code: 'FST_SECURITY_INVALID_OPTION' }
 
-interface Asked { readonly url: string, readonly method: string, readonly headers: Headers, readonly body: URLSearchParams, readonly redirect: unknown }
+interface Asked {
+  readonly url: string
+  readonly method: string
+  readonly headers: Headers
+  readonly body: URLSearchParams
+  readonly redirect: unknown
+}
 type Answer = (asked: Asked) => Response | Promise<Response>
 
-const json = (members: unknown, init: ResponseInit = {}): Response => new Response(JSON.stringify(members), { headers: { 'content-type': 'application/json' }, ...init })
-const active = (members: Record<string, unknown> = {}): Answer => () => json({ active: true, aud: AUDIENCE, exp: seconds() + 300, sub: 'johndoe', ...members })
+const json = (members: unknown, init: ResponseInit = {}): Response =>
+  new Response(JSON.stringify(members), { headers: { 'content-type': 'application/json' }, ...init })
+const active =
+  (members: Record<string, unknown> = {}): Answer =>
+    () =>
+      json({ active: true, aud: AUDIENCE, exp: seconds() + 300, sub: 'johndoe', ...members })
 
 // An issuer whose endpoint answers with a function, and what it was asked.
 function endpoint (
@@ -33,7 +45,13 @@ function endpoint (
       fetch: (async (url: string, init: any) => {
         if (url.includes('.well-known')) return json({ issuer: ISSUER, jwks_uri: `${ISSUER}jwks`, ...metadata })
         if (url === `${ISSUER}jwks`) return json({ keys: [key.jwk] })
-        const asked = { url, method: init.method, headers: new Headers(init.headers), body: new URLSearchParams(init.body.toString()), redirect: init.redirect }
+        const asked = {
+          url,
+          method: init.method,
+          headers: new Headers(init.headers),
+          body: new URLSearchParams(init.body.toString()),
+          redirect: init.redirect
+        }
         server.asked.push(asked)
         return await server.answer(asked)
       }) as typeof fetch
@@ -52,10 +70,14 @@ interface Teardown { teardown (cleanUp: () => unknown): void }
 async function appOf (t: Teardown, guard: Dependency<any>) {
   const lines: Array<{ level: number, msg: string }> = []
   const raw: string[] = []
-  const app = Fastify({ logger: { level: 'warn', stream: { write: (line: string) => { raw.push(line); lines.push(JSON.parse(line)) } } } })
+  const app = Fastify({
+    logger: { level: 'warn', stream: { write: (line: string) => { raw.push(line); lines.push(JSON.parse(line)) } } }
+  })
   t.teardown(async () => { await app.close() })
   await app.register(fastifySecurity, { swagger: false, swaggerUi: false })
-  app.setErrorHandler((error: any, _, reply) => { reply.code(error.statusCode ?? 500).send({ code: error.code, message: error.message, reason: error.cause?.reason }) })
+  app.setErrorHandler((error: any, _, reply) => {
+    reply.code(error.statusCode ?? 500).send({ code: error.code, message: error.message, reason: error.cause?.reason })
+  })
   app.get('/items', { security: { token: guard } }, async ({ security }: any) => security.token)
   app.get('/scoped', { security: { token: guard.scoped('a') } }, async ({ security }: any) => security.token)
   await app.ready()
@@ -103,20 +125,42 @@ t.test('tokens I3: the client authenticates with a secret, a key, or a token', a
     return server.asked[0]!
   }
   const basic = await authenticated({ id: 'a:b', secret: '%+ü' })
-  t.equal(Buffer.from(basic.headers.get('authorization')!.slice(6), 'base64').toString(), 'a%3Ab:%25%2B%C3%BC', 'form-encoded first')
+  t.equal(
+    Buffer.from(basic.headers.get('authorization')!.slice(6), 'base64').toString(),
+    'a%3Ab:%25%2B%C3%BC',
+    'form-encoded first'
+  )
   const post = await authenticated({ ...CLIENT, method: 'client_secret_post' })
-  t.strictSame([post.body.get('client_id'), post.body.get('client_secret'), post.headers.get('authorization')], ['api', 'secret', null])
-  for (const pair of [generateKeyPairSync('ec', { namedCurve: 'P-256' }), generateKeyPairSync('rsa', { modulusLength: 2048 }), generateKeyPairSync('ed25519')]) {
-    const assertion = (await authenticated({ id: 'api', key: { ...pair.privateKey.export({ format: 'jwk' }), kid: 'k' } })).body.get('client_assertion')!
-    const { payload, protectedHeader } = await jose.jwtVerify(assertion, createPublicKey(pair.privateKey), { audience: ISSUER, issuer: 'api', subject: 'api' })
+  t.strictSame(
+    [post.body.get('client_id'), post.body.get('client_secret'), post.headers.get('authorization')],
+    ['api', 'secret', null]
+  )
+  for (const pair of [
+    generateKeyPairSync('ec', { namedCurve: 'P-256' }),
+    generateKeyPairSync('rsa', { modulusLength: 2048 }),
+    generateKeyPairSync('ed25519')
+  ]) {
+    const assertion = (
+      await authenticated({ id: 'api', key: { ...pair.privateKey.export({ format: 'jwk' }), kid: 'k' } })
+    ).body.get('client_assertion')!
+    const { payload, protectedHeader } = await jose.jwtVerify(assertion, createPublicKey(pair.privateKey), {
+      audience: ISSUER,
+      issuer: 'api',
+      subject: 'api'
+    })
     t.ok(payload.jti)
     t.equal(protectedHeader.kid, 'k')
   }
-  const unnamed = (await authenticated({ id: 'api', key: generateKeyPairSync('ed25519').privateKey })).body.get('client_assertion')!
+  const unnamed = (await authenticated({ id: 'api', key: generateKeyPairSync('ed25519').privateKey })).body.get(
+    'client_assertion'
+  )!
   t.strictSame(jose.decodeProtectedHeader(unnamed).kid, undefined, 'a key without a kid')
   let calls = 0
   t.equal((await authenticated({ bearer: 'my-token' })).headers.get('authorization'), 'Bearer my-token')
-  t.equal((await authenticated({ bearer: async () => `token-${++calls}` })).headers.get('authorization'), 'Bearer token-1')
+  t.equal(
+    (await authenticated({ bearer: async () => `token-${++calls}` })).headers.get('authorization'),
+    'Bearer token-1'
+  )
 })
 
 t.test('tokens I4: a rejection of this app is an error of the server, and logged', async (t) => {
@@ -129,10 +173,17 @@ t.test('tokens I4: a rejection of this app is an error of the server, and logged
   for (const [name, answer] of Object.entries(answers)) {
     const { inject, lines } = await appOf(t, opaque(endpoint(answer)))
     const reply = await inject('opaque')
-    t.match([reply.statusCode, reply.json().code, reply.headers['www-authenticate']], [500, 'FST_SECURITY_INTROSPECTION', undefined], name)
+    t.match(
+      [reply.statusCode, reply.json().code, reply.headers['www-authenticate']],
+      [500, 'FST_SECURITY_INTROSPECTION', undefined],
+      name
+    )
     t.match(lines, [{ level: 50, msg: /client/ }], name)
   }
-  const throwing = await appOf(t, opaque(endpoint(active()), { client: { bearer: () => { throw new Error('no token') } } }))
+  const throwing = await appOf(
+    t,
+    opaque(endpoint(active()), { client: { bearer: () => { throw new Error('no token') } } })
+  )
   t.equal((await throwing.inject('opaque')).json().code, 'FST_SECURITY_INTROSPECTION')
   for (const token of ['', 'a b', undefined, 'ü']) {
     const { inject, logged } = await appOf(t, opaque(endpoint(active()), { client: { bearer: () => token as string } }))
@@ -143,7 +194,12 @@ t.test('tokens I4: a rejection of this app is an error of the server, and logged
 
 t.test('tokens I5: an invalid answer is an outage, with Retry-After', async (t) => {
   const answers: Record<string, Answer> = {
-    ...Object.fromEntries([500, 429, 400, 404, 301, 302, 201, 204].map((status) => [status, () => new Response(status === 204 ? null : '{"active":true}', { status })])),
+    ...Object.fromEntries(
+      [500, 429, 400, 404, 301, 302, 201, 204].map((status) => [
+        status,
+        () => new Response(status === 204 ? null : '{"active":true}', { status })
+      ])
+    ),
     reset: () => { throw new TypeError('fetch failed') },
     'no JSON': () => new Response('<html>'),
     'not an object': () => json([true]),
@@ -156,11 +212,25 @@ t.test('tokens I5: an invalid answer is an outage, with Retry-After', async (t) 
   for (const [name, answer] of Object.entries(answers)) {
     const { inject, lines } = await appOf(t, opaque(endpoint(answer)))
     const reply = await inject('opaque')
-    t.match([reply.statusCode, reply.json().code, reply.headers['retry-after'], reply.headers['www-authenticate']], [503, 'FST_SECURITY_UNAVAILABLE', '5', undefined], name)
+    t.match(
+      [reply.statusCode, reply.json().code, reply.headers['retry-after'], reply.headers['www-authenticate']],
+      [503, 'FST_SECURITY_UNAVAILABLE', '5', undefined],
+      name
+    )
     t.match(lines, [{ level: 40 }], name)
   }
-  for (const [given, expected] of [['7', '7'], ['300', '300'], ['301', '5'], ['-1', '5'], ['Fri, 27 Nov 2026 00:00:00 GMT', '5'], ['1.5', '5']] as const) {
-    const { inject } = await appOf(t, opaque(endpoint(() => new Response('', { status: 503, headers: { 'retry-after': given } }))))
+  for (const [given, expected] of [
+    ['7', '7'],
+    ['300', '300'],
+    ['301', '5'],
+    ['-1', '5'],
+    ['Fri, 27 Nov 2026 00:00:00 GMT', '5'],
+    ['1.5', '5']
+  ] as const) {
+    const { inject } = await appOf(
+      t,
+      opaque(endpoint(() => new Response('', { status: 503, headers: { 'retry-after': given } })))
+    )
     t.equal((await inject('opaque')).headers['retry-after'], expected, given)
   }
 })
@@ -219,8 +289,17 @@ t.test('tokens I6, I7: what the endpoint says about the token is checked', async
   const any = endpoint(active({ aud: undefined, exp: undefined, scope: 'a b', client_id: 'c' }))
   const guard = opaque(any, { audience: false })
   let expiresAt: unknown
-  const { inject, ask: scoped } = await appOf(t, depends({ token: guard }, ({ token }) => { expiresAt = token.expiresAt; return token }))
-  t.match((await inject('opaque')).json(), { issuer: ISSUER, subject: 'johndoe', clientId: 'c', scopes: ['a', 'b'], claims: { active: true } })
+  const { inject, ask: scoped } = await appOf(
+    t,
+    depends({ token: guard }, ({ token }) => { expiresAt = token.expiresAt; return token })
+  )
+  t.match((await inject('opaque')).json(), {
+    issuer: ISSUER,
+    subject: 'johndoe',
+    clientId: 'c',
+    scopes: ['a', 'b'],
+    claims: { active: true }
+  })
   t.equal(expiresAt, Infinity)
   t.equal(await scoped('opaque', {}, '/scoped'), '200')
   any.answer = active({ scope: 'b' })
@@ -237,7 +316,9 @@ t.test('tokens I8: a JWT is asked about, unless JWTs are rejected', async (t) =>
   t.match(await ask(jwt), /^401/)
   t.match(await ask(`${base64url('{}')}.x.y`), /^401/)
   t.equal(rejecting.asked.length, 0)
-  for (const token of ['a.b.c', 'opaque', `${base64url('[]')}.x.y`, `${base64url('{}')}.x`]) t.equal(await ask(token), '200', token)
+  for (const token of ['a.b.c', 'opaque', `${base64url('[]')}.x.y`, `${base64url('{}')}.x`]) {
+    t.equal(await ask(token), '200', token)
+  }
 })
 
 t.test('tokens I9: requests with one token at the same time are one question', async (t) => {
@@ -298,10 +379,28 @@ t.test('tokens I11: where answers are signed, only a good signature is an answer
   const server = endpoint(active())
   const { ask, lines } = await appOf(t, opaque(server, { signed: true }))
   const type = 'application/token-introspection+jwt'
-  const signed = (claims: object = {}, header: object = {}, contentType = type, signer = key): Answer => () => new Response(tokenOf(signer, {
-    iss: ISSUER, aud: 'api', iat: seconds(), token_introspection: { active: true, aud: AUDIENCE }, ...claims
-  }, { typ: 'token-introspection+jwt', ...header }), { headers: { 'content-type': contentType } })
-  const good: Record<string, Answer> = { good: signed(), parameter: signed({}, {}, `${type}; charset=utf-8`), 'aud in a list': signed({ aud: ['x', 'api'] }) }
+  const signed =
+    (claims: object = {}, header: object = {}, contentType = type, signer = key): Answer =>
+      () =>
+        new Response(
+          tokenOf(
+            signer,
+            {
+              iss: ISSUER,
+              aud: 'api',
+              iat: seconds(),
+              token_introspection: { active: true, aud: AUDIENCE },
+              ...claims
+            },
+            { typ: 'token-introspection+jwt', ...header }
+          ),
+          { headers: { 'content-type': contentType } }
+        )
+  const good: Record<string, Answer> = {
+    good: signed(),
+    parameter: signed({}, {}, `${type}; charset=utf-8`),
+    'aud in a list': signed({ aud: ['x', 'api'] })
+  }
   for (const [name, answer] of Object.entries(good)) {
     server.answer = answer
     t.equal(await ask(), '200', name)
@@ -350,7 +449,10 @@ t.test('tokens I5: where the metadata of the issuer cannot be fetched, the log s
   const server = endpoint(active(), { issuer: 'https://other.example/' })
   const { inject, lines } = await appOf(t, opaque(server))
   const answers = [await inject('opaque'), await inject('opaque')]
-  t.strictSame(answers.map(({ statusCode, headers }) => [statusCode, headers['retry-after']]), [[503, '30'], [503, '30']])
+  t.strictSame(
+    answers.map(({ statusCode, headers }) => [statusCode, headers['retry-after']]),
+    [[503, '30'], [503, '30']]
+  )
   t.match(lines.filter(({ level }) => level === 40), [{ msg: 'The metadata of the issuer cannot be fetched' }])
   t.equal(lines.filter(({ level }) => level === 40).length, 1)
 })
@@ -375,7 +477,13 @@ t.test('tokens I12: a token is sent as its binding and its token_type say', asyn
   }
   const no = '401 binding'
   t.strictSame(told, {
-    plain: ['200', no], bound: [no, '200'], 'bound DPoP': [no, '200'], 'bound Bearer': [no, no], 'plain Bearer': ['200', no], 'plain DPoP': [no, no], 'plain other': ['200', no]
+    plain: ['200', no],
+    bound: [no, '200'],
+    'bound DPoP': [no, '200'],
+    'bound Bearer': [no, no],
+    'plain Bearer': ['200', no],
+    'plain DPoP': [no, no],
+    'plain other': ['200', no]
   })
   const count = server.asked.length
   t.equal(await ask('x', { authorization: 'DPoP opaque', dpop: proofOf('opaque', { htm: 'PUT' }) }), '401 proof')
@@ -406,7 +514,14 @@ t.test('tokens I14: a token with other characters is rejected by the scheme', as
 t.test('tokens I15: an active token of another kind is not an access token', async (t) => {
   const server = endpoint(active())
   const { ask } = await appOf(t, opaque(server))
-  for (const members of [{ token_use: 'refresh_token' }, { token_use: 'id' }, { token_use: 1 }, { typ: 'Refresh' }, { typ: 'ID' }, { typ: 'Offline' }]) {
+  for (const members of [
+    { token_use: 'refresh_token' },
+    { token_use: 'id' },
+    { token_use: 1 },
+    { typ: 'Refresh' },
+    { typ: 'ID' },
+    { typ: 'Offline' }
+  ]) {
     server.answer = active(members)
     t.equal(await ask(), '401 type', JSON.stringify(members))
   }
@@ -428,17 +543,27 @@ t.test('the address of the endpoint comes from the metadata, or from the code', 
   const missing = await appOf(t, opaque(endpoint(active(), {})))
   t.equal(await missing.ask(), '503')
   t.match(missing.lines, [{ level: 40 }])
-  const insecure = await appOf(t, opaque(endpoint(active(), { introspection_endpoint: 'http://issuer.example/introspect' })))
+  const insecure = await appOf(
+    t,
+    opaque(endpoint(active(), { introspection_endpoint: 'http://issuer.example/introspect' }))
+  )
   t.equal(await insecure.ask(), '503')
   const opaqueOnly = endpoint(active(), { introspection_endpoint: ENDPOINT, jwks_uri: undefined })
   t.equal(await (await appOf(t, opaque(opaqueOnly))).ask(), '200')
 
   const server = Fastify()
   t.teardown(async () => { await server.close() })
-  server.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, (_, body, done) => { done(null, body) })
+  server.addContentTypeParser(
+    'application/x-www-form-urlencoded',
+    { parseAs: 'string' },
+    (_, body, done) => { done(null, body) }
+  )
   server.post('/introspect', async ({ body }) => ({ active: String(body) === 'token=opaque', aud: AUDIENCE }))
   const address = await server.listen({ port: 0, host: '127.0.0.1' })
-  const { ask, inject } = await appOf(t, opaque({ issuer: { issuer: ISSUER, introspectionEndpoint: `${address}/introspect` } }))
+  const { ask, inject } = await appOf(
+    t,
+    opaque({ issuer: { issuer: ISSUER, introspectionEndpoint: `${address}/introspect` } })
+  )
   t.strictSame([await ask(), await ask('other')], ['200', '401 inactive'])
   t.equal((await inject('opaque')).json().issuer, ISSUER)
 })
@@ -459,18 +584,61 @@ t.test('a local issuer in the place of the issuer verifies its JWTs', async (t) 
 t.test('tokens A7: wrong options of introspectedBearer are refused by the call', (t) => {
   const { issuer: good } = endpoint(active())
   const wrong: Array<Record<string, unknown>> = [
-    { issuer: undefined }, { issuer: [good] }, { issuer: ISSUER }, { issuer: {} }, { issuer: { issuer: ISSUER } }, { issuer: { issuer: ISSUER, introspectionEndpoint: 'http://issuer.example/' } },
-    { issuer: { issuer: 'http://issuer.example', introspectionEndpoint: ENDPOINT } }, { issuer: { issuer: `${ISSUER}?a`, introspectionEndpoint: ENDPOINT } },
-    { issuer: { issuer: ISSUER, introspectionEndpoint: ENDPOINT, fetch } }, { issuer: { issuer: ISSUER, introspectionEndpoint: ENDPOINT }, signed: true },
-    { client: undefined }, { client: {} }, { client: { id: '', secret: 'hidden' } }, { client: { id: 'api', secret: '' } }, { client: { id: 'api' } }, { client: { id: 'api', secret: undefined } },
-    { client: { secret: 'hidden' } }, { client: { id: 1, secret: 'hidden' } }, { client: { ...CLIENT, method: 'none' } }, { client: { ...CLIENT, key: 'x' } }, { client: { ...CLIENT, scope: 'x' } },
-    { client: { id: 'api', key: 'hidden' } }, { client: { id: 'api', key: key.jwk } }, { client: { bearer: '' } }, { client: { bearer: 1 } }, { client: { bearer: 'hid den' } },
-    { client: { bearer: 'hidden' }, signed: true }, { audience: undefined }, { audience: [] }, { audience: true }, { audience: '' }, { jwts: 'verify' }, { jwts: null },
-    { cache: 301 }, { cache: -1 }, { cache: NaN }, { cache: '30' }, { timeout: 0 }, { timeout: Infinity }, { signed: 1 }, { clockTolerance: 61 }, { dpop: true }, { dpop: {} }, { mtls: true },
-    { claims: {} }, { scopes: 1 }, { scheme: 1 }, { algorithms: ['ES256'] }
+    { issuer: undefined },
+    { issuer: [good] },
+    { issuer: ISSUER },
+    { issuer: {} },
+    { issuer: { issuer: ISSUER } },
+    { issuer: { issuer: ISSUER, introspectionEndpoint: 'http://issuer.example/' } },
+    { issuer: { issuer: 'http://issuer.example', introspectionEndpoint: ENDPOINT } },
+    { issuer: { issuer: `${ISSUER}?a`, introspectionEndpoint: ENDPOINT } },
+    { issuer: { issuer: ISSUER, introspectionEndpoint: ENDPOINT, fetch } },
+    { issuer: { issuer: ISSUER, introspectionEndpoint: ENDPOINT }, signed: true },
+    { client: undefined },
+    { client: {} },
+    { client: { id: '', secret: 'hidden' } },
+    { client: { id: 'api', secret: '' } },
+    { client: { id: 'api' } },
+    { client: { id: 'api', secret: undefined } },
+    { client: { secret: 'hidden' } },
+    { client: { id: 1, secret: 'hidden' } },
+    { client: { ...CLIENT, method: 'none' } },
+    { client: { ...CLIENT, key: 'x' } },
+    { client: { ...CLIENT, scope: 'x' } },
+    { client: { id: 'api', key: 'hidden' } },
+    { client: { id: 'api', key: key.jwk } },
+    { client: { bearer: '' } },
+    { client: { bearer: 1 } },
+    { client: { bearer: 'hid den' } },
+    { client: { bearer: 'hidden' }, signed: true },
+    { audience: undefined },
+    { audience: [] },
+    { audience: true },
+    { audience: '' },
+    { jwts: 'verify' },
+    { jwts: null },
+    { cache: 301 },
+    { cache: -1 },
+    { cache: NaN },
+    { cache: '30' },
+    { timeout: 0 },
+    { timeout: Infinity },
+    { signed: 1 },
+    { clockTolerance: 61 },
+    { dpop: true },
+    { dpop: {} },
+    { mtls: true },
+    { claims: {} },
+    { scopes: 1 },
+    { scheme: 1 },
+    { algorithms: ['ES256'] }
   ]
   for (const options of wrong) {
-    const error = t.throws(() => opaque({ issuer: good }, options), INVALID, JSON.stringify(options)) as unknown as Error
+    const error = t.throws(
+      () => opaque({ issuer: good }, options),
+      INVALID,
+      JSON.stringify(options)
+    ) as unknown as Error
     t.notMatch(error.message, /hidden|hid den/)
   }
   t.end()

@@ -16,7 +16,11 @@ const SECRET = 'a secret that has 32 bytes or more'
 t.test('a local issuer sets iss, iat, exp and jti, and signs an access token of RFC 9068', async (t) => {
   const local = localIssuer(URL)
   const token = await local.sign({ aud, sub: 'johndoe', scope: 'items' })
-  const { payload, protectedHeader } = await jwtVerify(token, createLocalJWKSet(local.jwks as any), { issuer: URL, audience: aud, typ: 'at+jwt' })
+  const { payload, protectedHeader } = await jwtVerify(token, createLocalJWKSet(local.jwks as any), {
+    issuer: URL,
+    audience: aud,
+    typ: 'at+jwt'
+  })
   t.match(payload, { iss: URL, aud, sub: 'johndoe', scope: 'items', jti: /^[0-9a-f-]{36}$/ })
   t.equal(payload.exp! - payload.iat!, 900)
   t.match(protectedHeader, { alg: 'ES256', kid: local.jwks.keys[0]!['kid'] })
@@ -25,8 +29,11 @@ t.test('a local issuer sets iss, iat, exp and jti, and signs an access token of 
 
 t.test('lifetime and type can be set for each token, for expired ones too', async (t) => {
   const local = localIssuer(URL, { lifetime: 60 })
-  const claims = async (options?: object) => JSON.parse(Buffer.from((await local.sign({ aud }, options)).split('.')[1]!, 'base64url').toString())
-  const lifetimes = [await claims(), await claims({ lifetime: -10 }), await claims({ lifetime: 5 })].map(({ exp, iat }) => exp - iat)
+  const claims = async (options?: object) =>
+    JSON.parse(Buffer.from((await local.sign({ aud }, options)).split('.')[1]!, 'base64url').toString())
+  const lifetimes = [await claims(), await claims({ lifetime: -10 }), await claims({ lifetime: 5 })].map(
+    ({ exp, iat }) => exp - iat
+  )
   t.strictSame(lifetimes, [60, -10, 5])
   t.equal(decodeProtectedHeader(await local.sign({ aud }, { typ: 'JWT' })).typ, 'JWT')
 })
@@ -34,11 +41,16 @@ t.test('lifetime and type can be set for each token, for expired ones too', asyn
 t.test('what sign refuses rejects its promise with INVALID_OPTION', async (t) => {
   const local = localIssuer(URL)
   const refused: unknown[][] = [
-    [{}], [{ aud: '' }], [{ aud: [] }], [{ aud: [7] }], [{ aud: null }], [], ['text'],
-    [{ aud, iss: URL }], [{ aud, iat: 1 }], [{ aud, exp: 1 }], [{ aud, jti: 'x' }],
-    [{ aud }, { lifetime: NaN }], [{ aud }, { lifetime: '5' }], [{ aud }, { typ: '' }], [{ aud }, { liftime: 5 }], [{ aud, big: 1n }]
+    [{}], [{ aud: '' }], [{ aud: [] }], [{ aud: [7] }], [{ aud: null }], [], ['text'], [{ aud, iss: URL }],
+    [{ aud, iat: 1 }], [{ aud, exp: 1 }], [{ aud, jti: 'x' }], [{ aud }, { lifetime: NaN }],
+    [{ aud }, { lifetime: '5' }], [{ aud }, { typ: '' }], [{ aud }, { liftime: 5 }], [{ aud, big: 1n }]
   ]
-  const codes = await Promise.all(refused.map(async (args) => await (local.sign as any)(...args).then(() => 'signed', (error: any) => error.code)))
+  const codes = await Promise.all(
+    refused.map(
+      async (args) =>
+        await (local.sign as any)(...args).then(() => 'signed', (error: any) => error.code)
+    )
+  )
   t.strictSame(codes, refused.map(() => 'FST_SECURITY_INVALID_OPTION'))
 })
 
@@ -58,7 +70,10 @@ t.test('keys are taken as JWK, KeyObject, CryptoKey and PEM', async (t) => {
   const usages = ['sign'] as const
   const jwk = privateKey.export({ format: 'jwk' })
   const keys = [
-    privateKey, jwk, { ...jwk, kid: 'mine', alg: 'ES256' }, privateKey.export({ type: 'pkcs8', format: 'pem' }) as string,
+    privateKey,
+    jwk,
+    { ...jwk, kid: 'mine', alg: 'ES256' },
+    privateKey.export({ type: 'pkcs8', format: 'pem' }) as string,
     await crypto.subtle.importKey('jwk', jwk as any, { name: 'ECDSA', namedCurve: 'P-256' }, true, usages)
   ]
   const kids = []
@@ -66,7 +81,10 @@ t.test('keys are taken as JWK, KeyObject, CryptoKey and PEM', async (t) => {
     const local = localIssuer(URL, { key: key as any })
     const { ask } = await tokenApp(t, bearer(local))
     t.equal(await ask(await local.sign({ aud })), '200')
-    t.same({ x: local.jwks.keys[0]!.x, d: local.jwks.keys[0]!.d }, { x: publicKey.export({ format: 'jwk' }).x, d: undefined })
+    t.same(
+      { x: local.jwks.keys[0]!.x, d: local.jwks.keys[0]!.d },
+      { x: publicKey.export({ format: 'jwk' }).x, d: undefined }
+    )
     kids.push(local.jwks.keys[0]!['kid'])
   }
   t.strictSame(new Set(kids).size, 2, 'kid is that of the JWK, else the thumbprint')
@@ -78,11 +96,16 @@ t.test('after a rotation the old key still verifies and no longer signs', async 
   const secretBefore = localIssuer(URL, { secret: SECRET })
   const token = await before.sign({ aud })
   const secretToken = await secretBefore.sign({ aud })
-  const after = localIssuer(URL, { previous: [old.publicKey.export({ type: 'spki', format: 'pem' }) as string, createSecretKey(SECRET, 'utf8')] })
+  const after = localIssuer(URL, {
+    previous: [old.publicKey.export({ type: 'spki', format: 'pem' }) as string, createSecretKey(SECRET, 'utf8')]
+  })
   const withoutOld = localIssuer(URL)
   const now = await tokenApp(t, bearer(after))
   const later = await tokenApp(t, bearer(withoutOld))
-  t.strictSame([await now.ask(token), await now.ask(secretToken), await now.ask(await after.sign({ aud }))], ['200', '200', '200'])
+  t.strictSame(
+    [await now.ask(token), await now.ask(secretToken), await now.ask(await after.sign({ aud }))],
+    ['200', '200', '200']
+  )
   t.strictSame([await later.ask(token), await later.ask(await after.sign({ aud }))], ['401 algorithm', '401 key'])
   const jwk = { kty: 'oct', k: Buffer.from(SECRET).toString('base64url') }
   const withJwk = await tokenApp(t, bearer(localIssuer(URL, { secret: SECRET.toUpperCase(), previous: [jwk] })))
@@ -98,7 +121,9 @@ t.test('a token whose header names the key of another algorithm is rejected', as
   const { ask } = await tokenApp(t, bearer(local))
   const [header = '', ...rest] = (await local.sign({ aud })).split('.')
   const withKey = (kid: unknown): string => [
-    Buffer.from(JSON.stringify({ ...JSON.parse(Buffer.from(header, 'base64url').toString()), kid })).toString('base64url'), ...rest
+    Buffer.from(JSON.stringify({ ...JSON.parse(Buffer.from(header, 'base64url').toString()), kid })).toString(
+      'base64url'
+    ), ...rest
   ].join('.')
   t.equal(await ask(withKey(current!['kid'])), '200')
   t.equal(await ask(withKey(previous!['kid'])), '401 algorithm')
@@ -116,29 +141,56 @@ t.test('tokens K15: two keys of one kid and algorithm are ambiguous for a local 
 t.test('tokens K13, A7: options of a local issuer that are refused', async (t) => {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const small = generateKeyPairSync('rsa', { modulusLength: 1024 })
-  const sealed = await crypto.subtle.generateKey({ name: 'Ed25519' } as any, false, ['sign', 'verify']) as webcrypto.CryptoKeyPair
+  const sealed = (await crypto.subtle.generateKey({ name: 'Ed25519' } as any, false, [
+    'sign',
+    'verify'
+  ])) as webcrypto.CryptoKeyPair
   const refused: Array<[string, unknown]> = [
-    ['31 bytes', { secret: 'x'.repeat(31) }], ['HS512 with 32', { secret: 'x'.repeat(32), algorithm: 'HS512' }], ['empty', { secret: '' }],
-    ['not set', { secret: undefined }], ['no key', { key: undefined }], ['both', { secret: SECRET, key: privateKey }],
-    ['ES256 of a secret', { secret: SECRET, algorithm: 'ES256' }], ['HS256 of a key', { key: privateKey, algorithm: 'HS256' }],
-    ['ES384 of P-256', { key: privateKey, algorithm: 'ES384' }], ['public', { key: publicKey }], ['RSA 1024', { key: small.privateKey }],
-    ['none', { algorithm: 'none' }], ['unknown algorithm', { algorithm: 'ES256K' }], ['lifetime 0', { lifetime: 0 }], ['lifetime', { lifetime: Infinity }],
-    ['unknown option', { secrets: [SECRET] }], ['sealed', { key: sealed.privateKey }], ['previous', { previous: 'x' }],
-    ['secret as text', { previous: [SECRET] }], ['use', { key: { ...privateKey.export({ format: 'jwk' }), use: 'enc' } }],
+    ['31 bytes', { secret: 'x'.repeat(31) }],
+    ['HS512 with 32', { secret: 'x'.repeat(32), algorithm: 'HS512' }],
+    ['empty', { secret: '' }],
+    ['not set', { secret: undefined }],
+    ['no key', { key: undefined }],
+    ['both', { secret: SECRET, key: privateKey }],
+    ['ES256 of a secret', { secret: SECRET, algorithm: 'ES256' }],
+    ['HS256 of a key', { key: privateKey, algorithm: 'HS256' }],
+    ['ES384 of P-256', { key: privateKey, algorithm: 'ES384' }],
+    ['public', { key: publicKey }],
+    ['RSA 1024', { key: small.privateKey }],
+    ['none', { algorithm: 'none' }],
+    ['unknown algorithm', { algorithm: 'ES256K' }],
+    ['lifetime 0', { lifetime: 0 }],
+    ['lifetime', { lifetime: Infinity }],
+    ['unknown option', { secrets: [SECRET] }],
+    ['sealed', { key: sealed.privateKey }],
+    ['previous', { previous: 'x' }],
+    ['secret as text', { previous: [SECRET] }],
+    ['use', { key: { ...privateKey.export({ format: 'jwk' }), use: 'enc' } }],
     ['alg', { key: { ...privateKey.export({ format: 'jwk' }), alg: 'RS256' } }],
     ['secp256k1', { key: generateKeyPairSync('ec', { namedCurve: 'secp256k1' }).privateKey }],
-    ['EdDSA of P-256', { key: privateKey, algorithm: 'EdDSA' }], ['secret as a number', { secret: 5 }],
-    ['algorithm other than alg', { key: { ...privateKey.export({ format: 'jwk' }), alg: 'ES256' }, algorithm: 'ES384' }],
+    ['EdDSA of P-256', { key: privateKey, algorithm: 'EdDSA' }],
+    ['secret as a number', { secret: 5 }],
+    [
+      'algorithm other than alg',
+      { key: { ...privateKey.export({ format: 'jwk' }), alg: 'ES256' }, algorithm: 'ES384' }
+    ],
     ['alg that does not sign', { key: { ...privateKey.export({ format: 'jwk' }), alg: 'ECDH-ES' } }],
-    ['broken x', { key: { ...privateKey.export({ format: 'jwk' }), x: '!' } }], ['kid is a number', { key: { ...privateKey.export({ format: 'jwk' }), kid: 5 } }],
+    ['broken x', { key: { ...privateKey.export({ format: 'jwk' }), x: '!' } }],
+    ['kid is a number', { key: { ...privateKey.export({ format: 'jwk' }), kid: 5 } }],
     ['HS256 of a public key', { previous: [{ ...publicKey.export({ format: 'jwk' }), alg: 'HS256' }] }]
   ]
   const outcome = ([, options]: [string, unknown]) => {
     try { return localIssuer(URL, options as any) && 'taken' } catch (error: any) { return error.code }
   }
-  t.strictSame(refused.map((row) => [row[0], outcome(row)]), refused.map(([name]) => [name, 'FST_SECURITY_INVALID_OPTION']))
+  t.strictSame(
+    refused.map((row) => [row[0], outcome(row)]),
+    refused.map(([name]) => [name, 'FST_SECURITY_INVALID_OPTION'])
+  )
   for (const secret of ['x'.repeat(32), Buffer.alloc(32, 'x')]) t.doesNotThrow(() => localIssuer(URL, { secret }))
-  for (const url of ['', 'x', 'https://a.example/?x', 'https://a.example/#x', 'ftp://a.example', 'https://u:p@a.example', ' https://a.example', 7]) {
+  for (const url of [
+    '', 'x', 'https://a.example/?x', 'https://a.example/#x', 'ftp://a.example', 'https://u:p@a.example',
+    ' https://a.example', 7
+  ]) {
     t.throws(() => localIssuer(url as string), { code: 'FST_SECURITY_INVALID_OPTION' }, String(url))
   }
 })
@@ -153,7 +205,9 @@ t.test('PEM of another kind is refused with the command that converts it', (t) =
     ['ssh-ed25519 AAAA', 'ssh-keygen'],
     ['-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----', 'line breaks']
   ]
-  for (const [text, fix] of texts) t.throws(() => localIssuer(URL, { key: text }), { code: 'FST_SECURITY_INVALID_OPTION', message: new RegExp(fix) })
+  for (const [text, fix] of texts) {
+    t.throws(() => localIssuer(URL, { key: text }), { code: 'FST_SECURITY_INVALID_OPTION', message: new RegExp(fix) })
+  }
   t.end()
 })
 
@@ -173,7 +227,11 @@ t.test('a key that the issuer made itself is logged at warn in production', asyn
 
 t.test('tokens A5: a local issuer in the place of a remote one: nothing is fetched', async (t) => {
   const asked: unknown[] = []
-  const remote = issuer('https://idp.example.com/', { algorithms: ['RS256'], start: 'require', fetch: (async (url: unknown) => { asked.push(url); throw new Error('no network') }) as typeof fetch })
+  const remote = issuer('https://idp.example.com/', {
+    algorithms: ['RS256'],
+    start: 'require',
+    fetch: (async (url: unknown) => { asked.push(url); throw new Error('no network') }) as typeof fetch
+  })
   const local = localIssuer('https://idp.example.com/')
   const { ask } = await tokenApp(t, bearer(remote), (app) => { app.security.override(remote, local) })
   t.equal(await ask(await local.sign({ aud })), '200')

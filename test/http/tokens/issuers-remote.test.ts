@@ -6,12 +6,17 @@ import { issuer } from '../../../src/tokens/issuer.js'
 import { issuers } from '../../../src/tokens/issuers.js'
 import type { IssuerOptions } from '../../../src/tokens/remote-options.js'
 import type { IssuerServer, Pair, TokenApp } from '../../fixtures/issuer-server.js'
-import { bearer, CONFIGURATION, ecPair, issuerServer, json, movableClock, rsaPair, tokenApp, tokenOf } from '../../fixtures/issuer-server.js'
+import {
+  bearer, CONFIGURATION, ecPair, issuerServer, json, movableClock, rsaPair, tokenApp, tokenOf
+} from '../../fixtures/issuer-server.js'
 
 const good = ecPair({ kid: 'good' })
 
 /** A server with one key, an app that trusts it, and a token of it. */
-async function trusting (t: any, options: IssuerOptions = {}): Promise<{ idp: IssuerServer, token: string, sign: (pair: Pair, kid: string) => Promise<string> } & TokenApp> {
+async function trusting (
+  t: any,
+  options: IssuerOptions = {}
+): Promise<{ idp: IssuerServer, token: string, sign: (pair: Pair, kid: string) => Promise<string> } & TokenApp> {
   const idp = await issuerServer(t)
   idp.keys = [good.jwk]
   const app = await tokenApp(t, bearer(issuer(idp.url, { start: 'lazy', ...options })))
@@ -24,7 +29,10 @@ const broken = (_: unknown, response: ServerResponse): void => { response.writeH
 t.test('tokens K2: 100 requests at once cause one discovery and one fetch of keys', async (t) => {
   for (const start of ['lazy', 'background'] as const) {
     const { idp, ask, token } = await trusting(t, { start })
-    t.strictSame(new Set(await Promise.all(Array.from({ length: 100 }, async () => await ask(token)))), new Set(['200']))
+    t.strictSame(
+      new Set(await Promise.all(Array.from({ length: 100 }, async () => await ask(token)))),
+      new Set(['200'])
+    )
     t.strictSame(idp.hits, [CONFIGURATION, '/jwks'], start)
   }
 })
@@ -34,7 +42,9 @@ t.test('tokens K3: 50 tokens of random kid cause one fetch per cooldown, and do 
   const { idp, ask, token, sign } = await trusting(t)
   await ask(token)
   clock.move(31)
-  const forged = await Promise.all(Array.from({ length: 50 }, async (_, number) => await sign(ecPair(), `random ${number}`)))
+  const forged = await Promise.all(
+    Array.from({ length: 50 }, async (_, number) => await sign(ecPair(), `random ${number}`))
+  )
   const asked = new Promise<() => void>((resolve) => {
     idp.answers.set('/jwks', (request, response) => { resolve(() => { json({ keys: idp.keys })(request, response) }) })
   })
@@ -124,7 +134,10 @@ t.test('tokens K7: an issuer that was never reachable: 503 without a challenge, 
   const codes: unknown[] = []
   app.addHook('onError', async (_, __, error) => { codes.push((error as any).code) })
   const reply = await app.inject({ url: '/', headers: { authorization: `Bearer ${token}` } })
-  t.strictSame([reply.statusCode, reply.headers['www-authenticate'], reply.headers['retry-after'], codes], [503, undefined, '30', ['FST_SECURITY_UNAVAILABLE']])
+  t.strictSame(
+    [reply.statusCode, reply.headers['www-authenticate'], reply.headers['retry-after'], codes],
+    [503, undefined, '30', ['FST_SECURITY_UNAVAILABLE']]
+  )
   t.equal(await ask(token), '503 30')
   t.equal(idp.hits.length, 1)
   clock.move(29.5)
@@ -157,7 +170,13 @@ t.test('tokens K9: an answer that is not a key set is an outage, and the old key
     isClosed = new Promise((resolve) => { response.on('close', resolve) })
     const chunk = 'x'.repeat(65_536)
     const more = (): void => {
-      while (!response.destroyed && written < 64 * 1024 * 1024) { written += chunk.length; if (!response.write(chunk)) { response.once('drain', more); return } }
+      while (!response.destroyed && written < 64 * 1024 * 1024) {
+        written += chunk.length
+        if (!response.write(chunk)) {
+          response.once('drain', more)
+          return
+        }
+      }
     }
     more()
   }
@@ -174,7 +193,9 @@ t.test('tokens K9: an answer that is not a key set is an outage, and the old key
     201: json({ keys: [good.jwk] }, 201),
     500: json({ keys: [good.jwk] }, 500),
     301: (_: unknown, response: ServerResponse) => { response.writeHead(301, { location: '/elsewhere' }).end() },
-    'not UTF-8': (_: unknown, response: ServerResponse) => { response.end(Buffer.from('{"keys":[],"a":"\xff"}', 'latin1')) },
+    'not UTF-8': (_: unknown, response: ServerResponse) => {
+      response.end(Buffer.from('{"keys":[],"a":"\xff"}', 'latin1'))
+    },
     reset: (_: unknown, response: ServerResponse) => { response.destroy() },
     '1 MB': json(JSON.stringify({ keys: [good.jwk], padding: 'x'.repeat(1024 * 1024) })),
     endless,
@@ -210,7 +231,12 @@ t.test('tokens K10, K14: a key that cannot be used is logged once, by its kid', 
   const clock = movableClock(t)
   const { idp, ask, token, sign, lines } = await trusting(t)
   const secret = Buffer.alloc(32, 1).toString('base64url')
-  idp.keys = [{ kty: 'oct', k: secret, kid: 'secret' }, { ...rsaPair({}, 1024).jwk, kid: 'small' }, good.jwk, { ...good.privateKey.export({ format: 'jwk' }), kid: 'private' }]
+  idp.keys = [
+    { kty: 'oct', k: secret, kid: 'secret' },
+    { ...rsaPair({}, 1024).jwk, kid: 'small' },
+    good.jwk,
+    { ...good.privateKey.export({ format: 'jwk' }), kid: 'private' }
+  ]
   t.equal(await ask(token), '200')
   clock.move(31)
   await ask(await sign(ecPair(), 'unknown'))
@@ -230,7 +256,10 @@ t.test('tokens K10: a key without a kid is logged by its position', async (t) =>
 t.test('tokens K14: an issuer that goes on inventing keys does not fill the memory with the names of those that are logged', async (t) => {
   const clock = movableClock(t)
   const { idp, ask, token, lines } = await trusting(t, { maxAge: 30, maxStale: 0, cooldown: 0 })
-  const roundOf = (round: number): unknown[] => [good.jwk, ...Array.from({ length: 99 }, (_, index) => ({ kty: 'AKP', kid: `${round}-${index}` }))]
+  const roundOf = (round: number): unknown[] => [
+    good.jwk,
+    ...Array.from({ length: 99 }, (_, index) => ({ kty: 'AKP', kid: `${round}-${index}` }))
+  ]
   const logged: number[] = []
   for (const round of [0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 0]) {
     idp.keys = roundOf(round)
@@ -239,7 +268,11 @@ t.test('tokens K14: an issuer that goes on inventing keys does not fill the memo
     clock.move(31)
   }
   const added = logged.map((count, index) => count - (logged[index - 1] ?? 0))
-  t.strictSame(added, [99, 0, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99], 'after more than 1000 names they are logged anew')
+  t.strictSame(
+    added,
+    [99, 0, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99],
+    'after more than 1000 names they are logged anew'
+  )
 })
 
 t.test('a JWT of an issuer of opaque tokens that publishes no keys is an outage, also during the start', async (t) => {
@@ -289,7 +322,10 @@ t.test('tokens K18: metadata of another issuer is an outage, logged with both', 
     t.ok(String((lines[0] as any).err.message).includes(`${idp.url} `))
     t.equal(idp.fetches(), 0)
   }
-  for (const [other, told] of [[`https://a.example/${'x'.repeat(300)}`, /got https:\/\/a\.example\/x{182}…\. /], [7, /got number\. /]] as const) {
+  for (const [other, told] of [
+    [`https://a.example/${'x'.repeat(300)}`, /got https:\/\/a\.example\/x{182}…\. /],
+    [7, /got number\. /]
+  ] as const) {
     const { idp, ask, token, lines } = await trusting(t)
     idp.answers.set(CONFIGURATION, json({ issuer: other, jwks_uri: `${idp.url}/jwks` }))
     t.equal(await ask(token), '503 30')
@@ -301,14 +337,19 @@ t.test('tokens K19: the address of the keys must be https, or of this machine, u
   const asked: string[] = []
   const url = 'https://idp.example.com'
   const pairs: Array<[unknown, boolean]> = [
-    ['http://keys.example.com/jwks', false], ['https://keys.example.org/jwks', false], ['file:///etc/keys', false], ['http://127.0.0.1/jwks', false],
-    ['http://keys.example.com/jwks', true], ['file:///etc/keys', true], ['data:application/json,{}', true], [undefined, false], [7, false]
+    ['http://keys.example.com/jwks', false], ['https://keys.example.org/jwks', false], ['file:///etc/keys', false],
+    ['http://127.0.0.1/jwks', false], ['http://keys.example.com/jwks', true], ['file:///etc/keys', true],
+    ['data:application/json,{}', true], [undefined, false], [7, false]
   ]
   const outcomes = []
   for (const [address, allowInsecureRequests] of pairs) {
     const fetch = (async (url: string) => {
       asked.push(url)
-      return new Response(JSON.stringify(url.endsWith(CONFIGURATION) ? { issuer: 'https://idp.example.com', jwks_uri: address } : { keys: [good.jwk] }))
+      return new Response(
+        JSON.stringify(
+          url.endsWith(CONFIGURATION) ? { issuer: 'https://idp.example.com', jwks_uri: address } : { keys: [good.jwk] }
+        )
+      )
     }) as typeof globalThis.fetch
     const { ask } = await tokenApp(t, bearer(issuer(url, { start: 'lazy', allowInsecureRequests, fetch })))
     outcomes.push(await ask(await tokenOf(good, { alg: 'ES256', kid: 'good' }, url)))
@@ -343,10 +384,20 @@ t.test('tokens K20: start in the background warns, start: require refuses, start
 
 t.test('tokens K21: issuers(f): only true is true, f is asked each time, and no more than max are remembered', async (t) => {
   const idps = [await issuerServer(t), await issuerServer(t), await issuerServer(t)]
-  const tokens = await Promise.all(idps.map(async (idp) => { idp.keys = [good.jwk]; return await tokenOf(good, { alg: 'ES256', kid: 'good' }, idp.url) }))
+  const tokens = await Promise.all(
+    idps.map(async (idp) => {
+      idp.keys = [good.jwk]
+      return await tokenOf(good, { alg: 'ES256', kid: 'good' }, idp.url)
+    })
+  )
   const answers = new Map<string, unknown>(idps.map(({ url }) => [url, true]))
   const asked: string[] = []
-  const trusted = (iss: string): any => { asked.push(iss); const answer = answers.get(iss); if (answer instanceof Error) throw answer; return answer }
+  const trusted = (iss: string): any => {
+    asked.push(iss)
+    const answer = answers.get(iss)
+    if (answer instanceof Error) throw answer
+    return answer
+  }
   for (const isTrusted of [trusted, async (iss: string) => trusted(iss)]) {
     const { ask } = await tokenApp(t, bearer(issuers(isTrusted, { max: 2 })))
     const fetches = (): number[] => idps.map((idp) => idp.fetches())
@@ -380,7 +431,11 @@ t.test('tokens K21: of 101 tenants, 100 are remembered by default', async (t) =>
   const fetch = (async (url: string) => {
     asked.push(url)
     const { origin } = new URL(url)
-    return new Response(JSON.stringify(url.endsWith(CONFIGURATION) ? { issuer: origin, jwks_uri: `${origin}/jwks` } : { keys: [good.jwk] }))
+    return new Response(
+      JSON.stringify(
+        url.endsWith(CONFIGURATION) ? { issuer: origin, jwks_uri: `${origin}/jwks` } : { keys: [good.jwk] }
+      )
+    )
   }) as typeof globalThis.fetch
   const { ask } = await tokenApp(t, bearer(issuers(() => true, { fetch })))
   const tokens = await Promise.all(urls.map(async (url) => await tokenOf(good, { alg: 'ES256', kid: 'good' }, url)))
@@ -395,19 +450,32 @@ t.test('tokens K21: of 101 tenants, 100 are remembered by default', async (t) =>
 t.test('issuers(f) with jwksUri or keys: they hold for all tenants', async (t) => {
   const idp = await issuerServer(t)
   idp.keys = [good.jwk]
-  const tokens = await Promise.all(['a', 'b'].map(async (tenant) => await tokenOf(good, { alg: 'ES256', kid: 'good' }, `https://login.example.com/${tenant}`)))
+  const tokens = await Promise.all(
+    ['a', 'b'].map(
+      async (tenant) => await tokenOf(good, { alg: 'ES256', kid: 'good' }, `https://login.example.com/${tenant}`)
+    )
+  )
   const { ask } = await tokenApp(t, bearer(issuers(() => true, { jwksUri: `${idp.url}/jwks` })))
   const given = await tokenApp(t, bearer(issuers(() => true, { keys: { keys: [good.jwk] } })))
   for (const token of tokens) t.strictSame([await ask(token), await given.ask(token)], ['200', '200'])
   t.strictSame(idp.hits, ['/jwks'])
-  for (const options of [{ start: 'background' }, { start: 'require' }, { max: 0 }, { max: Infinity }, { maximum: 5 }]) {
+  for (const options of [
+    { start: 'background' },
+    { start: 'require' },
+    { max: 0 },
+    { max: Infinity },
+    { maximum: 5 }
+  ]) {
     t.throws(() => issuers(() => true, options as any), { code: 'FST_SECURITY_INVALID_OPTION' })
   }
   t.throws(() => issuers(true as any), { code: 'FST_SECURITY_INVALID_OPTION' })
 })
 
 t.test('tokens K22: allowInsecureRequests is logged at warn', async (t) => {
-  for (const trusted of [issuer('http://idp', { allowInsecureRequests: true, start: 'lazy' }), issuers(() => false, { allowInsecureRequests: true })]) {
+  for (const trusted of [
+    issuer('http://idp', { allowInsecureRequests: true, start: 'lazy' }),
+    issuers(() => false, { allowInsecureRequests: true })
+  ]) {
     const { app, warnings } = await tokenApp(t, bearer(trusted))
     await app.ready()
     t.match(warnings(), [/^40 .*allowInsecureRequests/])
@@ -437,7 +505,10 @@ t.test('tokens K25, A10: an app that closes aborts its fetch; the next app fetch
   const token = await tokenOf(good, { alg: 'ES256', kid: 'good' }, idp.url)
   const first = await tokenApp(t, bearer(trusted))
   const isAborted = new Promise<void>((resolve) => {
-    idp.answers.set(CONFIGURATION, (_, response) => { response.on('close', resolve); first.app.close().catch(() => {}) })
+    idp.answers.set(
+      CONFIGURATION,
+      (_, response) => { response.on('close', resolve); first.app.close().catch(() => {}) }
+    )
   })
   t.match(await first.ask(token), /^503/)
   await isAborted
@@ -448,7 +519,16 @@ t.test('tokens K25, A10: an app that closes aborts its fetch; the next app fetch
 })
 
 t.test('the timeout holds for the attempt as a whole, also where fetch does not look at its signal', async (t) => {
-  const { ask } = await tokenApp(t, bearer(issuer('https://idp.example.com', { start: 'lazy', timeout: 0.05, fetch: async () => await new Promise<never>(() => {}) })))
+  const { ask } = await tokenApp(
+    t,
+    bearer(
+      issuer('https://idp.example.com', {
+        start: 'lazy',
+        timeout: 0.05,
+        fetch: async () => await new Promise<never>(() => {})
+      })
+    )
+  )
   // A pending promise alone does not keep this process alive, and neither does the timer.
   const alive = setInterval(() => {}, 1000)
   t.teardown(() => { clearInterval(alive) })

@@ -6,7 +6,9 @@ import * as v from 'valibot'
 import { z } from 'zod'
 import type { Issuer } from '../../../src/tokens/index.js'
 import { jwtBearer, localIssuer } from '../../../src/tokens/index.js'
-import { all, answersTo, AUDIENCE, bearerFor, countedIssuer, goodClaims, ISSUER, jwtApp, seconds, signingKey, tokenOf } from '../../fixtures/jwt.js'
+import {
+  all, answersTo, AUDIENCE, bearerFor, countedIssuer, goodClaims, ISSUER, jwtApp, seconds, signingKey, tokenOf
+} from '../../fixtures/jwt.js'
 
 const key = signingKey()
 
@@ -17,8 +19,17 @@ async function oneIssuer (t: Parameters<typeof jwtApp>[0], options: Record<strin
 
 // Tokens by name, each with other claims than a good one.
 const tokensWith = (rows: Readonly<Record<string, Record<string, unknown> | string>>): Record<string, string> =>
-  Object.fromEntries(Object.entries(rows).map(([name, claims]) =>
-    [name, tokenOf(key, typeof claims === 'string' ? `${JSON.stringify(goodClaims({ exp: undefined })).slice(0, -1)},${claims}}` : goodClaims(claims))]))
+  Object.fromEntries(
+    Object.entries(rows).map(([name, claims]) => [
+      name,
+      tokenOf(
+        key,
+        typeof claims === 'string'
+          ? `${JSON.stringify(goodClaims({ exp: undefined })).slice(0, -1)},${claims}}`
+          : goodClaims(claims)
+      )
+    ])
+  )
 
 // A clock that stands still.
 function stopClock (t: { teardown(cleanUp: () => unknown): void }, milliseconds: number): { now: number } {
@@ -44,7 +55,10 @@ t.test('tokens C1, C2, C3: exp must be there, a finite number, and in seconds', 
     'far away': { exp: 1e11 }
   })
   t.strictSame(await answersTo(ask, bad), all(bad, '401 claims'))
-  t.strictSame([await ask(tokenOf(key, goodClaims({ exp: -1 }))), await ask(tokenOf(key, goodClaims({ exp: 0 })))], ['401 expired', '401 expired'])
+  t.strictSame(
+    [await ask(tokenOf(key, goodClaims({ exp: -1 }))), await ask(tokenOf(key, goodClaims({ exp: 0 })))],
+    ['401 expired', '401 expired']
+  )
   t.equal(counted.fetches, 0)
   t.equal(await ask(tokenOf(key, goodClaims({ exp: 1e11 - 1 }))), '200')
 })
@@ -52,7 +66,9 @@ t.test('tokens C1, C2, C3: exp must be there, a finite number, and in seconds', 
 t.test('tokens C3: the cause of a rejected token says milliseconds', async (t) => {
   const counted = countedIssuer([key.jwk])
   const causes: any[] = []
-  const { ask } = await jwtApp(t, bearerFor(counted.issuer), (app) => { app.addHook('onError', async (_, __, error) => { causes.push(error.cause) }) })
+  const { ask } = await jwtApp(t, bearerFor(counted.issuer), (app) => {
+    app.addHook('onError', async (_, __, error) => { causes.push(error.cause) })
+  })
   await ask(tokenOf(key, goodClaims({ exp: Date.now() + 1000 })))
   t.match(causes, [{ reason: 'claims', message: /milliseconds/ }])
 })
@@ -76,21 +92,37 @@ t.test('tokens C4, C5, C6: times are compared with the tolerance', async (t) => 
     'iat a text': [{ exp: now + 300, iat: String(now) }, '401 claims'],
     'iat true': [{ exp: now + 300, iat: true }, '401 claims']
   }
-  const tokens = Object.fromEntries(Object.entries(rows).map(([name, [claims]]) => [name, tokenOf(key, goodClaims(claims))]))
-  t.strictSame(await answersTo(ask, tokens), Object.fromEntries(Object.entries(rows).map(([name, [, answer]]) => [name, answer])))
+  const tokens = Object.fromEntries(
+    Object.entries(rows).map(([name, [claims]]) => [name, tokenOf(key, goodClaims(claims))])
+  )
+  t.strictSame(
+    await answersTo(ask, tokens),
+    Object.fromEntries(Object.entries(rows).map(([name, [, answer]]) => [name, answer]))
+  )
   clock.now += 2000
   t.equal(await ask(tokens['a second later']!), '401 expired', 'tokens M2: it expires while it is remembered')
   const exact = await oneIssuer(t, { clockTolerance: 0 })
   const at = Math.floor(clock.now / 1000)
-  t.strictSame([await exact.ask(tokenOf(key, goodClaims({ exp: at }))), await exact.ask(tokenOf(key, goodClaims({ exp: at + 1 })))], ['401 expired', '200'])
+  t.strictSame(
+    [
+      await exact.ask(tokenOf(key, goodClaims({ exp: at }))),
+      await exact.ask(tokenOf(key, goodClaims({ exp: at + 1 })))
+    ],
+    ['401 expired', '200']
+  )
 })
 
 t.test('tokens C7: with maxLifetime a token that lives longer, or does not say how long, is rejected', async (t) => {
   const { ask } = await oneIssuer(t, { maxLifetime: 3600 })
   const iat = seconds()
-  t.strictSame([
-    await ask(tokenOf(key, goodClaims({ iat, exp: iat + 7200 }))), await ask(tokenOf(key, goodClaims({ exp: iat + 60 }))), await ask(tokenOf(key, goodClaims({ iat, exp: iat + 3600 })))
-  ], ['401 claims', '401 claims', '200'])
+  t.strictSame(
+    [
+      await ask(tokenOf(key, goodClaims({ iat, exp: iat + 7200 }))),
+      await ask(tokenOf(key, goodClaims({ exp: iat + 60 }))),
+      await ask(tokenOf(key, goodClaims({ iat, exp: iat + 3600 })))
+    ],
+    ['401 claims', '401 claims', '200']
+  )
 })
 
 t.test('tokens C9: iss must be the identifier of the issuer, character by character', async (t) => {
@@ -130,18 +162,34 @@ t.test('tokens C10, C11, C12: aud must have one of the audiences', async (t) => 
   })
   t.strictSame(await answersTo(ask, bad), all(bad, '401 audience'))
   t.equal(counted.fetches, 0)
-  const good = tokensWith({ text: { aud: AUDIENCE }, list: { aud: ['x', AUDIENCE] }, second: { aud: 'second' }, both: { aud: [AUDIENCE, 'second'] }, mixed: { aud: [1, null, AUDIENCE] } })
+  const good = tokensWith({
+    text: { aud: AUDIENCE },
+    list: { aud: ['x', AUDIENCE] },
+    second: { aud: 'second' },
+    both: { aud: [AUDIENCE, 'second'] },
+    mixed: { aud: [1, null, AUDIENCE] }
+  })
   t.strictSame(await answersTo(ask, good), all(good, '200'))
 })
 
 t.test('tokens C13: the audience can be in client_id or azp', async (t) => {
   const { ask, counted } = await oneIssuer(t, { audienceClaim: 'client_id', audience: 'client' })
-  const bad = tokensWith({ absent: {}, 'only aud fits': { aud: 'client', client_id: 'other' }, list: { client_id: ['client'] } })
+  const bad = tokensWith({
+    absent: {},
+    'only aud fits': { aud: 'client', client_id: 'other' },
+    list: { client_id: ['client'] }
+  })
   t.strictSame(await answersTo(ask, bad), all(bad, '401 audience'))
   t.equal(counted.fetches, 0)
   t.equal(await ask(tokenOf(key, goodClaims({ aud: undefined, client_id: 'client' }))), '200')
   const azp = await oneIssuer(t, { audienceClaim: 'azp', audience: 'client' })
-  t.strictSame([await azp.ask(tokenOf(key, goodClaims({ azp: 'client' }))), await azp.ask(tokenOf(key, goodClaims({ client_id: 'client' })))], ['200', '401 audience'])
+  t.strictSame(
+    [
+      await azp.ask(tokenOf(key, goodClaims({ azp: 'client' }))),
+      await azp.ask(tokenOf(key, goodClaims({ client_id: 'client' })))
+    ],
+    ['200', '401 audience']
+  )
 })
 
 t.test('tokens C14: which scopes a token grants', async (t) => {
@@ -171,7 +219,10 @@ t.test('tokens C14: which scopes a token grants', async (t) => {
     answers[name] = await ask(token, '/scoped')
   }
   t.strictSame(found, Object.fromEntries(Object.entries(rows).map(([name, [, scopes]]) => [name, scopes])))
-  t.strictSame(answers, Object.fromEntries(Object.entries(rows).map(([name, [, scopes]]) => [name, scopes.includes('a') ? '200' : '403'])))
+  t.strictSame(
+    answers,
+    Object.fromEntries(Object.entries(rows).map(([name, [, scopes]]) => [name, scopes.includes('a') ? '200' : '403']))
+  )
 })
 
 t.test('tokens C15: scopes are read from another claim, or by a function', async (t) => {
@@ -207,7 +258,10 @@ t.test('tokens C16: the schema of the claims', async (t) => {
     const { ask, valueOf } = await oneIssuer(t, { claims })
     const value = await valueOf(good)
     t.match(value.claims, { org_id: 'acme', roles: ['x'] }, name)
-    t.ok(Object.isFrozen(value) && Object.isFrozen(value.claims) && Object.isFrozen(value.claims.roles), `${name}: deeply frozen`)
+    t.ok(
+      Object.isFrozen(value) && Object.isFrozen(value.claims) && Object.isFrozen(value.claims.roles),
+      `${name}: deeply frozen`
+    )
     t.strictSame([await ask(bad), await ask(bad), await ask(good)], ['401 claims', '401 claims', '200'])
   }
   const failing = {
@@ -216,11 +270,19 @@ t.test('tokens C16: the schema of the claims', async (t) => {
     'rejects later': { '~standard': { version: 1, vendor: 'x', validate: async () => { throw new Error('later') } } },
     'returns nothing': { '~standard': { version: 1, vendor: 'x', validate () {} } },
     'zod, asynchronous': z.object({ org_id: z.string().refine(async () => true) }),
-    'typebox, unknown kind': Type.Object({ org_id: Type.Unsafe({ [Object.getOwnPropertySymbols(Type.String())[0]!]: 'Unheard' }) })
+    'typebox, unknown kind': Type.Object({
+      org_id: Type.Unsafe({ [Object.getOwnPropertySymbols(Type.String())[0]!]: 'Unheard' })
+    })
   }
-  for (const [name, claims] of Object.entries(failing)) t.equal(await (await oneIssuer(t, { claims })).ask(good), '500', name)
+  for (const [name, claims] of Object.entries(failing)) {
+    t.equal(await (await oneIssuer(t, { claims })).ask(good), '500', name)
+  }
 
-  const { valueOf } = await oneIssuer(t, { claims: z.object({ org_id: z.string() }).transform(({ org_id: id }) => ({ organization: { id, tags: Object.freeze([{ x: 1 }]) } })) })
+  const { valueOf } = await oneIssuer(t, {
+    claims: z
+      .object({ org_id: z.string() })
+      .transform(({ org_id: id }) => ({ organization: { id, tags: Object.freeze([{ x: 1 }]) } }))
+  })
   const { claims } = await valueOf(good)
   t.strictSame(claims, { organization: { id: 'acme', tags: [{ x: 1 }] } }, 'the transformed claims are handed on')
   t.ok([claims, claims.organization, claims.organization.tags[0]].every(Object.isFrozen))
@@ -249,14 +311,22 @@ t.test('a schema is asked on each request', async (t) => {
 
 t.test('tokens A7: a TypeBox schema with an unknown format does not start', async (t) => {
   const counted = countedIssuer([key.jwk])
-  const guardOf = (format: string) => bearerFor(counted.issuer, { claims: Type.Object({ mail: Type.Optional(Type.Union([Type.Null(), Type.Array(Type.String({ format }))])) }) })
+  const guardOf = (format: string) =>
+    bearerFor(counted.issuer, {
+      claims: Type.Object({ mail: Type.Optional(Type.Union([Type.Null(), Type.Array(Type.String({ format }))])) })
+    })
   const error: any = await jwtApp(t, guardOf('jwt-test-mail')).catch((error: unknown) => error)
   t.equal(error.code, 'FST_SECURITY_START_REFUSED')
-  t.match(error.problems, [{ code: 'FST_SECURITY_INVALID_OPTION', route: null, message: /"jwt-test-mail".*FormatRegistry/ }])
+  t.match(error.problems, [
+    { code: 'FST_SECURITY_INVALID_OPTION', route: null, message: /"jwt-test-mail".*FormatRegistry/ }
+  ])
   FormatRegistry.Set('jwt-test-mail', (text) => text.includes('@'))
   t.teardown(() => { FormatRegistry.Delete('jwt-test-mail') })
   const { ask } = await jwtApp(t, guardOf('jwt-test-mail'))
-  t.strictSame([await ask(tokenOf(key, goodClaims({ mail: ['a@b'] }))), await ask(tokenOf(key, goodClaims({ mail: ['ab'] })))], ['200', '401 claims'])
+  t.strictSame(
+    [await ask(tokenOf(key, goodClaims({ mail: ['a@b'] }))), await ask(tokenOf(key, goodClaims({ mail: ['ab'] })))],
+    ['200', '401 claims']
+  )
 })
 
 t.test('tokens C17: claims cannot be changed, and another request sees no difference', async (t) => {
@@ -272,20 +342,43 @@ t.test('tokens C17: claims cannot be changed, and another request sees no differ
 
 t.test('tokens C18, C19: subject and client are strings, and handed over apart', async (t) => {
   const { ask, valueOf } = await oneIssuer(t)
-  const bad = tokensWith({ 'sub number': { sub: 1 }, 'sub null': { sub: null }, 'jti number': { jti: 1 }, 'client_id number': { client_id: 1 }, 'sub list': { sub: ['x'] } })
+  const bad = tokensWith({
+    'sub number': { sub: 1 },
+    'sub null': { sub: null },
+    'jti number': { jti: 1 },
+    'client_id number': { client_id: 1 },
+    'sub list': { sub: ['x'] }
+  })
   t.strictSame(await answersTo(ask, bad), all(bad, '401 claims'))
   const pick = async (claims: Record<string, unknown>) => {
     const { subject, clientId } = await valueOf(tokenOf(key, goodClaims(claims)))
     return [subject, clientId]
   }
-  t.strictSame([await pick({ sub: undefined, client_id: 'c' }), await pick({ sub: 'c', client_id: 'c', azp: 'z' }), await pick({ azp: 'z' }), await pick({})],
-    [[null, 'c'], ['c', 'c'], ['johndoe', 'z'], ['johndoe', null]])
+  t.strictSame(
+    [
+      await pick({ sub: undefined, client_id: 'c' }),
+      await pick({ sub: 'c', client_id: 'c', azp: 'z' }),
+      await pick({ azp: 'z' }),
+      await pick({})
+    ],
+    [
+      [null, 'c'],
+      ['c', 'c'],
+      ['johndoe', 'z'],
+      ['johndoe', null]
+    ]
+  )
 })
 
 t.test('a token with cnf, sent as Bearer, is rejected', async (t) => {
   const { ask, counted } = await oneIssuer(t)
   const bound = tokensWith({
-    jkt: { cnf: { jkt: 'x' } }, x5t: { cnf: { 'x5t#S256': 'x' } }, empty: { cnf: {} }, null: { cnf: null }, unknown: { cnf: { x: 1 } }, text: { cnf: 'x' }
+    jkt: { cnf: { jkt: 'x' } },
+    x5t: { cnf: { 'x5t#S256': 'x' } },
+    empty: { cnf: {} },
+    null: { cnf: null },
+    unknown: { cnf: { x: 1 } },
+    text: { cnf: 'x' }
   })
   t.strictSame(await answersTo(ask, bound), all(bound, '401 binding'))
   t.equal(counted.fetches, 0)
@@ -295,30 +388,75 @@ t.test('tokens C8, A7: options of jwtBearer that are refused, each with its name
   const good = { issuer: countedIssuer([]).issuer, audience: AUDIENCE }
   const schema = Type.Object({})
   const rows: Array<[string, Record<string, unknown>]> = [
-    ['audience', { audience: undefined }], ['audience', { audience: '' }], ['audience', { audience: [] }], ['audience', { audience: ['x', ''] }], ['audience', { audience: false }],
-    ['issuer', { issuer: undefined }], ['issuer', { issuer: [] }], ['issuer', { issuer: ISSUER }], ['issuer', { issuer: jwtBearer(good as any) }],
+    ['audience', { audience: undefined }],
+    ['audience', { audience: '' }],
+    ['audience', { audience: [] }],
+    ['audience', { audience: ['x', ''] }],
+    ['audience', { audience: false }],
+    ['issuer', { issuer: undefined }],
+    ['issuer', { issuer: [] }],
+    ['issuer', { issuer: ISSUER }],
+    ['issuer', { issuer: jwtBearer(good as any) }],
     ['identifiers', { issuer: [good.issuer, localIssuer(ISSUER)] }],
-    ['algorithms', { algorithms: ['none'] }], ['algorithms', { algorithms: ['HS256'] }], ['algorithms', { algorithms: [] }], ['algorithms', { algorithms: 'RS256' }], ['algorithms', { algorithms: ['rs256'] }],
+    ['algorithms', { algorithms: ['none'] }],
+    ['algorithms', { algorithms: ['HS256'] }],
+    ['algorithms', { algorithms: [] }],
+    ['algorithms', { algorithms: 'RS256' }],
+    ['algorithms', { algorithms: ['rs256'] }],
     ['algorithms', { issuer: [good.issuer, localIssuer('https://local.example')], algorithms: ['HS256'] }],
-    ...[61, -1, Infinity, NaN, '5'].map((clockTolerance): [string, Record<string, unknown>] => ['clockTolerance', { clockTolerance }]),
-    ...[0, -1, Infinity, NaN, '5'].map((maxLifetime): [string, Record<string, unknown>] => ['maxLifetime', { maxLifetime }]),
+    ...[61, -1, Infinity, NaN, '5'].map((clockTolerance): [string, Record<string, unknown>] => [
+      'clockTolerance',
+      { clockTolerance }
+    ]),
+    ...[0, -1, Infinity, NaN, '5'].map((maxLifetime): [string, Record<string, unknown>] => [
+      'maxLifetime',
+      { maxLifetime }
+    ]),
     ...[-1, Infinity, NaN, '5'].map((cache): [string, Record<string, unknown>] => ['cache', { cache }]),
-    ['typ', { typ: 'JWT' }], ['typ', { typ: 'AT+JWT' }], ['audienceClaim', { audienceClaim: 'sub' }], ['scopes', { scopes: 5 }], ['scopes', { scopes: '' }],
-    ['scheme', { scheme: 'bearer' }], ['scheme', { scheme: () => {} }],
-    ['sinclair', { claims: { type: 'object', properties: {} } }], ['sinclair', { claims: { '~kind': 'Object', type: 'object' } }], ['claims', { claims: () => true }], ['claims', { claims: 'x' }],
-    ['"audiance"', { audiance: 'x' }], ['"claim"', { claim: schema }], ['dpop', { dpop: true }], ['mtls', { mtls: true }]
+    ['typ', { typ: 'JWT' }],
+    ['typ', { typ: 'AT+JWT' }],
+    ['audienceClaim', { audienceClaim: 'sub' }],
+    ['scopes', { scopes: 5 }],
+    ['scopes', { scopes: '' }],
+    ['scheme', { scheme: 'bearer' }],
+    ['scheme', { scheme: () => {} }],
+    ['sinclair', { claims: { type: 'object', properties: {} } }],
+    ['sinclair', { claims: { '~kind': 'Object', type: 'object' } }],
+    ['claims', { claims: () => true }],
+    ['claims', { claims: 'x' }],
+    ['"audiance"', { audiance: 'x' }],
+    ['"claim"', { claim: schema }],
+    ['dpop', { dpop: true }],
+    ['mtls', { mtls: true }]
   ]
   const problems = rows.map(([noun, options]) => {
     try {
       jwtBearer({ ...good, ...options } as any)
       return `${noun}: taken`
     } catch (error: any) {
-      return error.code === 'FST_SECURITY_INVALID_OPTION' && error.message.startsWith('jwtBearer') && error.message.includes(noun) ? '' : `${noun}: ${error.code} ${error.message}`
+      return error.code === 'FST_SECURITY_INVALID_OPTION' &&
+        error.message.startsWith('jwtBearer') &&
+        error.message.includes(noun)
+        ? ''
+        : `${noun}: ${error.code} ${error.message}`
     }
   })
   t.strictSame(problems.filter((problem) => problem !== ''), [])
-  for (const options of [undefined, null, 'x', []]) t.throws(() => jwtBearer(options as any), { code: 'FST_SECURITY_INVALID_OPTION' })
-  t.doesNotThrow(() => jwtBearer({ ...good, issuer: [good.issuer as Issuer, localIssuer('https://local.example', { secret: 'a secret that has 32 bytes or more' })], algorithms: ['HS256', 'RS256'] }))
-  t.doesNotThrow(() => jwtBearer({ ...good, clockTolerance: 60, cache: 0, maxLifetime: 1, typ: 'at+jwt', dpop: false, claims: schema }))
+  for (const options of [undefined, null, 'x', []]) {
+    t.throws(() => jwtBearer(options as any), { code: 'FST_SECURITY_INVALID_OPTION' })
+  }
+  t.doesNotThrow(() =>
+    jwtBearer({
+      ...good,
+      issuer: [
+        good.issuer as Issuer,
+        localIssuer('https://local.example', { secret: 'a secret that has 32 bytes or more' })
+      ],
+      algorithms: ['HS256', 'RS256']
+    })
+  )
+  t.doesNotThrow(() =>
+    jwtBearer({ ...good, clockTolerance: 60, cache: 0, maxLifetime: 1, typ: 'at+jwt', dpop: false, claims: schema })
+  )
   t.end()
 })

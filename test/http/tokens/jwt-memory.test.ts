@@ -7,7 +7,9 @@ import fastifySecurity, { depends, Unauthorized } from '../../../src/index.js'
 import { parseJwt } from '../../../src/tokens/jws.js'
 import { SignatureMemory } from '../../../src/tokens/signature-memory.js'
 import { issuer, localIssuer } from '../../../src/tokens/index.js'
-import { AUDIENCE, base64url, bearerFor, countedIssuer, goodClaims, ISSUER, jwtApp, seconds, signingKey, tokenOf } from '../../fixtures/jwt.js'
+import {
+  AUDIENCE, base64url, bearerFor, countedIssuer, goodClaims, ISSUER, jwtApp, seconds, signingKey, tokenOf
+} from '../../fixtures/jwt.js'
 
 const first = signingKey('ES256', 'k1')
 const second = signingKey('ES256', 'k1')
@@ -16,13 +18,30 @@ const other = signingKey('EdDSA', 'k2')
 t.test('tokens M1: with and without a memory every sequence of requests gets the same answers', async (t) => {
   const start = 1_900_000_000
   const claims = [
-    { exp: start + 100 }, { exp: start + 100, aud: 'second' }, { exp: start + 30 }, { exp: start + 100, nbf: start + 20 }, { exp: start + 100, role: 'admin', scope: 'a' },
+    { exp: start + 100 },
+    { exp: start + 100, aud: 'second' },
+    { exp: start + 30 },
+    { exp: start + 100, nbf: start + 20 },
+    { exp: start + 100, role: 'admin', scope: 'a' },
     { exp: start + 100, iss: 'https://other.example/' }
   ]
   const tokens = [first, second, other].flatMap((key) => claims.map((more) => tokenOf(key, goodClaims(more))))
-  tokens.push(tokenOf({ ...other, kid: 'k1' }, goodClaims({ exp: start + 100 })), tokenOf({ ...first, kid: undefined }, goodClaims({ exp: start + 100 })),
-    `${tokens[0]!.slice(0, -3)}AAA`, 'x.y.z', tokenOf(first, goodClaims({ exp: start + 100 }), { typ: 'at+jwt' }))
-  const keySets = [[first], [second], [first, other], [other, second], [{ ...first, jwk: { ...first.jwk, kid: 'k9' } }], [{ ...first, jwk: { ...first.jwk, kid: 'k9' } }, second], [first, second]]
+  tokens.push(
+    tokenOf({ ...other, kid: 'k1' }, goodClaims({ exp: start + 100 })),
+    tokenOf({ ...first, kid: undefined }, goodClaims({ exp: start + 100 })),
+    `${tokens[0]!.slice(0, -3)}AAA`,
+    'x.y.z',
+    tokenOf(first, goodClaims({ exp: start + 100 }), { typ: 'at+jwt' })
+  )
+  const keySets = [
+    [first],
+    [second],
+    [first, other],
+    [other, second],
+    [{ ...first, jwk: { ...first.jwk, kid: 'k9' } }],
+    [{ ...first, jwk: { ...first.jwk, kid: 'k9' } }, second],
+    [first, second]
+  ]
   const issuers = keySets.map((keys) => issuer(ISSUER, { keys: { keys: keys.map(({ jwk }) => jwk) as any } }))
   const local = localIssuer(ISSUER)
   tokens.push(await local.sign({ aud: AUDIENCE }))
@@ -34,12 +53,21 @@ t.test('tokens M1: with and without a memory every sequence of requests gets the
   let isStrict = false
   const schema = z.any().refine((claims: any) => !isStrict || claims.role === 'admin')
   const appWith = async (cache: number) => {
-    const [one, two] = [bearerFor(issuers[0], { cache, claims: schema }), bearerFor(issuers[0], { cache, claims: schema, audience: ['second', 'third'] })]
-    return await jwtApp(t, one, (app) => { app.get('/second', { security: { token: two } }, async () => ({ told: '200' })) })
+    const [one, two] = [
+      bearerFor(issuers[0], { cache, claims: schema }),
+      bearerFor(issuers[0], { cache, claims: schema, audience: ['second', 'third'] })
+    ]
+    return await jwtApp(t, one, (app) => {
+      app.get('/second', { security: { token: two } }, async () => ({ told: '200' }))
+    })
   }
   const apps = [await appWith(1000), await appWith(2), await appWith(0)]
 
-  const request = fc.record({ kind: fc.constant('request' as const), token: fc.nat(tokens.length - 1), url: fc.constantFrom('/', '/scoped', '/second') })
+  const request = fc.record({
+    kind: fc.constant('request' as const),
+    token: fc.nat(tokens.length - 1),
+    url: fc.constantFrom('/', '/scoped', '/second')
+  })
   const step = fc.oneof({ weight: 6, arbitrary: request },
     fc.record({ kind: fc.constant('clock' as const), seconds: fc.nat(50) }),
     fc.record({ kind: fc.constant('keys' as const), set: fc.nat(issuers.length) }),
@@ -52,7 +80,9 @@ t.test('tokens M1: with and without a memory every sequence of requests gets the
     for (const step of steps) {
       if (step.kind === 'clock') clock.now += step.seconds * 1000
       if (step.kind === 'schema') isStrict = step.isStrict
-      if (step.kind === 'keys') for (const { app } of apps) undo.push(app.security.override(issuers[0]!, issuers[step.set] ?? local))
+      if (step.kind === 'keys') {
+        for (const { app } of apps) undo.push(app.security.override(issuers[0]!, issuers[step.set] ?? local))
+      }
       if (step.kind !== 'request') continue
       const answers = await Promise.all(apps.map(async ({ ask }) => await ask(tokens[step.token]!, step.url)))
       if (answers[0] === '200') granted++
@@ -117,7 +147,9 @@ t.test('a memory holds neither tokens nor signatures, and with cache: 0 nothing'
 t.test('tokens M6: bearers share nothing', async (t) => {
   const counted = countedIssuer([first.jwk])
   const [one, two] = [bearerFor(counted.issuer), bearerFor(counted.issuer, { audience: 'second' })]
-  const { app, ask } = await jwtApp(t, one, (app) => { app.get('/two', { security: { token: two } }, async () => ({ told: '200' })) })
+  const { app, ask } = await jwtApp(t, one, (app) => {
+    app.get('/two', { security: { token: two } }, async () => ({ told: '200' }))
+  })
   const token = tokenOf(first)
   t.strictSame([await ask(token), await ask(token, '/two'), await ask(token)], ['200', '401 audience', '200'])
   t.equal(counted.fetches, 1)

@@ -8,12 +8,19 @@ import t from 'tap'
 import { scheme } from '../../../src/index.js'
 import type { Issuer } from '../../../src/tokens/index.js'
 import { localIssuer } from '../../../src/tokens/index.js'
-import { all, answersTo, AUDIENCE, base64url, bearerFor, countedIssuer, goodClaims, ISSUER, jwtApp, seconds, signatureOf, signingKey, tokenOf } from '../../fixtures/jwt.js'
+import {
+  all, answersTo, AUDIENCE, base64url, bearerFor, countedIssuer, goodClaims, ISSUER, jwtApp, seconds, signatureOf,
+  signingKey, tokenOf
+} from '../../fixtures/jwt.js'
 
 const key = signingKey()
 
 // An app with one issuer that has one ES256 key, or the keys given.
-async function oneIssuer (t: Parameters<typeof jwtApp>[0], options: Record<string, unknown> = {}, keys: readonly unknown[] = [key.jwk]) {
+async function oneIssuer (
+  t: Parameters<typeof jwtApp>[0],
+  options: Record<string, unknown> = {},
+  keys: readonly unknown[] = [key.jwk]
+) {
   const counted = countedIssuer(keys)
   return { counted, ...await jwtApp(t, bearerFor(counted.issuer, options)) }
 }
@@ -27,7 +34,10 @@ t.test('tokens T1: a token without a signature algorithm is rejected, and no key
     tokens[`${alg} with`] = tokenOf(key, goodClaims(), { alg })
   }
   for (const alg of [undefined, null, 1, ['ES256']]) tokens[`alg ${String(alg)}`] = tokenOf(key, goodClaims(), { alg })
-  t.strictSame(Object.values(await answersTo(ask, tokens)).filter((answer) => !/^401 (malformed|algorithm)$/.test(answer)), [])
+  t.strictSame(
+    Object.values(await answersTo(ask, tokens)).filter((answer) => !/^401 (malformed|algorithm)$/.test(answer)),
+    []
+  )
   t.equal(counted.fetches, 0)
 })
 
@@ -63,10 +73,20 @@ t.test('tokens T2: HS256 among the algorithms of a bearer is for local issuers, 
 t.test('tokens T3: an RSA key without alg serves RS256 alone', async (t) => {
   const rsa = signingKey('RS256', 'k1', {})
   const { ask } = await oneIssuer(t, {}, [rsa.jwk])
-  t.strictSame([await ask(tokenOf({ ...rsa, alg: 'PS256' })), await ask(tokenOf(rsa)), await ask(tokenOf({ ...rsa, alg: 'RS512' }))],
-    ['401 algorithm', '200', '401 algorithm'])
+  t.strictSame(
+    [
+      await ask(tokenOf({ ...rsa, alg: 'PS256' })),
+      await ask(tokenOf(rsa)),
+      await ask(tokenOf({ ...rsa, alg: 'RS512' }))
+    ],
+    ['401 algorithm', '200', '401 algorithm']
+  )
   const ps = await oneIssuer(t, { algorithms: ['PS256', 'ES256'] }, [rsa.jwk])
-  t.strictSame([await ps.ask(tokenOf({ ...rsa, alg: 'PS256' })), await ps.ask(tokenOf(rsa))], ['200', '401 algorithm'], 'unless the bearer names one')
+  t.strictSame(
+    [await ps.ask(tokenOf({ ...rsa, alg: 'PS256' })), await ps.ask(tokenOf(rsa))],
+    ['200', '401 algorithm'],
+    'unless the bearer names one'
+  )
 })
 
 t.test('tokens T4: a key with alg serves that algorithm alone', async (t) => {
@@ -88,9 +108,17 @@ t.test('tokens T5: EdDSA and Ed25519 are one algorithm, and a curve has one', as
 
 t.test('tokens T6, T7: a header with crit or b64 is rejected', async (t) => {
   const { ask, counted } = await oneIssuer(t)
-  const members = { unknown: { crit: ['x'], x: 1 }, empty: { crit: [] }, text: { crit: 'exp' }, null: { crit: null }, registered: { crit: ['alg'] } }
+  const members = {
+    unknown: { crit: ['x'], x: 1 },
+    empty: { crit: [] },
+    text: { crit: 'exp' },
+    null: { crit: null },
+    registered: { crit: ['alg'] }
+  }
   const b64 = { alone: { b64: false }, true: { b64: true }, named: { b64: false, crit: ['b64'] } }
-  const tokens = Object.fromEntries(Object.entries({ ...members, ...b64 }).map(([name, header]) => [name, tokenOf(key, goodClaims(), header)]))
+  const tokens = Object.fromEntries(
+    Object.entries({ ...members, ...b64 }).map(([name, header]) => [name, tokenOf(key, goodClaims(), header)])
+  )
   t.strictSame(await answersTo(ask, tokens), all(tokens, '401 malformed'))
   t.equal(counted.fetches, 0)
 })
@@ -104,8 +132,12 @@ t.test('tokens T8, T9: keys and addresses in the header are never looked at', as
   const attacker = signingKey()
   const { ask } = await oneIssuer(t)
   const headers = { jwk: { jwk: attacker.jwk }, jku: { jku: url }, x5u: { x5u: url }, x5c: { x5c: ['AAAA'] } }
-  const forged = Object.fromEntries(Object.entries(headers).map(([name, header]) => [name, tokenOf(attacker, goodClaims(), header)]))
-  const genuine = Object.fromEntries(Object.entries(headers).map(([name, header]) => [name, tokenOf(key, goodClaims(), header)]))
+  const forged = Object.fromEntries(
+    Object.entries(headers).map(([name, header]) => [name, tokenOf(attacker, goodClaims(), header)])
+  )
+  const genuine = Object.fromEntries(
+    Object.entries(headers).map(([name, header]) => [name, tokenOf(key, goodClaims(), header)])
+  )
   t.strictSame(await answersTo(ask, forged), all(forged, '401 signature'))
   t.strictSame(await answersTo(ask, genuine), all(genuine, '200'))
   t.equal(asked, 0)
@@ -114,9 +146,13 @@ t.test('tokens T8, T9: keys and addresses in the header are never looked at', as
 t.test('tokens T10: kid is looked up by equality alone', async (t) => {
   const { ask } = await oneIssuer(t)
   const texts = ['../../dev/null', "' OR 1=1 --", 'x'.repeat(8192), '__proto__', 'constructor', 'toString', '', 'K1']
-  const tokens = Object.fromEntries(texts.map((kid) => [`kid ${kid.slice(0, 20)}`, tokenOf(key, goodClaims(), { kid })]))
+  const tokens = Object.fromEntries(
+    texts.map((kid) => [`kid ${kid.slice(0, 20)}`, tokenOf(key, goodClaims(), { kid })])
+  )
   t.strictSame(await answersTo(ask, tokens), all(tokens, '401 key'))
-  const others = Object.fromEntries([7, ['k1'], null, {}, true].map((kid) => [JSON.stringify(kid), tokenOf(key, goodClaims(), { kid })]))
+  const others = Object.fromEntries(
+    [7, ['k1'], null, {}, true].map((kid) => [JSON.stringify(kid), tokenOf(key, goodClaims(), { kid })])
+  )
   t.strictSame(await answersTo(ask, others), all(others, '401 malformed'))
 })
 
@@ -138,26 +174,46 @@ t.test('tokens T11, T13: only three canonical base64url parts are a token', asyn
       '+': (part: string) => `+${part.slice(1)}`,
       '/': (part: string) => `/${part.slice(1)}`,
       '~': (part: string) => `~${part.slice(1)}`,
-      'a character over': (part: string) => `${part}${'A'.repeat((5 - part.length % 4) % 4)}`,
+      'a character over': (part: string) => `${part}${'A'.repeat((5 - (part.length % 4)) % 4)}`,
       'trailing bits': withTrailingBits
-    })) parts[`${name} in part ${index}`] = [header, claims, signature].map((part, at) => at === index ? change(part) : part)
+    })) {
+      parts[`${name} in part ${index}`] = [header, claims, signature].map((part, at) =>
+        at === index ? change(part) : part
+      )
+    }
   }
   const tokens = Object.fromEntries(Object.entries(parts).map(([name, all]) => [name, all.join('.')]))
   t.strictSame(await answersTo(ask, tokens), all(tokens, '401 malformed'))
-  const byTheScheme = ['{"payload":"e30","signatures":[]}', `${header} .${claims}.${signature}`, `=${header}.${claims}.${signature}`, `${header}\t.${claims}`]
-  for (const token of byTheScheme) t.match(await ask(token), /^401 Malformed/, 'the scheme rejects with its own message')
+  const byTheScheme = [
+    '{"payload":"e30","signatures":[]}',
+    `${header} .${claims}.${signature}`,
+    `=${header}.${claims}.${signature}`,
+    `${header}\t.${claims}`
+  ]
+  for (const token of byTheScheme) {
+    t.match(await ask(token), /^401 Malformed/, 'the scheme rejects with its own message')
+  }
   t.equal(counted.fetches, 0)
 })
 
 t.test('tokens T11, T13: a scheme that hands over any text lets no other spelling in', async (t) => {
   // httpBearer rejects these before the bearer sees them.
-  const anyText = scheme({ schemeName: 'Own', openapi: { type: 'apiKey', in: 'header', name: 'x-token' }, read: (request) => JSON.parse(request.headers['x-token'] as string) as string, challenge: 'Bearer' })
+  const anyText = scheme({
+    schemeName: 'Own',
+    openapi: { type: 'apiKey', in: 'header', name: 'x-token' },
+    read: (request) => JSON.parse(request.headers['x-token'] as string) as string,
+    challenge: 'Bearer'
+  })
   const counted = countedIssuer([key.jwk])
   const { app } = await jwtApp(t, bearerFor(counted.issuer, { scheme: anyText }))
-  const ask = async (token: string): Promise<string> => (await app.inject({ url: '/', headers: { 'x-token': JSON.stringify(token) } })).json().told
+  const ask = async (token: string): Promise<string> =>
+    (await app.inject({ url: '/', headers: { 'x-token': JSON.stringify(token) } })).json().told
   const good = tokenOf(key)
   const [header, claims, signature] = good.split('.') as [string, string, string]
-  const spellings: Record<string, string> = { JSON: JSON.stringify({ payload: claims, signatures: [{ protected: header, signature }] }), flattened: JSON.stringify({ payload: claims, protected: header, signature }) }
+  const spellings: Record<string, string> = {
+    JSON: JSON.stringify({ payload: claims, signatures: [{ protected: header, signature }] }),
+    flattened: JSON.stringify({ payload: claims, protected: header, signature })
+  }
   for (const index of [0, 1, 2]) {
     for (const [name, change] of Object.entries({
       '=': (part: string) => `${part}=`,
@@ -168,7 +224,11 @@ t.test('tokens T11, T13: a scheme that hands over any text lets no other spellin
       tab: (part: string) => `${part.slice(0, 4)}\t${part.slice(4)}`,
       NUL: (part: string) => `${part}\0`,
       'not ASCII': (part: string) => `${part}\u0141`
-    })) spellings[`${name} in part ${index}`] = [header, claims, signature].map((part, at) => at === index ? change(part) : part).join('.')
+    })) {
+      spellings[`${name} in part ${index}`] = [header, claims, signature]
+        .map((part, at) => at === index ? change(part) : part)
+        .join('.')
+    }
   }
   t.strictSame(await answersTo(ask, spellings), all(spellings, '401 malformed'))
   t.equal(counted.fetches, 0)
@@ -205,9 +265,18 @@ t.test('tokens T12: an encrypted token is neither decrypted nor inflated', async
   crypto.pbkdf2Sync('a', 'b', 1, 16, 'sha256')
   t.strictSame(calls.splice(0), ['pbkdf2Sync'], 'the spies see a call')
   const jwe = (header: object) => `${base64url(JSON.stringify(header))}.AAAA.AAAA.AAAA.AAAA`
-  const tokens = { zip: jwe({ alg: 'dir', enc: 'A256GCM', zip: 'DEF' }), p2c: jwe({ alg: 'PBES2-HS512+A256KW', enc: 'A256GCM', p2c: 1e7, p2s: 'AAAA' }) }
+  const tokens = {
+    zip: jwe({ alg: 'dir', enc: 'A256GCM', zip: 'DEF' }),
+    p2c: jwe({ alg: 'PBES2-HS512+A256KW', enc: 'A256GCM', p2c: 1e7, p2s: 'AAAA' })
+  }
   t.strictSame(await answersTo(ask, tokens), all(tokens, '401 malformed'))
-  const signed = Object.fromEntries([{ alg: 'dir', enc: 'A256GCM', zip: 'DEF' }, { alg: 'PBES2-HS512+A256KW', p2c: 1e7, p2s: 'AAAA' }, { alg: 'RSA-OAEP' }].map((header) => [header.alg, tokenOf(key, goodClaims(), header)]))
+  const signed = Object.fromEntries(
+    [
+      { alg: 'dir', enc: 'A256GCM', zip: 'DEF' },
+      { alg: 'PBES2-HS512+A256KW', p2c: 1e7, p2s: 'AAAA' },
+      { alg: 'RSA-OAEP' }
+    ].map((header) => [header.alg, tokenOf(key, goodClaims(), header)])
+  )
   t.strictSame(await answersTo(ask, signed), all(signed, '401 algorithm'), 'in three parts')
   t.strictSame([calls, counted.fetches], [[], 0])
 })
@@ -227,7 +296,12 @@ t.test('tokens T14: every changed bit, and every other length of the signature, 
     }
   }
   const data = token.slice(0, token.lastIndexOf('.'))
-  for (const signature of [parts[2]!.subarray(1), parts[2]!.subarray(0, 63), Buffer.concat([parts[2]!, Buffer.alloc(1)]), Buffer.concat([Buffer.alloc(1), parts[2]!])]) {
+  for (const signature of [
+    parts[2]!.subarray(1),
+    parts[2]!.subarray(0, 63),
+    Buffer.concat([parts[2]!, Buffer.alloc(1)]),
+    Buffer.concat([Buffer.alloc(1), parts[2]!])
+  ]) {
     const answer = await ask(`${data}.${base64url(signature)}`)
     if (answer !== '401 signature') passed.push(`length ${signature.length} ${answer}`)
   }
@@ -251,7 +325,9 @@ t.test('tokens T15: degenerate ECDSA signatures are rejected', async (t) => {
     'of ES384': Buffer.concat([Buffer.alloc(16), r, Buffer.alloc(16), s]),
     all: Buffer.alloc(64, 0xff)
   }
-  const tokens = Object.fromEntries(Object.entries(signatures).map(([name, signature]) => [name, `${data}.${base64url(signature)}`]))
+  const tokens = Object.fromEntries(
+    Object.entries(signatures).map(([name, signature]) => [name, `${data}.${base64url(signature)}`])
+  )
   t.strictSame(await answersTo(ask, tokens), all(tokens, '401 signature'))
   t.equal(await ask(`${data}.${base64url(good)}`), '200')
 })
@@ -261,7 +337,9 @@ t.test('tokens T16: of a member that comes twice the last one is checked and han
   const text = (first: object, last: object) => `${JSON.stringify(first).slice(0, -1)},${JSON.stringify(last).slice(1)}`
   const other = { aud: 'https://other.example' }
   t.equal(await ask(tokenOf(key, text(goodClaims(), other))), '401 audience')
-  const value = await valueOf(tokenOf(key, text({ ...goodClaims(), ...other, sub: 'first' }, { aud: 'https://api.example.com', sub: 'last' })))
+  const value = await valueOf(
+    tokenOf(key, text({ ...goodClaims(), ...other, sub: 'first' }, { aud: 'https://api.example.com', sub: 'last' }))
+  )
   t.strictSame([value.subject, value.claims.sub, value.claims.aud], ['last', 'last', 'https://api.example.com'])
   t.equal(await ask(tokenOf(key, goodClaims(), text({ alg: 'ES256' }, { alg: 'none' }))), '401 algorithm')
   t.equal(await ask(tokenOf(key, goodClaims(), text({ alg: 'none', kid: 'k1' }, { alg: 'ES256' }))), '200')
@@ -278,7 +356,8 @@ t.test('tokens T16: of a member that comes twice the last one is checked and han
 
 t.test('tokens T17: header and claims are JSON objects in UTF-8 of at most 100 levels', async (t) => {
   const { ask, counted } = await oneIssuer(t)
-  const nested = (levels: number) => JSON.stringify(goodClaims({ x: 0 })).replace('"x":0', `"x":${'['.repeat(levels - 1)}${']'.repeat(levels - 1)}`)
+  const nested = (levels: number) =>
+    JSON.stringify(goodClaims({ x: 0 })).replace('"x":0', `"x":${'['.repeat(levels - 1)}${']'.repeat(levels - 1)}`)
   const texts: Record<string, unknown> = {
     array: '[]',
     null: 'null',
@@ -296,8 +375,12 @@ t.test('tokens T17: header and claims are JSON objects in UTF-8 of at most 100 l
   }
   const claims = Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, tokenOf(key, text)]))
   t.strictSame(await answersTo(ask, claims), all(claims, '401 malformed'))
-  const headers = Object.fromEntries(Object.entries(texts).map(([name, text]) =>
-    [name, tokenOf(key, goodClaims(), typeof text === 'string' ? text.replace('{"iss"', '{"alg":"ES256","iss"') : text)]))
+  const headers = Object.fromEntries(
+    Object.entries(texts).map(([name, text]) => [
+      name,
+      tokenOf(key, goodClaims(), typeof text === 'string' ? text.replace('{"iss"', '{"alg":"ES256","iss"') : text)
+    ])
+  )
   t.strictSame(await answersTo(ask, headers), all(headers, '401 malformed'))
   t.equal(counted.fetches, 0)
   t.equal(await ask(tokenOf(key, nested(100))), '200')
@@ -306,19 +389,36 @@ t.test('tokens T17: header and claims are JSON objects in UTF-8 of at most 100 l
 t.test('tokens T18: claims named like members of every object change no prototype', async (t) => {
   const { ask, valueOf } = await oneIssuer(t)
   const withText = (text: string) => `${JSON.stringify(goodClaims()).slice(0, -1)},${text}}`
-  t.strictSame([
-    await ask(tokenOf(key, withText('"__proto__":{"admin":true}'))), await ask(tokenOf(key, withText('"x":[{"__proto__":1}]'))),
-    await ask(tokenOf(key, goodClaims(), '{"alg":"ES256","kid":"k1","__proto__":{}}'))
-  ], ['401 malformed', '401 malformed', '401 malformed'])
+  t.strictSame(
+    [
+      await ask(tokenOf(key, withText('"__proto__":{"admin":true}'))),
+      await ask(tokenOf(key, withText('"x":[{"__proto__":1}]'))),
+      await ask(tokenOf(key, goodClaims(), '{"alg":"ES256","kid":"k1","__proto__":{}}'))
+    ],
+    ['401 malformed', '401 malformed', '401 malformed']
+  )
   const { claims } = await valueOf(tokenOf(key, withText('"constructor":"c","toString":"t"')))
-  t.strictSame([claims.constructor, claims.toString, Object.getPrototypeOf(claims), ({} as any).admin], ['c', 't', Object.prototype, undefined])
+  t.strictSame(
+    [claims.constructor, claims.toString, Object.getPrototypeOf(claims), ({} as any).admin],
+    ['c', 't', Object.prototype, undefined]
+  )
 })
 
 t.test('tokens T18: a polluted prototype provides no claim', async (t) => {
   const { ask } = await oneIssuer(t)
-  const pollution = { exp: seconds() + 300, aud: 'https://api.example.com', iss: ISSUER, alg: 'ES256', scope: 'a', token_use: 'access' }
+  const pollution = {
+    exp: seconds() + 300,
+    aud: 'https://api.example.com',
+    iss: ISSUER,
+    alg: 'ES256',
+    scope: 'a',
+    token_use: 'access'
+  }
   for (const [name, value] of Object.entries(pollution)) {
-    const token = name === 'alg' ? tokenOf(key, goodClaims(), { alg: undefined }) : tokenOf(key, goodClaims({ [name]: undefined, ...(name === 'token_use' ? { nonce: 'x' } : {}) }))
+    const token =
+      name === 'alg'
+        ? tokenOf(key, goodClaims(), { alg: undefined })
+        : tokenOf(key, goodClaims({ [name]: undefined, ...(name === 'token_use' ? { nonce: 'x' } : {}) }))
     Reflect.defineProperty(Object.prototype, name, { value, configurable: true, enumerable: false, writable: true })
     const answer = await ask(token, '/scoped')
     delete (Object.prototype as any)[name]
@@ -327,8 +427,14 @@ t.test('tokens T18: a polluted prototype provides no claim', async (t) => {
 })
 
 t.test('tokens T19, T20, T20b: which types are access tokens', async (t) => {
-  const typed = (types: Record<string, unknown>) => Object.fromEntries(Object.entries(types).map(([name, typ]) => [name, tokenOf(key, goodClaims(), { typ })]))
-  const access = typed({ plain: 'at+jwt', upper: 'AT+JWT', long: 'application/at+jwt', 'long upper': 'Application/AT+JWT' })
+  const typed = (types: Record<string, unknown>) =>
+    Object.fromEntries(Object.entries(types).map(([name, typ]) => [name, tokenOf(key, goodClaims(), { typ })]))
+  const access = typed({
+    plain: 'at+jwt',
+    upper: 'AT+JWT',
+    long: 'application/at+jwt',
+    'long upper': 'Application/AT+JWT'
+  })
   const untyped = typed({ absent: undefined, JWT: 'JWT', jwt: 'jwt', long: 'application/jwt' })
   const other = typed({
     id: 'id_token',
@@ -377,15 +483,22 @@ t.test('tokens T21, T22: ID tokens, logout tokens, proofs and client assertions 
     proof: { htm: 'GET', htu: 'x' },
     'id beside Bearer': { token_use: 'id', typ: 'Bearer' }
   }
-  const rejected = Object.fromEntries(Object.entries(kinds).map(([name, claims]) => [name, tokenOf(key, goodClaims(claims))]))
+  const rejected = Object.fromEntries(
+    Object.entries(kinds).map(([name, claims]) => [name, tokenOf(key, goodClaims(claims))])
+  )
   t.strictSame(await answersTo(ask, rejected), all(rejected, '401 type'))
   t.equal(await ask(tokenOf(key, goodClaims({ iss: 'client', sub: 'client' }))), '401 issuer', 'a client assertion')
   t.equal(counted.fetches, 0)
-  t.strictSame([
-    await ask(tokenOf(key, goodClaims({ nonce: 'n', typ: 'Bearer' }))), await ask(tokenOf(key, goodClaims({ nonce: 'n', token_use: 'access' }))),
-    await ask(tokenOf(key, goodClaims({ nonce: 'n' }), { typ: 'at+jwt' })), await ask(tokenOf(key, goodClaims({ htm: 'GET' }), { typ: 'at+jwt' })),
-    await ask(tokenOf(key, goodClaims({ token_use: 'id' }), { typ: 'at+jwt' }))
-  ], ['200', '200', '200', '401 type', '401 type'])
+  t.strictSame(
+    [
+      await ask(tokenOf(key, goodClaims({ nonce: 'n', typ: 'Bearer' }))),
+      await ask(tokenOf(key, goodClaims({ nonce: 'n', token_use: 'access' }))),
+      await ask(tokenOf(key, goodClaims({ nonce: 'n' }), { typ: 'at+jwt' })),
+      await ask(tokenOf(key, goodClaims({ htm: 'GET' }), { typ: 'at+jwt' })),
+      await ask(tokenOf(key, goodClaims({ token_use: 'id' }), { typ: 'at+jwt' }))
+    ],
+    ['200', '200', '200', '401 type', '401 type']
+  )
 })
 
 t.test('tokens T23: a large token and ten thousand scopes are answered in linear work', async (t) => {
@@ -398,7 +511,12 @@ t.test('tokens T23: a large token and ten thousand scopes are answered in linear
   const dots = ['.'.repeat(15_000), 'a.'.repeat(7_000), `${'A'.repeat(15_000)}..`]
   for (const token of dots) t.equal(await ask(token), '401 malformed')
   let reads = 0
-  const list = new Proxy(scopes, { get (target, name, receiver) { reads++; return Reflect.get(target, name, receiver) } })
+  const list = new Proxy(scopes, {
+    get (target, name, receiver) {
+      reads++
+      return Reflect.get(target, name, receiver)
+    }
+  })
   const { scopesReader } = await import('../../../src/tokens/granted-scopes.js')
   scopesReader('jwtBearer', undefined).read({ iss: '', exp: 0, scope: list })
   t.ok(reads < 5 * scopes.length, `${reads} reads`)
@@ -408,6 +526,12 @@ t.test('a local issuer accepts tokens of type at+jwt and of its own algorithm al
   const aud = 'https://api.example.com'
   const local = localIssuer(ISSUER, { secret: 'a secret that has 32 bytes or more' })
   const { ask } = await jwtApp(t, bearerFor(local as Issuer, { algorithms: ['RS256'] }))
-  t.strictSame([await ask(await local.sign({ aud })), await ask(await local.sign({ aud }, { typ: 'JWT' })), await ask(tokenOf(key, goodClaims(), { typ: 'at+jwt' }))],
-    ['200', '401 type', '401 algorithm'])
+  t.strictSame(
+    [
+      await ask(await local.sign({ aud })),
+      await ask(await local.sign({ aud }, { typ: 'JWT' })),
+      await ask(tokenOf(key, goodClaims(), { typ: 'at+jwt' }))
+    ],
+    ['200', '401 type', '401 algorithm']
+  )
 })

@@ -33,7 +33,9 @@ t.test('tokens B1: the right certificate passes, in every form in which proxies 
     AWS: encodeURIComponent(CERTIFICATE_ONE).replaceAll('%2B', '+').replaceAll('%3D', '=').replaceAll('%2F', '/'),
     'RFC 9440': `:${der.toString('base64')}:`
   }
-  for (const [name, certificate] of Object.entries(forms)) t.equal(await (await appWith(t, certificate)).ask(await bound()), '200', name)
+  for (const [name, certificate] of Object.entries(forms)) {
+    t.equal(await (await appWith(t, certificate)).ask(await bound()), '200', name)
+  }
 })
 
 t.test('tokens B2: another certificate, a missing one, and a malformed one do not pass', async (t) => {
@@ -42,9 +44,25 @@ t.test('tokens B2: another certificate, a missing one, and a malformed one do no
     t.equal(await ask(await bound()), '401 binding')
     t.strictSame(warnings(), [])
   }
-  for (const certificate of ['x', der.toString('base64'), `:${der.toString('base64')}`, '::', Buffer.from('x'), new Uint8Array(), {}, 1, true, '-----BEGIN%20CERT%', CERTIFICATE_ONE.slice(0, 200)]) {
+  for (const certificate of [
+    'x',
+    der.toString('base64'),
+    `:${der.toString('base64')}`,
+    '::',
+    Buffer.from('x'),
+    new Uint8Array(),
+    {},
+    1,
+    true,
+    '-----BEGIN%20CERT%',
+    CERTIFICATE_ONE.slice(0, 200)
+  ]) {
     const { ask, warnings } = await appWith(t, certificate)
-    t.strictSame([await ask(await bound()), await ask(await bound())], ['401 binding', '401 binding'], String(certificate).slice(0, 20))
+    t.strictSame(
+      [await ask(await bound()), await ask(await bound())],
+      ['401 binding', '401 binding'],
+      String(certificate).slice(0, 20)
+    )
     t.match(warnings(), [/mtls/], 'it is logged once')
     t.equal(warnings().length, 1)
   }
@@ -55,18 +73,34 @@ t.test('tokens B2: another certificate, a missing one, and a malformed one do no
 
 t.test('tokens B1, B2: where Node ends TLS, the certificate of the connection counts', async (t) => {
   const [server, one, two] = [selfSigned('server'), selfSigned('one'), selfSigned('two')]
-  const app = Fastify({ https: { ...server, requestCert: true, rejectUnauthorized: false } }) as unknown as FastifyInstance
+  const app = Fastify({
+    https: { ...server, requestCert: true, rejectUnauthorized: false }
+  }) as unknown as FastifyInstance
   t.teardown(async () => { await app.close() })
   await app.register(fastifySecurity, { swagger: false, swaggerUi: false })
-  const token = jwtBearer({ issuer: local, audience: AUDIENCE, mtls: ({ raw }) => (raw.socket as TLSSocket).getPeerCertificate().raw })
+  const token = jwtBearer({
+    issuer: local,
+    audience: AUDIENCE,
+    mtls: ({ raw }) => (raw.socket as TLSSocket).getPeerCertificate().raw
+  })
   app.get('/', { security: { token } }, async () => 'in')
   await app.listen({ port: 0, host: '127.0.0.1' })
   const { port } = app.server.address() as AddressInfo
   const jwt = await bound({ 'x5t#S256': hashOf(new X509Certificate(one.cert).raw) })
   const ask = async (client: object): Promise<number | undefined> => await new Promise((resolve, reject) => {
-    get({ port, host: '127.0.0.1', rejectUnauthorized: false, agent: false, headers: { authorization: `Bearer ${jwt}`, 'client-cert': one.cert.replaceAll('\n', '') }, ...client }, (response) => {
-      response.resume().on('end', () => { resolve(response.statusCode) })
-    }).on('error', reject)
+    get(
+      {
+        port,
+        host: '127.0.0.1',
+        rejectUnauthorized: false,
+        agent: false,
+        headers: { authorization: `Bearer ${jwt}`, 'client-cert': one.cert.replaceAll('\n', '') },
+        ...client
+      },
+      (response) => {
+        response.resume().on('end', () => { resolve(response.statusCode) })
+      }
+    ).on('error', reject)
   })
   t.strictSame([await ask(one), await ask(two), await ask({})], [200, 401, 401])
 })
@@ -74,7 +108,10 @@ t.test('tokens B1, B2: where Node ends TLS, the certificate of the connection co
 t.test('tokens B2: a certificate is read synchronously, and an error of the application is its own', async (t) => {
   t.equal(await (await appWith(t, Promise.resolve(der))).ask(await bound()), '500')
   for (const mtls of [async () => { throw new Error('late') }, () => { throw new Error('no proxy') }]) {
-    const { ask } = await jwtApp(t, jwtBearer({ issuer: local, audience: AUDIENCE, mtls: mtls as unknown as () => string }))
+    const { ask } = await jwtApp(
+      t,
+      jwtBearer({ issuer: local, audience: AUDIENCE, mtls: mtls as unknown as () => string })
+    )
     t.equal(await ask(await bound()), '500')
   }
 })
@@ -88,13 +125,28 @@ t.test('tokens B4: the token says what it is bound to', async (t) => {
   let asked = 0
   const { ask } = await jwtApp(t, jwtBearer({ issuer: local, audience: AUDIENCE, mtls: () => { asked++; return der } }))
   t.equal(await ask(await local.sign({ aud: AUDIENCE })), '200')
-  for (const cnf of [{}, null, 'x', [], { jkt: 'x' }, { 'x5t#S256': x5t, jkt: 'x' }, { 'x5t#S256': x5t, other: 1 }, { 'x5t#S256': 1 }, { x5t }]) {
+  for (const cnf of [
+    {},
+    null,
+    'x',
+    [],
+    { jkt: 'x' },
+    { 'x5t#S256': x5t, jkt: 'x' },
+    { 'x5t#S256': x5t, other: 1 },
+    { 'x5t#S256': 1 },
+    { x5t }
+  ]) {
     t.equal(await ask(await bound(cnf)), '401 binding', JSON.stringify(cnf))
   }
   t.equal(asked, 0)
 })
 
 t.test('tokens A7: mtls is a function', (t) => {
-  for (const mtls of [true, 'cert', {}, null]) t.throws(() => jwtBearer({ issuer: local, audience: AUDIENCE, mtls } as never), { code: 'FST_SECURITY_INVALID_OPTION', message: /mtls/ })
+  for (const mtls of [true, 'cert', {}, null]) {
+    t.throws(() => jwtBearer({ issuer: local, audience: AUDIENCE, mtls } as never), {
+      code: 'FST_SECURITY_INVALID_OPTION',
+      message: /mtls/
+    })
+  }
   t.end()
 })

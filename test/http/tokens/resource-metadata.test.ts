@@ -19,7 +19,11 @@ const basic = depends({ basic: httpBasic() }, () => { throw new Unauthorized('Un
 
 interface Teardown { teardown (cleanUp: () => unknown): void }
 
-async function appOf (t: Teardown, options: FastifySecurityOptions, setUp: (app: FastifyInstance) => unknown = () => {}): Promise<FastifyInstance> {
+async function appOf (
+  t: Teardown,
+  options: FastifySecurityOptions,
+  setUp: (app: FastifyInstance) => unknown = () => {}
+): Promise<FastifyInstance> {
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(fastifySecurity, { swagger: false, ...options })
@@ -38,8 +42,25 @@ t.test('tokens R1: the path of the metadata follows from the identifier', async 
     const app = await appOf(t, { resource })
     t.equal((await app.inject(path)).json().resource, resource)
   }
-  for (const resource of ['https://a.com/x?y=1', 'https://a.com/#a', 'https://u:p@a.com/', 'http://a.com/', 'mcp', 1, { resource: 'https://a.com', scope: [] }, { resource: 'https://a.com', scopes: 'a' }, { resource: 'https://a.com', scopes: [1] }, { resource: 'https://a.com', name: 1 }]) {
-    await t.rejects(async () => { await Fastify().register(fastifySecurity, { resource: resource as string }) }, { code: 'FST_SECURITY_INVALID_OPTION' }, JSON.stringify(resource))
+  for (const resource of [
+    'https://a.com/x?y=1',
+    'https://a.com/#a',
+    'https://u:p@a.com/',
+    'http://a.com/',
+    'mcp',
+    1,
+    { resource: 'https://a.com', scope: [] },
+    { resource: 'https://a.com', scopes: 'a' },
+    { resource: 'https://a.com', scopes: [1] },
+    { resource: 'https://a.com', name: 1 }
+  ]) {
+    await t.rejects(
+      async () => {
+        await Fastify().register(fastifySecurity, { resource: resource as string })
+      },
+      { code: 'FST_SECURITY_INVALID_OPTION' },
+      JSON.stringify(resource)
+    )
   }
 })
 
@@ -54,18 +75,45 @@ t.test('tokens A7: a resource that is not among the audiences of its tokens is l
     return lines.map((line) => JSON.parse(line).msg)
   }
   t.match(await warningsWith('https://api.example.com/other'), [/https:\/\/api\.example\.com\/other.*audiences/])
-  t.strictSame([await warningsWith(RESOURCE), await warningsWith('https://api.example.com/other', jwtBearer({ issuer: local, audience: 'client', audienceClaim: 'client_id' }))], [[], []])
+  t.strictSame(
+    [
+      await warningsWith(RESOURCE),
+      await warningsWith(
+        'https://api.example.com/other',
+        jwtBearer({ issuer: local, audience: 'client', audienceClaim: 'client_id' })
+      )
+    ],
+    [[], []]
+  )
 })
 
 t.test('tokens R2, R3: the answer is JSON, names the configured identifier, and leaves out members without a value', async (t) => {
   const app = await appOf(t, { resource: RESOURCE })
   const answer = await app.inject({ url: PATH, headers: { host: 'evil.example' } })
   t.equal(answer.statusCode, 200)
-  t.match(answer.headers, { 'content-type': /^application\/json/, 'cache-control': 'max-age=3600', 'access-control-allow-origin': '*' })
+  t.match(answer.headers, {
+    'content-type': /^application\/json/,
+    'cache-control': 'max-age=3600',
+    'access-control-allow-origin': '*'
+  })
   t.same(answer.json(), { resource: RESOURCE })
-  const full = await appOf(t, { resource: { resource: RESOURCE, scopes: ['b', 'a'], name: 'API', documentation: 'https://a.com/docs', policy: 'https://a.com/policy', tos: 'https://a.com/tos' } })
+  const full = await appOf(t, {
+    resource: {
+      resource: RESOURCE,
+      scopes: ['b', 'a'],
+      name: 'API',
+      documentation: 'https://a.com/docs',
+      policy: 'https://a.com/policy',
+      tos: 'https://a.com/tos'
+    }
+  })
   t.same((await full.inject(PATH)).json(), {
-    resource: RESOURCE, scopes_supported: ['b', 'a'], resource_name: 'API', resource_documentation: 'https://a.com/docs', resource_policy_uri: 'https://a.com/policy', resource_tos_uri: 'https://a.com/tos'
+    resource: RESOURCE,
+    scopes_supported: ['b', 'a'],
+    resource_name: 'API',
+    resource_documentation: 'https://a.com/docs',
+    resource_policy_uri: 'https://a.com/policy',
+    resource_tos_uri: 'https://a.com/tos'
   })
 })
 
@@ -75,12 +123,22 @@ t.test('tokens R4: authorization_servers are the issuers of the guards in use', 
     app.get('/b', { security: { either: anyOf(token, second) } }, async () => 'in')
   }
   t.same((await (await appOf(t, { resource: RESOURCE }, setUp)).inject(PATH)).json(), {
-    resource: RESOURCE, authorization_servers: ['https://issuer.example/', 'https://other.example/'], bearer_methods_supported: ['header']
+    resource: RESOURCE,
+    authorization_servers: ['https://issuer.example/', 'https://other.example/'],
+    bearer_methods_supported: ['header']
   })
   const many = jwtBearer({ issuer: issuers(() => true), audience: RESOURCE })
-  t.same((await (await appOf(t, { resource: RESOURCE }, (app) => app.get('/', { security: { many } }, async () => 'in'))).inject(PATH)).json(), {
-    resource: RESOURCE, bearer_methods_supported: ['header']
-  })
+  t.same(
+    (
+      await (
+        await appOf(t, { resource: RESOURCE }, (app) => app.get('/', { security: { many } }, async () => 'in'))
+      ).inject(PATH)
+    ).json(),
+    {
+      resource: RESOURCE,
+      bearer_methods_supported: ['header']
+    }
+  )
 })
 
 t.test('tokens R5: scopes_supported are those that the shown routes require', async (t) => {
@@ -111,7 +169,10 @@ t.test('tokens R7: every Bearer challenge carries resource_metadata, and no othe
   })
   const parameter = `resource_metadata="https://api.example.com${PATH}"`
   const challenges = (await app.inject('/')).headers['www-authenticate'] as unknown as string[]
-  t.same(challenges.map((line) => [line.split(' ')[0], line.includes(parameter)]), [['Basic', false], ['Bearer', true], ['APIKey', false]])
+  t.same(
+    challenges.map((line) => [line.split(' ')[0], line.includes(parameter)]),
+    [['Basic', false], ['Bearer', true], ['APIKey', false]]
+  )
   const jwt = await local.sign({ aud: RESOURCE, sub: 'johndoe' })
   const forbidden = await app.inject({ url: '/scoped', headers: { authorization: `Bearer ${jwt}` } })
   t.equal(forbidden.statusCode, 403)
@@ -141,14 +202,33 @@ t.test('tokens R10: the metadata is public, answers preflights, and is not in th
   })
   t.equal((await app.inject(PATH)).statusCode, 200)
   t.equal((await app.inject({ method: 'HEAD', url: PATH })).statusCode, 200)
-  const preflight = await app.inject({ method: 'OPTIONS', url: PATH, headers: { origin: 'https://client.example', 'access-control-request-method': 'GET' } })
+  const preflight = await app.inject({
+    method: 'OPTIONS',
+    url: PATH,
+    headers: { origin: 'https://client.example', 'access-control-request-method': 'GET' }
+  })
   t.equal(preflight.statusCode, 204)
   t.equal(preflight.headers['access-control-allow-origin'], '*')
   t.same(Object.keys((app.swagger() as { paths: object }).paths), ['/'])
-  t.same(app.security.routes().filter(({ url }) => url === PATH).map(({ method, security }) => [method, security]), [['GET', false], ['HEAD', false], ['OPTIONS', false]])
+  t.same(
+    app.security
+      .routes()
+      .filter(({ url }) => url === PATH)
+      .map(({ method, security }) => [method, security]),
+    [['GET', false], ['HEAD', false], ['OPTIONS', false]]
+  )
 
   const withCors = await appOf(t, { resource: RESOURCE }, async (app) => { await app.register(fastifyCors) })
-  t.equal((await withCors.inject({ method: 'OPTIONS', url: PATH, headers: { origin: 'https://client.example', 'access-control-request-method': 'GET' } })).statusCode, 204)
+  t.equal(
+    (
+      await withCors.inject({
+        method: 'OPTIONS',
+        url: PATH,
+        headers: { origin: 'https://client.example', 'access-control-request-method': 'GET' }
+      })
+    ).statusCode,
+    204
+  )
 })
 
 t.test('tokens R11: each registration has its own resource, at the root', async (t) => {
@@ -164,7 +244,9 @@ t.test('tokens R11: each registration has its own resource, at the root', async 
   }, { prefix: '/v2' })
   await app.ready()
   t.same((await app.inject(PATH)).json().authorization_servers, ['https://issuer.example/'])
-  t.same((await app.inject('/.well-known/oauth-protected-resource/other')).json().authorization_servers, ['https://other.example/'])
+  t.same((await app.inject('/.well-known/oauth-protected-resource/other')).json().authorization_servers, [
+    'https://other.example/'
+  ])
 
   const twice = Fastify()
   t.teardown(() => twice.close())
@@ -174,13 +256,24 @@ t.test('tokens R11: each registration has its own resource, at the root', async 
 })
 
 t.test('oauth4webapi reads the metadata document and the challenges', async (t) => {
-  const app = await appOf(t, { resource: RESOURCE }, (app) => app.get('/mcp', { security: { token: token.scoped('a') } }, async () => 'in'))
+  const app = await appOf(t, { resource: RESOURCE }, (app) =>
+    app.get('/mcp', { security: { token: token.scoped('a') } }, async () => 'in')
+  )
   const fetch = async (url: string): Promise<Response> => {
     const { statusCode, headers, body } = await app.inject(new URL(url).pathname)
     return new Response(body, { status: statusCode, headers: headers as Record<string, string> })
   }
-  const discovered = await oauth.processResourceDiscoveryResponse(new URL(RESOURCE), await oauth.resourceDiscoveryRequest(new URL(RESOURCE), { [oauth.customFetch]: fetch as never }))
+  const discovered = await oauth.processResourceDiscoveryResponse(
+    new URL(RESOURCE),
+    await oauth.resourceDiscoveryRequest(new URL(RESOURCE), { [oauth.customFetch]: fetch as never })
+  )
   t.same(discovered.authorization_servers, ['https://issuer.example/'])
-  const error = await oauth.protectedResourceRequest('a', 'GET', new URL(RESOURCE), undefined, undefined, { [oauth.customFetch]: fetch as never }).then(() => null, (error) => error)
-  t.match(error, { cause: [{ scheme: 'bearer', parameters: { scope: 'a', resource_metadata: `https://api.example.com${PATH}` } }] })
+  const error = await oauth
+    .protectedResourceRequest('a', 'GET', new URL(RESOURCE), undefined, undefined, {
+      [oauth.customFetch]: fetch as never
+    })
+    .then(() => null, (error) => error)
+  t.match(error, {
+    cause: [{ scheme: 'bearer', parameters: { scope: 'a', resource_metadata: `https://api.example.com${PATH}` } }]
+  })
 })

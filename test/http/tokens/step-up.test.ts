@@ -10,32 +10,55 @@ import { boundToken, dpopBearer, local, proofOf, thumbprint, clientKey } from '.
 import { AUDIENCE, seconds } from '../../fixtures/jwt.js'
 
 const token = jwtBearer({ issuer: local, audience: AUDIENCE })
-const sign = async (claims: Record<string, unknown> = {}): Promise<string> => await local.sign({ aud: AUDIENCE, ...claims })
+const sign = async (claims: Record<string, unknown> = {}): Promise<string> =>
+  await local.sign({ aud: AUDIENCE, ...claims })
 
 interface Teardown { teardown (cleanUp: () => unknown): void }
-interface Answer { readonly status: number, readonly code: string, readonly challenge: unknown, readonly reason: unknown, readonly value: any }
+interface Answer {
+  readonly status: number
+  readonly code: string
+  readonly challenge: unknown
+  readonly reason: unknown
+  readonly value: any
+}
 
 // An app whose route requires a dependency.
 async function appOf (t: Teardown, guard: Dependency<any>, prepare: (app: FastifyInstance) => void = () => {}) {
   const app = Fastify()
   t.teardown(async () => { await app.close() })
   await app.register(fastifySecurity, { swagger: false, swaggerUi: false })
-  app.setErrorHandler((error: any, _, reply) => { reply.code(error.statusCode ?? 500).send({ code: error.code, reason: error.cause?.reason, isStepUp: error instanceof StepUpRequired }) })
+  app.setErrorHandler((error: any, _, reply) => {
+    reply
+      .code(error.statusCode ?? 500)
+      .send({ code: error.code, reason: error.cause?.reason, isStepUp: error instanceof StepUpRequired })
+  })
   app.get('/items', { security: { guard } }, async ({ security }: any) => ({ value: security.guard }))
   prepare(app)
   await app.ready()
   return {
     app,
     ask: async (text: string | undefined, headers: Record<string, string> = {}): Promise<Answer> => {
-      const answer = await app.inject({ url: '/items', headers: { ...text === undefined ? {} : { authorization: `Bearer ${text}` }, ...headers } })
+      const answer = await app.inject({
+        url: '/items',
+        headers: { ...(text === undefined ? {} : { authorization: `Bearer ${text}` }), ...headers }
+      })
       const body = answer.json()
-      return { status: answer.statusCode, code: body.code, challenge: answer.headers['www-authenticate'], reason: body.reason, value: body.value }
+      return {
+        status: answer.statusCode,
+        code: body.code,
+        challenge: answer.headers['www-authenticate'],
+        reason: body.reason,
+        value: body.value
+      }
     }
   }
 }
 
 const denial = (parameters: string): object => ({
-  status: 401, code: 'FST_SECURITY_STEP_UP', reason: 'step-up', challenge: `Bearer realm="api", error="insufficient_user_authentication", ${parameters}`
+  status: 401,
+  code: 'FST_SECURITY_STEP_UP',
+  reason: 'step-up',
+  challenge: `Bearer realm="api", error="insufficient_user_authentication", ${parameters}`
 })
 
 t.test('tokens S1: acr is one of the demanded values', async (t) => {
@@ -48,7 +71,9 @@ t.test('tokens S1: acr is one of the demanded values', async (t) => {
 
 t.test('tokens S2: the user authenticated recently enough', async (t) => {
   const { ask } = await appOf(t, stepUp(token, { maxAge: 300 }))
-  for (const offset of [0, -298, 4]) t.equal((await ask(await sign({ auth_time: seconds() + offset }))).status, 200, String(offset))
+  for (const offset of [0, -298, 4]) {
+    t.equal((await ask(await sign({ auth_time: seconds() + offset }))).status, 200, String(offset))
+  }
   for (const time of [seconds() - 302, undefined, seconds() + 8, String(seconds()), null, [seconds()]]) {
     t.match(await ask(await sign({ auth_time: time })), denial('max_age="300"'), String(time))
   }
@@ -64,7 +89,11 @@ t.test('tokens S3: one challenge says everything that is lacking', async (t) => 
   const { ask } = await appOf(t, strong.scoped('a', 'b'))
   t.match(await ask(await sign()), denial('acr_values="mfa", max_age="60", scope="a b"'))
   const good = { acr: 'mfa', auth_time: seconds() }
-  t.match(await ask(await sign(good)), { status: 403, code: 'FST_SECURITY_INSUFFICIENT_SCOPE', challenge: /error="insufficient_scope", scope="a b"/ })
+  t.match(await ask(await sign(good)), {
+    status: 403,
+    code: 'FST_SECURITY_INSUFFICIENT_SCOPE',
+    challenge: /error="insufficient_scope", scope="a b"/
+  })
   t.equal((await ask(await sign({ ...good, scope: 'a b' }))).status, 200)
 })
 
@@ -77,17 +106,29 @@ t.test('tokens S3: scopes put on the token before it was given to stepUp are che
 
 t.test('tokens S4: a bad token is told nothing of the demand, and a request without one neither', async (t) => {
   const { ask } = await appOf(t, stepUp(token, { acr: 'mfa' }))
-  t.match(await ask(`${await sign()}x`), { status: 401, code: 'FST_SECURITY_UNAUTHORIZED', challenge: 'Bearer realm="api", error="invalid_token"' })
-  t.match(await ask(undefined), { status: 401, code: 'FST_SECURITY_NOT_AUTHENTICATED', challenge: 'Bearer realm="api"' })
+  t.match(await ask(`${await sign()}x`), {
+    status: 401,
+    code: 'FST_SECURITY_UNAUTHORIZED',
+    challenge: 'Bearer realm="api", error="invalid_token"'
+  })
+  t.match(await ask(undefined), {
+    status: 401,
+    code: 'FST_SECURITY_NOT_AUTHENTICATED',
+    challenge: 'Bearer realm="api"'
+  })
 })
 
 t.test('tokens S6: the demand is on the challenge of DPoP, and a proof is not used up by it', async (t) => {
   const keys: string[] = []
-  const guard = stepUp(dpopBearer({ replay: { once: (key: string) => { keys.push(key); return true } } }), { acr: 'mfa' })
+  const guard = stepUp(dpopBearer({ replay: { once: (key: string) => { keys.push(key); return true } } }), {
+    acr: 'mfa'
+  })
   const { ask } = await appOf(t, guard)
   const weak = await boundToken()
   t.match(await ask(undefined, { authorization: `DPoP ${weak}`, dpop: proofOf(weak) }), {
-    status: 401, challenge: 'DPoP realm="api", error="insufficient_user_authentication", acr_values="mfa", algs="ES256 Ed25519 EdDSA PS256"'
+    status: 401,
+    challenge:
+      'DPoP realm="api", error="insufficient_user_authentication", acr_values="mfa", algs="ES256 Ed25519 EdDSA PS256"'
   })
   t.strictSame(keys, [])
   const strong = await boundToken({ acr: 'mfa' })
@@ -106,10 +147,20 @@ t.test('stepUp takes stepUp, and an anyOf of tokens', async (t) => {
   const either = await appOf(t, stepUp(anyOf(token, stepUp(second, { maxAge: 60 })), { acr: 'mfa' }).scoped('a'))
   t.match(await either.ask(await sign({ scope: 'a' })), { status: 401, code: 'FST_SECURITY_STEP_UP' })
   t.equal((await either.ask(await sign({ acr: 'mfa', scope: 'a' }))).status, 200)
-  const bound = await other.sign({ aud: AUDIENCE, acr: 'mfa', auth_time: seconds(), scope: 'a', cnf: { jkt: thumbprint(clientKey) } })
+  const bound = await other.sign({
+    aud: AUDIENCE,
+    acr: 'mfa',
+    auth_time: seconds(),
+    scope: 'a',
+    cnf: { jkt: thumbprint(clientKey) }
+  })
   const proof = proofOf(bound)
   const headers = { authorization: `DPoP ${bound}`, dpop: proof }
-  t.strictSame([(await either.ask(undefined, headers)).status, (await either.ask(undefined, headers)).status], [200, 401], 'its proof counts once')
+  t.strictSame(
+    [(await either.ask(undefined, headers)).status, (await either.ask(undefined, headers)).status],
+    [200, 401],
+    'its proof counts once'
+  )
 })
 
 t.test('tokens S1: of an anyOf, the token that has the scopes must meet the demand as well', async (t) => {
@@ -117,14 +168,21 @@ t.test('tokens S1: of an anyOf, the token that has the scopes must meet the dema
   const { ask } = await appOf(t, stepUp(anyOf(inCookie, token), { acr: 'mfa' }).scoped('a'))
   const strong = { cookie: `token=${await sign({ acr: 'mfa', sub: 'alice' })}` }
   t.match(await ask(await sign({ sub: 'bob', scope: 'a' }), strong), { status: 401, code: 'FST_SECURITY_STEP_UP' })
-  t.match(await ask(await sign({ sub: 'bob', scope: 'a', acr: 'mfa' }), strong), { status: 200, value: { subject: 'bob' } })
+  t.match(await ask(await sign({ sub: 'bob', scope: 'a', acr: 'mfa' }), strong), {
+    status: 200,
+    value: { subject: 'bob' }
+  })
 })
 
 t.test('tokens D16: below stepUp, an anyOf uses up the proof of the token that passes', async (t) => {
   const inCookie = jwtBearer({ issuer: local, audience: AUDIENCE, scheme: apiKeyCookie({ name: 'token' }) })
   const { ask } = await appOf(t, stepUp(anyOf(inCookie, dpopBearer()), { acr: 'mfa' }).scoped('a'))
   const bound = await boundToken({ acr: 'mfa', scope: 'a' })
-  const headers = { cookie: `token=${await sign({ acr: 'mfa' })}`, authorization: `DPoP ${bound}`, dpop: proofOf(bound) }
+  const headers = {
+    cookie: `token=${await sign({ acr: 'mfa' })}`,
+    authorization: `DPoP ${bound}`,
+    dpop: proofOf(bound)
+  }
   t.equal((await ask(undefined, headers)).status, 200)
   t.not((await ask(undefined, headers)).status, 200)
 })
@@ -144,7 +202,11 @@ t.test('stepUp reads the claims before the schema changes them', async (t) => {
 t.test('tokens A5: an override of the token holds below stepUp, and the demand is checked on its claims', async (t) => {
   const either = anyOf(token, jwtBearer({ issuer: localIssuer('https://other.example/'), audience: AUDIENCE }))
   const bound = dpopBearer()
-  for (const [guard, replaced] of [[stepUp(token, { acr: 'mfa' }), token], [stepUp(either, { acr: 'mfa' }), either], [stepUp(bound, { acr: 'mfa' }), bound]] as const) {
+  for (const [guard, replaced] of [
+    [stepUp(token, { acr: 'mfa' }), token],
+    [stepUp(either, { acr: 'mfa' }), either],
+    [stepUp(bound, { acr: 'mfa' }), bound]
+  ] as const) {
     const { app, ask } = await appOf(t, guard.scoped('a'))
     const value = { issuer: 'i', subject: 's', clientId: null, scopes: [], expiresAt: 1, claims: { acr: 'mfa' } }
     const undo = app.security.override(replaced as Dependency<any>, value)
@@ -160,11 +222,43 @@ t.test('tokens A5: an override of the token holds below stepUp, and the demand i
 
 t.test('tokens A7: wrong options of stepUp are refused by the call', (t) => {
   for (const options of [
-    undefined, null, {}, { acr: [] }, { acr: 'a b' }, { acr: 'a"b' }, { acr: '' }, { acr: ['a', 1] }, { acr: 'ü' }, { acr: null }, { maxAge: 0 }, { maxAge: -1 }, { maxAge: 0.5 },
-    { maxAge: 1.5 }, { maxAge: Infinity }, { maxAge: NaN }, { maxAge: '300' }, { max_age: 300 }
-  ]) t.throws(() => stepUp(token, options as never), { code: 'FST_SECURITY_INVALID_OPTION', message: /^stepUp/ }, JSON.stringify(options))
-  for (const other of [undefined, {}, local, depends({ token }, ({ token }) => token), optional(token), anyOf(token, depends({}, () => 1))]) {
-    t.throws(() => stepUp(other as never, { acr: 'mfa' }), { code: 'FST_SECURITY_INVALID_OPTION', message: /the token must be/ })
+    undefined,
+    null,
+    {},
+    { acr: [] },
+    { acr: 'a b' },
+    { acr: 'a"b' },
+    { acr: '' },
+    { acr: ['a', 1] },
+    { acr: 'ü' },
+    { acr: null },
+    { maxAge: 0 },
+    { maxAge: -1 },
+    { maxAge: 0.5 },
+    { maxAge: 1.5 },
+    { maxAge: Infinity },
+    { maxAge: NaN },
+    { maxAge: '300' },
+    { max_age: 300 }
+  ]) {
+    t.throws(
+      () => stepUp(token, options as never),
+      { code: 'FST_SECURITY_INVALID_OPTION', message: /^stepUp/ },
+      JSON.stringify(options)
+    )
+  }
+  for (const other of [
+    undefined,
+    {},
+    local,
+    depends({ token }, ({ token }) => token),
+    optional(token),
+    anyOf(token, depends({}, () => 1))
+  ]) {
+    t.throws(() => stepUp(other as never, { acr: 'mfa' }), {
+      code: 'FST_SECURITY_INVALID_OPTION',
+      message: /the token must be/
+    })
   }
   t.end()
 })
