@@ -18,7 +18,9 @@ const withKey = { 'x-key': 'k' }
 const withBasic = { authorization: `Basic ${Buffer.from('u:p').toString('base64')}` }
 
 async function ask (
-  t: Parameters<typeof secured>[0], security: Needs | readonly Needs[], ...requests: Array<InjectOptions['headers'] | string>
+  t: Parameters<typeof secured>[0],
+  security: Needs | readonly Needs[],
+  ...requests: Array<InjectOptions['headers'] | string>
 ): Promise<LightMyRequestResponse[]> {
   const app = await secured(t)
   app.get('/', { security }, async (request) => ({ ...request.security }))
@@ -42,7 +44,11 @@ t.test('which one counts', async (t) => {
   t.test('they are tried in order, one at a time, and the first that passes ends it', async (t) => {
     const calls: string[] = []
     const either = anyOf(
-      refusing(calls, 'one', () => new Unauthorized()), noting(calls, 'two'), noting(calls, 'three'), noting(calls, 'four'))
+      refusing(calls, 'one', () => new Unauthorized()),
+      noting(calls, 'two'),
+      noting(calls, 'three'),
+      noting(calls, 'four')
+    )
     const [reply] = await ask(t, { either }, {})
     t.strictSame(reply!.json(), { either: 'two' })
     t.strictSame(calls, ['one', 'two'])
@@ -80,7 +86,8 @@ t.test('which one counts', async (t) => {
   t.test('the first need of an alternative that fails ends it, and the next alternative begins', async (t) => {
     const calls: string[] = []
     const security = [
-      { a: noting(calls, 'a'), b: refusing(calls, 'b', () => new Unauthorized()), c: noting(calls, 'c') }, { d: noting(calls, 'd') }
+      { a: noting(calls, 'a'), b: refusing(calls, 'b', () => new Unauthorized()), c: noting(calls, 'c') },
+      { d: noting(calls, 'd') }
     ]
     t.strictSame((await ask(t, security, {}))[0]!.json(), { d: 'd' })
     t.strictSame(calls, ['a', 'b', 'd'])
@@ -90,7 +97,11 @@ t.test('which one counts', async (t) => {
     const calls: string[] = []
     const user = noting(calls, 'user', { token })
     const either = anyOf(noting(calls, 'admin', { user }, (): string => { throw new InsufficientScope() }), user)
-    t.strictSame((await ask(t, { either, user, again: either }, withToken))[0]!.json(), { either: 'user', user: 'user', again: 'user' })
+    t.strictSame((await ask(t, { either, user, again: either }, withToken))[0]!.json(), {
+      either: 'user',
+      user: 'user',
+      again: 'user'
+    })
     t.strictSame(calls, ['user', 'admin'])
   })
 
@@ -120,7 +131,10 @@ t.test('which one counts', async (t) => {
   t.test('anyOf takes one dependency at least, and nothing else', async (t) => {
     t.throws(() => (anyOf as () => unknown)(), { code: 'FST_SECURITY_INVALID_OPTION' })
     for (const wrong of [undefined, null, {}, 'user', () => true, [key], httpBearer]) {
-      t.throws(() => anyOf(key, wrong as never), { code: 'FST_SECURITY_INVALID_OPTION', message: /alternative 2 must be a dependency, got / })
+      t.throws(() => anyOf(key, wrong as never), {
+        code: 'FST_SECURITY_INVALID_OPTION',
+        message: /alternative 2 must be a dependency, got /
+      })
       t.throws(() => optional(wrong as never), { code: 'FST_SECURITY_INVALID_OPTION' })
     }
   })
@@ -164,7 +178,11 @@ t.test('where all fail', async (t) => {
   t.test('it comes with the challenges of all, Basic first, each with what befell it', async (t) => {
     const user = depends({ token }, () => { throw new Unauthorized('Unknown token') })
     const [nothing, refused] = await ask(t, { either: anyOf(user, key, basic) }, {}, withToken)
-    t.strictSame(challenges(nothing!), ['Basic realm="api", charset="UTF-8"', 'Bearer realm="api"', 'APIKey realm="api"'])
+    t.strictSame(challenges(nothing!), [
+      'Basic realm="api", charset="UTF-8"',
+      'Bearer realm="api"',
+      'APIKey realm="api"'
+    ])
     t.equal(refused!.json().message, 'Unknown token')
     t.strictSame(challenges(refused!),
       ['Basic realm="api", charset="UTF-8"', 'Bearer realm="api", error="invalid_token"', 'APIKey realm="api"'])
@@ -176,10 +194,18 @@ t.test('where all fail', async (t) => {
       required.assertGranted([])
       return 'in'
     })
-    const [nothing, refused] = await ask(t, [{ user: user.scoped('read') }, { user: user.scoped('write') }, { key }], {}, withToken)
+    const [nothing, refused] = await ask(
+      t,
+      [{ user: user.scoped('read') }, { user: user.scoped('write') }, { key }],
+      {},
+      withToken
+    )
     t.strictSame(challenges(nothing!), ['Bearer realm="api", scope="read"', 'APIKey realm="api"'])
     t.equal(refused!.statusCode, 403)
-    t.strictSame(challenges(refused!), ['Bearer realm="api", error="insufficient_scope", scope="read"', 'APIKey realm="api"'])
+    t.strictSame(challenges(refused!), [
+      'Bearer realm="api", error="insufficient_scope", scope="read"',
+      'APIKey realm="api"'
+    ])
   })
 
   t.test('an alternative without a scheme adds no challenge', async (t) => {
@@ -204,7 +230,8 @@ t.test('where all fail', async (t) => {
       ['Basic realm="api", charset="UTF-8"', 'APIKey realm="api"', 'Bearer realm="api"', 'APIKey realm="query"'])
     t.equal(further!.json().message, 'missing')
     t.strictSame(challenges(further!), [
-      'Basic realm="api", charset="UTF-8"', 'APIKey realm="api"', 'Bearer realm="api", error="insufficient_scope"', 'APIKey realm="query"'
+      'Basic realm="api", charset="UTF-8"', 'APIKey realm="api"', 'Bearer realm="api", error="insufficient_scope"',
+      'APIKey realm="query"'
     ])
   })
 
@@ -236,9 +263,16 @@ t.test('what ends it at once', async (t) => {
       const slow = noting(calls, 'slow', {}, async (): Promise<string> => { throw error() })
       const other = noting(calls, 'other')
       for (const security of [
-        { either: anyOf(door, other) }, { either: anyOf(slow, other) }, [{ door }, { other }], [{ door }, {}],
-        { maybe: optional(door) }, { either: anyOf(anyOf(door, other), other), other }, { either: anyOf(optional(door), other) },
-        { either: anyOf(depends({ door }, () => 1), other) }
+        { either: anyOf(door, other) },
+        { either: anyOf(slow, other) },
+        [{ door }, { other }],
+        [{ door }, {}],
+        { maybe: optional(door) },
+        { either: anyOf(anyOf(door, other), other), other },
+        { either: anyOf(optional(door), other) },
+        {
+          either: anyOf(depends({ door }, () => 1), other)
+        }
       ]) {
         const [reply] = await ask(t, security, {})
         t.equal(reply!.statusCode, status)
@@ -249,7 +283,13 @@ t.test('what ends it at once', async (t) => {
 
   t.test('a resolver that returns undefined', async (t) => {
     const calls: string[] = []
-    const [reply] = await ask(t, { either: anyOf(noting<unknown>(calls, 'none', {}, () => undefined), noting(calls, 'other')) }, {})
+    const [reply] = await ask(
+      t,
+      {
+        either: anyOf(noting<unknown>(calls, 'none', {}, () => undefined), noting(calls, 'other'))
+      },
+      {}
+    )
     t.equal(reply!.statusCode, 500)
     t.strictSame(calls, ['none'])
   })
@@ -291,7 +331,14 @@ t.test('optional', async (t) => {
   }
 
   t.test('credentials of another scheme count as absent', async (t) => {
-    const replies = await ask(t, { maybe: optional(user) }, withBasic, withKey, { authorization: 'Bearer' }, { authorization: '' })
+    const replies = await ask(
+      t,
+      { maybe: optional(user) },
+      withBasic,
+      withKey,
+      { authorization: 'Bearer' },
+      { authorization: '' }
+    )
     for (const reply of replies) t.strictSame(reply.json(), { maybe: null })
   })
 
@@ -318,13 +365,21 @@ t.test('optional', async (t) => {
   t.test('two Authorization lines are 400, over a real socket', async (t) => {
     const app = await secured(t)
     app.get('/', { security: { maybe: optional(user) } }, async () => 'in')
-    t.equal((await sendRaw(app, 'GET / HTTP/1.1', 'authorization: Bearer abc', 'authorization: Bearer abc')).statusCode, 400)
+    t.equal(
+      (await sendRaw(app, 'GET / HTTP/1.1', 'authorization: Bearer abc', 'authorization: Bearer abc')).statusCode,
+      400
+    )
     t.equal((await sendRaw(app, 'GET / HTTP/1.1')).statusCode, 200)
   })
 
   t.test('credentials for half of an alternative are an error, whichever half', async (t) => {
     const both = depends({ key, token }, () => 'both')
-    for (const security of [{ maybe: optional(both) }, [{ both }, {}], [{ key, token }, {}], [{ a: optional(key), b: both }, {}]]) {
+    for (const security of [
+      { maybe: optional(both) },
+      [{ both }, {}],
+      [{ key, token }, {}],
+      [{ a: optional(key), b: both }, {}]
+    ]) {
       const replies = await ask(t, security, {}, withKey, withToken, { ...withKey, ...withToken })
       t.strictSame(replies.map(({ statusCode }) => statusCode), [200, 401, 401, 200])
     }
@@ -360,7 +415,14 @@ t.test('optional', async (t) => {
       }
     })
     for (const security of [{ maybe: optional(session) }, { maybe: optional(depends({ session }, () => 'session')) }]) {
-      const replies = await ask(t, security, {}, { 'x-session': 'good' }, { 'x-session': 'bad' }, { 'x-session': 'poor' })
+      const replies = await ask(
+        t,
+        security,
+        {},
+        { 'x-session': 'good' },
+        { 'x-session': 'bad' },
+        { 'x-session': 'poor' }
+      )
       t.strictSame(replies[0]!.json(), { maybe: null })
       t.strictSame(replies[1]!.json(), { maybe: 'session' })
       t.strictSame(replies.slice(2).map(({ statusCode }) => statusCode), [401, 403])
@@ -381,8 +443,18 @@ t.test('optional', async (t) => {
       },
       challenge: 'Own'
     })
-    const replies = await ask(t, { maybe: optional(own) }, {}, { 'x-own': 'a' }, { 'x-own': 'bad' }, { 'x-own': 'none' })
-    t.strictSame(replies.map((reply) => reply.statusCode === 200 ? reply.json().maybe : reply.statusCode), [null, 'a', 401, null])
+    const replies = await ask(
+      t,
+      { maybe: optional(own) },
+      {},
+      { 'x-own': 'a' },
+      { 'x-own': 'bad' },
+      { 'x-own': 'none' }
+    )
+    t.strictSame(
+      replies.map((reply) => reply.statusCode === 200 ? reply.json().maybe : reply.statusCode),
+      [null, 'a', 401, null]
+    )
     t.equal(calls.filter((call) => call === 'read').length >= 4, true)
   })
 
@@ -397,7 +469,10 @@ t.test('optional', async (t) => {
       },
       challenge: 'Own'
     })
-    t.strictSame((await ask(t, { maybe: optional(depends({ own }, () => 1)), again: optional(own) }, {}))[0]!.json(), { maybe: null, again: null })
+    t.strictSame((await ask(t, { maybe: optional(depends({ own }, () => 1)), again: optional(own) }, {}))[0]!.json(), {
+      maybe: null,
+      again: null
+    })
     t.strictSame(calls, ['read'])
   })
 
@@ -435,9 +510,19 @@ t.test('optional', async (t) => {
 
   t.test('of alternatives it is null only where there are credentials for none', async (t) => {
     const maybe = optional(anyOf(user, key, basic))
-    const replies = await ask(t, { maybe },
-      {}, withKey, { authorization: 'Bearer other' }, { authorization: 'Bearer other', ...withKey }, { authorization: 'Basic !!' })
-    t.strictSame(replies.map((reply) => reply.statusCode === 200 ? reply.json().maybe : reply.statusCode), [null, 'k', 401, 'k', 401])
+    const replies = await ask(
+      t,
+      { maybe },
+      {},
+      withKey,
+      { authorization: 'Bearer other' },
+      { authorization: 'Bearer other', ...withKey },
+      { authorization: 'Basic !!' }
+    )
+    t.strictSame(
+      replies.map((reply) => reply.statusCode === 200 ? reply.json().maybe : reply.statusCode),
+      [null, 'k', 401, 'k', 401]
+    )
   })
 })
 

@@ -7,7 +7,9 @@ import fp from 'fastify-plugin'
 import t from 'tap'
 import type { WebSocket } from 'ws'
 import type { FastifySecurityOptions } from '../../src/index.js'
-import fastifySecurity, { apiKeyHeader, apiKeyQuery, depends, httpBearer, oauth2PasswordBearer, oauth2PasswordRequestForm, Unauthorized } from '../../src/index.js'
+import fastifySecurity, {
+  apiKeyHeader, apiKeyQuery, depends, httpBearer, oauth2PasswordBearer, oauth2PasswordRequestForm, Unauthorized
+} from '../../src/index.js'
 import { secured } from '../fixtures/secured.js'
 import { upgrade } from '../fixtures/web-socket.js'
 
@@ -29,7 +31,11 @@ async function statuses (app: FastifyInstance, ...urls: string[]): Promise<numbe
   return found
 }
 
-async function refusal (t: Teardown, setup: Setup, options: FastifySecurityOptions = {}): Promise<{ code: string, problems: Array<{ code: string, route: string | null, message: string }> }> {
+async function refusal (
+  t: Teardown,
+  setup: Setup,
+  options: FastifySecurityOptions = {}
+): Promise<{ code: string, problems: Array<{ code: string, route: string | null, message: string }> }> {
   const app = await secured(t, options)
   await setup(app)
   return await Promise.resolve(app.ready()).then(() => { throw new Error('the app started') }, (error) => error)
@@ -38,7 +44,12 @@ async function refusal (t: Teardown, setup: Setup, options: FastifySecurityOptio
 /** A logger that keeps its warnings. */
 async function withWarnings (t: Teardown, setup: Setup, options: FastifySecurityOptions = {}): Promise<string[]> {
   const lines: string[] = []
-  const app = Fastify({ logger: { level: 'warn', stream: { write: (line: string) => { lines.push((JSON.parse(line) as { msg: string }).msg) } } } })
+  const app = Fastify({
+    logger: {
+      level: 'warn',
+      stream: { write: (line: string) => { lines.push((JSON.parse(line) as { msg: string }).msg) } }
+    }
+  })
   t.teardown(() => app.close())
   await app.register(fastifySecurity, { swagger: false, ...options })
   await setup(app)
@@ -49,22 +60,41 @@ async function withWarnings (t: Teardown, setup: Setup, options: FastifySecurity
 t.test('require guards a route in any order of registration', async (t) => {
   const orders: Array<[string, Setup]> = [
     ['after the route', (app) => { app.get('/me', async () => 'in'); app.security.require({ user }) }],
-    ['in app.after', (app) => { app.after(() => { app.security.require({ user }) }); app.get('/me', async () => 'in') }],
-    ['in an onRoute hook', (app) => {
-      let isDone = false
-      app.addHook('onRoute', () => { if (!isDone) { isDone = true; app.security.require({ user }) } })
-      app.get('/me', async () => 'in')
-    }],
-    ['of a late dependency, after the route', (app) => { app.get('/me', async () => 'in'); app.security.require({ late }) }],
-    ['in a wrapped plugin after the route', async (app) => {
-      app.get('/me', async () => 'in')
-      await app.register(fp(async (app) => { app.security.require({ user }) }))
-    }]
+    [
+      'in app.after',
+      (app) => {
+        app.after(() => { app.security.require({ user }) })
+        app.get('/me', async () => 'in')
+      }
+    ],
+    [
+      'in an onRoute hook',
+      (app) => {
+        let isDone = false
+        app.addHook('onRoute', () => { if (!isDone) { isDone = true; app.security.require({ user }) } })
+        app.get('/me', async () => 'in')
+      }
+    ],
+    [
+      'of a late dependency, after the route',
+      (app) => { app.get('/me', async () => 'in'); app.security.require({ late }) }
+    ],
+    [
+      'in a wrapped plugin after the route',
+      async (app) => {
+        app.get('/me', async () => 'in')
+        await app.register(fp(async (app) => { app.security.require({ user }) }))
+      }
+    ]
   ]
   for (const [order, setup] of orders) {
     const app = await secured(t)
     await setup(app)
-    const answers = [await app.inject('/me'), await app.inject({ url: '/me', headers: good }), await app.inject({ method: 'HEAD', url: '/me' })]
+    const answers = [
+      await app.inject('/me'),
+      await app.inject({ url: '/me', headers: good }),
+      await app.inject({ method: 'HEAD', url: '/me' })
+    ]
     t.same(answers.map(({ statusCode }) => statusCode), [401, 200, 401], order)
   }
 })
@@ -129,8 +159,15 @@ t.test('another plugin may set security in its onRoute hook', async (t) => {
     app.addHook('onRoute', (route) => { if (route.method === 'GET') (route as RouteOptions).security = requirement })
     app.get('/me', async (request) => request.security)
     t.same(await statuses(app, '/me'), [401])
-    t.equal((await app.inject({ method: 'HEAD', url: '/me' })).statusCode, 401, 'the HEAD twin has the requirement of its GET')
-    t.match((await app.inject({ url: '/me', headers: good })).json(), Object.keys(requirement)[0] === 'user' ? { user: { name: 'johndoe' } } : { late: { name: 'johndoe' } })
+    t.equal(
+      (await app.inject({ method: 'HEAD', url: '/me' })).statusCode,
+      401,
+      'the HEAD twin has the requirement of its GET'
+    )
+    t.match(
+      (await app.inject({ url: '/me', headers: good })).json(),
+      Object.keys(requirement)[0] === 'user' ? { user: { name: 'johndoe' } } : { late: { name: 'johndoe' } }
+    )
   }
 })
 
@@ -147,7 +184,9 @@ t.test('a security that another plugin deletes in its onRoute hook stays in forc
   app.addHook('onRoute', (route) => { delete route.security })
   app.get('/', { security: { user } }, async (request) => request.security)
   await app.ready()
-  for (const method of ['GET', 'HEAD'] as const) t.equal((await app.inject({ method, url: '/' })).statusCode, 401, method)
+  for (const method of ['GET', 'HEAD'] as const) {
+    t.equal((await app.inject({ method, url: '/' })).statusCode, 401, method)
+  }
   t.same((await app.inject({ url: '/', headers: good })).json(), { user: { name: 'johndoe' } })
 })
 
@@ -155,7 +194,12 @@ t.test('the handler never runs where another plugin took the guard away', async 
   const attacks: Array<[string, (route: RouteOptions) => void]> = [
     ['removed', (route) => { route.onRequest = [] }],
     ['deleted', (route) => { delete route.onRequest }],
-    ['replaced', (route) => { route.onRequest = [(_request: FastifyRequest, _reply: unknown, done: () => void) => { done() }] as never }]
+    [
+      'replaced',
+      (route) => {
+        route.onRequest = [(_request: FastifyRequest, _reply: unknown, done: () => void) => { done() }] as never
+      }
+    ]
   ]
   for (const [name, attack] of attacks) {
     for (const options of [{ security: { user } }, { onRequest: user as never }, { security: { late } }]) {
@@ -193,7 +237,12 @@ t.test('hooks that another plugin wraps go on to guard', async (t) => {
   app.addHook('onRoute', (route) => {
     for (const name of ['onRequest', 'preHandler'] as const) {
       if (route[name] === undefined) continue
-      route[name] = [route[name]].flat().map((hook) => function wrapped (this: unknown, ...given: unknown[]) { return (hook as Function).apply(this, given) }) as never
+      route[name] = [route[name]].flat().map(
+        (hook) =>
+          function wrapped (this: unknown, ...given: unknown[]) {
+            return (hook as Function).apply(this, given)
+          }
+      ) as never
     }
     const { handler } = route
     route.handler = function (...given) { return handler.apply(this, given) }
@@ -251,9 +300,22 @@ t.test('no handler runs before the app is ready, nor after a start that was refu
   asked.addHook('onReady', async () => {
     during = await new Promise((resolve) => {
       const reply = { code: 0 }
-      asked.routing({ method: 'GET', url: '/', headers: good, rawHeaders: [], socket: {}, on () {}, httpVersion: '1.1' } as never, {
-        on () {}, setHeader () {}, hasHeader: () => false, writeHead (code: number) { reply.code = code }, end () { resolve(reply.code) }, getHeader () {}, removeHeader () {}
-      } as never)
+      asked.routing(
+        { method: 'GET', url: '/', headers: good, rawHeaders: [], socket: {}, on () {}, httpVersion: '1.1' } as never,
+        {
+          on () {},
+          setHeader () {},
+          hasHeader: () => false,
+          writeHead (code: number) {
+            reply.code = code
+          },
+          end () {
+            resolve(reply.code)
+          },
+          getHeader () {},
+          removeHeader () {}
+        } as never
+      )
     })
   })
   await asked.ready()
@@ -289,17 +351,26 @@ t.test('defaultSecurity guards by convention, once for each route that declares 
   t.same((await app.inject({ url: '/admin', headers: good })).json(), { late: { name: 'johndoe' } })
   t.equal((await app.inject({ method: 'HEAD', url: '/admin' })).statusCode, 401)
 
-  const failing = await refusal(t, (app) => { app.get('/', async () => 'in') }, { defaultSecurity: () => { throw new Error('no role') } })
+  const failing = await refusal(t, (app) => { app.get('/', async () => 'in') }, {
+    defaultSecurity: () => { throw new Error('no role') }
+  })
   t.match(failing, { problems: [{ route: 'GET /', message: /no role/ }] })
   const wrong = await refusal(t, (app) => { app.get('/', async () => 'in') }, { defaultSecurity: () => ({}) as never })
   t.match(wrong, { problems: [{ code: 'FST_SECURITY_INVALID_REQUIREMENT', route: 'GET /' }] })
-  const form = await refusal(t, (app) => { app.post('/token', async () => 'in') }, { defaultSecurity: () => ({ form: oauth2PasswordRequestForm() }) })
-  t.match(form, { problems: [{ code: 'FST_SECURITY_INVALID_REQUIREMENT', route: 'POST /token', message: /login form/ }] })
+  const form = await refusal(t, (app) => { app.post('/token', async () => 'in') }, {
+    defaultSecurity: () => ({ form: oauth2PasswordRequestForm() })
+  })
+  t.match(form, {
+    problems: [{ code: 'FST_SECURITY_INVALID_REQUIREMENT', route: 'POST /token', message: /login form/ }]
+  })
 })
 
 t.test('a scheme whose credentials nothing verifies is named in one warning, or stops the start', async (t) => {
   const key = apiKeyHeader({ name: 'x-key' })
-  const verifiedKey = depends({ key }, ({ key }) => { if (key !== 'k') throw new Unauthorized('Unknown key'); return key })
+  const verifiedKey = depends({ key }, ({ key }) => {
+    if (key !== 'k') throw new Unauthorized('Unknown key')
+    return key
+  })
   const setup: Setup = async (app) => {
     app.get('/bare', { security: { key } }, async () => 'in')
     app.get('/hook', { onRequest: key as never }, async () => 'in')
@@ -321,16 +392,31 @@ t.test('a scheme whose credentials nothing verifies is named in one warning, or 
 })
 
 t.test('strict rejects undeclared routes, unverified schemes, and docs without swaggerUi.security', async (t) => {
-  t.match(await refusal(t, (app) => { app.get('/', async () => 'in') }, { strict: true }), { problems: [{ route: 'GET /' }] })
-  t.match(await refusal(t, (app) => { app.get('/', { security: { bearer } }, async () => 'in') }, { strict: true }), { problems: [{ route: 'GET /', message: /HTTPBearer/ }] })
-  t.match(await refusal(t, (app) => {
-    app.get('/unverified', { security: { bearer } }, async () => 'in')
-    app.get('/undeclared', async () => 'in')
-  }, { strict: true }), { problems: [{ route: 'GET /undeclared' }, { route: 'GET /unverified' }] }, 'one error lists all')
+  t.match(await refusal(t, (app) => { app.get('/', async () => 'in') }, { strict: true }), {
+    problems: [{ route: 'GET /' }]
+  })
+  t.match(await refusal(t, (app) => { app.get('/', { security: { bearer } }, async () => 'in') }, { strict: true }), {
+    problems: [{ route: 'GET /', message: /HTTPBearer/ }]
+  })
+  t.match(
+    await refusal(
+      t,
+      (app) => {
+        app.get('/unverified', { security: { bearer } }, async () => 'in')
+        app.get('/undeclared', async () => 'in')
+      },
+      { strict: true }
+    ),
+    { problems: [{ route: 'GET /undeclared' }, { route: 'GET /unverified' }] },
+    'one error lists all'
+  )
   const app = await secured(t, { strict: true, onUndeclaredRoute: 'allow' })
   app.get('/', async () => 'in')
   t.same(await statuses(app, '/'), [200])
-  await t.rejects(async () => { await Fastify().register(fastifySecurity, { strict: true }) }, { code: 'FST_SECURITY_INVALID_OPTION', message: /swaggerUi\.security/ })
+  await t.rejects(async () => { await Fastify().register(fastifySecurity, { strict: true }) }, {
+    code: 'FST_SECURITY_INVALID_OPTION',
+    message: /swaggerUi\.security/
+  })
   const documented = Fastify()
   t.teardown(() => documented.close())
   await documented.register(fastifySecurity, { strict: true, swaggerUi: { security: false } })
@@ -340,7 +426,10 @@ t.test('strict rejects undeclared routes, unverified schemes, and docs without s
 
 t.test('a relative tokenUrl without a route, a locked login form and a prefix are logged', async (t) => {
   const oauth2 = oauth2PasswordBearer({ tokenUrl: 'token' })
-  const caller = depends({ oauth2 }, ({ oauth2 }) => { if (oauth2 !== 'good') throw new Unauthorized('Unknown token'); return oauth2 })
+  const caller = depends({ oauth2 }, ({ oauth2 }) => {
+    if (oauth2 !== 'good') throw new Unauthorized('Unknown token')
+    return oauth2
+  })
   const missing = await withWarnings(t, (app) => { app.get('/', { security: { caller } }, async () => 'in') })
   t.match(missing, [/No POST route exists at \/token/])
   const served = await withWarnings(t, (app) => {
@@ -358,12 +447,20 @@ t.test('a relative tokenUrl without a route, a locked login form and a prefix ar
 
 t.test('a misspelled option of the plugin is refused, and an option of another plugin is ignored', async (t) => {
   for (const name of ['relm', 'swaggerUI', 'swagger-ui', 'onUndeclaredRoutes', 'onUndeclardRout', 'Strict', 'csfr']) {
-    const isRefused = await Fastify().register(fastifySecurity, { [name]: true } as object).then(() => false, () => true)
+    const isRefused = await Fastify()
+      .register(fastifySecurity, { [name]: true } as object)
+      .then(() => false, () => true)
     t.equal(isRefused, name !== 'csfr', name)
   }
   const app = Fastify()
   t.teardown(() => app.close())
-  await app.register(fastifySecurity, { swagger: false, skipOverride: true, dir: '/routes', autoHooks: true, logLevel: 'info' } as object)
+  await app.register(fastifySecurity, {
+    swagger: false,
+    skipOverride: true,
+    dir: '/routes',
+    autoHooks: true,
+    logLevel: 'info'
+  } as object)
   await app.ready()
 })
 
@@ -376,7 +473,15 @@ t.test('a copy of a route that another plugin registers is guarded as the origin
   for (const url of ['/original', '/alias']) {
     t.same([(await app.inject(url)).statusCode, (await app.inject({ url, headers: good })).statusCode], [401, 200], url)
   }
-  t.same(app.security.routes().filter(({ method }) => method === 'GET').map(({ url, guarded }) => [url, guarded]).sort().reverse(), [['/original', true], ['/alias', true]])
+  t.same(
+    app.security
+      .routes()
+      .filter(({ method }) => method === 'GET')
+      .map(({ url, guarded }) => [url, guarded])
+      .sort()
+      .reverse(),
+    [['/original', true], ['/alias', true]]
+  )
 })
 
 t.test('routes() lists routes that exist, with their constraints', async (t) => {
@@ -398,7 +503,11 @@ t.test('preflights of @fastify/cors need no credentials', async (t) => {
   await app.register(fastifyCors)
   app.security.require({ user })
   app.get('/', async () => 'in')
-  const preflight = await app.inject({ method: 'OPTIONS', url: '/', headers: { origin: 'https://a.example', 'access-control-request-method': 'GET' } })
+  const preflight = await app.inject({
+    method: 'OPTIONS',
+    url: '/',
+    headers: { origin: 'https://a.example', 'access-control-request-method': 'GET' }
+  })
   t.equal(preflight.statusCode, 204)
   t.equal((await app.inject('/')).statusCode, 401)
 })
@@ -408,7 +517,10 @@ t.test('a key in the query does not reach the log lines of routes that read it',
   const app = Fastify({ logger: { level: 'info', stream: { write: (line: string) => { lines.push(line) } } } })
   t.teardown(() => app.close())
   await app.register(fastifySecurity, { swagger: false })
-  const key = depends({ key: apiKeyQuery({ name: 'api_key' }) }, ({ key }) => { if (key !== 's3cret') throw new Unauthorized('Unknown key'); return key })
+  const key = depends({ key: apiKeyQuery({ name: 'api_key' }) }, ({ key }) => {
+    if (key !== 's3cret') throw new Unauthorized('Unknown key')
+    return key
+  })
   app.get('/before', async () => 'in')
   app.security.require({ key })
   app.get('/own', { security: { again: key } }, async () => 'in')
@@ -428,7 +540,11 @@ t.test('a login form that comes after its route was registered is refused: nothi
     change(app)
     app.post('/token', async () => 'in')
     const error = await app.ready().then(() => null, (error: unknown) => error)
-    t.match(error, { problems: [{ code: 'FST_SECURITY_INVALID_REQUIREMENT', route: 'POST /token', message: /login form/ }] }, name)
+    t.match(
+      error,
+      { problems: [{ code: 'FST_SECURITY_INVALID_REQUIREMENT', route: 'POST /token', message: /login form/ }] },
+      name
+    )
     t.equal((await app.inject({ method: 'POST', url: '/token' })).statusCode, 500, name)
   }
 })

@@ -1,4 +1,7 @@
-/** The cache of one request: which dependencies are resolved once, which twice, and that other requests do not see their values. */
+/**
+ * The cache of one request: which dependencies are resolved once, which twice, and that other requests do not see their
+ * values.
+ */
 import type { ClientHttp2Session } from 'node:http2'
 import { connect as connectHttp2, constants } from 'node:http2'
 import type { Socket } from 'node:net'
@@ -42,7 +45,11 @@ t.test('resolved once', async (t) => {
     const app = await secured(t)
     const session = noting(calls, 'session', {}, () => new Promise((resolve) => { setImmediate(resolve, 's') }))
     const user = noting(calls, 'user', { session }, async () => 'user')
-    app.get('/', { security: { user, other: noting(calls, 'other', { session, user }, async () => 'other'), session } }, async () => 'in')
+    app.get(
+      '/',
+      { security: { user, other: noting(calls, 'other', { session, user }, async () => 'other'), session } },
+      async () => 'in'
+    )
     t.equal((await app.inject('/')).statusCode, 200)
     t.strictSame(calls, ['session', 'user', 'other'])
   })
@@ -59,7 +66,11 @@ t.test('resolved once', async (t) => {
         return headers['x-own'] as string | undefined
       }
     })
-    app.get('/', { security: { own, user: depends({ own }, () => 1), maybe: optional(own) }, preHandler: own }, async () => 'in')
+    app.get(
+      '/',
+      { security: { own, user: depends({ own }, () => 1), maybe: optional(own) }, preHandler: own },
+      async () => 'in'
+    )
     t.equal((await app.inject({ url: '/', headers: { 'x-own': 'a' } })).statusCode, 200)
     t.equal(reads, 1)
   })
@@ -69,7 +80,11 @@ t.test('resolved once', async (t) => {
     const app = await secured(t)
     const user = noting(calls, 'user', { required: securityScopes }, () => 'user')
     app.get('/', {
-      security: { one: user.scoped('a', 'b'), other: user.scoped('b', 'a'), chain: depends({ user: user.scoped('a') }, () => 1).scoped('b') },
+      security: {
+        one: user.scoped('a', 'b'),
+        other: user.scoped('b', 'a'),
+        chain: depends({ user: user.scoped('a') }, () => 1).scoped('b')
+      },
       preHandler: user.scoped('b').scoped('a')
     }, async () => 'in')
     t.equal((await app.inject('/')).statusCode, 200)
@@ -105,8 +120,11 @@ t.test('resolved once', async (t) => {
       const session = noting(calls, 'session', {}, fail)
       const admin = noting(calls, 'admin', { session })
       const user = noting(calls, 'user', { session, other: noting(calls, 'other') })
-      app.get('/', { security: [{ admin }, { user }, { either: anyOf(session, admin) }, { last: noting(calls, 'last') }] },
-        async () => 'in')
+      app.get(
+        '/',
+        { security: [{ admin }, { user }, { either: anyOf(session, admin) }, { last: noting(calls, 'last') }] },
+        async () => 'in'
+      )
       t.equal((await app.inject('/')).statusCode, 200)
       t.strictSame(calls, ['session', 'last'])
     })
@@ -115,7 +133,9 @@ t.test('resolved once', async (t) => {
   t.test('what failed with its need is not tried again by another way, either', async (t) => {
     const calls: string[] = []
     const app = await secured(t)
-    const user = noting(calls, 'user', { session: noting(calls, 'session', {}, (): string => { throw new Unauthorized() }).uncached() })
+    const user = noting(calls, 'user', {
+      session: noting(calls, 'session', {}, (): string => { throw new Unauthorized() }).uncached()
+    })
     app.get('/', { security: [{ user }, { again: user }, { last: noting(calls, 'last') }] }, async () => 'in')
     t.equal((await app.inject('/')).statusCode, 200)
     t.strictSame(calls, ['session', 'last'])
@@ -124,7 +144,8 @@ t.test('resolved once', async (t) => {
   t.test('alternatives that failed, in another dependency that needs them', async (t) => {
     const calls: string[] = []
     const app = await secured(t)
-    const no = (name: string): Dependency<string> => noting(calls, name, {}, (): string => { throw new Unauthorized(name) })
+    const no = (name: string): Dependency<string> =>
+      noting(calls, name, {}, (): string => { throw new Unauthorized(name) })
     const either = anyOf(no('a'), no('b'))
     app.get('/', { security: [{ either }, { user: depends({ either }, () => 1) }] }, async () => 'in')
     const reply = await app.inject('/')
@@ -142,8 +163,11 @@ t.test('a tree that reaches one dependency in very many ways', async (t) => {
     let level: Dependency<string> = leaf
     // 2^40 ways
     for (let depth = 0; depth < 40; depth++) level = noting(calls, `level ${depth}`, { one: level, other: level })
-    app.get('/', { security: { level: level.scoped('a'), either: anyOf(level, optional(level)), maybe: optional(level) } },
-      async (request) => request.security.level)
+    app.get(
+      '/',
+      { security: { level: level.scoped('a'), either: anyOf(level, optional(level)), maybe: optional(level) } },
+      async (request) => request.security.level
+    )
     t.equal((await app.inject('/')).statusCode, 401)
     t.equal((await app.inject({ url: '/', headers: withToken })).body, 'level 39')
     t.equal(calls.length, 2 * 41, 'once with the scope, and once without')
@@ -177,7 +201,11 @@ t.test('who shares', async (t) => {
     app.addHook('preHandler', user.uncached().scoped())
     app.security.require({ user })
     const late = depends({ user }, () => 1, { hook: 'preHandler' })
-    app.get('/', { security: { user, late }, onRequest: [user, user], preValidation: user, preHandler: [late, user] }, async (request) => user.of(request))
+    app.get(
+      '/',
+      { security: { user, late }, onRequest: [user, user], preValidation: user, preHandler: [late, user] },
+      async (request) => user.of(request)
+    )
     t.equal((await app.inject('/')).body, 'user')
     t.strictSame(calls, ['session', 'user', 'user'], 'once for all, and once for the uncached hook')
   })
@@ -199,7 +227,11 @@ t.test('who shares', async (t) => {
     const session = noting(calls, 'session')
     const admin = noting(calls, 'admin', { session }, (): string => { throw new Unauthorized() })
     const user = noting(calls, 'user', { session })
-    app.get('/', { security: { either: anyOf(admin, user), also: anyOf(admin, user), user, session } }, async () => 'in')
+    app.get(
+      '/',
+      { security: { either: anyOf(admin, user), also: anyOf(admin, user), user, session } },
+      async () => 'in'
+    )
     t.equal((await app.inject('/')).statusCode, 200)
     t.strictSame(calls, ['session', 'admin', 'user'])
   })
@@ -223,7 +255,11 @@ t.test('who shares', async (t) => {
     const check = noting(calls, 'check', { required: securityScopes })
     const user = noting(calls, 'user', { check })
     app.security.require({ user: user.scoped('a') })
-    app.get('/', { security: { user: user.scoped('a', 'b') }, preHandler: [user.scoped('b'), user.scoped('a')] }, async () => 'in')
+    app.get(
+      '/',
+      { security: { user: user.scoped('a', 'b') }, preHandler: [user.scoped('b'), user.scoped('a')] },
+      async () => 'in'
+    )
     t.equal((await app.inject('/')).statusCode, 200)
     t.strictSame(calls, ['check', 'user', 'check', 'user', 'check', 'user'])
   })
@@ -235,7 +271,11 @@ t.test('who shares', async (t) => {
       (required as { assertGranted (granted: string): void }).assertGranted('b')
       return 'user'
     })
-    app.get('/', { security: [{ a: user.scoped('a') }, { ab: user.scoped('a', 'b') }, { b: user.scoped('b') }] }, async (request) => request.security)
+    app.get(
+      '/',
+      { security: [{ a: user.scoped('a') }, { ab: user.scoped('a', 'b') }, { b: user.scoped('b') }] },
+      async (request) => request.security
+    )
     t.strictSame((await app.inject('/')).json(), { b: 'user' })
     t.strictSame(calls, ['user', 'user', 'user'])
   })
@@ -249,8 +289,14 @@ t.test('uncached', async (t) => {
     const needed = noting(calls, 'needed')
     const ticket = noting(calls, 'ticket', { needed }, () => ++count)
     const one = ticket.uncached()
-    app.get('/', { security: { one, same: one, two: ticket.uncached(), above: depends({ one }, ({ one }) => one) }, preHandler: [one, one] },
-      async (request) => request.security)
+    app.get(
+      '/',
+      {
+        security: { one, same: one, two: ticket.uncached(), above: depends({ one }, ({ one }) => one) },
+        preHandler: [one, one]
+      },
+      async (request) => request.security
+    )
     t.strictSame((await app.inject('/')).json(), { one: 1, same: 2, two: 3, above: 4 })
     t.strictSame(calls, ['needed', 'ticket', 'ticket', 'ticket', 'ticket', 'ticket', 'ticket'])
   })
@@ -271,7 +317,11 @@ t.test('uncached', async (t) => {
       if (++count === 1) throw new Unauthorized()
       return count
     })
-    app.get('/', { security: [{ flaky: flaky.uncached() }, { flaky: flaky.uncached() }] }, async (request) => request.security)
+    app.get(
+      '/',
+      { security: [{ flaky: flaky.uncached() }, { flaky: flaky.uncached() }] },
+      async (request) => request.security
+    )
     t.strictSame((await app.inject('/')).json(), { flaky: 2 })
   })
 
@@ -298,8 +348,11 @@ t.test('uncached', async (t) => {
     const calls: string[] = []
     const app = await secured(t)
     const either = anyOf(noting(calls, 'a', {}, (): string => { throw new Unauthorized() }), noting(calls, 'b'))
-    app.get('/', { security: { one: either.uncached(), two: either, maybe: optional(httpBearer().uncached()).uncached() } },
-      async (request) => request.security)
+    app.get(
+      '/',
+      { security: { one: either.uncached(), two: either, maybe: optional(httpBearer().uncached()).uncached() } },
+      async (request) => request.security
+    )
     t.strictSame((await app.inject('/')).json(), { one: 'b', two: 'b', maybe: null })
     t.equal((await app.inject({ url: '/', headers: { authorization: 'Bearer a b' } })).statusCode, 401)
     t.strictSame(calls, ['a', 'b', 'a', 'b'], 'what they are made of is shared')
@@ -348,7 +401,11 @@ t.test('requests that run at one time', async (t) => {
       return credentials
     })
     const user = depends({ session }, async ({ session }) => `user ${session}`)
-    app.get('/', { security: { user } }, async (request) => [request.security.user, session.of(request), user.of(request)])
+    app.get('/', { security: { user } }, async (request) => [
+      request.security.user,
+      session.of(request),
+      user.of(request)
+    ])
     const ask = (token: string) => app.inject({ url: '/', headers: { authorization: `Bearer ${token}` } })
     const one = ask('one')
     const two = ask('two')
@@ -375,9 +432,14 @@ t.test('requests that run at one time', async (t) => {
       read: ({ headers }) => headers['x-id'] as string | undefined,
       challenge: 'Id'
     })
-    const step = (name: string, needs: Record<string, Dependency<unknown>>, fails: (id: string) => boolean = () => false): Dependency<string> =>
+    const step = (
+      name: string,
+      needs: Record<string, Dependency<unknown>>,
+      fails: (id: string) => boolean = () => false
+    ): Dependency<string> =>
       depends({ id, required: securityScopes, ...needs }, async (values) => {
-        const { id, required, ...others } = values as { id: string, required: { scopeStr: string } } & Record<string, unknown>
+        type Known = { id: string, required: { scopeStr: string } }
+        const { id, required, ...others } = values as Known & Record<string, unknown>
         await turn()
         const calls = resolved.get(id) ?? []
         resolved.set(id, [...calls, name + required.scopeStr])
@@ -408,7 +470,9 @@ t.test('requests that run at one time', async (t) => {
     })
     await app.ready()
 
-    const replies = Array.from({ length: 2000 }, (_, index) => app.inject({ url: '/', headers: { 'x-id': `${index + 1}` } }))
+    const replies = Array.from({ length: 2000 }, (_, index) =>
+      app.inject({ url: '/', headers: { 'x-id': `${index + 1}` } })
+    )
     const state = { isOver: false }
     const all = Promise.all(replies).finally(() => { state.isOver = true })
     while (!state.isOver) {
@@ -533,7 +597,9 @@ t.test('when the client has gone', async (t) => {
     t.teardown(() => app.close())
     await app.register(fastifySecurity, { swagger: false })
     const { calls, isWaiting, hasClosed, door } = await waiting(app as unknown as FastifyInstance)
-    const session: ClientHttp2Session = connectHttp2(`http://127.0.0.1:${await portOf(app as unknown as FastifyInstance)}`)
+    const session: ClientHttp2Session = connectHttp2(
+      `http://127.0.0.1:${await portOf(app as unknown as FastifyInstance)}`
+    )
     t.teardown(() => { session.destroy() })
     const stream = session.request({ ':path': '/' })
     stream.on('error', () => {})
@@ -553,9 +619,15 @@ t.test('when the client has gone', async (t) => {
       await new Promise((resolve) => { setImmediate(resolve) })
       return (body as { name: string }).name
     }, { hook: 'preHandler' })
-    app.post('/', { security: { late, after: depends({ late }, async ({ late }) => late) } }, async (request) => request.security.after)
+    app.post(
+      '/',
+      { security: { late, after: depends({ late }, async ({ late }) => late) } },
+      async (request) => request.security.after
+    )
     const socket = await socketTo(t, app)
-    socket.write('POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{"name":"n"}')
+    socket.write(
+      'POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{"name":"n"}'
+    )
     t.match(String((await once(socket, 'data'))[0]), /^HTTP\/1\.1 200 [^]*\r\n\r\nn$/)
   })
 })

@@ -31,7 +31,11 @@ t.test('each request of a guarded route is one message, when its guard is decide
   app.get('/', { security: [{ user: user.scoped('a') }, { key: apiKeyHeader({ name: 'x-key' }) }] }, async () => 'in')
   app.get('/late', { security: { late: late.scoped('a') } }, async () => 'in')
   app.get('/b', { security: { user: user.scoped('a', 'b') } }, async () => 'in')
-  app.get('/login', { security: { user: depends({}, (_values, _request, reply): any => reply.redirect('/')) } }, async () => 'in')
+  app.get(
+    '/login',
+    { security: { user: depends({}, (_values, _request, reply): any => reply.redirect('/')) } },
+    async () => 'in'
+  )
   const away = depends({}, async (_values, _request, reply): Promise<any> => {
     await Promise.resolve()
     reply.redirect('/')
@@ -46,11 +50,46 @@ t.test('each request of a guarded route is one message, when its guard is decide
   const rows: Array<[url: string, headers: Record<string, string>, expected: object | null]> = [
     ['/', withToken, { ...granted, schemes: ['HTTPBearer'], scopes: ['a'] }],
     ['/', { 'x-key': 'k' }, { ...granted, schemes: ['APIKeyHeader'] }],
-    ['/', {}, { outcome: 'denied', status: 401, code: 'FST_SECURITY_NOT_AUTHENTICATED', schemes: ['HTTPBearer', 'APIKeyHeader'], scopes: ['a'] }],
-    ['/', { authorization: 'Bearer bad' }, { outcome: 'denied', status: 401, code: 'FST_SECURITY_UNAUTHORIZED', schemes: ['HTTPBearer'], scopes: [], error: { cause: { message: 'expired' } } }],
-    ['/b', withToken, { outcome: 'denied', status: 403, code: 'FST_SECURITY_INSUFFICIENT_SCOPE', schemes: ['HTTPBearer'], scopes: ['a', 'b'] }],
+    [
+      '/',
+      {},
+      {
+        outcome: 'denied',
+        status: 401,
+        code: 'FST_SECURITY_NOT_AUTHENTICATED',
+        schemes: ['HTTPBearer', 'APIKeyHeader'],
+        scopes: ['a']
+      }
+    ],
+    [
+      '/',
+      { authorization: 'Bearer bad' },
+      {
+        outcome: 'denied',
+        status: 401,
+        code: 'FST_SECURITY_UNAUTHORIZED',
+        schemes: ['HTTPBearer'],
+        scopes: [],
+        error: { cause: { message: 'expired' } }
+      }
+    ],
+    [
+      '/b',
+      withToken,
+      {
+        outcome: 'denied',
+        status: 403,
+        code: 'FST_SECURITY_INSUFFICIENT_SCOPE',
+        schemes: ['HTTPBearer'],
+        scopes: ['a', 'b']
+      }
+    ],
     ['/late', withToken, { ...granted, scopes: ['a'] }],
-    ['/late', { authorization: 'Bearer down' }, { outcome: 'failed', status: 500, code: null, schemes: ['HTTPBearer'] }],
+    [
+      '/late',
+      { authorization: 'Bearer down' },
+      { outcome: 'failed', status: 500, code: null, schemes: ['HTTPBearer'] }
+    ],
     ['/login', {}, { outcome: 'denied', status: 302, code: null, error: null }],
     ['/away', {}, { outcome: 'denied', status: 302, code: null, error: null }],
     ['/hooks', withToken, granted],

@@ -1,8 +1,9 @@
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import {
-  anyOf, apiKeyHeader, CrossOriginRequest, depends, Forbidden, http, httpBasic, httpBearer, httpDigest, InsufficientScope,
-  InvalidCredentialsRequest, NotAuthenticated, scheme, securityScopes, ServiceUnavailable, Unauthorized
+  anyOf, apiKeyHeader, CrossOriginRequest, depends, Forbidden, http, httpBasic, httpBearer, httpDigest,
+  InsufficientScope, InvalidCredentialsRequest, NotAuthenticated, scheme, securityScopes, ServiceUnavailable,
+  Unauthorized
 } from '../../src/index.js'
 import { isolated } from '../../src/extension.js'
 import { kRegistration } from '../../src/symbols.js'
@@ -30,7 +31,13 @@ async function ask (t: Parameters<typeof secured>[0], security: unknown, headers
   app.get('/', { security: security as { bearer: typeof bearer } }, async () => 'in')
   await app.ready()
   const reply = await app.inject({ url: '/', headers })
-  return { ...reply, statusCode: reply.statusCode, headers: reply.headers, code: reply.body === 'in' ? null : reply.json().code, challenges: [reply.headers['www-authenticate'] ?? []].flat() }
+  return {
+    ...reply,
+    statusCode: reply.statusCode,
+    headers: reply.headers,
+    code: reply.body === 'in' ? null : reply.json().code,
+    challenges: [reply.headers['www-authenticate'] ?? []].flat()
+  }
 }
 
 t.test('each error answers with its status, code, challenge and no-store, from a resolver, the handler and any hook (R7, R16)', async (t) => {
@@ -46,7 +53,9 @@ t.test('each error answers with its status, code, challenge and no-store, from a
   for (const [error, status, code, challenges] of errors) {
     const fail = async (): Promise<never> => { throw error() }
     const app = await secured(t)
-    app.setErrorHandler((_error, request, reply) => { request.url === '/bare' ? reply.send({ own: true }) : reply.send(_error) })
+    app.setErrorHandler((_error, request, reply) => {
+      request.url === '/bare' ? reply.send({ own: true }) : reply.send(_error)
+    })
     app.get('/resolver', { security: { user: failing(error) } }, async () => 'in')
     app.get('/handler', { security: { bearer } }, fail)
     app.get('/bare', { security: { bearer } }, fail)
@@ -70,10 +79,17 @@ t.test('Cache-Control of the app stays, and a foreign error from a handler is le
     reply.header('cache-control', 'private')
     throw new Unauthorized()
   })
-  app.get('/foreign', { security: { bearer } }, async () => { throw Object.assign(new Error('x'), { statusCode: 401 }) })
+  app.get(
+    '/foreign',
+    { security: { bearer } },
+    async () => { throw Object.assign(new Error('x'), { statusCode: 401 }) }
+  )
   await app.ready()
   t.equal((await app.inject({ url: '/own', headers: withToken })).headers['cache-control'], 'private')
-  t.match((await app.inject({ url: '/foreign', headers: withToken })).headers, { 'www-authenticate': undefined, 'cache-control': undefined })
+  t.match((await app.inject({ url: '/foreign', headers: withToken })).headers, {
+    'www-authenticate': undefined,
+    'cache-control': undefined
+  })
 })
 
 t.test('a redirect in a custom error handler answers 302, and a bare reply keeps the status (R6)', async (t) => {
@@ -96,7 +112,10 @@ t.test('Forbidden and CrossOriginRequest lead on to the next alternative, Servic
     t.match([denied.statusCode, denied.code], [403, (error() as Forbidden).code])
     t.strictSame(denied.challenges, ['APIKey realm="api"'], 'the challenges of the later alternatives')
   }
-  const outage = await ask(t, [{ one: failing(() => new ServiceUnavailable()) }, { key }], { ...withToken, 'x-key': 'k' })
+  const outage = await ask(t, [{ one: failing(() => new ServiceUnavailable()) }, { key }], {
+    ...withToken,
+    'x-key': 'k'
+  })
   t.match([outage.statusCode, outage.challenges, outage.headers['retry-after']], [503, [], undefined])
 })
 
@@ -105,7 +124,11 @@ t.test('of several failures a 403 or step-up counts before rejected credentials,
     absent: () => new NotAuthenticated('absent'),
     rejected: () => new Unauthorized('rejected', { cause: new Error('of rejected') }),
     forbidden: () => new Forbidden('forbidden', { cause: new Error('of forbidden') }),
-    stepUp: () => new Unauthorized('stepUp', { cause: new Error('of stepUp'), challenge: { error: 'insufficient_user_authentication' } })
+    stepUp: () =>
+      new Unauthorized('stepUp', {
+        cause: new Error('of stepUp'),
+        challenge: { error: 'insufficient_user_authentication' }
+      })
   }
   for (const [first, second, expected] of [
     ['absent', 'rejected', 'rejected'], ['rejected', 'forbidden', 'forbidden'], ['rejected', 'stepUp', 'stepUp'],
@@ -122,23 +145,44 @@ t.test('of several failures a 403 or step-up counts before rejected credentials,
 })
 
 t.test('scope on a challenge lists what the route requires of the scheme along one alternative', async (t) => {
-  const requirement = [{ user: granting('a').scoped('a', 'b'), other: granting('a b c').scoped('c') }, { user: granting('').scoped('d') }]
-  t.strictSame((await ask(t, requirement)).challenges, ['Bearer realm="api", scope="a b c"'], 'without credentials, of the first')
-  t.strictSame((await ask(t, requirement, withToken)).challenges, ['Bearer realm="api", error="insufficient_scope", scope="a b c"'])
-  t.strictSame((await ask(t, [{ user: failing(() => new Unauthorized()).scoped() }], withToken)).challenges, ['Bearer realm="api", error="invalid_token"'])
+  const requirement = [
+    { user: granting('a').scoped('a', 'b'), other: granting('a b c').scoped('c') },
+    { user: granting('').scoped('d') }
+  ]
+  t.strictSame(
+    (await ask(t, requirement)).challenges,
+    ['Bearer realm="api", scope="a b c"'],
+    'without credentials, of the first'
+  )
+  t.strictSame((await ask(t, requirement, withToken)).challenges, [
+    'Bearer realm="api", error="insufficient_scope", scope="a b c"'
+  ])
+  t.strictSame((await ask(t, [{ user: failing(() => new Unauthorized()).scoped() }], withToken)).challenges, [
+    'Bearer realm="api", error="invalid_token"'
+  ])
 
   // Rejected credentials in the first alternative, missing scopes in the second one: the second one counts.
   const rejected = depends({ token: bearer, required: securityScopes }, (): string => { throw new Unauthorized() })
-  t.strictSame((await ask(t, [{ user: rejected.scoped('x') }, { user: granting('').scoped('y') }], withToken)).challenges,
-    ['Bearer realm="api", error="insufficient_scope", scope="y"'])
-  t.strictSame((await ask(t, { user: rejected.scoped('x') }, withToken)).challenges, ['Bearer realm="api", error="invalid_token"'])
+  t.strictSame(
+    (await ask(t, [{ user: rejected.scoped('x') }, { user: granting('').scoped('y') }], withToken)).challenges,
+    ['Bearer realm="api", error="insufficient_scope", scope="y"']
+  )
+  t.strictSame((await ask(t, { user: rejected.scoped('x') }, withToken)).challenges, [
+    'Bearer realm="api", error="invalid_token"'
+  ])
 
   // The requirements of the contexts count, and so do errors that name scopes of their own.
   const app = await secured(t)
   app.security.require({ user: granting('a b').scoped('a') })
   app.get('/', { security: { user: granting('a').scoped('b', 'a') } }, async () => 'in')
-  app.get('/own', { security: { user: granting('a') } }, async () => { throw new InsufficientScope('No', { scopes: ['own', 'own', 'x y'] }) })
-  app.get('/handler', { security: { user: granting('a').scoped('a') } }, async () => { throw new InsufficientScope('No') })
+  app.get('/own', { security: { user: granting('a') } }, async () => {
+    throw new InsufficientScope('No', { scopes: ['own', 'own', 'x y'] })
+  })
+  app.get(
+    '/handler',
+    { security: { user: granting('a').scoped('a') } },
+    async () => { throw new InsufficientScope('No') }
+  )
   await app.ready()
   const lines = async (url: string) => (await app.inject({ url, headers: withToken })).headers['www-authenticate']
   t.equal(await lines('/'), 'Bearer realm="api", error="insufficient_scope", scope="a b"')
@@ -150,7 +194,9 @@ t.test('routes with equal requirements, and HEAD, list the same scopes in the sa
   const app = await secured(t)
   app.security.require({ user: granting('a').scoped('b') })
   const [none, some] = [failing(() => new Unauthorized()).scoped(), granting('c a b')]
-  for (const url of ['/one', '/two']) app.get(url, { security: [{ none, some: some.scoped('z') }, { some: some.scoped('a') }] }, async () => 'in')
+  for (const url of ['/one', '/two']) {
+    app.get(url, { security: [{ none, some: some.scoped('z') }, { some: some.scoped('a') }] }, async () => 'in')
+  }
   await app.ready()
   for (const url of ['/one', '/two']) {
     for (const method of ['GET', 'HEAD'] as const) {
@@ -159,7 +205,13 @@ t.test('routes with equal requirements, and HEAD, list the same scopes in the sa
     }
   }
   const other = await secured(t)
-  for (const url of ['/one', '/two']) other.get(url, { security: [{ none, some: some.scoped('z') }, { some: granting('').scoped('a') }] }, async () => 'in')
+  for (const url of ['/one', '/two']) {
+    other.get(
+      url,
+      { security: [{ none, some: some.scoped('z') }, { some: granting('').scoped('a') }] },
+      async () => 'in'
+    )
+  }
   await other.ready()
   for (const method of ['GET', 'HEAD'] as const) {
     const { headers } = await other.inject({ method, url: '/one', headers: withToken })
@@ -168,27 +220,52 @@ t.test('routes with equal requirements, and HEAD, list the same scopes in the sa
 })
 
 t.test('where several alternatives are denied, each challenge lists the scopes of the first denied one that its scheme is in', async (t) => {
-  const [one, two] = ['one', 'two'].map((realm) => depends({ token: httpBearer({ schemeName: realm, realm }), required: securityScopes }, ({ required }) => {
-    required.assertGranted('')
-    return 'user'
-  })) as [ReturnType<typeof granting>, ReturnType<typeof granting>]
-  t.strictSame((await ask(t, [{ user: one.scoped('a') }, { user: two.scoped('b') }, { user: two.scoped('c') }], withToken)).challenges,
-    ['Bearer realm="one", error="insufficient_scope", scope="a"', 'Bearer realm="two", error="insufficient_scope", scope="b"'])
-  t.strictSame((await ask(t, { user: anyOf(anyOf(one.scoped('a'), granting('').scoped('x')), anyOf(key, two.scoped('b'))) }, withToken)).challenges, [
-    'Bearer realm="one", error="insufficient_scope", scope="a"', 'Bearer realm="api", error="insufficient_scope", scope="x"', 'APIKey realm="api"',
-    'Bearer realm="two", error="insufficient_scope", scope="b"'
-  ])
+  const [one, two] = ['one', 'two'].map((realm) =>
+    depends({ token: httpBearer({ schemeName: realm, realm }), required: securityScopes }, ({ required }) => {
+      required.assertGranted('')
+      return 'user'
+    })
+  ) as [ReturnType<typeof granting>, ReturnType<typeof granting>]
+  t.strictSame(
+    (await ask(t, [{ user: one.scoped('a') }, { user: two.scoped('b') }, { user: two.scoped('c') }], withToken))
+      .challenges,
+    [
+      'Bearer realm="one", error="insufficient_scope", scope="a"',
+      'Bearer realm="two", error="insufficient_scope", scope="b"'
+    ]
+  )
+  t.strictSame(
+    (
+      await ask(
+        t,
+        { user: anyOf(anyOf(one.scoped('a'), granting('').scoped('x')), anyOf(key, two.scoped('b'))) },
+        withToken
+      )
+    ).challenges,
+    [
+      'Bearer realm="one", error="insufficient_scope", scope="a"',
+      'Bearer realm="api", error="insufficient_scope", scope="x"',
+      'APIKey realm="api"',
+      'Bearer realm="two", error="insufficient_scope", scope="b"'
+    ]
+  )
 })
 
 t.test('a dependency that is needed twice counts with the alternative that each use of it takes', async (t) => {
-  const [one, two] = ['one', 'two'].map((realm) => depends({ token: httpBearer({ schemeName: realm, realm }), required: securityScopes }, ({ required }) => {
-    required.assertGranted(realm === 'one' ? '' : 'a')
-    return 'user'
-  })) as [ReturnType<typeof granting>, ReturnType<typeof granting>]
+  const [one, two] = ['one', 'two'].map((realm) =>
+    depends({ token: httpBearer({ schemeName: realm, realm }), required: securityScopes }, ({ required }) => {
+      required.assertGranted(realm === 'one' ? '' : 'a')
+      return 'user'
+    })
+  ) as [ReturnType<typeof granting>, ReturnType<typeof granting>]
   const either = anyOf(one, two)
   t.strictSame((await ask(t, { first: either.scoped('a'), second: either.scoped('b') }, withToken)).challenges,
-    ['Bearer realm="one", error="insufficient_scope", scope="b"', 'Bearer realm="two", error="insufficient_scope", scope="a b"'])
-  // Each use is resolved for scopes of its own: the second scheme is first in the alternative in which only the second use takes it.
+    [
+      'Bearer realm="one", error="insufficient_scope", scope="b"',
+      'Bearer realm="two", error="insufficient_scope", scope="a b"'
+    ])
+  // Each use is resolved for scopes of its own: the second scheme is first in the alternative in which only the second
+  // use takes it.
   t.strictSame((await ask(t, { first: either.scoped('a'), second: either.scoped('b') })).challenges,
     ['Bearer realm="one", scope="a b"', 'Bearer realm="two", scope="b"'])
 })
@@ -201,9 +278,15 @@ t.test('an uncached anyOf that is needed at two places counts at each with the a
   const either = anyOf(byKey, granting('read').scoped('read'))
   const reader = depends({ either: either.uncached() }, ({ either }) => either)
   const headers = { ...withToken, 'x-key': 'abc' }
-  for (const needs of [{ reader, writer: either.scoped('write').uncached() }, { writer: either.scoped('write').uncached(), reader }]) {
+  for (const needs of [
+    { reader, writer: either.scoped('write').uncached() },
+    { writer: either.scoped('write').uncached(), reader }
+  ]) {
     const { challenges } = await ask(t, needs, headers)
-    t.strictSame(challenges, ['APIKey realm="api"', 'Bearer realm="api", error="insufficient_scope", scope="write read"'])
+    t.strictSame(challenges, [
+      'APIKey realm="api"',
+      'Bearer realm="api", error="insufficient_scope", scope="write read"'
+    ])
   }
 })
 
@@ -243,60 +326,139 @@ t.test('an anyOf among the hooks of a route lists the scopes of its own alternat
   app.get('/other', { security: { passing }, preHandler: either }, async () => 'in')
   app.get('/not-taken', { security: [{ passing }, { either }], preHandler: either }, async () => 'in')
   const writer = granting('read').scoped('read')
-  app.get('/handler', { security: [{ rejected }, { writer }], preHandler: passing }, async () => { throw new InsufficientScope() })
+  app.get(
+    '/handler',
+    { security: [{ rejected }, { writer }], preHandler: passing },
+    async () => { throw new InsufficientScope() }
+  )
   await app.ready()
   for (const url of ['/other', '/not-taken', '/handler']) {
     const reply = await app.inject({ url, headers: withToken })
-    t.equal([reply.headers['www-authenticate']].flat().at(-1), 'Bearer realm="api", error="insufficient_scope", scope="read"', url)
+    t.equal(
+      [reply.headers['www-authenticate']].flat().at(-1),
+      'Bearer realm="api", error="insufficient_scope", scope="read"',
+      url
+    )
   }
 })
 
 t.test('where what failed needs no scheme, the failure that got furthest is on the challenges of the route, at any depth', async (t) => {
   const absent = failing(() => new NotAuthenticated(), {})
   const denied = failing(() => new InsufficientScope(), {})
-  for (const either of [anyOf(absent, denied), anyOf(absent, anyOf(denied, absent)), anyOf(anyOf(absent, denied), absent)]) {
-    t.strictSame((await ask(t, { token: bearer.unverified(), either }, withToken)).challenges, ['Bearer realm="api", error="insufficient_scope"'])
+  for (const either of [
+    anyOf(absent, denied),
+    anyOf(absent, anyOf(denied, absent)),
+    anyOf(anyOf(absent, denied), absent)
+  ]) {
+    t.strictSame((await ask(t, { token: bearer.unverified(), either }, withToken)).challenges, [
+      'Bearer realm="api", error="insufficient_scope"'
+    ])
   }
 })
 
 t.test('the error stands on the challenge of the auth-scheme under which the credentials came, and on no other', async (t) => {
-  const both = failing(() => new InsufficientScope('No', { scopes: ['a'] }), { basic: httpBasic(), token: anyOf(bearer, key) })
+  const both = failing(() => new InsufficientScope('No', { scopes: ['a'] }), {
+    basic: httpBasic(),
+    token: anyOf(bearer, key)
+  })
   const basic = `Basic ${Buffer.from('a:b').toString('base64')}`
   t.strictSame((await ask(t, { both }, { authorization: basic, 'x-key': 'k' })).challenges,
     ['Basic realm="api", charset="UTF-8"', 'Bearer realm="api"', 'APIKey realm="api"'])
-  const either = failing(() => new Unauthorized('No', { challenge: { error: 'expired', hint: 'a "b"' } }), { one: anyOf(key, bearer) })
-  t.strictSame((await ask(t, { either }, { 'x-key': 'k' })).challenges, ['APIKey realm="api", hint="a \\"b\\""', 'Bearer realm="api"'], 'API keys have no error')
-  t.strictSame((await ask(t, { either }, withToken)).challenges, ['APIKey realm="api"', 'Bearer realm="api", error="expired", hint="a \\"b\\""'])
+  const either = failing(() => new Unauthorized('No', { challenge: { error: 'expired', hint: 'a "b"' } }), {
+    one: anyOf(key, bearer)
+  })
+  t.strictSame(
+    (await ask(t, { either }, { 'x-key': 'k' })).challenges,
+    ['APIKey realm="api", hint="a \\"b\\""', 'Bearer realm="api"'],
+    'API keys have no error'
+  )
+  t.strictSame((await ask(t, { either }, withToken)).challenges, [
+    'APIKey realm="api"',
+    'Bearer realm="api", error="expired", hint="a \\"b\\""'
+  ])
 })
 
 t.test('an Unauthorized adds parameters to the challenge: step-up, stale of Digest, and of a function', async (t) => {
   const stepUp = depends({ token: bearer, required: securityScopes }, ({ required }): string => {
-    throw new Unauthorized('Stronger', { challenge: { error: 'insufficient_user_authentication', acr_values: 'phrh mfa', max_age: String(required.scopes.length) } })
+    throw new Unauthorized('Stronger', {
+      challenge: {
+        error: 'insufficient_user_authentication',
+        acr_values: 'phrh mfa',
+        max_age: String(required.scopes.length)
+      }
+    })
   })
   t.strictSame((await ask(t, { user: stepUp.scoped('a') }, withToken)).challenges,
     ['Bearer realm="api", error="insufficient_user_authentication", acr_values="phrh mfa", max_age="1", scope="a"'])
-  const digest = failing(() => new Unauthorized('Again', { challenge: { stale: 'true', nonce: 'n' } }), { digest: httpDigest() })
-  t.strictSame((await ask(t, { digest }, { authorization: 'Digest username="a"' })).challenges, ['Digest realm="api", stale=true, nonce="n"'])
-  const own = scheme({
-    schemeName: 'Own', openapi: { type: 'http', scheme: 'own' }, read: ({ headers }) => headers.authorization, challenge: (params) => `Own ${Buffer.from(JSON.stringify(params)).toString('base64')}`
+  const digest = failing(() => new Unauthorized('Again', { challenge: { stale: 'true', nonce: 'n' } }), {
+    digest: httpDigest()
   })
-  const [line] = (await ask(t, { own: failing(() => new Unauthorized('No', { challenge: { a: '1' } }), { own }) }, withToken)).challenges
-  t.strictSame(JSON.parse(Buffer.from(line!.slice(4), 'base64').toString()), { realm: 'api', error: 'invalid_token', params: { a: '1' } })
-  t.strictSame((await ask(t, { token: failing(() => new Unauthorized('No', { challenge: { error: 'x' } }), { token: http({ scheme: 'Token' }) }) }, { authorization: 'Token a' })).challenges,
-    ['Token realm="api", error="x"'])
+  t.strictSame((await ask(t, { digest }, { authorization: 'Digest username="a"' })).challenges, [
+    'Digest realm="api", stale=true, nonce="n"'
+  ])
+  const own = scheme({
+    schemeName: 'Own',
+    openapi: { type: 'http', scheme: 'own' },
+    read: ({ headers }) => headers.authorization,
+    challenge: (params) => `Own ${Buffer.from(JSON.stringify(params)).toString('base64')}`
+  })
+  const [line] = (
+    await ask(t, { own: failing(() => new Unauthorized('No', { challenge: { a: '1' } }), { own }) }, withToken)
+  ).challenges
+  t.strictSame(JSON.parse(Buffer.from(line!.slice(4), 'base64').toString()), {
+    realm: 'api',
+    error: 'invalid_token',
+    params: { a: '1' }
+  })
+  t.strictSame(
+    (
+      await ask(
+        t,
+        {
+          token: failing(() => new Unauthorized('No', { challenge: { error: 'x' } }), {
+            token: http({ scheme: 'Token' })
+          })
+        },
+        { authorization: 'Token a' }
+      )
+    ).challenges,
+    ['Token realm="api", error="x"']
+  )
 })
 
 t.test('parameters that a challenge cannot carry throw when the error is made', async (t) => {
-  for (const challenge of [{ realm: 'x' }, { Realm: 'x' }, { 'a b': 'x' }, { a: 'ü' }, { a: 'x\r\ny' }, { a: 1 }, { error: '' }, { error: 'a"b' }, { a: '1', A: '2' }, 'x', null]) {
-    t.throws(() => new Unauthorized('No', { challenge: challenge as never }), { code: 'FST_SECURITY_INVALID_OPTION' }, JSON.stringify(challenge))
+  for (const challenge of [
+    { realm: 'x' },
+    { Realm: 'x' },
+    { 'a b': 'x' },
+    { a: 'ü' },
+    { a: 'x\r\ny' },
+    { a: 1 },
+    { error: '' },
+    { error: 'a"b' },
+    { a: '1', A: '2' },
+    'x',
+    null
+  ]) {
+    t.throws(
+      () => new Unauthorized('No', { challenge: challenge as never }),
+      { code: 'FST_SECURITY_INVALID_OPTION' },
+      JSON.stringify(challenge)
+    )
   }
   t.same({ ...new Unauthorized('No', { challenge: { error: 'x', a: undefined } as never }).challenge }, { error: 'x' })
 })
 
 t.test('Bearer and DPoP challenges carry the address of the resource metadata, others do not', async (t) => {
   const app: FastifyInstance = await secured(t)
-  ;(app as unknown as { [kRegistration]: { challenges: { resourceMetadata: string } } })[kRegistration].challenges.resourceMetadata = 'https://a.example/meta'
-  const dpop = scheme({ schemeName: 'DPoP', openapi: { type: 'http', scheme: 'dpop' }, read: () => undefined, challenge: ({ realm }) => `DPoP realm="${realm}", algs="ES256"` })
+  const registered = app as unknown as { [kRegistration]: { challenges: { resourceMetadata: string } } }
+  registered[kRegistration].challenges.resourceMetadata = 'https://a.example/meta'
+  const dpop = scheme({
+    schemeName: 'DPoP',
+    openapi: { type: 'http', scheme: 'dpop' },
+    read: () => undefined,
+    challenge: ({ realm }) => `DPoP realm="${realm}", algs="ES256"`
+  })
   app.get('/', { security: { one: anyOf(bearer, dpop, key, httpBasic()) } }, async () => 'in')
   await app.ready()
   t.strictSame((await app.inject('/')).headers['www-authenticate'], [

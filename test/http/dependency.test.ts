@@ -100,7 +100,10 @@ t.test('what a dependency needs', async (t) => {
     t.throws(() => depends({}, undefined as never), { code: 'FST_SECURITY_INVALID_OPTION' })
     t.throws(() => depends({}, { resolve: () => true } as never), { code: 'FST_SECURITY_INVALID_OPTION' })
     for (const hook of ['prehandler', 'preValidation', 'onSend', '', null]) {
-      t.throws(() => depends({}, () => true, { hook } as never), { code: 'FST_SECURITY_INVALID_OPTION', message: /hook/ })
+      t.throws(() => depends({}, () => true, { hook } as never), {
+        code: 'FST_SECURITY_INVALID_OPTION',
+        message: /hook/
+      })
     }
   })
 
@@ -213,7 +216,9 @@ t.test('sync and async resolvers', async (t) => {
   t.test('a thenable that settles twice is counted once', async (t) => {
     const app = await secured(t)
     const calls: string[] = []
-    const thenable = { then: (resolve: any, reject: any) => { resolve('value'); resolve('other'); reject(new Error('no')) } }
+    const thenable = {
+      then: (resolve: any, reject: any) => { resolve('value'); resolve('other'); reject(new Error('no')) }
+    }
     const user = depends({}, () => thenable as unknown as PromiseLike<string>)
     app.get('/', { security: { user } }, async (request) => calls.push(request.security.user))
     t.equal((await app.inject('/')).statusCode, 200)
@@ -283,7 +288,8 @@ t.test('a resolver without a value', async (t) => {
     ['an Error', () => { throw new Error('db') }, 500],
     ['undefined', () => { throw undefined }, 500], // eslint-disable-line no-throw-literal
     ['null', () => { throw null }, 500], // eslint-disable-line no-throw-literal
-    ['a rejection of undefined', () => Promise.reject(undefined), 500], // eslint-disable-line prefer-promise-reject-errors
+    // eslint-disable-next-line prefer-promise-reject-errors
+    ['a rejection of undefined', () => Promise.reject(undefined), 500],
     ['an error with statusCode 503', () => { throw Object.assign(new Error('busy'), { statusCode: 503 }) }, 503],
     ['an error with status 404', async () => { throw Object.assign(new Error('none'), { status: 404 }) }, 404],
     ['an error with statusCode 200', () => { throw Object.assign(new Error('fine'), { statusCode: 200 }) }, 500],
@@ -310,7 +316,9 @@ t.test('of', async (t) => {
   t.test('it gives the value, typed, in the handler and in every hook behind the guard', async (t) => {
     const app = await secured(t)
     const seen: Record<string, string> = {}
-    for (const hook of ['preParsing', 'preValidation', 'preHandler', 'preSerialization', 'onSend', 'onResponse'] as const) {
+    for (const hook of [
+      'preParsing', 'preValidation', 'preHandler', 'preSerialization', 'onSend', 'onResponse'
+    ] as const) {
       app.addHook(hook as 'onResponse', async (request: FastifyRequest) => { seen[hook] = user.of(request).name })
     }
     app.get('/', { security: { user } }, async (request) => {
@@ -321,7 +329,12 @@ t.test('of', async (t) => {
     t.equal((await app.inject({ url: '/', headers: withToken })).statusCode, 200)
     await everythingElse()
     t.strictSame(seen, {
-      preParsing: 'abc', preValidation: 'abc', preHandler: 'abc', preSerialization: 'abc', onSend: 'abc', onResponse: 'abc'
+      preParsing: 'abc',
+      preValidation: 'abc',
+      preHandler: 'abc',
+      preSerialization: 'abc',
+      onSend: 'abc',
+      onResponse: 'abc'
     })
   })
 
@@ -356,11 +369,14 @@ t.test('of', async (t) => {
   t.test('of a view with scopes it gives one that was resolved for at least those: of several, the one with the fewest', async (t) => {
     const app = await secured(t)
     const scopes = depends({ required: securityScopes }, ({ required }) => required.scopeStr)
-    app.get('/', { security: { all: scopes.scoped('a', 'b', 'c'), two: scopes.scoped('a', 'b'), one: scopes.scoped('b') } },
+    app.get(
+      '/',
+      { security: { all: scopes.scoped('a', 'b', 'c'), two: scopes.scoped('a', 'b'), one: scopes.scoped('b') } },
       async (request) => [
         scopes.of(request), scopes.scoped('a').of(request), scopes.scoped('b').of(request),
         scopes.scoped('b', 'a').of(request), scopes.scoped('c').of(request), scopes.scoped('c', 'b').of(request)
-      ])
+      ]
+    )
     t.strictSame((await app.inject('/')).json(), ['b', 'a b', 'b', 'a b', 'a b c', 'a b c'])
   })
 
@@ -427,7 +443,10 @@ t.test('of', async (t) => {
     const none = 'FST_SECURITY_NOT_RESOLVED'
     t.strictSame((await app.inject({ url: '/', headers: withToken })).json(), { user: 'abc', key: none })
     t.strictSame((await app.inject({ url: '/', headers: { 'x-key': 'k' } })).json(), { user: none, key: 'k' })
-    t.strictSame((await app.inject({ url: '/', headers: { ...withToken, 'x-key': 'k' } })).json(), { user: 'abc', key: none })
+    t.strictSame((await app.inject({ url: '/', headers: { ...withToken, 'x-key': 'k' } })).json(), {
+      user: 'abc',
+      key: none
+    })
   })
 
   t.test('of anyOf and optional it gives their own values', async (t) => {
@@ -447,7 +466,11 @@ t.test('of', async (t) => {
   t.test('it throws where the dependency stood uncached only: that value is not stored', async (t) => {
     const app = await secured(t)
     app.get('/', { security: { user: user.uncached() } },
-      async (request) => [request.security.user.name, attempt(() => user.of(request)), attempt(() => user.uncached().of(request))])
+      async (request) => [
+        request.security.user.name,
+        attempt(() => user.of(request)),
+        attempt(() => user.uncached().of(request))
+      ])
     t.strictSame((await app.inject({ url: '/', headers: withToken })).json(),
       ['abc', 'FST_SECURITY_NOT_RESOLVED', 'FST_SECURITY_NOT_RESOLVED'])
   })
@@ -463,7 +486,10 @@ t.test('of', async (t) => {
     const app = await secured(t)
     const one = httpBearer()
     const other = httpBearer()
-    app.get('/', { security: { one } }, async (request) => [attempt(() => one.of(request).credentials), attempt(() => other.of(request))])
+    app.get('/', { security: { one } }, async (request) => [
+      attempt(() => one.of(request).credentials),
+      attempt(() => other.of(request))
+    ])
     t.strictSame((await app.inject({ url: '/', headers: withToken })).json(), ['abc', 'FST_SECURITY_NOT_RESOLVED'])
   })
 })
@@ -477,7 +503,12 @@ t.test('request.security', async (t) => {
     app.get('/optional', { security: [{ user }, {}] }, async (request) => Object.keys(request.security))
     app.get('/hook', { preHandler: user }, async (request) => Object.keys(request.security))
     for (const url of ['/public', '/optional']) t.strictSame((await app.inject(url)).json(), [])
-    for (const url of ['/none', '/hook']) t.match((await app.inject({ url, headers: withToken })).json(), { statusCode: 500, code: 'FST_SECURITY_NOT_RESOLVED' })
+    for (const url of ['/none', '/hook']) {
+      t.match((await app.inject({ url, headers: withToken })).json(), {
+        statusCode: 500,
+        code: 'FST_SECURITY_NOT_RESOLVED'
+      })
+    }
   })
 
   t.test('it throws in the error handler of a request that did not pass, and before the guard', async (t) => {
@@ -579,7 +610,9 @@ t.test('a dependency as a hook', async (t) => {
     })
   }
 
-  for (const hook of ['preParsing', 'preSerialization', 'onSend', 'onResponse', 'onError', 'onTimeout', 'onRequestAbort'] as const) {
+  for (const hook of [
+    'preParsing', 'preSerialization', 'onSend', 'onResponse', 'onError', 'onTimeout', 'onRequestAbort'
+  ] as const) {
     t.test(`it is refused in a route's ${hook}`, async (t) => {
       const app = await secured(t)
       t.throws(() => app.get('/', { [hook]: user } as never, async () => 'in'), {
@@ -616,11 +649,16 @@ t.test('a dependency as a hook', async (t) => {
 
   t.test('where the part that fails has no scheme, the challenge is of the whole hook, or of the route', async (t) => {
     const app = await secured(t)
-    const blocked = depends({ no: depends({}, () => { throw new Unauthorized('Blocked') }), token: httpBearer() }, () => 1)
+    const blocked = depends(
+      { no: depends({}, () => { throw new Unauthorized('Blocked') }), token: httpBearer() },
+      () => 1
+    )
     app.addHook('onRequest', blocked)
     app.get('/bare', async () => 'in')
     app.get('/tenant', { security: { tenant } }, async () => 'in')
-    for (const url of ['/bare', '/nowhere']) t.equal((await app.inject(url)).headers['www-authenticate'], 'Bearer realm="api"')
+    for (const url of ['/bare', '/nowhere']) {
+      t.equal((await app.inject(url)).headers['www-authenticate'], 'Bearer realm="api"')
+    }
     t.equal((await app.inject('/tenant')).headers['www-authenticate'], 'APIKey realm="api"')
   })
 
@@ -633,7 +671,10 @@ t.test('a dependency as a hook', async (t) => {
     })
     t.equal((await app.inject('/public')).statusCode, 401)
     t.equal((await app.inject({ url: '/public', headers: withToken })).body, 'in')
-    t.strictSame((await app.inject({ url: '/tenant', headers: { ...withToken, 'x-tenant': 't' } })).json(), ['t', 'abc'])
+    t.strictSame((await app.inject({ url: '/tenant', headers: { ...withToken, 'x-tenant': 't' } })).json(), [
+      't',
+      'abc'
+    ])
   })
 })
 
@@ -646,7 +687,10 @@ t.test('where the plugin is not registered', async (t) => {
       t.teardown(() => app.close())
       const calls: string[] = []
       app.get('/', { [hook]: user }, async () => calls.push('handler'))
-      await t.rejects(async () => { await app.ready() }, { code: 'FST_SECURITY_START_REFUSED', message: /GET \/.*app\.register/ })
+      await t.rejects(async () => { await app.ready() }, {
+        code: 'FST_SECURITY_START_REFUSED',
+        message: /GET \/.*app\.register/
+      })
       const answer = await app.inject({ url: '/', headers: withToken }).catch(() => null)
       t.not(answer?.statusCode, 200)
       t.strictSame(calls, [])

@@ -46,7 +46,10 @@ function documentOf (app: FastifyInstance): Document {
 }
 
 async function problemsOf (app: FastifyInstance): Promise<Array<{ code: string, route: string | null }>> {
-  return await Promise.resolve(app.ready()).then(() => [], ({ problems }) => problems.map(({ code, route }: never) => ({ code, route })))
+  return await Promise.resolve(app.ready()).then(
+    () => [],
+    ({ problems }) => problems.map(({ code, route }: never) => ({ code, route }))
+  )
 }
 
 t.test('a document has the same entries whether it is registered before the plugin or after', async (t) => {
@@ -91,7 +94,10 @@ t.test('transforms of the user go on to work, and may rename an address', async 
   await app.register(fastifySecurity)
   app.get('/internal/me', { security: { user } }, async () => 'in')
   await app.ready()
-  t.match(documentOf(app), { tags: [{ name: 'added' }], paths: { '/public/me': { get: { security: [{ HTTPBearer: [] }] } } } })
+  t.match(documentOf(app), {
+    tags: [{ name: 'added' }],
+    paths: { '/public/me': { get: { security: [{ HTTPBearer: [] }] } } }
+  })
   t.notMatch(JSON.stringify(documentOf(app)), 'x-fastify-security')
 })
 
@@ -100,9 +106,14 @@ t.test('routes with schemas of zod show their requirement', async (t) => {
   t.teardown(() => app.close())
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(serializerCompiler)
-  await app.register(fastifySwagger, { openapi: { openapi: '3.1.0', info: { title: 'API', version: '1.0.0' } }, transform: jsonSchemaTransform })
+  await app.register(fastifySwagger, {
+    openapi: { openapi: '3.1.0', info: { title: 'API', version: '1.0.0' } },
+    transform: jsonSchemaTransform
+  })
   await app.register(fastifySecurity)
-  app.get('/me', { security: { user }, schema: { response: { 200: z.object({ name: z.string() }) } } }, async () => ({ name: 'johndoe' }))
+  app.get('/me', { security: { user }, schema: { response: { 200: z.object({ name: z.string() }) } } }, async () => ({
+    name: 'johndoe'
+  }))
   await app.ready()
   t.match(documentOf(app).paths['/me']!['get'], { security: [{ HTTPBearer: [] }], responses: { 200: {}, 401: {} } })
   t.same((await app.inject({ url: '/me', headers: { authorization: 'Bearer a' } })).json(), { name: 'johndoe' })
@@ -110,7 +121,9 @@ t.test('routes with schemas of zod show their requirement', async (t) => {
 
 t.test('a security that is written by hand, or copied from another route, stops the start', async (t) => {
   const byHand = await app(t)
-  t.throws(() => byHand.get('/', { schema: { security: [{ HTTPBearer: [] }] } }, async () => 'in'), { code: 'FST_SECURITY_HAND_WRITTEN' })
+  t.throws(() => byHand.get('/', { schema: { security: [{ HTTPBearer: [] }] } }, async () => 'in'), {
+    code: 'FST_SECURITY_HAND_WRITTEN'
+  })
 
   const late = await app(t)
   late.addHook('onRoute', (route) => { if (route.url === '/open') route.schema = { security: [{ HTTPBearer: [] }] } })
@@ -118,7 +131,10 @@ t.test('a security that is written by hand, or copied from another route, stops 
   late.get('/me', { security: { user } }, async () => 'in')
   t.same(await problemsOf(late), [{ code: 'FST_SECURITY_HAND_WRITTEN', route: 'GET /open' }])
 
-  const allowed = await app(t, { onHandWrittenSecurity: 'allow', swagger: { openapi: { components: { securitySchemes: { HTTPBearer: { type: 'http', scheme: 'bearer' } } } } } })
+  const allowed = await app(t, {
+    onHandWrittenSecurity: 'allow',
+    swagger: { openapi: { components: { securitySchemes: { HTTPBearer: { type: 'http', scheme: 'bearer' } } } } }
+  })
   allowed.get('/old', { schema: { security: [{ HTTPBearer: [] }] } }, async () => 'in')
   await allowed.ready()
   t.same(documentOf(allowed).paths['/old']!['get']!.security, [{ HTTPBearer: [] }])
@@ -127,7 +143,11 @@ t.test('a security that is written by hand, or copied from another route, stops 
 t.test('a security for all operations stops the start, also where it names a scheme that the document does not have', async (t) => {
   const info = { title: 'API', version: '1.0.0' }
   const securitySchemes = { HTTPBearer: { type: 'http', scheme: 'bearer' } } as const
-  const withRoot = async (isFirst: boolean, components: object, options: FastifySecurityOptions = {}): Promise<FastifyInstance> => {
+  const withRoot = async (
+    isFirst: boolean,
+    components: object,
+    options: FastifySecurityOptions = {}
+  ): Promise<FastifyInstance> => {
     const app = Fastify()
     t.teardown(() => app.close())
     const openapi = { openapi: '3.1.0', info, components, security: [{ HTTPBearer: [] }] }
@@ -141,14 +161,20 @@ t.test('a security for all operations stops the start, also where it names a sch
   }
   for (const isFirst of [true, false]) {
     for (const components of [{ securitySchemes }, {}]) {
-      t.same(await problemsOf(await withRoot(isFirst, components)), [{ code: 'FST_SECURITY_HAND_WRITTEN', route: null }])
+      t.same(await problemsOf(await withRoot(isFirst, components)), [
+        { code: 'FST_SECURITY_HAND_WRITTEN', route: null }
+      ])
     }
     const allowed = await withRoot(isFirst, { securitySchemes }, { onHandWrittenSecurity: 'allow' })
     await allowed.ready()
     t.same((documentOf(allowed) as { security?: unknown }).security, [{ HTTPBearer: [] }])
     const broken = await withRoot(isFirst, {}, { onHandWrittenSecurity: 'allow' })
     t.same(await problemsOf(broken), [])
-    t.same((await broken.inject('/open')).json(), { own: true, url: '/open', method: 'GET' }, 'the configuration of routes stays as it is')
+    t.same(
+      (await broken.inject('/open')).json(),
+      { own: true, url: '/open', method: 'GET' },
+      'the configuration of routes stays as it is'
+    )
     t.throws(() => broken.swagger(), TypeError, 'it is @fastify/swagger that fails, as it does alone')
   }
 })
@@ -157,7 +183,9 @@ t.test('a declared route shows what guards it, also where a security by hand is 
   const declared = { '/me': { user }, '/address': { address }, '/public': false } as const
   const shown = [[{ HTTPBearer: [] }], undefined, []]
   const securityOf = async (app: FastifyInstance, schema?: object): Promise<unknown[]> => {
-    for (const [url, security] of Object.entries(declared)) app.get(url, { security, schema } as object, async () => 'in')
+    for (const [url, security] of Object.entries(declared)) {
+      app.get(url, { security, schema } as object, async () => 'in')
+    }
     await app.ready()
     return Object.keys(declared).map((url) => documentOf(app).paths[url]!['get']!.security)
   }
@@ -172,7 +200,10 @@ t.test('a declared route shows what guards it, also where a security by hand is 
 })
 
 t.test('a security that a transform writes stops the start', async (t) => {
-  const transform = ({ schema, url }: { schema: object, url: string }): object => ({ schema: { ...schema, security: [{ HTTPBearer: [] }] }, url })
+  const transform = ({ schema, url }: { schema: object, url: string }): object => ({
+    schema: { ...schema, security: [{ HTTPBearer: [] }] },
+    url
+  })
   const components = { securitySchemes: { HTTPBearer: { type: 'http', scheme: 'bearer' } } } as const
   const written = await app(t, { swagger: { openapi: { components }, transform: transform as never } })
   written.get('/open', async () => 'in')
@@ -183,7 +214,9 @@ t.test('a security that a transform writes stops the start', async (t) => {
 t.test('an alias of a guarded route has no lock where it has no guard', async (t) => {
   const aliased = await app(t)
   aliased.addHook('onRoute', function (route: RouteOptions) {
-    if (route.url === '/me' && route.method === 'GET') this.route({ method: 'GET', url: '/alias', schema: { ...route.schema }, handler: async () => 'open' })
+    if (route.url === '/me' && route.method === 'GET') {
+      this.route({ method: 'GET', url: '/alias', schema: { ...route.schema }, handler: async () => 'open' })
+    }
   })
   aliased.get('/me', { security: { user } }, async () => 'in')
   await aliased.ready()
@@ -207,7 +240,10 @@ t.test('several routes that are one operation show the alternatives of all', asy
 })
 
 t.test('a static document that sends credentials to another place stops the start', async (t) => {
-  const documented = async (securitySchemes: object, options: FastifySecurityOptions = {}): Promise<FastifyInstance> => {
+  const documented = async (
+    securitySchemes: object,
+    options: FastifySecurityOptions = {}
+  ): Promise<FastifyInstance> => {
     const app = Fastify()
     t.teardown(() => app.close())
     const security = [{ APIKeyHeader: [], HTTPBearer: [] }]
@@ -230,7 +266,10 @@ t.test('a static document that sends credentials to another place stops the star
   t.same(await problemsOf(await documented({})), [], 'a scheme that is not described')
   t.same(await problemsOf(await documented({ APIKeyHeader: { ...right, in: 'query' } })), conflict)
   t.same(await problemsOf(await documented({ APIKeyHeader: { ...right, name: 'x-other' } })), conflict)
-  t.same(await problemsOf(await documented({ APIKeyHeader: right, HTTPBearer: { ...bearer, scheme: 'basic' } })), conflict)
+  t.same(
+    await problemsOf(await documented({ APIKeyHeader: right, HTTPBearer: { ...bearer, scheme: 'basic' } })),
+    conflict
+  )
   t.same(await problemsOf(await documented({ APIKeyHeader: bearer })), conflict)
   t.same(await problemsOf(await documented({ APIKeyHeader: bearer }, { onHandWrittenSecurity: 'allow' })), [])
 })
@@ -243,7 +282,10 @@ t.test('a static document is compared with the routes', async (t) => {
       openapi: '3.1.0',
       info: { title: 'API', version: '1.0.0' },
       components: { securitySchemes: { HTTPBearer: { type: 'http', scheme: 'bearer' } } },
-      paths: { '/me': { get: { security, responses: {} } }, '/elsewhere': { get: { security: [{ HTTPBearer: [] }], responses: {} } } }
+      paths: {
+        '/me': { get: { security, responses: {} } },
+        '/elsewhere': { get: { security: [{ HTTPBearer: [] }], responses: {} } }
+      }
     }
     await app.register(fastifySwagger, { mode: 'static', specification: { document: document as never } })
     await app.register(fastifySecurity, options)
@@ -261,8 +303,14 @@ t.test('documents of two versions share nothing', async (t) => {
   t.teardown(() => root.close())
   await root.register(fastifySecurity, { swagger: false, documents: ['internal'] })
   await root.register(fastifySwagger, { openapi: { openapi: '3.0.3', info: { title: 'API', version: '1.0.0' } } })
-  await root.register(fastifySwagger, { decorator: 'internal' as never, openapi: { openapi: '3.1.0', info: { title: 'API', version: '1.0.0' } } })
-  const scoped = depends({ user, required: securityScopes }, ({ user, required }) => { required.assertGranted('a'); return user })
+  await root.register(fastifySwagger, {
+    decorator: 'internal' as never,
+    openapi: { openapi: '3.1.0', info: { title: 'API', version: '1.0.0' } }
+  })
+  const scoped = depends(
+    { user, required: securityScopes },
+    ({ user, required }) => { required.assertGranted('a'); return user }
+  )
   root.get('/me', { security: { scoped: scoped.scoped('a') } }, async () => 'in')
   await root.ready()
   const documents = [documentOf(root), (root as unknown as { internal (): Document }).internal()]
@@ -296,28 +344,48 @@ t.test('an alternative without a scheme is left out, and only optional admits an
 t.test('guarded operations describe their refusals with real examples', async (t) => {
   const refusing = await app(t)
   const oauth2 = oauth2PasswordBearer({ tokenUrl: 'https://login.example/token', scopes: { a: 'A' } })
-  const scoped = depends({ oauth2, required: securityScopes }, ({ oauth2, required }) => { required.assertGranted('a'); return oauth2 })
+  const scoped = depends(
+    { oauth2, required: securityScopes },
+    ({ oauth2, required }) => { required.assertGranted('a'); return oauth2 }
+  )
   const cookie = depends({ cookie: apiKeyCookie({ name: 'session' }) }, () => 'session')
   refusing.get('/scoped', { security: { scoped: scoped.scoped('a') } }, async () => 'in')
   refusing.post('/cookie', { security: { cookie } }, async () => 'in')
   refusing.get('/cookie', { security: { cookie } }, async () => 'in')
-  refusing.get('/own', { security: { user }, schema: { response: { '4xx': { type: 'object', properties: {} } } } }, async () => 'in')
+  refusing.get(
+    '/own',
+    { security: { user }, schema: { response: { '4xx': { type: 'object', properties: {} } } } },
+    async () => 'in'
+  )
   await refusing.ready()
   const { paths } = documentOf(refusing)
-  const statuses = (path: string, method: string): string[] => Object.keys(paths[path]![method]!.responses).filter((status) => status.startsWith('4'))
+  const statuses = (path: string, method: string): string[] =>
+    Object.keys(paths[path]![method]!.responses).filter((status) => status.startsWith('4'))
   t.same([statuses('/scoped', 'get'), statuses('/cookie', 'post'), statuses('/cookie', 'get'), statuses('/own', 'get')],
     [['401', '403'], ['401', '403'], ['401'], ['4XX']])
   t.match(paths['/scoped']!['get']!.responses, {
-    401: { headers: { 'WWW-Authenticate': {} }, content: { 'application/json': { example: { statusCode: 401, code: 'FST_SECURITY_NOT_AUTHENTICATED' } } } },
-    403: { headers: { 'WWW-Authenticate': {} }, content: { 'application/json': { example: { statusCode: 403, code: 'FST_SECURITY_INSUFFICIENT_SCOPE' } } } }
+    401: {
+      headers: { 'WWW-Authenticate': {} },
+      content: { 'application/json': { example: { statusCode: 401, code: 'FST_SECURITY_NOT_AUTHENTICATED' } } }
+    },
+    403: {
+      headers: { 'WWW-Authenticate': {} },
+      content: { 'application/json': { example: { statusCode: 403, code: 'FST_SECURITY_INSUFFICIENT_SCOPE' } } }
+    }
   })
 })
 
 t.test('a scheme of the document that differs from one of a route stops the start', async (t) => {
   for (const setUp of [
-    async (app: FastifyInstance) => { await app.register(fastifySecurity, { swagger: { openapi: { components: { securitySchemes: { HTTPBearer: { type: 'http', scheme: 'basic' } } } } } }) },
     async (app: FastifyInstance) => {
-      await app.register(fastifySwagger, { openapi: { components: { securitySchemes: { HTTPBearer: { type: 'http', scheme: 'basic' } } } } })
+      await app.register(fastifySecurity, {
+        swagger: { openapi: { components: { securitySchemes: { HTTPBearer: { type: 'http', scheme: 'basic' } } } } }
+      })
+    },
+    async (app: FastifyInstance) => {
+      await app.register(fastifySwagger, {
+        openapi: { components: { securitySchemes: { HTTPBearer: { type: 'http', scheme: 'basic' } } } }
+      })
       await app.register(fastifySecurity)
     }
   ]) {
@@ -350,5 +418,8 @@ t.test('a parameter that a scheme describes is not described twice', async (t) =
   described.get('/open', { schema: { headers } }, async () => 'in')
   await described.ready()
   const { paths } = documentOf(described)
-  t.same(['/me', '/open'].map((path) => paths[path]!['get']!.parameters!.map(({ name }) => name)), [['other'], ['x-key', 'other']])
+  t.same(
+    ['/me', '/open'].map((path) => paths[path]!['get']!.parameters!.map(({ name }) => name)),
+    [['other'], ['x-key', 'other']]
+  )
 })

@@ -14,13 +14,25 @@ import { exchange, sendRaw } from '../fixtures/socket.js'
 
 const classes = {
   NotAuthenticated: {
-    Class: NotAuthenticated, code: 'FST_SECURITY_NOT_AUTHENTICATED', statusCode: 401, error: 'Unauthorized', message: 'Not authenticated'
+    Class: NotAuthenticated,
+    code: 'FST_SECURITY_NOT_AUTHENTICATED',
+    statusCode: 401,
+    error: 'Unauthorized',
+    message: 'Not authenticated'
   },
   Unauthorized: {
-    Class: Unauthorized, code: 'FST_SECURITY_UNAUTHORIZED', statusCode: 401, error: 'Unauthorized', message: 'Unauthorized'
+    Class: Unauthorized,
+    code: 'FST_SECURITY_UNAUTHORIZED',
+    statusCode: 401,
+    error: 'Unauthorized',
+    message: 'Unauthorized'
   },
   InsufficientScope: {
-    Class: InsufficientScope, code: 'FST_SECURITY_INSUFFICIENT_SCOPE', statusCode: 403, error: 'Forbidden', message: 'Insufficient scope'
+    Class: InsufficientScope,
+    code: 'FST_SECURITY_INSUFFICIENT_SCOPE',
+    statusCode: 403,
+    error: 'Forbidden',
+    message: 'Insufficient scope'
   },
   InvalidCredentialsRequest: {
     Class: InvalidCredentialsRequest,
@@ -54,7 +66,9 @@ const handler = function (this: FastifyInstance): unknown {
 }
 
 /** `GET /` with what it requires. */
-function route (security: NonNullable<Parameters<FastifyInstance['security']['require']>[0]>): (app: FastifyInstance) => void {
+function route (
+  security: NonNullable<Parameters<FastifyInstance['security']['require']>[0]>
+): (app: FastifyInstance) => void {
   return (app) => { app.route({ method: 'GET', url: '/', security, handler }) }
 }
 
@@ -86,7 +100,9 @@ t.test('each class has its code, its status and a message', async (t) => {
     for (const own of ['Unknown token', '', '100 %s %d %j %', 'a\nb']) t.equal(new Class(own).message, own)
     t.equal(new Class(undefined).message, message)
     for (const Other of [Error, FastifyError, Class]) t.ok(plain instanceof Other)
-    for (const [other, { Class }] of Object.entries(classes)) t.equal(plain instanceof Class, other === name, `${name} instanceof ${other}`)
+    for (const [other, { Class }] of Object.entries(classes)) {
+      t.equal(plain instanceof Class, other === name, `${name} instanceof ${other}`)
+    }
     t.notOk(new Error('x') instanceof Class)
     t.notOk(createError('FST_OTHER', 'x', statusCode)() instanceof Class)
   }
@@ -118,7 +134,8 @@ t.test('a class of one\'s own made of one of them is treated like it', async (t)
 
 t.test('an error of another copy of the package is one of ours', async (t) => {
   // An ESM and a CommonJS copy may both be loaded.
-  const other = await import(new URL('../../src/request-errors.ts?copy', import.meta.url).href) as Pick<typeof ours, keyof typeof classes>
+  const copy = new URL('../../src/request-errors.ts?copy', import.meta.url).href
+  const other = (await import(copy)) as Pick<typeof ours, keyof typeof classes>
   t.not(other.Unauthorized, Unauthorized)
   const failing = (error: Error): Dependency<string> => depends({ bearer }, () => { throw error })
   const next = depends({}, () => 'next')
@@ -128,7 +145,8 @@ t.test('an error of another copy of the package is one of ours', async (t) => {
     t.equal(passed(), 1)
   }
   const { app } = await counting(route({ user: failing(new other.Unauthorized('Other')) }))
-  t.strictSame(linesOf((await app.inject({ url: '/', ...withToken })).headers), ['Bearer realm="api", error="invalid_token"'])
+  t.strictSame(linesOf((await app.inject({ url: '/', ...withToken })).headers), ['Bearer realm="api", ' +
+    'error="invalid_token"'])
 })
 
 t.test('the answer is Fastify\'s own', async (t) => {
@@ -145,7 +163,12 @@ t.test('the answer is Fastify\'s own', async (t) => {
 t.test('a custom error handler sees the error, and status and challenge stay if it says nothing of them', async (t) => {
   const failures: Record<string, { error: unknown, status: number, lines: string[], cache?: string }> = {
     NotAuthenticated: { error: new NotAuthenticated(), status: 401, lines: ['Bearer realm="api"'], cache: 'no-store' },
-    Unauthorized: { error: new Unauthorized(), status: 401, lines: ['Bearer realm="api", error="invalid_token"'], cache: 'no-store' },
+    Unauthorized: {
+      error: new Unauthorized(),
+      status: 401,
+      lines: ['Bearer realm="api", error="invalid_token"'],
+      cache: 'no-store'
+    },
     InsufficientScope: {
       error: new InsufficientScope('', { scopes: ['a', 'b'] }),
       status: 403,
@@ -153,10 +176,16 @@ t.test('a custom error handler sees the error, and status and challenge stay if 
       cache: 'no-store'
     },
     InvalidCredentialsRequest: {
-      error: new InvalidCredentialsRequest(), status: 400, lines: ['Bearer realm="api", error="invalid_request"'], cache: 'no-store'
+      error: new InvalidCredentialsRequest(),
+      status: 400,
+      lines: ['Bearer realm="api", error="invalid_request"'],
+      cache: 'no-store'
     },
     'a foreign 401': {
-      error: Object.assign(new Error('Expired'), { statusCode: 401 }), status: 401, lines: ['Bearer realm="api", error="invalid_token"'], cache: 'no-store'
+      error: Object.assign(new Error('Expired'), { statusCode: 401 }),
+      status: 401,
+      lines: ['Bearer realm="api", error="invalid_token"'],
+      cache: 'no-store'
     },
     'a foreign 503': { error: Object.assign(new Error('Down'), { statusCode: 503 }), status: 503, lines: [] },
     'an error': { error: new Error('Broken'), status: 500, lines: [] },
@@ -184,9 +213,17 @@ t.test('a custom error handler sees the error, and status and challenge stay if 
         })
         const answer = await app.inject({ url: '/', ...withToken })
         const label = `${name}, ${hook}, ${kind}`
-        t.strictSame({
-          status: answer.statusCode, lines: linesOf(answer.headers), cache: answer.headers['cache-control'], seen: seen.length, passed: passed()
-        }, { status, lines, cache, seen: 1, passed: 0 }, label)
+        t.strictSame(
+          {
+            status: answer.statusCode,
+            lines: linesOf(answer.headers),
+            cache: answer.headers['cache-control'],
+            seen: seen.length,
+            passed: passed()
+          },
+          { status, lines, cache, seen: 1, passed: 0 },
+          label
+        )
         t.ok(seen[0] instanceof Error, label)
         if (error instanceof Error && status !== 500) t.equal(seen[0], error, label)
       }
@@ -197,7 +234,11 @@ t.test('a custom error handler sees the error, and status and challenge stay if 
 t.test('a custom error handler of the route or of a context is asked first', async (t) => {
   const { app } = await counting((app) => {
     app.setErrorHandler(() => ({ from: 'app' }))
-    app.get('/route', { security: { bearer }, errorHandler: (_error, _request, reply) => { reply.send({ from: 'route' }) } }, async () => 1)
+    app.get(
+      '/route',
+      { security: { bearer }, errorHandler: (_error, _request, reply) => { reply.send({ from: 'route' }) } },
+      async () => 1
+    )
     app.register(async (child) => {
       child.setErrorHandler(() => ({ from: 'child' }))
       child.get('/child', { security: { bearer } }, async () => 1)
@@ -215,7 +256,10 @@ t.test('a custom error handler of the route or of a context is asked first', asy
 t.test('the hooks onError and onSend see a refusal once', async (t) => {
   const calls: string[] = []
   const { app } = await counting((app) => {
-    app.addHook('onError', async (_request, reply, error) => { calls.push(`onError ${reply.statusCode} ${String(error.code)}`) })
+    app.addHook(
+      'onError',
+      async (_request, reply, error) => { calls.push(`onError ${reply.statusCode} ${String(error.code)}`) }
+    )
     app.addHook('onSend', async (_request, reply) => { calls.push(`onSend ${reply.statusCode}`) })
     app.addHook('preHandler', async () => { calls.push('preHandler') })
     route({ bearer })(app)
@@ -233,7 +277,10 @@ t.test('caching that is set already stays', async (t) => {
   const { app: guarded } = await counting((app) => {
     // A header that a plugin sets before the guard runs.
     app.addHook('onRoute', (options) => {
-      options.onRequest = [(_request, reply, done) => { reply.header('Cache-Control', 'private, max-age=5'); done() }, ...[options.onRequest ?? []].flat()]
+      options.onRequest = [
+        (_request, reply, done) => { reply.header('Cache-Control', 'private, max-age=5'); done() },
+        ...[options.onRequest ?? []].flat()
+      ]
     })
     route({ bearer })(app)
   })
@@ -250,7 +297,10 @@ t.test('several challenges are several header lines, Basic first, else as writte
     [[httpBearer({ realm: 'a' }), httpBearer({ realm: 'b', schemeName: 'Other' }), httpDigest({ realm: 'c, error=d' })],
       ['Bearer realm="a"', 'Bearer realm="b"', 'Digest realm="c, error=d"']],
     // Two schemes that a client cannot tell apart are one challenge.
-    [[httpBearer(), openIdConnect({ openIdConnectUrl: '/openid' }), httpBasic()], ['Basic realm="api", charset="UTF-8"', 'Bearer realm="api"']],
+    [
+      [httpBearer(), openIdConnect({ openIdConnectUrl: '/openid' }), httpBasic()],
+      ['Basic realm="api", charset="UTF-8"', 'Bearer realm="api"']
+    ],
     [[bearer, httpDigest(), bearer], ['Bearer realm="api"', 'Digest realm="api"']],
     [[http({ scheme: 'bearer' }), httpBearer(), http({ scheme: 'DIGEST', schemeName: 'Other' }), httpDigest()],
       ['bearer realm="api"', 'DIGEST realm="api"']],
@@ -258,9 +308,18 @@ t.test('several challenges are several header lines, Basic first, else as writte
       ['Bearer realm="a, error=\\"1\\""', 'Bearer realm="a, error=\\"2\\""']],
     [[httpBearer({ realm: 'a, scope=1' }), httpBearer({ realm: 'a, scope=2', schemeName: 'Other' })],
       ['Bearer realm="a, scope=1"', 'Bearer realm="a, scope=2"']],
-    [[scheme({
-      schemeName: 'Own', openapi: { type: 'http', scheme: 'basic' }, read: () => undefined, challenge: ({ realm }) => `Basic realm="${realm} of its own"`
-    }), httpBearer()].reverse(), ['Basic realm="api of its own"', 'Bearer realm="api"']]
+    [
+      [
+        scheme({
+          schemeName: 'Own',
+          openapi: { type: 'http', scheme: 'basic' },
+          read: () => undefined,
+          challenge: ({ realm }) => `Basic realm="${realm} of its own"`
+        }),
+        httpBearer()
+      ].reverse(),
+      ['Basic realm="api of its own"', 'Bearer realm="api"']
+    ]
   ]
   for (const [[first, ...others], lines] of rows) {
     const required = [
@@ -294,20 +353,35 @@ t.test('where several fail, each says for itself what came of it', async (t) => 
     schemeName: 'Own',
     openapi: { type: 'apiKey', in: 'header', name: 'x-own' },
     read: ({ headers }) => headers['x-own'],
-    challenge: ({ realm, error }) => error === undefined ? `Own realm="${realm}"` : `Own realm="${realm}", error="${error}"`
+    challenge: ({ realm, error }) =>
+      error === undefined ? `Own realm="${realm}"` : `Own realm="${realm}", error="${error}"`
   })
   const ownUser = depends({ own }, () => { throw new Unauthorized('Unknown owner') })
   const { app } = await counting(route([{ keyed }, { user: user.scoped('a', 'b') }, { own: ownUser }]))
   const rows: Array<[headers: Record<string, string>, status: number, message: string, lines: string[]]> = [
     [{}, 401, 'Not authenticated', ['APIKey realm="api"', 'Bearer realm="api", scope="a b"', 'Own realm="api"']],
-    [{ authorization: 'Bearer other' }, 401, 'Unknown token', ['APIKey realm="api"', 'Bearer realm="api", error="invalid_token"', 'Own realm="api"']],
-    [{ authorization: 'Bearer a b' }, 401, 'Malformed credentials', ['APIKey realm="api"', 'Bearer realm="api", error="invalid_token"', 'Own realm="api"']],
+    [
+      { authorization: 'Bearer other' },
+      401,
+      'Unknown token',
+      ['APIKey realm="api"', 'Bearer realm="api", error="invalid_token"', 'Own realm="api"']
+    ],
+    [
+      { authorization: 'Bearer a b' },
+      401,
+      'Malformed credentials',
+      ['APIKey realm="api"', 'Bearer realm="api", error="invalid_token"', 'Own realm="api"']
+    ],
     [{ 'x-key': 'other', authorization: 'Bearer other' }, 401, 'Unknown key',
       ['APIKey realm="api"', 'Bearer realm="api", error="invalid_token"', 'Own realm="api"']],
     [{ authorization: 'Bearer known' }, 403, 'Insufficient scope, required: a b',
       ['APIKey realm="api"', 'Bearer realm="api", error="insufficient_scope", scope="a b"', 'Own realm="api"']],
     [{ 'x-key': 'other', authorization: 'Bearer known', 'x-own': 'a' }, 403, 'Insufficient scope, required: a b',
-      ['APIKey realm="api"', 'Bearer realm="api", error="insufficient_scope", scope="a b"', 'Own realm="api", error="invalid_token"']]
+      [
+        'APIKey realm="api"',
+        'Bearer realm="api", error="insufficient_scope", scope="a b"',
+        'Own realm="api", error="invalid_token"'
+      ]]
   ]
   for (const [headers, status, message, lines] of rows) {
     const answer = await app.inject({ url: '/', headers })
@@ -320,10 +394,13 @@ t.test('where several fail, each says for itself what came of it', async (t) => 
 })
 
 t.test('of two schemes with one challenge, the one that got furthest speaks', async (t) => {
-  const poor = depends({ oauth: openIdConnect({ openIdConnectUrl: '/openid' }), required: securityScopes }, ({ required }) => {
-    required.assertGranted(null)
-    return true
-  })
+  const poor = depends(
+    { oauth: openIdConnect({ openIdConnectUrl: '/openid' }), required: securityScopes },
+    ({ required }) => {
+      required.assertGranted(null)
+      return true
+    }
+  )
   const unknown = depends({ bearer }, () => { throw new Unauthorized() })
   for (const alternatives of [[{ unknown }, { poor: poor.scoped('a') }], [{ poor: poor.scoped('a') }, { unknown }]]) {
     const { app } = await counting(route(alternatives))
@@ -342,9 +419,21 @@ t.test('a failure carries the challenges of the schemes below what failed', asyn
     // No error for a scheme for which no credentials came   RFC 6750 §3.1
     ['all that are below it', { key, user: fails({ either }) },
       ['Basic realm="api", charset="UTF-8"', 'Bearer realm="api", error="invalid_token"']],
-    ['at any depth', { key, user: fails({ a: depends({ b: depends({ bearer }, () => 1) }, () => 1) }) }, ['Bearer realm="api", error="invalid_token"']],
-    ['of the route where none are below it', { key, bearer, user: fails({}) }, ['APIKey realm="api"', 'Bearer realm="api", error="invalid_token"']],
-    ['of the route, wherever they stand', { user: fails({}), key, bearer }, ['APIKey realm="api"', 'Bearer realm="api", error="invalid_token"']],
+    [
+      'at any depth',
+      { key, user: fails({ a: depends({ b: depends({ bearer }, () => 1) }, () => 1) }) },
+      ['Bearer realm="api", error="invalid_token"']
+    ],
+    [
+      'of the route where none are below it',
+      { key, bearer, user: fails({}) },
+      ['APIKey realm="api"', 'Bearer realm="api", error="invalid_token"']
+    ],
+    [
+      'of the route, wherever they stand',
+      { user: fails({}), key, bearer },
+      ['APIKey realm="api"', 'Bearer realm="api", error="invalid_token"']
+    ],
     ['none where there are none', { user: fails({}) }, []]
   ]
   for (const [name, security, lines] of rows) {
@@ -377,14 +466,19 @@ t.test('a dependency that is a hook is challenged with all that its route requir
     app.get('/alone', { preHandler: blocked }, async () => 1)
     app.get('/scheme', { onRequest: bearer }, async () => 1)
   })
-  t.strictSame(linesOf((await app.inject({ url: '/', ...withToken })).headers), ['Bearer realm="api", error="invalid_token"'])
+  t.strictSame(linesOf((await app.inject({ url: '/', ...withToken })).headers), [
+    'Bearer realm="api", error="invalid_token"'
+  ])
   t.strictSame(linesOf((await app.inject('/alone')).headers), [])
   t.strictSame(linesOf((await app.inject('/scheme')).headers), ['Bearer realm="api"'])
 })
 
 t.test('the realm is the scheme\'s, else the plugin\'s, else api', async (t) => {
   const security = route([{ bearer }, { digest: httpDigest({ realm: 'own' }) }])
-  t.strictSame(linesOf((await (await counting(security)).app.inject('/')).headers), ['Bearer realm="api"', 'Digest realm="own"'])
+  t.strictSame(linesOf((await (await counting(security)).app.inject('/')).headers), [
+    'Bearer realm="api"',
+    'Digest realm="own"'
+  ])
   t.strictSame(linesOf((await (await counting(security, { realm: 'the "plugin"' })).app.inject('/')).headers),
     ['Bearer realm="the \\"plugin\\""', 'Digest realm="own"'])
 })
@@ -395,7 +489,10 @@ t.test('the scopes of a 403 are those of the place, or those that the error name
     [new InsufficientScope('x', { scopes: ['c', 'd'] }), 'Bearer realm="api", error="insufficient_scope", scope="c d"'],
     [new InsufficientScope('x', { scopes: [] }), 'Bearer realm="api", error="insufficient_scope"'],
     // A challenge does not contain a value that is not a scope   RFC 6750 §3
-    [new InsufficientScope('x', { scopes: ['a b', 'é', '"', 'a\r\nb: c', 'ok'] }), 'Bearer realm="api", error="insufficient_scope", scope="ok"']
+    [
+      new InsufficientScope('x', { scopes: ['a b', 'é', '"', 'a\r\nb: c', 'ok'] }),
+      'Bearer realm="api", error="insufficient_scope", scope="ok"'
+    ]
   ]
   for (const [error, line] of rows) {
     const inner = depends({ bearer, required: securityScopes }, () => { throw error })
@@ -463,7 +560,9 @@ const ways: Record<string, (value: unknown) => unknown> = {
     await soon()
     throw value
   },
-  'a thenable that rejects': (value) => ({ then: (_resolve: unknown, reject: (reason: unknown) => void) => { reject(value) } }),
+  'a thenable that rejects': (value) => ({
+    then: (_resolve: unknown, reject: (reason: unknown) => void) => { reject(value) }
+  }),
   'a thenable that throws': (value) => ({ then: () => { throw value } }),
   'a thenable that rejects first': (value) => ({
     then: (resolve: (value: unknown) => void, reject: (reason: unknown) => void) => {
@@ -485,7 +584,12 @@ const ways: Record<string, (value: unknown) => unknown> = {
 for (const [way, fail] of Object.entries(ways)) {
   t.test(`any value that a resolver throws ends the request: ${way}`, async (t) => {
     const rejections = watchRejections(t)
-    const places = ['security', 'optional', 'alternative', ...way.startsWith('thrown') ? ['preHandler', 'below', 'hook'] : []]
+    const places = [
+      'security',
+      'optional',
+      'alternative',
+      ...(way.startsWith('thrown') ? ['preHandler', 'below', 'hook'] : [])
+    ]
     let value: unknown
     const failing = depends({ bearer }, (): any => fail(value))
     const late = depends({ bearer }, (): any => fail(value), { hook: 'preHandler' })
@@ -499,7 +603,8 @@ for (const [way, fail] of Object.entries(ways)) {
         alternative: { security: [{ failing }, {}] }
       }
       for (const name of places) {
-        app.route({ method: 'GET', url: `/${name}`, ...all[name], handler } as unknown as Parameters<FastifyInstance['route']>[0])
+        const route = { method: 'GET', url: `/${name}`, ...all[name], handler }
+        app.route(route as unknown as Parameters<FastifyInstance['route']>[0])
       }
     })
     for (const [name, error, status, message, isChallenged] of thrown) {
@@ -529,11 +634,16 @@ t.test('a value that cannot even be looked at ends the request', async (t) => {
   const { proxy, revoke } = Proxy.revocable({}, {})
   revoke()
   const values: Record<string, unknown> = {
-    'an error whose status throws': Object.defineProperty(new Error('x'), 'statusCode', { get: () => { throw new Error('y') } }),
+    'an error whose status throws': Object.defineProperty(new Error('x'), 'statusCode', {
+      get: () => { throw new Error('y') }
+    }),
     'a revoked proxy': proxy
   }
   for (const [name, value] of Object.entries(values)) {
-    for (const [way, fail] of Object.entries({ 'thrown at once': ways['thrown at once']!, 'thrown later': ways['thrown later']! })) {
+    for (const [way, fail] of Object.entries({
+      'thrown at once': ways['thrown at once']!,
+      'thrown later': ways['thrown later']!
+    })) {
       const rejected = new Promise<unknown>((resolve) => {
         const note = (): void => { resolve('a rejection without a handler') }
         process.once('unhandledRejection', note)
@@ -550,10 +660,17 @@ t.test('a value that cannot even be looked at ends the request', async (t) => {
 t.test('a resolver that returns undefined ends the request with 500', async (t) => {
   const rejections = watchRejections(t)
   const resolvers: Array<() => any> = [
-    () => undefined, async () => undefined, async () => { await soon() }, () => ({ then: (resolve: (value?: unknown) => void) => { resolve() } })
+    () => undefined,
+    async () => undefined,
+    async () => { await soon() },
+    () => ({ then: (resolve: (value?: unknown) => void) => { resolve() } })
   ]
   for (const resolve of resolvers) {
-    for (const user of [depends({}, resolve), optional(depends({ bearer }, resolve)), anyOf(depends({}, resolve), depends({}, () => 1))]) {
+    for (const user of [
+      depends({}, resolve),
+      optional(depends({ bearer }, resolve)),
+      anyOf(depends({}, resolve), depends({}, () => 1))
+    ]) {
       const { app, passed } = await counting(route({ user }))
       const answer = await app.inject({ url: '/', ...withToken })
       t.equal(answer.statusCode, 500)
@@ -566,7 +683,11 @@ t.test('a resolver that returns undefined ends the request with 500', async (t) 
 })
 
 t.test('an error that a resolver returns does not count as a value', async (t) => {
-  for (const error of [new Error('Broken'), new Unauthorized('Unknown'), Object.assign(new Error('Fine'), { statusCode: 200 })]) {
+  for (const error of [
+    new Error('Broken'),
+    new Unauthorized('Unknown'),
+    Object.assign(new Error('Fine'), { statusCode: 200 })
+  ]) {
     for (const resolve of [() => error, async () => error]) {
       const { app, passed } = await counting(route({ user: depends({}, resolve as () => Error) }))
       const answer = await app.inject('/')
@@ -626,7 +747,11 @@ t.test('an error keeps the headers that it brings', async (t) => {
 
 t.test('errors of handlers and of other hooks are not ours to change', async (t) => {
   const { app } = await counting((app) => {
-    app.get('/handler', { security: { bearer } }, async () => { throw Object.assign(new Error('Gone'), { statusCode: 410 }) })
+    app.get(
+      '/handler',
+      { security: { bearer } },
+      async () => { throw Object.assign(new Error('Gone'), { statusCode: 410 }) }
+    )
     app.get('/hook', { security: { bearer }, preHandler: async () => { throw new Error('Broken') } }, async () => 1)
   })
   for (const [url, status] of [['/handler', 410], ['/hook', 500]] as const) {
@@ -677,13 +802,20 @@ t.test('a challenge function that throws or returns a malformed challenge still 
   }
   for (const [name, challenge] of Object.entries(written)) {
     const own = scheme({
-      schemeName: 'Own', openapi: { type: 'http', scheme: 'own' }, read: () => undefined, challenge: challenge as (params: ChallengeParams) => string
+      schemeName: 'Own',
+      openapi: { type: 'http', scheme: 'own' },
+      read: () => undefined,
+      challenge: challenge as (params: ChallengeParams) => string
     })
     const { app, passed } = await counting(route([{ own }, { bearer }]), { realm: 'the "api"' })
     t.teardown(() => app.close())
     const answer = await sendRaw(app, 'GET / HTTP/1.1')
     t.equal(answer.statusCode, 401, name)
-    t.strictSame(answer.headers['www-authenticate'], ['Own realm="the \\"api\\""', 'Bearer realm="the \\"api\\""'], name)
+    t.strictSame(
+      answer.headers['www-authenticate'],
+      ['Own realm="the \\"api\\""', 'Bearer realm="the \\"api\\""'],
+      name
+    )
     t.equal(answer.headers['set-cookie'], undefined, name)
     t.match(answer.body, 'FST_SECURITY_NOT_AUTHENTICATED', name)
     t.equal(passed(), 0)
@@ -694,7 +826,12 @@ t.test('a challenge function that throws or returns a malformed challenge still 
 
 t.test('a challenge function that does its work is sent as it says', async (t) => {
   for (const line of ['Own', 'Own realm="a"', 'Own abc==', 'Own realm="é"']) {
-    const own = scheme({ schemeName: 'Own', openapi: { type: 'http', scheme: 'own' }, read: () => undefined, challenge: () => line })
+    const own = scheme({
+      schemeName: 'Own',
+      openapi: { type: 'http', scheme: 'own' },
+      read: () => undefined,
+      challenge: () => line
+    })
     const { app } = await counting(route({ own }))
     t.strictSame(linesOf((await app.inject('/')).headers), [line])
   }
@@ -704,10 +841,19 @@ t.test('nothing that a client sent is sent back', async (t) => {
   const secret = 'S3cr3tMarker'
   const base64 = Buffer.from(`${secret}:${secret}`).toString('base64')
   const all: Dependency[] = [
-    apiKeyHeader({ name: 'x-key' }), apiKeyQuery({ name: 'key' }), apiKeyCookie({ name: 'key' }), http({ scheme: 'DPoP' }), httpBasic(), httpBearer(),
-    httpDigest(), oauth2({ flows: { password: { tokenUrl: '/token' } } }), openIdConnect({ openIdConnectUrl: '/openid' })
+    apiKeyHeader({ name: 'x-key' }), apiKeyQuery({ name: 'key' }), apiKeyCookie({ name: 'key' }),
+    http({ scheme: 'DPoP' }), httpBasic(), httpBearer(), httpDigest(),
+    oauth2({ flows: { password: { tokenUrl: '/token' } } }), openIdConnect({ openIdConnectUrl: '/openid' })
   ]
-  const refusals = [new NotAuthenticated(), new Unauthorized(), new InsufficientScope(), new InvalidCredentialsRequest(), 'a string', undefined, new Error('Broken')]
+  const refusals = [
+    new NotAuthenticated(),
+    new Unauthorized(),
+    new InsufficientScope(),
+    new InvalidCredentialsRequest(),
+    'a string',
+    undefined,
+    new Error('Broken')
+  ]
   const { app, passed } = await counting((app) => {
     all.forEach((value, index) => {
       app.get(`/${index}`, { security: { value, never: depends({}, () => { throw new Unauthorized() }) } }, handler)
@@ -715,13 +861,29 @@ t.test('nothing that a client sent is sent back', async (t) => {
         app.get(`/${index}/${number}`, { security: { user: depends({ value }, () => { throw refusal }) } }, handler)
       })
     })
-    app.get('/any', { security: [...all.map((value) => ({ value: depends({ value }, () => { throw new Unauthorized() }) }))] }, handler)
-    app.get('/all', { security: { never: depends(Object.fromEntries(all.map((value, index) => [`${index}`, value])), () => { throw new Unauthorized() }) } }, handler)
+    app.get(
+      '/any',
+      { security: [...all.map((value) => ({ value: depends({ value }, () => { throw new Unauthorized() }) }))] },
+      handler
+    )
+    app.get(
+      '/all',
+      {
+        security: {
+          never: depends(
+            Object.fromEntries(all.map((value, index) => [`${index}`, value])),
+            () => { throw new Unauthorized() }
+          )
+        }
+      },
+      handler
+    )
   })
   t.teardown(() => app.close())
   const credentials = [
-    `Bearer ${secret}`, `Bearer ${secret} ${secret}`, `Bearer "${secret}"`, `Basic ${secret}`, `Basic ${base64}`, `Basic ${Buffer.from(secret).toString('base64')}`,
-    `Digest username="${secret}"`, `Digest ${secret}="`, `DPoP ${secret}`, `${secret} ${secret}`, secret
+    `Bearer ${secret}`, `Bearer ${secret} ${secret}`, `Bearer "${secret}"`, `Basic ${secret}`, `Basic ${base64}`,
+    `Basic ${Buffer.from(secret).toString('base64')}`, `Digest username="${secret}"`, `Digest ${secret}="`,
+    `DPoP ${secret}`, `${secret} ${secret}`, secret
   ]
   const requests = credentials.flatMap((line) => [
     [`authorization: ${line}`, `x-key: ${secret}`, `cookie: key=${secret}`],
@@ -729,7 +891,11 @@ t.test('nothing that a client sent is sent back', async (t) => {
     [`authorization: ${line}`, `x-key: ${secret}`, `x-key: ${secret}`],
     [`authorization: ${line}`, `cookie: key=${secret}; key=${secret}2`]
   ])
-  const urls = ['/any', '/all', ...all.flatMap((_, index) => [`/${index}`, ...refusals.map((_, number) => `/${index}/${number}`)])]
+  const urls = [
+    '/any',
+    '/all',
+    ...all.flatMap((_, index) => [`/${index}`, ...refusals.map((_, number) => `/${index}/${number}`)])
+  ]
   let asked = 0
   for (const url of urls) {
     for (const lines of requests.filter((_, index) => (index + url.length) % 3 === 0)) {
@@ -740,7 +906,10 @@ t.test('nothing that a client sent is sent back', async (t) => {
           const colon = line.indexOf(':')
           headers[line.slice(0, colon)] = [...headers[line.slice(0, colon)] ?? [], line.slice(colon + 2)]
         }
-        const answer = await app.inject({ url: `${url}${query}`, headers: headers as unknown as Record<string, string> })
+        const answer = await app.inject({
+          url: `${url}${query}`,
+          headers: headers as unknown as Record<string, string>
+        })
         const text = JSON.stringify(answer.headers) + answer.body
         asked++
         if (text.includes(secret) || text.includes(base64) || answer.statusCode < 400 || answer.statusCode === 404) {
@@ -783,8 +952,11 @@ t.test('a refusal keeps the connection in step', async (t) => {
   }
   for (const [name, body] of Object.entries(bodies)) {
     urls.length = 0
-    const text = await exchange(app, `POST /guarded HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n${body}` +
-      'GET /public HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n')
+    const text = await exchange(
+      app,
+      `POST /guarded HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n${body}` +
+        'GET /public HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n'
+    )
     t.strictSame(text.match(/HTTP\/1\.1 \d+/g), ['HTTP/1.1 401', 'HTTP/1.1 200'], name)
     t.strictSame(urls, ['/guarded', '/public'], name)
   }
@@ -795,8 +967,14 @@ t.test('a challenge lists no scopes where hooks of the app and the route have to
   const { app } = await counting((app) => {
     const keys = (place: string): Dependency[] => Array.from({ length: 9 }, (_, index) =>
       apiKeyHeader({ name: `x-${place}-${index}`, schemeName: `${place}${index}` }))
-    const either = (place: string): Dependency => { const [first, ...others] = keys(place); return anyOf(first!, ...others) as Dependency }
-    const scoped = depends({ bearer, required: securityScopes }, ({ required }) => { required.assertGranted([]); return true })
+    const either = (place: string): Dependency => {
+      const [first, ...others] = keys(place)
+      return anyOf(first!, ...others) as Dependency
+    }
+    const scoped = depends(
+      { bearer, required: securityScopes },
+      ({ required }) => { required.assertGranted([]); return true }
+    )
     app.addHook('onRequest', anyOf(scoped.scoped('a'), either('hook')) as never)
     app.get('/', { security: { it: either('route') } }, handler)
   })

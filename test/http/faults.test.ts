@@ -63,12 +63,15 @@ function noteHooks (app: FastifyInstance): (url: string) => Record<string, numbe
 function places (
   calls: string[], resolve: (request: FastifyRequest) => unknown, skip: readonly string[] = []
 ): Array<[name: string, declare: (app: FastifyInstance) => Record<string, unknown>]> {
-  const one = (options: DependsOptions = {}): Dependency<any> => depends({}, (_, request): any => resolve(request), options)
+  const one = (options: DependsOptions = {}): Dependency<any> =>
+    depends({}, (_, request): any => resolve(request), options)
   const next = (needs: Record<string, Dependency> = {}): Dependency<string> => noting(calls, 'next', needs)
   const all: Record<string, (app: FastifyInstance) => Record<string, unknown>> = {
     security: () => ({ security: { one: one(), next: next() } }),
     'a need': () => ({ security: { next: next({ one: one() }) } }),
-    preHandler: () => ({ security: { one: one({ hook: 'preHandler' }), next: next({ late: depends({}, () => 1, { hook: 'preHandler' }) }) } }),
+    preHandler: () => ({
+      security: { one: one({ hook: 'preHandler' }), next: next({ late: depends({}, () => 1, { hook: 'preHandler' }) }) }
+    }),
     anyOf: () => ({ security: { one: anyOf(one(), next()), next: next() } }),
     optional: () => ({ security: { one: optional(one()), next: next() } }),
     'a hook': () => ({ onRequest: [one(), next()] }),
@@ -90,8 +93,15 @@ t.test('a resolver that never settles is answered for by handlerTimeout, and by 
   const settled: Record<string, (answer: (value: unknown) => void) => void> = {
     'resolves after all': (answer) => { answer('late') },
     'is refused after all': (answer) => { answer(Promise.reject(new Unauthorized('Late'))) },
-    'rejects with nothing after all': (answer) => { answer(Promise.reject(undefined)) }, // eslint-disable-line prefer-promise-reject-errors
-    'is answered by a thenable that throws after all': (answer) => { answer({ then: () => { throw new Error('Late') } }) },
+    // eslint-disable-next-line prefer-promise-reject-errors
+    'rejects with nothing after all': (answer) => { answer(Promise.reject(undefined)) },
+    'is answered by a thenable that throws after all': (answer) => {
+      answer({
+        then: () => {
+          throw new Error('Late')
+        }
+      })
+    },
     'never does': () => {}
   }
   for (const [name, settle] of Object.entries(settled)) {
@@ -101,7 +111,10 @@ t.test('a resolver that never settles is answered for by handlerTimeout, and by 
       const counts = noteHooks(app)
       const doors = new Map<string, (value: unknown) => void>()
       const urls: string[] = []
-      for (const [index, [, declare]] of places(calls, ({ url }) => new Promise((resolve) => { doors.set(url, resolve) })).entries()) {
+      for (const [index, [, declare]] of places(
+        calls,
+        ({ url }) => new Promise((resolve) => { doors.set(url, resolve) })
+      ).entries()) {
         await app.register(async (app) => { get(app, `/${index}`, declare(app), () => calls.push('handler')) })
         urls.push(`/${index}`)
       }
@@ -126,7 +139,11 @@ t.test('a resolver that never settles is answered for by handlerTimeout, and by 
 
   t.test('pipelined requests behind it are answered in their order', async (t) => {
     const app = await faulty(t)
-    app.get('/never', { handlerTimeout: 25, security: { one: depends({}, async (): Promise<string> => await new Promise(() => {})) } }, async () => 'never')
+    app.get(
+      '/never',
+      { handlerTimeout: 25, security: { one: depends({}, async (): Promise<string> => await new Promise(() => {})) } },
+      async () => 'never'
+    )
     app.get('/', { security: { bearer } }, async (request) => request.security.bearer.credentials)
     const text = await exchange(app, [
       `GET /never HTTP/1.1\r\n${NO_BODY}`,
@@ -196,7 +213,10 @@ t.test('a value that resists being looked at is answered for: it ends the reques
       for (const url of urls) {
         calls.length = 0
         const { statusCode } = await app.inject(url)
-        t.ok(statusCode === 500 || (statusCode === 200 && times > 0), `${kind}, after ${times} looks, ${url}: ${statusCode}`)
+        t.ok(
+          statusCode === 500 || (statusCode === 200 && times > 0),
+          `${kind}, after ${times} looks, ${url}: ${statusCode}`
+        )
         t.equal(calls.includes('handler'), statusCode === 200)
       }
     }
@@ -210,7 +230,9 @@ t.test('an error that resists being read ends the request as an error', async (t
       for (const resolve of [() => { throw error }, async () => await Promise.reject(error)]) {
         const calls: string[] = []
         const app = await faulty(t)
-        app.get('/', { security: { one: depends({}, (): any => resolve(), { hook }) } }, async () => calls.push('handler'))
+        app.get('/', { security: { one: depends({}, (): any => resolve(), { hook }) } }, async () =>
+          calls.push('handler')
+        )
         t.equal((await app.inject('/')).statusCode, 500, key)
         t.strictSame(calls, [], key)
       }
@@ -394,7 +416,12 @@ t.test('half a request does not reach a guard', async (t) => {
   const app = await faulty(t)
   app.post('/', { security: { one: noting(calls, 'one') } }, async () => calls.push('handler'))
   const port = await portOf(app)
-  for (const half of ['PO', 'POST / HTTP/1.1\r\n', `POST / HTTP/1.1\r\nhost: localhost\r\n${GOOD}`, `POST / HTTP/1.1\r\nhost: localhost\r\n${GOOD}content-le`]) {
+  for (const half of [
+    'PO',
+    'POST / HTTP/1.1\r\n',
+    `POST / HTTP/1.1\r\nhost: localhost\r\n${GOOD}`,
+    `POST / HTTP/1.1\r\nhost: localhost\r\n${GOOD}content-le`
+  ]) {
     await new Promise((resolve) => {
       const socket = connect(port, '127.0.0.1', () => { socket.end(half) })
       socket.on('data', () => {})
@@ -495,15 +522,30 @@ t.test('the hooks see a refusal exactly once, and the answer is complete', async
 t.test('a refusal stays one where what handles it fails', async (t) => {
   const failing: Record<string, (app: FastifyInstance) => void> = {
     'a handler of errors that throws': (app) => { app.setErrorHandler(() => { throw new Error('Broken') }) },
-    'a handler of errors that rejects': (app) => { app.setErrorHandler(async () => await Promise.reject(new Error('Broken'))) },
-    'a handler of errors that throws undefined': (app) => { app.setErrorHandler(() => { throw undefined }) }, // eslint-disable-line no-throw-literal
-    'a handler of errors that answers 200 in its body': (app) => { app.setErrorHandler(async () => ({ statusCode: 200 })) },
+    'a handler of errors that rejects': (app) => {
+      app.setErrorHandler(async () => await Promise.reject(new Error('Broken')))
+    },
+    // eslint-disable-next-line no-throw-literal
+    'a handler of errors that throws undefined': (app) => { app.setErrorHandler(() => { throw undefined }) },
+    'a handler of errors that answers 200 in its body': (app) => {
+      app.setErrorHandler(async () => ({ statusCode: 200 }))
+    },
     'a handler of errors that answers nothing': (app) => { app.setErrorHandler(async () => {}) },
-    'a handler of errors in each of two contexts that throws': (app) => { app.setErrorHandler((error) => { throw error }) },
-    'an onError hook that rejects': (app) => { app.addHook('onError', async () => await Promise.reject(new Error('Broken'))) },
+    'a handler of errors in each of two contexts that throws': (app) => {
+      app.setErrorHandler((error) => {
+        throw error
+      })
+    },
+    'an onError hook that rejects': (app) => {
+      app.addHook('onError', async () => await Promise.reject(new Error('Broken')))
+    },
     'an onSend hook that throws': (app) => { app.addHook('onSend', () => { throw new Error('Broken') }) },
-    'an onSend hook that rejects': (app) => { app.addHook('onSend', async () => await Promise.reject(new Error('Broken'))) },
-    'an onResponse hook that rejects': (app) => { app.addHook('onResponse', async () => await Promise.reject(new Error('Broken'))) }
+    'an onSend hook that rejects': (app) => {
+      app.addHook('onSend', async () => await Promise.reject(new Error('Broken')))
+    },
+    'an onResponse hook that rejects': (app) => {
+      app.addHook('onResponse', async () => await Promise.reject(new Error('Broken')))
+    }
   }
   for (const [name, fail] of Object.entries(failing)) {
     const calls: string[] = []
@@ -512,7 +554,11 @@ t.test('a refusal stays one where what handles it fails', async (t) => {
     await app.register(async (app) => {
       fail(app)
       app.get('/sync', { security: { bearer } }, async () => calls.push('handler'))
-      app.get('/async', { security: { one: depends({ bearer: optional(bearer) }, async () => { throw new Unauthorized() }) } }, async () => calls.push('handler'))
+      app.get(
+        '/async',
+        { security: { one: depends({ bearer: optional(bearer) }, async () => { throw new Unauthorized() }) } },
+        async () => calls.push('handler')
+      )
     })
     app.get('/public', async () => 'public')
     const client = await conversation(t, app)
@@ -520,8 +566,18 @@ t.test('a refusal stays one where what handles it fails', async (t) => {
       client.send(`GET ${url} HTTP/1.1\r\n${NO_BODY}GET /public HTTP/1.1\r\n${NO_BODY}`)
       const { statusCode, headers } = await client.next()
       // An error handler that throws another error is answered with that one's status: it is a denial all the same.
-      t.equal(statusCode, /that throws$|that rejects$/.test(name) && name.startsWith('a handler') && !name.includes('two contexts') ? 500 : 401, `${name}, ${url}`)
-      t.strictSame(headers['www-authenticate'], name.includes('onSend') ? headers['www-authenticate'] : ['Bearer realm="api"'], `${name}, ${url}`)
+      t.equal(
+        statusCode,
+        /that throws$|that rejects$/.test(name) && name.startsWith('a handler') && !name.includes('two contexts')
+          ? 500
+          : 401,
+        `${name}, ${url}`
+      )
+      t.strictSame(
+        headers['www-authenticate'],
+        name.includes('onSend') ? headers['www-authenticate'] : ['Bearer realm="api"'],
+        `${name}, ${url}`
+      )
       t.match(await client.next(), { statusCode: 200, body: 'public' }, `${name}, ${url}`)
     }
     t.strictSame(calls, [], name)
@@ -564,7 +620,10 @@ t.test('a guard leaves no listener behind: 1,000 requests of one connection', as
   ] as const
   for (let i = 0; i < 1000; i++) {
     const [path, token, status] = requests[i % requests.length]!
-    client.send(`POST /${path} HTTP/1.1\r\nx-what: ${path} ${status}\r\nauthorization: Bearer ${token}\r\ncontent-type: application/json\r\ncontent-length: 2\r\n${NO_BODY}{}`)
+    client.send(
+      `POST /${path} HTTP/1.1\r\nx-what: ${path} ${status}\r\nauthorization: Bearer ${token}\r\n` +
+        `content-type: application/json\r\ncontent-length: 2\r\n${NO_BODY}{}`
+    )
     const answer = await client.next()
     if (answer.statusCode !== status) t.equal(answer.statusCode, status, path)
   }

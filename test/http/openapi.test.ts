@@ -73,7 +73,11 @@ const WRITTEN: Array<[Dependency, name: string, written: Record<string, unknown>
   [apiKeyQuery({ name: 'api_key' }), 'APIKeyQuery', { type: 'apiKey', in: 'query', name: 'api_key' }],
   [apiKeyCookie({ name: 'sid' }), 'APIKeyCookie', { type: 'apiKey', in: 'cookie', name: 'sid' }],
   [http({ scheme: 'DPoP' }), 'HTTPBase', { type: 'http', scheme: 'DPoP' }],
-  [http({ scheme: 'bearer', schemeName: 'Format', bearerFormat: 'JWT' }), 'Format', { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' }],
+  [
+    http({ scheme: 'bearer', schemeName: 'Format', bearerFormat: 'JWT' }),
+    'Format',
+    { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' }
+  ],
   [http({ scheme: 'BEARER', schemeName: 'Spelled' }), 'Spelled', { type: 'http', scheme: 'BEARER' }],
   [httpBasic(), 'HTTPBasic', { type: 'http', scheme: 'basic' }],
   [httpBearer({ bearerFormat: 'JWT' }), 'HTTPBearer', { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' }],
@@ -94,20 +98,41 @@ const WRITTEN: Array<[Dependency, name: string, written: Record<string, unknown>
   [oauth2PasswordBearer({ tokenUrl: 'token', refreshUrl: 'refresh', scopes }), 'OAuth2PasswordBearer', {
     type: 'oauth2', flows: { password: { tokenUrl: '/token', refreshUrl: '/refresh', scopes } }
   }],
-  [oauth2AuthorizationCodeBearer({ authorizationUrl: 'https://auth.example.org/a', tokenUrl: '/token', scopes }), 'OAuth2AuthorizationCodeBearer', {
-    type: 'oauth2', flows: { authorizationCode: { authorizationUrl: 'https://auth.example.org/a', tokenUrl: '/token', scopes } }
-  }],
+  [
+    oauth2AuthorizationCodeBearer({ authorizationUrl: 'https://auth.example.org/a', tokenUrl: '/token', scopes }),
+    'OAuth2AuthorizationCodeBearer',
+    {
+      type: 'oauth2',
+      flows: { authorizationCode: { authorizationUrl: 'https://auth.example.org/a', tokenUrl: '/token', scopes } }
+    }
+  ],
   [oauth2ClientCredentialsBearer({ tokenUrl: 'https://auth.example.org/token' }), 'OAuth2ClientCredentialsBearer', {
     type: 'oauth2', flows: { clientCredentials: { tokenUrl: 'https://auth.example.org/token', scopes: {} } }
   }],
   [openIdConnect({ openIdConnectUrl: 'https://id.example.org/.well-known/openid-configuration' }), 'OpenIdConnect', {
     type: 'openIdConnect', openIdConnectUrl: 'https://id.example.org/.well-known/openid-configuration'
   }],
-  [scheme({
-    schemeName: 'Signature.v1', description: 'Signed requests', openapi: { type: 'apiKey', in: 'header', name: 'x-signature' }, read: () => null, challenge: 'Signature'
-  }), 'Signature.v1', { type: 'apiKey', in: 'header', name: 'x-signature', description: 'Signed requests' }],
-  [httpBearer({ schemeName: 'Described', description: 'A *token*' }), 'Described', { type: 'http', scheme: 'bearer', description: 'A *token*' }],
-  [httpBearer({ schemeName: 'Silent', autoError: false, realm: 'a "quoted" realm' }), 'Silent', { type: 'http', scheme: 'bearer' }]
+  [
+    scheme({
+      schemeName: 'Signature.v1',
+      description: 'Signed requests',
+      openapi: { type: 'apiKey', in: 'header', name: 'x-signature' },
+      read: () => null,
+      challenge: 'Signature'
+    }),
+    'Signature.v1',
+    { type: 'apiKey', in: 'header', name: 'x-signature', description: 'Signed requests' }
+  ],
+  [
+    httpBearer({ schemeName: 'Described', description: 'A *token*' }),
+    'Described',
+    { type: 'http', scheme: 'bearer', description: 'A *token*' }
+  ],
+  [
+    httpBearer({ schemeName: 'Silent', autoError: false, realm: 'a "quoted" realm' }),
+    'Silent',
+    { type: 'http', scheme: 'bearer' }
+  ]
 ]
 
 for (const version of VERSIONS) {
@@ -133,20 +158,30 @@ for (const version of VERSIONS) {
 t.test('a scheme is in the document wherever a route uses it, and not where no route does', async (t) => {
   const { components } = await documentWith(t, (app) => {
     httpDigest()
-    app.get('/tree', { security: { a: depends({ b: optional(anyOf(apiKeyQuery({ name: 'key' }), httpBasic())) }, () => true) } }, async () => null)
+    app.get(
+      '/tree',
+      { security: { a: depends({ b: optional(anyOf(apiKeyQuery({ name: 'key' }), httpBasic())) }, () => true) } },
+      async () => null
+    )
     app.get('/hook', { preHandler: httpBearer() }, async () => null)
     app.register(async (context) => {
       context.security.require({ key: apiKeyHeader({ name: 'x-key' }) })
       context.get('/around', async () => null)
     })
   })
-  t.strictSame(Object.keys(components.securitySchemes!).sort(), ['APIKeyHeader', 'APIKeyQuery', 'HTTPBasic', 'HTTPBearer'])
+  t.strictSame(Object.keys(components.securitySchemes!).sort(), [
+    'APIKeyHeader', 'APIKeyQuery', 'HTTPBasic', 'HTTPBearer'
+  ])
 })
 
 t.test('equal schemes of two modules are one entry', async (t) => {
   const { components, paths } = await documentWith(t, (app) => {
     app.get('/1', { security: { token: oauth2PasswordBearer({ tokenUrl: 'token', scopes }) } }, async () => null)
-    app.get('/2', { security: { token: oauth2PasswordBearer({ tokenUrl: '/token', scopes: { ...scopes } }) } }, async () => null)
+    app.get(
+      '/2',
+      { security: { token: oauth2PasswordBearer({ tokenUrl: '/token', scopes: { ...scopes } }) } },
+      async () => null
+    )
   })
   t.strictSame(Object.keys(components.securitySchemes!), ['OAuth2PasswordBearer'])
   t.strictSame(paths['/1']!['get']!.security, paths['/2']!['get']!.security)
@@ -178,7 +213,8 @@ for (const [address, prefix, written] of ADDRESSES) {
     }, {}, prefix)
     t.strictSame(components.securitySchemes, {
       OAuth2AuthorizationCodeBearer: {
-        type: 'oauth2', flows: { authorizationCode: { authorizationUrl: written, tokenUrl: written, refreshUrl: written, scopes: {} } }
+        type: 'oauth2',
+        flows: { authorizationCode: { authorizationUrl: written, tokenUrl: written, refreshUrl: written, scopes: {} } }
       },
       OpenIdConnect: { type: 'openIdConnect', openIdConnectUrl: written }
     })
@@ -227,7 +263,10 @@ t.test('two apps that share a scheme do not share its address, or the scopes tha
 
 t.test('an OAuth 2 scheme that lists no scopes gets those that are used, in every flow and without a description', async (t) => {
   const bare = checked(oauth2({
-    flows: { clientCredentials: { tokenUrl: 'token' }, authorizationCode: { authorizationUrl: 'authorize', tokenUrl: 'token', scopes: {} } }
+    flows: {
+      clientCredentials: { tokenUrl: 'token' },
+      authorizationCode: { authorizationUrl: 'authorize', tokenUrl: 'token', scopes: {} }
+    }
   }))
   const { components } = await documentWith(t, (app) => {
     app.get('/1', { security: { it: bare.scoped('b', 'a') } }, async () => null)
@@ -246,7 +285,11 @@ t.test('an OAuth 2 scheme that lists no scopes gets those that are used, in ever
 
 t.test('an OAuth 2 scheme that lists scopes keeps them as they are', async (t) => {
   const { components } = await documentWith(t, (app) => {
-    app.get('/1', { security: { it: checked(oauth2PasswordBearer({ tokenUrl: 'token', scopes })).scoped('me') } }, async () => null)
+    app.get(
+      '/1',
+      { security: { it: checked(oauth2PasswordBearer({ tokenUrl: 'token', scopes })).scoped('me') } },
+      async () => null
+    )
   })
   t.strictSame(components.securitySchemes!['OAuth2PasswordBearer']!['flows'].password.scopes, scopes)
 })
@@ -258,7 +301,9 @@ const basic = httpBasic()
 const key = apiKeyHeader({ name: 'x-key' })
 const oauth = oauth2PasswordBearer({ tokenUrl: 'token', scopes })
 const always = depends({}, () => true)
-const user = depends({ token: oauth, required: securityScopes }, ({ required }) => ({ name: `user ${required.scopeStr}` }))
+const user = depends({ token: oauth, required: securityScopes }, ({ required }) => ({
+  name: `user ${required.scopeStr}`
+}))
 const admin = depends({ user: user.scoped('me') }, () => true)
 const checkedBearer = checked(bearer)
 const checkedId = checked(openIdConnect({ openIdConnectUrl: 'https://id.example.org/' }))
@@ -266,35 +311,98 @@ const checkedId = checked(openIdConnect({ openIdConnectUrl: 'https://id.example.
 const OAUTH = 'OAuth2PasswordBearer'
 
 /** `from30`: where OpenAPI 3.0 has to say less. */
-const SECURITY: Array<{ what: string, option: SecurityOption, security: Requirement[] | undefined, from30?: Requirement[] }> = [
+const SECURITY: Array<{
+  what: string
+  option: SecurityOption
+  security: Requirement[] | undefined
+  from30?: Requirement[]
+}> = [
   { what: 'one scheme', option: { bearer }, security: [{ HTTPBearer: [] }] },
   { what: 'public', option: false, security: [] },
   { what: 'all of an object', option: { bearer, key }, security: [{ HTTPBearer: [], APIKeyHeader: [] }] },
   { what: 'any of an array', option: [{ bearer }, { key }], security: [{ HTTPBearer: [] }, { APIKeyHeader: [] }] },
   { what: 'anybody, last', option: [{ bearer }, {}], security: [{ HTTPBearer: [] }, {}] },
-  { what: 'anybody, first, who is tried last', option: [{}, { bearer }, { key }], security: [{ HTTPBearer: [] }, { APIKeyHeader: [] }, {}] },
+  {
+    what: 'anybody, first, who is tried last',
+    option: [{}, { bearer }, { key }],
+    security: [{ HTTPBearer: [] }, { APIKeyHeader: [] }, {}]
+  },
   { what: 'an optional dependency', option: { it: optional(bearer) }, security: [{ HTTPBearer: [] }, {}] },
   { what: 'autoError: false', option: { it: httpBearer({ autoError: false }) }, security: [{ HTTPBearer: [] }, {}] },
-  { what: 'an optional dependency beside another', option: { it: optional(bearer), key }, security: [{ HTTPBearer: [], APIKeyHeader: [] }, { APIKeyHeader: [] }] },
+  {
+    what: 'an optional dependency beside another',
+    option: { it: optional(bearer), key },
+    security: [{ HTTPBearer: [], APIKeyHeader: [] }, { APIKeyHeader: [] }]
+  },
   { what: 'alternatives', option: { it: anyOf(bearer, key) }, security: [{ HTTPBearer: [] }, { APIKeyHeader: [] }] },
-  { what: 'alternatives beside another', option: { it: anyOf(bearer, key), basic }, security: [{ HTTPBearer: [], HTTPBasic: [] }, { APIKeyHeader: [], HTTPBasic: [] }] },
+  {
+    what: 'alternatives beside another',
+    option: { it: anyOf(bearer, key), basic },
+    security: [{ HTTPBearer: [], HTTPBasic: [] }, { APIKeyHeader: [], HTTPBasic: [] }]
+  },
   {
     what: 'alternatives twice',
     option: { one: anyOf(bearer, key), two: anyOf(bearer, basic) },
-    security: [{ HTTPBearer: [] }, { HTTPBearer: [], HTTPBasic: [] }, { APIKeyHeader: [], HTTPBearer: [] }, { APIKeyHeader: [], HTTPBasic: [] }]
+    security: [
+      { HTTPBearer: [] },
+      { HTTPBearer: [], HTTPBasic: [] },
+      { APIKeyHeader: [], HTTPBearer: [] },
+      { APIKeyHeader: [], HTTPBasic: [] }
+    ]
   },
-  { what: 'equal alternatives', option: [{ bearer }, { other: httpBearer() }, { key }], security: [{ HTTPBearer: [] }, { APIKeyHeader: [] }] },
-  { what: 'equal alternatives in another order', option: [{ bearer, key }, { key, bearer }], security: [{ HTTPBearer: [], APIKeyHeader: [] }] },
-  { what: 'an optional dependency that is optional', option: { it: optional(optional(bearer)) }, security: [{ HTTPBearer: [] }, {}] },
-  { what: 'a scheme that is needed twice', option: { bearer, it: depends({ bearer }, () => true) }, security: [{ HTTPBearer: [] }] },
-  { what: 'a scheme deep below', option: { it: depends({ it: depends({ it: depends({ bearer, key }, () => true) }, () => true) }, () => true) }, security: [{ HTTPBearer: [], APIKeyHeader: [] }] },
+  {
+    what: 'equal alternatives',
+    option: [{ bearer }, { other: httpBearer() }, { key }],
+    security: [{ HTTPBearer: [] }, { APIKeyHeader: [] }]
+  },
+  {
+    what: 'equal alternatives in another order',
+    option: [{ bearer, key }, { key, bearer }],
+    security: [{ HTTPBearer: [], APIKeyHeader: [] }]
+  },
+  {
+    what: 'an optional dependency that is optional',
+    option: { it: optional(optional(bearer)) },
+    security: [{ HTTPBearer: [] }, {}]
+  },
+  {
+    what: 'a scheme that is needed twice',
+    option: { bearer, it: depends({ bearer }, () => true) },
+    security: [{ HTTPBearer: [] }]
+  },
+  {
+    what: 'a scheme deep below',
+    option: { it: depends({ it: depends({ it: depends({ bearer, key }, () => true) }, () => true) }, () => true) },
+    security: [{ HTTPBearer: [], APIKeyHeader: [] }]
+  },
   { what: 'scopes', option: { it: user.scoped('me', 'items') }, security: [{ [OAUTH]: ['me', 'items'] }] },
   { what: 'scopes on their way down', option: { it: admin.scoped('items') }, security: [{ [OAUTH]: ['items', 'me'] }] },
-  { what: 'scopes of two dependencies on one scheme', option: { one: user.scoped('me'), two: user.scoped('items'), three: user.scoped('me') }, security: [{ [OAUTH]: ['me', 'items'] }] },
-  { what: 'scopes that alternatives have not in common', option: [{ it: user.scoped('me') }, { it: user.scoped('items') }], security: [{ [OAUTH]: ['me'] }, { [OAUTH]: ['items'] }] },
-  { what: 'the same scopes in another order', option: [{ it: user.scoped('me', 'items') }, { it: user.scoped('items', 'me') }], security: [{ [OAUTH]: ['me', 'items'] }] },
-  { what: 'scopes around alternatives', option: { it: anyOf(user, checkedId).scoped('me') }, security: [{ [OAUTH]: ['me'] }, { OpenIdConnect: ['me'] }] },
-  { what: 'scopes of another type', option: { it: checkedBearer.scoped('me') }, security: [{ HTTPBearer: ['me'] }], from30: [{ HTTPBearer: [] }] },
+  {
+    what: 'scopes of two dependencies on one scheme',
+    option: { one: user.scoped('me'), two: user.scoped('items'), three: user.scoped('me') },
+    security: [{ [OAUTH]: ['me', 'items'] }]
+  },
+  {
+    what: 'scopes that alternatives have not in common',
+    option: [{ it: user.scoped('me') }, { it: user.scoped('items') }],
+    security: [{ [OAUTH]: ['me'] }, { [OAUTH]: ['items'] }]
+  },
+  {
+    what: 'the same scopes in another order',
+    option: [{ it: user.scoped('me', 'items') }, { it: user.scoped('items', 'me') }],
+    security: [{ [OAUTH]: ['me', 'items'] }]
+  },
+  {
+    what: 'scopes around alternatives',
+    option: { it: anyOf(user, checkedId).scoped('me') },
+    security: [{ [OAUTH]: ['me'] }, { OpenIdConnect: ['me'] }]
+  },
+  {
+    what: 'scopes of another type',
+    option: { it: checkedBearer.scoped('me') },
+    security: [{ HTTPBearer: ['me'] }],
+    from30: [{ HTTPBearer: [] }]
+  },
   {
     what: 'alternatives that OpenAPI 3.0 cannot tell apart',
     option: [{ it: checkedBearer.scoped('me') }, { it: checkedBearer.scoped('items') }],
@@ -309,7 +417,11 @@ const SECURITY: Array<{ what: string, option: SecurityOption, security: Requirem
 
 for (const version of VERSIONS) {
   t.test(`the security of an operation in OpenAPI ${version} is that of its route`, async (t) => {
-    const operations = await operationsOf(t, Object.fromEntries(SECURITY.map(({ what, option }) => [what, option])), versionOf(version))
+    const operations = await operationsOf(
+      t,
+      Object.fromEntries(SECURITY.map(({ what, option }) => [what, option])),
+      versionOf(version)
+    )
     for (const { what, security, from30 } of SECURITY) {
       t.strictSame(operations[what]!.security, version === '3.1.0' ? security : from30 ?? security, what)
     }
@@ -326,8 +438,15 @@ t.test('the requirement of a context comes before that of the route, the outer b
       context.get('/public', { security: false }, async () => null)
     })
   })
-  t.strictSame(Object.entries(paths['/both']!['get']!.security![0]!), [['APIKeyHeader', []], ['HTTPBasic', []], ['HTTPBearer', []]])
-  t.strictSame(paths['/both']!['get']!.security, [{ APIKeyHeader: [], HTTPBasic: [], HTTPBearer: [] }, { APIKeyHeader: [], HTTPBearer: [] }])
+  t.strictSame(Object.entries(paths['/both']!['get']!.security![0]!), [
+    ['APIKeyHeader', []],
+    ['HTTPBasic', []],
+    ['HTTPBearer', []]
+  ])
+  t.strictSame(paths['/both']!['get']!.security, [
+    { APIKeyHeader: [], HTTPBasic: [], HTTPBearer: [] },
+    { APIKeyHeader: [], HTTPBearer: [] }
+  ])
   t.strictSame(paths['/around']!['get']!.security, [{ APIKeyHeader: [], HTTPBasic: [] }, { APIKeyHeader: [] }])
   t.strictSame(paths['/public']!['get']!.security, [])
 })
@@ -339,7 +458,11 @@ t.test("dependencies among a route's own hooks are documented like security, and
       context.get('/added', async () => null)
     })
     app.get('/one', { onRequest: bearer }, async () => null)
-    app.get('/several', { onRequest: [key], preValidation: basic, preHandler: [user.scoped('me'), async () => {}] }, async () => null)
+    app.get(
+      '/several',
+      { onRequest: [key], preValidation: basic, preHandler: [user.scoped('me'), async () => {}] },
+      async () => null
+    )
     app.get('/beside', { security: { bearer }, preHandler: key }, async () => null)
     app.get('/public', { security: false, preHandler: key }, async () => null)
   })
@@ -411,8 +534,14 @@ t.test('one schema object serves several routes, and is left as it was', async (
     app.get('/3', { schema, security: false }, async () => null)
     app.get('/4', { schema }, async () => null)
   })
-  t.strictSame(Object.values(paths).map((path) => path['get']!.security), [[{ HTTPBearer: [] }], [{ [OAUTH]: ['me'] }], [], undefined])
-  t.strictSame(Object.values(paths).map((path) => Object.keys(path['get']!.responses)), [['200', '401'], ['200', '401', '403'], ['200'], ['200']])
+  t.strictSame(
+    Object.values(paths).map((path) => path['get']!.security),
+    [[{ HTTPBearer: [] }], [{ [OAUTH]: ['me'] }], [], undefined]
+  )
+  t.strictSame(
+    Object.values(paths).map((path) => Object.keys(path['get']!.responses)),
+    [['200', '401'], ['200', '401', '403'], ['200'], ['200']]
+  )
   t.equal(JSON.stringify(schema), before)
 })
 
@@ -449,7 +578,11 @@ t.test('HEAD twins that are documented show the security and the answers of thei
 
 t.test('a HEAD twin that is documented by its own config shows its security', async (t) => {
   const { paths } = await documentWith(t, (app) => {
-    app.get('/1', { schema: { operationId: 'one' }, config: { swagger: { exposeHeadRoute: true } }, security: { bearer } }, async () => null)
+    app.get(
+      '/1',
+      { schema: { operationId: 'one' }, config: { swagger: { exposeHeadRoute: true } }, security: { bearer } },
+      async () => null
+    )
   })
   t.strictSame(paths['/1']!['head']!.security, [{ HTTPBearer: [] }])
 })
@@ -497,7 +630,11 @@ for (const version of VERSIONS) {
 
 t.test('a rejection is documented as JSON, also for a route that produces another type', async (t) => {
   const app = await appWith(t, (app) => {
-    app.get('/', { schema: { produces: ['text/csv'], response: { 200: { type: 'string' } } }, security: { bearer } }, async () => 'a,b')
+    app.get(
+      '/',
+      { schema: { produces: ['text/csv'], response: { 200: { type: 'string' } } }, security: { bearer } },
+      async () => 'a,b'
+    )
   })
   await app.ready()
   const { responses } = (app as unknown as { document(): OpenAPIDocument }).document().paths['/']!['get']!
@@ -509,7 +646,9 @@ t.test('a rejection is documented as JSON, also for a route that produces anothe
 t.test('a described answer may be a reference', async (t) => {
   const { paths, components } = await documentWith(t, (app) => {
     app.addSchema({ $id: 'thing', type: 'object', properties: { a: { type: 'string' } } })
-    app.get('/', { schema: { response: { 200: { $ref: 'thing#' } } }, security: { bearer } }, async () => ({ a: 'text' }))
+    app.get('/', { schema: { response: { 200: { $ref: 'thing#' } } }, security: { bearer } }, async () => ({
+      a: 'text'
+    }))
   })
   const { responses } = paths['/']!['get']!
   t.strictSame(Object.keys(responses), ['200', '401'])
@@ -526,7 +665,9 @@ t.test('403 is documented where scopes are required, and only there', async (t) 
     public: false,
     'without a scheme': { always }
   })
-  const answers = Object.fromEntries(Object.entries(operations).map(([name, { responses }]) => [name, Object.keys(responses)]))
+  const answers = Object.fromEntries(
+    Object.entries(operations).map(([name, { responses }]) => [name, Object.keys(responses)])
+  )
   t.strictSame(answers, {
     none: ['200', '401'],
     optional: ['200', '401', '403'],
@@ -560,8 +701,16 @@ t.test('a refusal has the status, the header and the fields that are documented'
     t.equal(response.statusCode, Number(status))
     t.ok(response.headers['www-authenticate'])
     t.match(response.headers['content-type'], 'application/json')
-    t.strictSame(Object.keys(body).filter((name) => !Object.hasOwn(schema['properties'] as object, name)), [], 'every field is documented')
-    t.strictSame((schema['required'] as string[]).filter((name) => !Object.hasOwn(body, name)), [], 'every required field is there')
+    t.strictSame(
+      Object.keys(body).filter((name) => !Object.hasOwn(schema['properties'] as object, name)),
+      [],
+      'every field is documented'
+    )
+    t.strictSame(
+      (schema['required'] as string[]).filter((name) => !Object.hasOwn(body, name)),
+      [],
+      'every required field is there'
+    )
     for (const [name, { type }] of Object.entries(schema['properties'] as Record<string, { type: string }>)) {
       t.equal(typeof body[name], type === 'integer' ? 'number' : type, name)
     }
@@ -586,7 +735,9 @@ for (const [what, response] of Object.entries(REPLIES)) {
       const schema = response === undefined ? {} : { schema: { response } }
       app.get('/:status', { ...option, ...schema }, async (request, reply) => {
         const { status } = request.params as { status: string }
-        return reply.code(Number(status)).send({ message: 'A message', error: 'An error', extra: { a: [1, null, 'text'] } })
+        return reply
+          .code(Number(status))
+          .send({ message: 'A message', error: 'An error', extra: { a: [1, null, 'text'] } })
       })
       app.get('/thrown/:status', { ...option, ...schema }, async (request) => {
         const { status } = request.params as { status: string }
@@ -601,7 +752,9 @@ for (const [what, response] of Object.entries(REPLIES)) {
     const document = (guarded as unknown as { document(): OpenAPIDocument }).document
 
     const compare = async (when: string): Promise<void> => {
-      for (const url of ['/200', '/201', '/400', '/401', '/403', '/500', '/thrown/401', '/thrown/403', '/thrown/404', '/thrown/500']) {
+      for (const url of [
+        '/200', '/201', '/400', '/401', '/403', '/500', '/thrown/401', '/thrown/403', '/thrown/404', '/thrown/500'
+      ]) {
         const expected = await plain.inject(url)
         const found = await guarded.inject({ url, headers: { 'x-key': 'key' } })
         t.equal(found.statusCode, expected.statusCode, `${url} ${when}`)
@@ -650,10 +803,20 @@ t.test("the user's own components stay, and may have the same scheme", async (t)
 
 t.test("an equal scheme of the user's own that lists no scopes gets those that are used", async (t) => {
   const { components } = await documentWith(t, (app) => {
-    app.get('/1', { security: { it: checked(oauth2PasswordBearer({ tokenUrl: '/token' })).scoped('me') } }, async () => null)
+    app.get(
+      '/1',
+      { security: { it: checked(oauth2PasswordBearer({ tokenUrl: '/token' })).scoped('me') } },
+      async () => null
+    )
   }, {
     swagger: {
-      openapi: { components: { securitySchemes: { OAuth2PasswordBearer: { type: 'oauth2', flows: { password: { tokenUrl: '/token', scopes: {} } } } } } }
+      openapi: {
+        components: {
+          securitySchemes: {
+            OAuth2PasswordBearer: { type: 'oauth2', flows: { password: { tokenUrl: '/token', scopes: {} } } }
+          }
+        }
+      }
     }
   })
   t.strictSame(components.securitySchemes!['OAuth2PasswordBearer']!['flows'].password.scopes, { me: '' })
@@ -670,7 +833,10 @@ for (const [what, own] of Object.entries(CONFLICTS)) {
     const app = await appWith(t, (app) => {
       app.get('/1', { security: { bearer } }, async () => null)
     }, { swagger: { openapi: { components: { securitySchemes: { HTTPBearer: own } } } } })
-    await t.rejects(async () => { await app.ready() }, { code: 'FST_SECURITY_START_REFUSED', problems: [{ code: 'FST_SECURITY_SCHEME_CONFLICT', message: /"HTTPBearer"/ }] })
+    await t.rejects(async () => { await app.ready() }, {
+      code: 'FST_SECURITY_START_REFUSED',
+      problems: [{ code: 'FST_SECURITY_SCHEME_CONFLICT', message: /"HTTPBearer"/ }]
+    })
   })
 }
 
@@ -678,13 +844,20 @@ t.test("an OAuth 2 scheme of one's own may leave out what the constructors bring
   const own = (schemeName: string, openapi: { type: string, [key: string]: unknown }): Dependency => scheme({
     schemeName, openapi, read: () => 'token', challenge: 'Bearer'
   })
-  const required = depends({ one: own('WithoutScopes', { type: 'oauth2', flows: { password: { tokenUrl: 'token' } } }), required: securityScopes }, ({ required }) => ({ granted: required.scopes }))
+  const required = depends(
+    {
+      one: own('WithoutScopes', { type: 'oauth2', flows: { password: { tokenUrl: 'token' } } }),
+      required: securityScopes
+    },
+    ({ required }) => ({ granted: required.scopes })
+  )
   const app = await appWith(t, (app) => {
     app.get('/', { security: { it: required.scoped('me') } }, async () => null)
     app.get('/bare', { security: { it: own('WithoutFlows', { type: 'oauth2' }) } }, async () => null)
   })
   await app.ready()
-  const { WithoutScopes, WithoutFlows } = (app as unknown as { document: () => OpenAPIDocument }).document().components.securitySchemes!
+  const { WithoutScopes, WithoutFlows } = (app as unknown as { document: () => OpenAPIDocument }).document().components
+    .securitySchemes!
   t.strictSame(WithoutScopes, { type: 'oauth2', flows: { password: { tokenUrl: '/token', scopes: { me: '' } } } })
   t.strictSame(WithoutFlows, { type: 'oauth2', flows: {} })
 })
@@ -699,10 +872,16 @@ t.test('the path under which clients see an instance is its prefix, behind the p
     ['/api/v1', [{ url: '/ap' }], '/ap/api/v1'],
     ['/v1', [{ url: 'https://example.com/shop/' }, { url: '/other' }], '/shop/v1'],
     ['/v1', [{ url: 'https://example.com' }], '/v1'],
-    ['', [{ url: 'https://{host}/{shop}', variables: { host: { default: 'example.com' }, shop: { default: 'shop' } } }], '/shop'],
+    [
+      '',
+      [{ url: 'https://{host}/{shop}', variables: { host: { default: 'example.com' }, shop: { default: 'shop' } } }],
+      '/shop'
+    ],
     ['', [{ url: '/{unknown}shop' }], '/shop']
   ]
-  for (const [prefix, servers, expected] of rows) t.equal(basePath(prefix, servers), expected, `${prefix} ${JSON.stringify(servers)}`)
+  for (const [prefix, servers, expected] of rows) {
+    t.equal(basePath(prefix, servers), expected, `${prefix} ${JSON.stringify(servers)}`)
+  }
   t.end()
 })
 
@@ -710,13 +889,26 @@ t.test('a colon in an address, and parameters that schemes describe', async (t) 
   const { paths } = await documentWith(t, (app) => {
     app.get('/items::cancel', { security: { key: checked(apiKeyHeader({ name: 'x-key' })) } }, async () => null)
     const headers = { type: 'object', properties: { 'X-Key': { type: 'string' } } }
-    app.get('/headers', { schema: { headers }, security: { key: checked(apiKeyHeader({ name: 'x-key' })) } }, async () => null)
+    app.get(
+      '/headers',
+      { schema: { headers }, security: { key: checked(apiKeyHeader({ name: 'x-key' })) } },
+      async () => null
+    )
     const more = { type: 'object', properties: { 'x-key': { type: 'string' }, 'x-trace': { type: 'string' } } }
-    app.get('/more', { schema: { headers: more }, security: { key: checked(apiKeyHeader({ name: 'x-key' })) } }, async () => null)
+    app.get(
+      '/more',
+      { schema: { headers: more }, security: { key: checked(apiKeyHeader({ name: 'x-key' })) } },
+      async () => null
+    )
   })
-  t.same(Object.entries(paths).map(([path, { get }]: [string, any]) => [path, get.security.length, get.parameters?.map(({ name }: { name: string }) => name)]), [
-    ['/items:cancel', 1, undefined], ['/headers', 1, undefined], ['/more', 1, ['x-trace']]
-  ])
+  t.same(
+    Object.entries(paths).map(([path, { get }]: [string, any]) => [
+      path,
+      get.security.length,
+      get.parameters?.map(({ name }: { name: string }) => name)
+    ]),
+    [['/items:cancel', 1, undefined], ['/headers', 1, undefined], ['/more', 1, ['x-trace']]]
+  )
 })
 
 t.test('a dependency that is resolved once takes one alternative, also of an uncached one that it needs', async (t) => {

@@ -15,7 +15,8 @@ interface User { readonly name: string }
 
 const withToken = { authorization: 'Bearer abc' }
 
-// An application: a session is looked up by its token, a user belongs to a session, and the scopes of the user are checked.
+// An application: a session is looked up by its token, a user belongs to a session, and the scopes of the user are
+// checked.
 function application (calls: string[] = []): {
   bearer: Dependency<string>, session: Dependency<string>, currentUser: Dependency<User>
 } {
@@ -60,7 +61,11 @@ t.test('what stands in', async (t) => {
     const { currentUser } = application()
     const value = { name: 'test' }
     const app = await secured(t)
-    app.get('/', { security: { user: currentUser } }, async (request) => request.security.user === value && currentUser.of(request) === value)
+    app.get(
+      '/',
+      { security: { user: currentUser } },
+      async (request) => request.security.user === value && currentUser.of(request) === value
+    )
     app.security.override(currentUser, value)
     t.equal((await app.inject('/')).body, 'true')
   })
@@ -69,7 +74,10 @@ t.test('what stands in', async (t) => {
     t.test(`the value ${value instanceof Promise ? 'of a promise' : JSON.stringify(value)}`, async (t) => {
       const app = await secured(t)
       const anything = depends({}, (): any => 'original')
-      app.get('/', { security: { anything } }, async (request) => ({ value: request.security.anything, of: anything.of(request) }))
+      app.get('/', { security: { anything } }, async (request) => ({
+        value: request.security.anything,
+        of: anything.of(request)
+      }))
       app.security.override(anything, value)
       const expected = await value
       t.strictSame((await app.inject('/')).json(), { value: expected, of: expected })
@@ -145,7 +153,11 @@ t.test('what stands in', async (t) => {
     const { currentUser } = application(calls)
     const tenant = noting(calls, 'tenant')
     const app = await secured(t)
-    app.get('/', { security: { before: noting(calls, 'before', { tenant }), user: currentUser, tenant } }, async (request) => request.security)
+    app.get(
+      '/',
+      { security: { before: noting(calls, 'before', { tenant }), user: currentUser, tenant } },
+      async (request) => request.security
+    )
     app.security.override(currentUser, noting(calls, 'instead', { tenant }, (): User => ({ name: 'test' })))
     t.equal((await app.inject('/')).statusCode, 200)
     t.strictSame(calls, ['tenant', 'before', 'instead'])
@@ -164,9 +176,16 @@ t.test('what stands in', async (t) => {
     const scopes = depends({ required: securityScopes }, ({ required }): User => ({ name: required.scopeStr }))
     const outer = depends({ user: currentUser.scoped('write') }, ({ user }) => user)
     const app = await secured(t)
-    app.get('/', { security: { one: currentUser.scoped('read'), two: outer.scoped('read'), none: currentUser } }, async (request) => ({
-      ...request.security, of: currentUser.of(request), ofRead: currentUser.scoped('read').of(request), ofWrite: currentUser.scoped('write').of(request)
-    }))
+    app.get(
+      '/',
+      { security: { one: currentUser.scoped('read'), two: outer.scoped('read'), none: currentUser } },
+      async (request) => ({
+        ...request.security,
+        of: currentUser.of(request),
+        ofRead: currentUser.scoped('read').of(request),
+        ofWrite: currentUser.scoped('write').of(request)
+      })
+    )
     app.security.override(currentUser, scopes)
     t.strictSame((await app.inject('/')).json(), {
       one: { name: 'read' },
@@ -182,7 +201,11 @@ t.test('what stands in', async (t) => {
     const calls: string[] = []
     const { currentUser } = application()
     const app = await secured(t)
-    app.get('/', { security: { one: currentUser.scoped('read'), two: currentUser.scoped('write') } }, async (request) => request.security)
+    app.get(
+      '/',
+      { security: { one: currentUser.scoped('read'), two: currentUser.scoped('write') } },
+      async (request) => request.security
+    )
     app.security.override(currentUser, noting(calls, 'instead', {}, (): User => ({ name: 'test' })))
     t.equal((await app.inject('/')).statusCode, 200)
     t.strictSame(calls, ['instead'])
@@ -200,7 +223,9 @@ t.test('what stands in', async (t) => {
   t.test('the original\'s own checks do not run: also where the caller would lack the scope', async (t) => {
     const { currentUser } = application()
     const app = await secured(t)
-    app.get('/', { security: { user: currentUser.scoped('write') } }, async (request) => ({ user: request.security.user }))
+    app.get('/', { security: { user: currentUser.scoped('write') } }, async (request) => ({
+      user: request.security.user
+    }))
     t.equal(await nameIn(app, withToken), 403)
     app.security.override(currentUser, { name: 'test' })
     t.equal(await nameIn(app), 'test')
@@ -224,8 +249,11 @@ t.test('where it stands in', async (t) => {
     const app = await secured(t)
     app.addHook('onRequest', currentUser)
     app.security.require({ currentUser })
-    app.get('/', { preHandler: currentUser, security: [{ user: currentUser }, { key: apiKeyHeader({ name: 'x-key' }) }] },
-      async (request) => [currentUser.of(request), request.security])
+    app.get(
+      '/',
+      { preHandler: currentUser, security: [{ user: currentUser }, { key: apiKeyHeader({ name: 'x-key' }) }] },
+      async (request) => [currentUser.of(request), request.security]
+    )
     t.equal((await app.inject('/')).statusCode, 401)
     const undo = app.security.override(currentUser, { name: 'test' })
     t.strictSame((await app.inject('/')).json(), [{ name: 'test' }, { user: { name: 'test' } }])
@@ -292,7 +320,11 @@ t.test('where it stands in', async (t) => {
     const calls: string[] = []
     const either = anyOf(noting(calls, 'one'), noting(calls, 'two'))
     const app = await secured(t)
-    app.get('/', { security: { user: depends({ either }, ({ either }) => ({ name: either })) } }, async (request) => request.security)
+    app.get(
+      '/',
+      { security: { user: depends({ either }, ({ either }) => ({ name: either })) } },
+      async (request) => request.security
+    )
     const undo = app.security.override(either, 'test')
     t.equal(await nameIn(app), 'test')
     t.strictSame(calls, [])
@@ -343,7 +375,10 @@ t.test('where it stands in', async (t) => {
   t.test('a scheme inside an optional dependency: the credentials are not read, and the replacement decides', async (t) => {
     const { bearer, currentUser } = application()
     const app = await secured(t)
-    app.get('/', { security: [{ user: currentUser.scoped('read') }, {}] }, async (request) => ({ user: { name: null }, ...request.security }))
+    app.get('/', { security: [{ user: currentUser.scoped('read') }, {}] }, async (request) => ({
+      user: { name: null },
+      ...request.security
+    }))
     const undo = app.security.override(bearer, () => { throw new NotAuthenticated() })
     t.equal(await nameIn(app, withToken), null)
     undo()
@@ -354,7 +389,9 @@ t.test('where it stands in', async (t) => {
   t.test('credentials for a scheme inside an overridden dependency do not count as half of an alternative', async (t) => {
     const { bearer } = application()
     const app = await secured(t)
-    app.get('/', { security: [{ key: apiKeyHeader({ name: 'x-key' }), bearer }, {}] }, async () => ({ user: { name: 'in' } }))
+    app.get('/', { security: [{ key: apiKeyHeader({ name: 'x-key' }), bearer }, {}] }, async () => ({
+      user: { name: 'in' }
+    }))
     t.equal(await nameIn(app, withToken), 401)
     app.security.override(bearer, 'abc')
     t.equal(await nameIn(app, withToken), 'in')
@@ -367,7 +404,10 @@ t.test('where it stands in', async (t) => {
       return { name: key }
     })
     const app = await secured(t)
-    app.get('/', { security: [{ user: currentUser }, {}] }, async (request) => ({ user: { name: null }, ...request.security }))
+    app.get('/', { security: [{ user: currentUser }, {}] }, async (request) => ({
+      user: { name: null },
+      ...request.security
+    }))
     app.security.override(currentUser, byKey)
     t.equal(await nameIn(app), null)
     t.equal(await nameIn(app, { 'x-key': 'k' }), 'k')
@@ -474,7 +514,10 @@ t.test('when', async (t) => {
     app.security.override(tenant, 'a tenant')
     t.strictSame((await app.inject('/')).json(), { user: { name: 'test' }, tenant: 'a tenant' })
     undo()
-    t.strictSame((await app.inject({ url: '/', headers: withToken })).json(), { user: { name: 'session abc' }, tenant: 'a tenant' })
+    t.strictSame((await app.inject({ url: '/', headers: withToken })).json(), {
+      user: { name: 'session abc' },
+      tenant: 'a tenant'
+    })
   })
 
   t.test('a request that is under way goes on with what it began with', async (t) => {
@@ -504,8 +547,11 @@ t.test('in the middle of a request', async (t) => {
       undo()
       undo = app.security.override(user, noting(calls, 'instead', { needed }))
     })
-    app.get('/', { security: { user, above: noting(calls, 'above', { needed }, (_request, { needed }) => String(needed)) } },
-      async (request) => ({ ...request.security }))
+    app.get(
+      '/',
+      { security: { user, above: noting(calls, 'above', { needed }, (_request, { needed }) => String(needed)) } },
+      async (request) => ({ ...request.security })
+    )
     // Either answer is safe: all values are there, or none is passed on.
     const reply = await app.inject('/')
     if (reply.statusCode === 200) t.strictSame(reply.json(), { user: 'user', above: 'needed' })
@@ -518,7 +564,11 @@ t.test('in the middle of a request', async (t) => {
   t.test('one that comes between two runs of a guard gives no value under the name of another', async (t) => {
     const calls: string[] = []
     const app = await secured(t)
-    const [first, secret, last] = ['first', 'secret', 'last'].map((name) => noting(calls, name)) as [Dependency<string>, Dependency<string>, Dependency<string>]
+    const [first, secret, last] = ['first', 'secret', 'last'].map((name) => noting(calls, name)) as [
+      Dependency<string>,
+      Dependency<string>,
+      Dependency<string>
+    ]
     let undo: (() => void) | undefined
     const trigger = depends({}, () => {
       undo ??= app.security.override(first, noting(calls, 'instead', { secret, last }))
@@ -548,7 +598,10 @@ t.test('in the middle of a request', async (t) => {
     app.addHook('onRequest', async () => { undo() })
     app.get('/', { security: { user, session } }, async () => calls.push('handler'))
     const reply = await app.inject('/')
-    t.match([reply.statusCode, reply.json()], [500, { code: 'FST_SECURITY_RESOLVER_FAILED', message: 'A dependency could not be resolved' }])
+    t.match(
+      [reply.statusCode, reply.json()],
+      [500, { code: 'FST_SECURITY_RESOLVER_FAILED', message: 'A dependency could not be resolved' }]
+    )
     t.strictSame(calls, [])
   })
 })
@@ -567,8 +620,15 @@ t.test('a replacement that needs the original', async (t) => {
 
   t.test('gets it also at any depth, in any view, and in alternatives', async (t) => {
     const { currentUser } = application()
-    const below = depends({ either: anyOf(depends({ user: currentUser.uncached() }, ({ user }) => user), optional(currentUser.scoped('read'))) },
-      ({ either }) => either!)
+    const below = depends(
+      {
+        either: anyOf(
+          depends({ user: currentUser.uncached() }, ({ user }) => user),
+          optional(currentUser.scoped('read'))
+        )
+      },
+      ({ either }) => either!
+    )
     const louder = depends({ below }, ({ below }): User => ({ name: `${below.name}!` }))
     const app = await appOf(t, currentUser)
     app.security.override(currentUser, louder)
@@ -595,9 +655,15 @@ t.test('a replacement that needs the original', async (t) => {
     const { currentUser } = application()
     const louder = depends({ user: currentUser }, ({ user }): User => ({ name: `${user.name}!` }))
     const app = await secured(t)
-    app.get('/', { security: { user: currentUser } }, async (request) => [request.security.user, currentUser.of(request)])
+    app.get('/', { security: { user: currentUser } }, async (request) => [
+      request.security.user,
+      currentUser.of(request)
+    ])
     app.security.override(currentUser, louder)
-    t.strictSame((await app.inject({ url: '/', headers: withToken })).json(), [{ name: 'session abc!' }, { name: 'session abc!' }])
+    t.strictSame((await app.inject({ url: '/', headers: withToken })).json(), [
+      { name: 'session abc!' },
+      { name: 'session abc!' }
+    ])
   })
 
   t.test('of gives it also where the replacement takes scopes and the original is blind to them', async (t) => {
@@ -606,9 +672,15 @@ t.test('a replacement that needs the original', async (t) => {
       required.assertGranted('a')
       return session
     })
-    const told = depends({ session, required: securityScopes }, ({ session, required }) => `${session} for ${required.scopeStr}`)
+    const told = depends(
+      { session, required: securityScopes },
+      ({ session, required }) => `${session} for ${required.scopeStr}`
+    )
     const app = await secured(t)
-    app.get('/', { security: { user: user.scoped('a') } }, async (request) => [request.security.user, session.of(request)])
+    app.get('/', { security: { user: user.scoped('a') } }, async (request) => [
+      request.security.user,
+      session.of(request)
+    ])
     app.security.override(session, told)
     t.strictSame((await app.inject({ url: '/', headers: withToken })).json(), ['abc for a', 'abc for a'])
   })
@@ -617,12 +689,24 @@ t.test('a replacement that needs the original', async (t) => {
     const calls: string[] = []
     const user = noting(calls, 'user')
     const above = noting(calls, 'above', { user }, (_request, { user }) => `above ${String(user)}`)
-    const louder = noting(calls, 'louder', { user, above }, (_request, { user, above }) => `${String(user)}! ${String(above)}`)
+    const louder = noting(
+      calls,
+      'louder',
+      { user, above },
+      (_request, { user, above }) => `${String(user)}! ${String(above)}`
+    )
     const app = await secured(t)
-    app.get('/', { security: { user, above } }, async (request) => ({ ...request.security, of: user.of(request), ofAbove: above.of(request) }))
+    app.get('/', { security: { user, above } }, async (request) => ({
+      ...request.security,
+      of: user.of(request),
+      ofAbove: above.of(request)
+    }))
     app.security.override(user, louder)
     t.strictSame((await app.inject('/')).json(), {
-      user: 'user! above user', above: 'above user! above user', of: 'user! above user', ofAbove: 'above user! above user'
+      user: 'user! above user',
+      above: 'above user! above user',
+      of: 'user! above user',
+      ofAbove: 'above user! above user'
     })
     t.strictSame(calls, ['user', 'above', 'louder', 'above'])
   })
@@ -632,7 +716,11 @@ t.test('a replacement that needs the original', async (t) => {
     const one = noting(calls, 'one')
     const two = noting(calls, 'two')
     const app = await secured(t)
-    app.get('/', { security: { one, two } }, async (request) => ({ ...request.security, ofOne: one.of(request), ofTwo: two.of(request) }))
+    app.get('/', { security: { one, two } }, async (request) => ({
+      ...request.security,
+      ofOne: one.of(request),
+      ofTwo: two.of(request)
+    }))
     const undo = app.security.override(one, depends({ two }, ({ two }) => `(${two})`))
     app.security.override(two, depends({ one }, ({ one }) => `[${one}]`))
     // Inside what stands in for one, one is the original: two is what stands in for it, around that.
@@ -642,7 +730,11 @@ t.test('a replacement that needs the original', async (t) => {
   })
 
   t.test('a ring of three ends, too', async (t) => {
-    const [a, b, c] = ['a', 'b', 'c'].map((name) => depends({}, () => name)) as [Dependency<string>, Dependency<string>, Dependency<string>]
+    const [a, b, c] = ['a', 'b', 'c'].map((name) => depends({}, () => name)) as [
+      Dependency<string>,
+      Dependency<string>,
+      Dependency<string>
+    ]
     const app = await secured(t)
     app.get('/', { security: { a, b, c } }, async (request) => request.security)
     app.security.override(a, depends({ b }, ({ b }) => `${b}a`))
@@ -659,11 +751,17 @@ t.test('an override does not change', async (t) => {
     app.get('/', { security: { user: currentUser.scoped('read') } }, async (request) => request.security.user)
     const before = await secured(t, { swagger: {}, swaggerUi: false })
     before.get('/', { security: { user: currentUser.scoped('read') } }, async (request) => request.security.user)
-    app.security.override(currentUser, depends({ key: apiKeyHeader({ name: 'x-key', schemeName: 'Other' }) }, ({ key }): User => ({ name: key })))
+    app.security.override(
+      currentUser,
+      depends({ key: apiKeyHeader({ name: 'x-key', schemeName: 'Other' }) }, ({ key }): User => ({ name: key }))
+    )
     await app.ready()
     await before.ready()
     app.security.override(currentUser, { name: 'test' })
-    t.strictSame((app as unknown as { swagger (): unknown }).swagger(), (before as unknown as { swagger (): unknown }).swagger())
+    t.strictSame(
+      (app as unknown as { swagger(): unknown }).swagger(),
+      (before as unknown as { swagger(): unknown }).swagger()
+    )
     t.strictSame(app.security.routes(), before.security.routes())
     t.match(app.security.print(), 'OAuth2PasswordBearer[read]')
     t.notMatch(app.security.print(), 'Other')
@@ -679,7 +777,10 @@ t.test('an override does not change', async (t) => {
     })
     app.security.override(currentUser, byKey)
     t.equal(challengeOf(await app.inject('/')), 'Bearer realm="api", scope="read"')
-    t.equal(challengeOf(await app.inject({ url: '/', headers: { 'x-key': 'bad' } })), 'Bearer realm="api", error="invalid_token"')
+    t.equal(
+      challengeOf(await app.inject({ url: '/', headers: { 'x-key': 'bad' } })),
+      'Bearer realm="api", error="invalid_token"'
+    )
     t.equal(challengeOf(await app.inject({ url: '/', headers: { 'x-key': 'poor' } })),
       'Bearer realm="api", error="insufficient_scope", scope="read"')
   })
@@ -689,8 +790,11 @@ t.test('an override does not change', async (t) => {
     const owner = noting(calls, 'owner', {}, () => 'owner', { hook: 'preHandler' })
     const schema = { params: { type: 'object', properties: { id: { type: 'integer' } } } }
     const app = await secured(t)
-    app.post('/:id', { security: { owner, early: noting(calls, 'early') }, schema }, async (request) => ({ owner: request.security.owner }))
-    const ask = async (): Promise<unknown> => (await app.inject({ method: 'POST', url: '/7', payload: { a: 1 } })).json()
+    app.post('/:id', { security: { owner, early: noting(calls, 'early') }, schema }, async (request) => ({
+      owner: request.security.owner
+    }))
+    const ask = async (): Promise<unknown> =>
+      (await app.inject({ method: 'POST', url: '/7', payload: { a: 1 } })).json()
     const seenBy = ({ body, params }: FastifyRequest): string => {
       calls.push('instead')
       return JSON.stringify({ body, params })
@@ -711,7 +815,10 @@ t.test('an override that is rejected', async (t) => {
     const app = await appOf(t, currentUser)
     const late = depends({}, (): User => ({ name: 'late' }), { hook: 'preHandler' })
     for (const replacement of [late, depends({ late }, ({ late }) => late), anyOf(late)]) {
-      t.throws(() => app.security.override(currentUser, replacement), { code: 'FST_SECURITY_HOOK_TOO_EARLY', message: /override.*preHandler/ })
+      t.throws(() => app.security.override(currentUser, replacement), {
+        code: 'FST_SECURITY_HOOK_TOO_EARLY',
+        message: /override.*preHandler/
+      })
     }
     t.equal(await nameIn(app, withToken), 'session abc', 'nothing was put in')
   })
@@ -719,7 +826,10 @@ t.test('an override that is rejected', async (t) => {
   t.test('undefined, and a dependency that is not one', async (t) => {
     const { currentUser } = application()
     const app = await appOf(t, currentUser)
-    t.throws(() => app.security.override(currentUser, undefined as never), { code: 'FST_SECURITY_INVALID_OPTION', message: /undefined/ })
+    t.throws(() => app.security.override(currentUser, undefined as never), {
+      code: 'FST_SECURITY_INVALID_OPTION',
+      message: /undefined/
+    })
     for (const wrong of [undefined, null, {}, 'user', () => true, httpBearer]) {
       t.throws(() => app.security.override(wrong as never, { name: 'test' } as never), {
         code: 'FST_SECURITY_INVALID_OPTION', message: /must be a dependency/
@@ -731,7 +841,9 @@ t.test('an override that is rejected', async (t) => {
   t.test('securityScopes: a test cannot replace the declared scopes', async (t) => {
     const { currentUser } = application()
     const app = await secured(t)
-    app.get('/', { security: { user: currentUser.scoped('write') } }, async (request) => ({ user: request.security.user }))
+    app.get('/', { security: { user: currentUser.scoped('write') } }, async (request) => ({
+      user: request.security.user
+    }))
     t.throws(() => app.security.override(securityScopes, { scopes: [], scopeStr: '', assertGranted: () => {} }), {
       code: 'FST_SECURITY_INVALID_OPTION', message: /securityScopes/
     })
@@ -767,7 +879,10 @@ t.test('override with scopes: a place that requires others answers 403, as it wo
     return token.credentials
   })
   const app = await secured(t)
-  app.get('/items', { security: { user: user.scoped('items') } }, async (request) => [request.security.user, user.of(request)])
+  app.get('/items', { security: { user: user.scoped('items') } }, async (request) => [
+    request.security.user,
+    user.of(request)
+  ])
   app.get('/other', { security: { user: user.scoped('items', 'other') } }, async () => 'in')
   app.get('/none', { security: { user } }, async () => 'in')
   await app.ready()
@@ -776,7 +891,10 @@ t.test('override with scopes: a place that requires others answers 403, as it wo
     t.strictSame((await app.inject('/items')).json(), ['test', 'test'])
     t.equal((await app.inject('/none')).statusCode, 200)
     const denied = await app.inject('/other')
-    t.match([denied.statusCode, denied.headers['www-authenticate']], [403, 'Bearer realm="api", error="insufficient_scope", scope="items other"'])
+    t.match(
+      [denied.statusCode, denied.headers['www-authenticate']],
+      [403, 'Bearer realm="api", error="insufficient_scope", scope="items other"']
+    )
     undo()
   }
   t.equal((await app.inject('/none')).statusCode, 401, 'nothing is left of them')

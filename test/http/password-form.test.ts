@@ -1,4 +1,7 @@
-/** The login form of OAuth 2's password flow: the fields that it reads, the requests that it rejects, and the errors that it sends. */
+/**
+ * The login form of OAuth 2's password flow: the fields that it reads, the requests that it rejects, and the errors
+ * that it sends.
+ */
 import fastifyFormbody from '@fastify/formbody'
 import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
 import { expectTypeOf } from 'expect-type'
@@ -39,7 +42,10 @@ function refuses (t: Asserts, reply: LightMyRequestResponse, error: string, stat
   t.strictSame(Object.keys(answer), ['error', 'error_description'])
   t.equal(answer['error'], error)
   t.match(answer['error_description'], /^[\x20\x21\x23-\x5b\x5d-\x7e]+$/)
-  t.equal(reply.headers['www-authenticate'], error === 'invalid_client' ? 'Basic realm="api", charset="UTF-8"' : undefined)
+  t.equal(
+    reply.headers['www-authenticate'],
+    error === 'invalid_client' ? 'Basic realm="api", charset="UTF-8"' : undefined
+  )
 }
 
 /** The same, of a route of which the handler was not called. */
@@ -52,7 +58,10 @@ async function isRefused (
 }
 
 async function isRead (
-  t: Asserts, { forms }: TokenApp, answer: Promise<LightMyRequestResponse>, wanted: Partial<OAuth2PasswordRequestForm> = {}
+  t: Asserts,
+  { forms }: TokenApp,
+  answer: Promise<LightMyRequestResponse>,
+  wanted: Partial<OAuth2PasswordRequestForm> = {}
 ): Promise<void> {
   const before = forms.length
   t.equal((await answer).statusCode, 200)
@@ -61,7 +70,12 @@ async function isRead (
 
 // Some characters would break the lines of the report.
 function shown (text: unknown): string {
-  return JSON.stringify(text)?.replace(/[\u007f-\uffff]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`) ?? 'none'
+  return (
+    JSON.stringify(text)?.replace(
+      /[\u007f-\uffff]/g,
+      (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
+    ) ?? 'none'
+  )
 }
 
 /** A handler with an answer that is not a token response. */
@@ -128,7 +142,11 @@ t.test('what the handler gets', async (t) => {
   t.test('an unknown field is ignored', async (t) => {
     // RFC 6749 §3.2
     const app = await tokenApp(t)
-    await isRead(t, app, app.post(`${GOOD}&__proto__=x&constructor=y&toString=z&username[]=mallory&USERNAME=mallory&refresh_token=t`))
+    await isRead(
+      t,
+      app,
+      app.post(`${GOOD}&__proto__=x&constructor=y&toString=z&username[]=mallory&USERNAME=mallory&refresh_token=t`)
+    )
   })
 
   t.test('the query is not read as a part of the form', async (t) => {
@@ -153,12 +171,19 @@ t.test('a form that is malformed', async (t) => {
     // RFC 6749 §3.2
     const app = await tokenApp(t)
     const fields = {
-      grant_type: 'password', username: 'alice', password: 'wonderland', scope: 'me', client_id: 'app', client_secret: 's3cret'
+      grant_type: 'password',
+      username: 'alice',
+      password: 'wonderland',
+      scope: 'me',
+      client_id: 'app',
+      client_secret: 's3cret'
     }
     const full = new URLSearchParams(fields).toString()
     await isRead(t, app, app.post(full), { scopes: ['me'], clientId: 'app', clientSecret: 's3cret' })
     for (const [name, value] of Object.entries(fields)) {
-      for (const second of [`${name}=${value}`, `${name}=other`, `${name}=`, name, `%${name.charCodeAt(0).toString(16)}${name.slice(1)}=x`]) {
+      for (const second of [
+        `${name}=${value}`, `${name}=other`, `${name}=`, name, `%${name.charCodeAt(0).toString(16)}${name.slice(1)}=x`
+      ]) {
         const reply = app.post(`${full}&${second}`)
         await isRefused(t, app, reply, 'invalid_request')
         t.match((await reply).json().error_description, name, `${second} is named`)
@@ -167,7 +192,10 @@ t.test('a form that is malformed', async (t) => {
     }
   })
 
-  for (const grantType of ['Password', 'password+', '+password', 'client_credentials', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code']) {
+  for (const grantType of [
+    'Password', 'password+', '+password', 'client_credentials', 'refresh_token',
+    'urn:ietf:params:oauth:grant-type:device_code'
+  ]) {
     t.test(`grant_type=${grantType} is not supported, with any other fields`, async (t) => {
       // RFC 6749 §5.2
       for (const strict of [false, true]) {
@@ -217,7 +245,10 @@ t.test('the client', async (t) => {
     ['a name in the body', '&client_id=app', undefined, 'app', null],
     ['name and secret in the body', '&client_id=app&client_secret=s%2B+t', undefined, 'app', 's+ t'],
     // RFC 6749 §2.3.1
-    ['the example of RFC 6749', '', 'Basic czZCaGRSa3F0Mzo3RmpmcDBaQnIxS3REUmJuZlZkbUl3', 's6BhdRkqt3', '7Fjfp0ZBr1KtDRbnfVdmIw'],
+    [
+      'the example of RFC 6749', '', 'Basic czZCaGRSa3F0Mzo3RmpmcDBaQnIxS3REUmJuZlZkbUl3', 's6BhdRkqt3',
+      '7Fjfp0ZBr1KtDRbnfVdmIw'
+    ],
     ['another spelling of Basic', '', basic('app:secret').replace('Basic', 'bASIC'), 'app', 'secret'],
     ['Basic without a secret', '', basic('app:'), 'app', null],
     ['Basic beside empty fields', '&client_id=&client_secret=', basic('app:secret'), 'app', 'secret'],
@@ -229,7 +260,9 @@ t.test('the client', async (t) => {
     ['UTF-8 that is not form-encoded', '', basic('clé:pässword'), 'clé', 'pässword'],
     // What Swagger UI sends where no client was entered.
     ['Basic of nothing', '', 'Basic Og==', null, null],
-    ['Basic of nothing, and a client in the body', '&client_id=app&client_secret=secret', 'Basic Og==', 'app', 'secret'],
+    [
+      'Basic of nothing, and a client in the body', '&client_id=app&client_secret=secret', 'Basic Og==', 'app', 'secret'
+    ],
     ['Basic with nothing behind it', '', 'Basic', null, null],
     ['Basic and a space', '', 'Basic ', null, null],
     ['an empty Authorization', '', '', null, null],
@@ -259,7 +292,9 @@ t.test('the client', async (t) => {
   t.test('a client that authenticates in the body and by HTTP Basic is refused', async (t) => {
     // RFC 6749 §2.3
     const app = await tokenApp(t)
-    for (const fields of ['&client_id=app', '&client_id=app&client_secret=secret', '&client_secret=secret', '&client_id=other']) {
+    for (const fields of [
+      '&client_id=app', '&client_id=app&client_secret=secret', '&client_secret=secret', '&client_id=other'
+    ]) {
       await isRefused(t, app, app.post(`${GOOD}${fields}`, { authorization: basic('app:secret') }), 'invalid_request')
     }
   })
@@ -307,9 +342,9 @@ t.test('the client', async (t) => {
 
 t.test('a form is the only thing that is read', async (t) => {
   for (const contentType of [
-    FORM, 'Application/X-WWW-Form-URLEncoded', ` ${FORM}`, `\t${FORM}`, `${FORM} `, `${FORM};`, `${FORM}; `, `${FORM};charset=utf-8`,
-    `${FORM}; charset=utf-8`, `${FORM} ; charset=UTF-8`, `${FORM};\tcharset="utf-8"`, `${FORM}; Charset=Utf-8`,
-    `${FORM}; boundary=x`, `${FORM}; charset=utf-8; a=b`
+    FORM, 'Application/X-WWW-Form-URLEncoded', ` ${FORM}`, `\t${FORM}`, `${FORM} `, `${FORM};`, `${FORM}; `,
+    `${FORM};charset=utf-8`, `${FORM}; charset=utf-8`, `${FORM} ; charset=UTF-8`, `${FORM};\tcharset="utf-8"`,
+    `${FORM}; Charset=Utf-8`, `${FORM}; boundary=x`, `${FORM}; charset=utf-8; a=b`
   ]) {
     t.test(`${shown(contentType)} is a form`, async (t) => {
       const app = await tokenApp(t)
@@ -318,12 +353,33 @@ t.test('a form is the only thing that is read', async (t) => {
   }
 
   for (const contentType of [
-    undefined, '', 'application/json', 'Application/JSON; charset=utf-8', 'text/plain', 'multipart/form-data; boundary=x',
-    'application/octet-stream', `application/json; ${FORM}`, `application/json, ${FORM}`, `${FORM}, application/json`,
-    `${FORM}2`, `x${FORM}`, 'x-www-form-urlencoded', 'application /x-www-form-urlencoded', 'application/ x-www-form-urlencoded',
-    'application/*', '*/*', '*', 'undefined', 'null', ';', `"${FORM}"`,
+    undefined,
+    '',
+    'application/json',
+    'Application/JSON; charset=utf-8',
+    'text/plain',
+    'multipart/form-data; boundary=x',
+    'application/octet-stream',
+    `application/json; ${FORM}`,
+    `application/json, ${FORM}`,
+    `${FORM}, application/json`,
+    `${FORM}2`,
+    `x${FORM}`,
+    'x-www-form-urlencoded',
+    'application /x-www-form-urlencoded',
+    'application/ x-www-form-urlencoded',
+    'application/*',
+    '*/*',
+    '*',
+    'undefined',
+    'null',
+    ';',
+    `"${FORM}"`,
     // RFC 6749, appendix B
-    `${FORM}; charset=iso-8859-1`, `${FORM};charset="utf-16"`, `${FORM}; charset=utf-8; charset=latin1`, `${FORM}; charset=`
+    `${FORM}; charset=iso-8859-1`,
+    `${FORM};charset="utf-16"`,
+    `${FORM}; charset=utf-8; charset=latin1`,
+    `${FORM}; charset=`
   ]) {
     t.test(`${shown(contentType)} is rejected, with any body`, async (t) => {
       const app = await tokenApp(t)
@@ -342,7 +398,8 @@ t.test('a form is the only thing that is read', async (t) => {
 
   t.test('a multipart form is refused', async (t) => {
     const app = await tokenApp(t)
-    const part = (name: string, value: string): string => `--x\r\nContent-Disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`
+    const part = (name: string, value: string): string =>
+      `--x\r\nContent-Disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`
     const body = `${part('username', 'alice')}${part('password', 'wonderland')}--x--\r\n`
     await isRefused(t, app, app.post(body, { 'content-type': 'multipart/form-data; boundary=x' }), 'invalid_request')
   })
@@ -356,7 +413,9 @@ t.test('a form is the only thing that is read', async (t) => {
     const { app, forms } = await tokenApp(t)
     const send = async (body: string, ...types: string[]): Promise<RawAnswer> => {
       const client = await converse(app)
-      client.send(head('/token', ...types.map((type) => `content-type: ${type}`), `content-length: ${body.length}`) + body)
+      client.send(
+        head('/token', ...types.map((type) => `content-type: ${type}`), `content-length: ${body.length}`) + body
+      )
       const answer = await client.next()
       client.close()
       return answer
@@ -370,9 +429,10 @@ t.test('a form is the only thing that is read', async (t) => {
 
 t.test('broken bodies', async (t) => {
   for (const body of [
-    'username=alice&password=%', 'username=alice&password=100%25%', 'username=%zz&password=b', 'username=%C3&password=%A9',
-    'username=%C3%28&password=b', 'username=%C0%AF&password=b', 'username=%ED%A0%80&password=b', 'username=a&password=b&x=%',
-    'username=a&password=b&%=x', 'username=a&password=b&%FF'
+    'username=alice&password=%', 'username=alice&password=100%25%', 'username=%zz&password=b',
+    'username=%C3&password=%A9', 'username=%C3%28&password=b', 'username=%C0%AF&password=b',
+    'username=%ED%A0%80&password=b', 'username=a&password=b&x=%', 'username=a&password=b&%=x',
+    'username=a&password=b&%FF'
   ]) {
     t.test(`${body} is rejected: its percent-encoding is malformed`, async (t) => {
       // RFC 6749, appendix B
@@ -384,8 +444,18 @@ t.test('broken bodies', async (t) => {
   t.test('a body that is not in UTF-8 is refused', async (t) => {
     const app = await tokenApp(t)
     for (const bytes of [[0xff], [0xe9], [0xc0, 0xaf], [0xed, 0xa0, 0x80], [0xf0, 0x9f, 0x98]]) {
-      await isRefused(t, app, app.post(Buffer.concat([Buffer.from('username=alice&password='), Buffer.from(bytes)])), 'invalid_request')
-      await isRefused(t, app, app.post(Buffer.concat([Buffer.from(`${GOOD}&x=`), Buffer.from(bytes)])), 'invalid_request')
+      await isRefused(
+        t,
+        app,
+        app.post(Buffer.concat([Buffer.from('username=alice&password='), Buffer.from(bytes)])),
+        'invalid_request'
+      )
+      await isRefused(
+        t,
+        app,
+        app.post(Buffer.concat([Buffer.from(`${GOOD}&x=`), Buffer.from(bytes)])),
+        'invalid_request'
+      )
     }
   })
 
@@ -470,7 +540,10 @@ t.test('broken bodies', async (t) => {
 
   t.test('a body that an earlier hook unpacks is read, and refused where it cannot be unpacked', async (t) => {
     const app = await tokenApp(t, {
-      route: { preParsing: async (_request: unknown, _reply: unknown, payload: NodeJS.ReadableStream) => payload.pipe(createGunzip()) }
+      route: {
+        preParsing: async (_request: unknown, _reply: unknown, payload: NodeJS.ReadableStream) =>
+          payload.pipe(createGunzip())
+      }
     })
     await isRead(t, app, app.post(gzipSync(GOOD)))
     await isRefused(t, app, app.post(GOOD), 'invalid_request')
@@ -494,13 +567,16 @@ t.test('a connection is good for the next request', async (t) => {
   t.test('after a form that was accepted, one that was refused, and one whose password was wrong', async (t) => {
     const { app, forms } = await tokenApp(t, {
       handler: (request) => {
-        if ((request.body as Record<string, string>)['password'] !== 'wonderland') throw new OAuth2Error('invalid_grant')
+        if ((request.body as Record<string, string>)['password'] !== 'wonderland') {
+          throw new OAuth2Error('invalid_grant')
+        }
         return {}
       }
     })
     const client = await converse(app)
     for (const [body, status] of [
-      [GOOD, 200], [GOOD, 200], ['username=alice', 400], [GOOD, 200], ['username=alice&password=wrong', 400], [GOOD, 200]
+      [GOOD, 200], [GOOD, 200], ['username=alice', 400], [GOOD, 200], ['username=alice&password=wrong', 400],
+      [GOOD, 200]
     ] as const) {
       client.send(formRequest(body))
       t.equal((await client.next()).statusCode, status)
@@ -524,7 +600,9 @@ t.test('a connection is good for the next request', async (t) => {
   t.test('also where the requests are sent before the first is answered', async (t) => {
     const { app, forms } = await tokenApp(t)
     const client = await converse(app)
-    const bodies = ['username=one&password=1', 'username=two', 'username=three&password=3&scope=a', '', 'username=five&password=5']
+    const bodies = [
+      'username=one&password=1', 'username=two', 'username=three&password=3&scope=a', '', 'username=five&password=5'
+    ]
     client.send(bodies.map((body) => formRequest(body)).join(''))
     for (const status of [200, 400, 200, 400, 200]) t.equal((await client.next()).statusCode, status)
     client.close()
@@ -598,20 +676,39 @@ t.test('every answer of the route is kept from caches', async (t) => {
     ['a 404 that the handler throws', 404, { handler: failing(404) }],
     ['a 404 that the handler hands on', 404, { handler: (_request, reply) => { reply.callNotFound() } }],
     ['a 500', 500, { handler: failing(500) }],
-    ['an answer of the app\'s own error handler', 503, {
-      before: (app) => app.setErrorHandler((_error, _request, reply) => { reply.code(503).send({}) }), handler: failing(500)
-    }],
+    [
+      "an answer of the app's own error handler",
+      503,
+      {
+        before: (app) => app.setErrorHandler((_error, _request, reply) => { reply.code(503).send({}) }),
+        handler: failing(500)
+      }
+    ],
     ['a redirection', 302, { handler: (_request, reply) => reply.redirect('/') }],
     ['an empty answer', 204, { handler: (_request, reply) => { reply.code(204).send() } }],
     ['an answer that the handler wants to be cached', 200, {
       handler: (_request, reply) => reply.header('cache-control', 'public, max-age=60').send({})
     }],
     ['an answer that a hook of the route wants to be cached', 200, {
-      route: { onSend: async (_request: FastifyRequest, reply: FastifyReply) => { reply.header('cache-control', 'public') } }
+      route: {
+        onSend: async (_request: FastifyRequest, reply: FastifyReply) => { reply.header('cache-control', 'public') }
+      }
     }],
-    ['a 429 of an earlier hook', 429, { before: (app) => app.addHook('onRequest', async (_request, reply) => reply.code(429).send({})) }],
-    ['a 500 of an earlier hook', 500, { before: (app) => app.addHook('onRequest', async () => { throw new Error('broken') }) }],
-    ['a 500 of an onSend hook', 500, { before: (app) => app.addHook('onSend', async () => { throw new Error('broken') }) }],
+    [
+      'a 429 of an earlier hook',
+      429,
+      { before: (app) => app.addHook('onRequest', async (_request, reply) => reply.code(429).send({})) }
+    ],
+    [
+      'a 500 of an earlier hook',
+      500,
+      { before: (app) => app.addHook('onRequest', async () => { throw new Error('broken') }) }
+    ],
+    [
+      'a 500 of an onSend hook',
+      500,
+      { before: (app) => app.addHook('onSend', async () => { throw new Error('broken') }) }
+    ],
     ['a query that is not valid', 400, { route: { schema: { querystring: { type: 'object', required: ['q'] } } } }]
   ]
   for (const [name, status, options, body = GOOD] of cases) {
@@ -635,12 +732,15 @@ t.test('every answer of the route is kept from caches', async (t) => {
 t.test('errors', async (t) => {
   t.test("what the handler throws as OAuth's is answered as OAuth's", async (t) => {
     for (const [error, status] of [
-      ['invalid_grant', 400], ['invalid_client', 401], ['invalid_scope', 400], ['unauthorized_client', 400], ['slow_down', 400]
+      ['invalid_grant', 400], ['invalid_client', 401], ['invalid_scope', 400], ['unauthorized_client', 400],
+      ['slow_down', 400]
     ] as const) {
       for (const handler of [
         () => { throw new OAuth2Error(error, 'Not like this') },
         async () => { await null; throw new OAuth2Error(error, 'Not like this') },
-        (_request: unknown, reply: FastifyReply) => { reply.code(201).type('text/html').send(new OAuth2Error(error, 'Not like this')) }
+        (_request: unknown, reply: FastifyReply) => {
+          reply.code(201).type('text/html').send(new OAuth2Error(error, 'Not like this'))
+        }
       ]) {
         const { post } = await tokenApp(t, { handler })
         const reply = await post(GOOD)
@@ -664,12 +764,19 @@ t.test('errors', async (t) => {
   })
 
   t.test('the description holds what RFC 6749 §5.2 allows, and nothing else', async (t) => {
-    t.equal(new OAuth2Error('invalid_grant', 'say "no"\\\r\n\té€\u0000%s').message, "say 'no'????????%s".replace('????????', '?'.repeat(7)))
+    t.equal(
+      new OAuth2Error('invalid_grant', 'say "no"\\\r\n\té€\u0000%s').message,
+      "say 'no'????????%s".replace('????????', '?'.repeat(7))
+    )
     t.equal(new OAuth2Error('invalid_grant').message, 'invalid_grant')
     for (const error of ['', 'a"b', 'a\\b', 'a\nb', 'é']) {
       t.throws(() => new OAuth2Error(error), { code: 'FST_SECURITY_INVALID_OPTION' }, shown(error))
     }
-    t.match(new OAuth2Error('invalid_grant', 'no', { cause: 'why' }), { cause: 'why', error: 'invalid_grant', statusCode: 400 })
+    t.match(new OAuth2Error('invalid_grant', 'no', { cause: 'why' }), {
+      cause: 'why',
+      error: 'invalid_grant',
+      statusCode: 400
+    })
     t.equal(new OAuth2Error('invalid_client').statusCode, 401)
     t.type(new OAuth2Error('invalid_client'), Error)
   })
@@ -684,7 +791,12 @@ t.test('errors', async (t) => {
       }),
       handler: () => { throw thrown }
     })
-    for (thrown of [new Error('broken'), Object.assign(new Error('away'), { statusCode: 404 }), new Unauthorized(), new TypeError('no function')]) {
+    for (thrown of [
+      new Error('broken'),
+      Object.assign(new Error('away'), { statusCode: 404 }),
+      new Unauthorized(),
+      new TypeError('no function')
+    ]) {
       const reply = await post(GOOD)
       t.equal(reply.statusCode, 418)
       t.strictSame(reply.json(), { mine: true })
@@ -702,7 +814,11 @@ t.test('errors', async (t) => {
     app.setErrorHandler((_error, _request, reply) => { reply.code(500).send({ of: 'the app' }) })
     await app.register(async (child) => {
       child.setErrorHandler((_error, _request, reply) => { reply.code(500).send({ of: 'the child' }) })
-      child.post('/token', { security: { form: oauth2PasswordRequestForm() } }, async () => { throw new Error('broken') })
+      child.post(
+        '/token',
+        { security: { form: oauth2PasswordRequestForm() } },
+        async () => { throw new Error('broken') }
+      )
     })
     t.strictSame((await post(app, '/token', GOOD)).json(), { of: 'the child' })
   })
@@ -710,13 +826,22 @@ t.test('errors', async (t) => {
   t.test("a route's own error handler gets all other errors, and none of OAuth's", async (t) => {
     const seen: string[] = []
     for (const errorHandler of [
-      (error: Error, _request: FastifyRequest, reply: FastifyReply) => { seen.push(error.message); reply.code(418).send({}) },
-      async (error: Error, _request: FastifyRequest, reply: FastifyReply) => { seen.push(error.message); reply.code(418); return {} }
+      (error: Error, _request: FastifyRequest, reply: FastifyReply) => {
+        seen.push(error.message)
+        reply.code(418).send({})
+      },
+      async (error: Error, _request: FastifyRequest, reply: FastifyReply) => {
+        seen.push(error.message)
+        reply.code(418)
+        return {}
+      }
     ]) {
       const { post } = await tokenApp(t, {
         route: { errorHandler },
         before: (app) => app.setErrorHandler((_error, _request, reply) => { reply.code(500).send({}) }),
-        handler: (request) => { throw request.headers['x-oauth'] === 'yes' ? new OAuth2Error('invalid_grant') : new Error('broken') }
+        handler: (request) => {
+          throw request.headers['x-oauth'] === 'yes' ? new OAuth2Error('invalid_grant') : new Error('broken')
+        }
       })
       t.equal((await post(GOOD)).statusCode, 418)
       t.strictSame(seen.splice(0), ['broken'])
@@ -732,7 +857,8 @@ t.test('errors', async (t) => {
       await app.close()
       const seen: unknown[] = []
       const other = await tokenApp(t, {
-        before: (app) => app.setErrorHandler((error, _request, reply) => { seen.push(error); reply.code(418).send({}) }),
+        before: (app) =>
+          app.setErrorHandler((error, _request, reply) => { seen.push(error); reply.code(418).send({}) }),
         handler: async () => { throw thrown }
       })
       t.equal((await other.post(GOOD)).statusCode, 418)
@@ -741,7 +867,9 @@ t.test('errors', async (t) => {
   }
 
   t.test('an invalid query is not an OAuth error', async (t) => {
-    const app = await tokenApp(t, { route: { schema: { querystring: { type: 'object', required: ['q'], properties: { q: { type: 'string' } } } } } })
+    const app = await tokenApp(t, {
+      route: { schema: { querystring: { type: 'object', required: ['q'], properties: { q: { type: 'string' } } } } }
+    })
     const reply = await app.post(GOOD)
     t.equal(reply.statusCode, 400)
     t.match(reply.json(), { code: 'FST_ERR_VALIDATION', error: 'Bad Request' })
@@ -771,7 +899,13 @@ t.test('errors', async (t) => {
 
   t.test('what the route says of its answers leaves them as OAuth 2 clients expect them', async (t) => {
     for (const key of ['400', '4xx', 'default']) {
-      const response = { [key]: { type: 'object', required: ['statusCode'], properties: { statusCode: { type: 'integer' }, message: { type: 'string' } } } }
+      const response = {
+        [key]: {
+          type: 'object',
+          required: ['statusCode'],
+          properties: { statusCode: { type: 'integer' }, message: { type: 'string' } }
+        }
+      }
       const { post } = await tokenApp(t, { route: { schema: { response } } })
       refuses(t, await post('username=alice'), 'invalid_request')
     }
@@ -790,12 +924,26 @@ t.test('errors', async (t) => {
       server: { logger: { level: 'trace', stream: lines } },
       handler: () => { throw new OAuth2Error('invalid_grant', 'Incorrect username or password') }
     })
-    const fields = { grant_type: 'password', username: 'SECRET1', password: 'SECRET2', scope: 'SECRET3', client_id: 'SECRET4', client_secret: 'SECRET5' }
+    const fields = {
+      grant_type: 'password',
+      username: 'SECRET1',
+      password: 'SECRET2',
+      scope: 'SECRET3',
+      client_id: 'SECRET4',
+      client_secret: 'SECRET5'
+    }
     const full = new URLSearchParams(fields).toString()
     const answers = [
-      await post(full), await post(`${full}&password=SECRET6`), await post(full.replace('=password', '=SECRET7')), await post(`${full}%`),
-      await post(full.replace('username', 'user')), await post(`${GOOD}&scope="SECRET8`), await post(GOOD, { authorization: basic('SECRET9%:x') }),
-      await post(full, { authorization: basic('a:SECRET0') }), await post(JSON.stringify(fields), JSON_TYPE), await post(`SECRET${'x'.repeat(2000000)}`)
+      await post(full),
+      await post(`${full}&password=SECRET6`),
+      await post(full.replace('=password', '=SECRET7')),
+      await post(`${full}%`),
+      await post(full.replace('username', 'user')),
+      await post(`${GOOD}&scope="SECRET8`),
+      await post(GOOD, { authorization: basic('SECRET9%:x') }),
+      await post(full, { authorization: basic('a:SECRET0') }),
+      await post(JSON.stringify(fields), JSON_TYPE),
+      await post(`SECRET${'x'.repeat(2000000)}`)
     ]
     await app.close()
     for (const { statusCode, body } of answers) {
@@ -886,16 +1034,36 @@ t.test('other routes do not read forms because of it', async (t) => {
 t.test("the app's own validator does not decide about the form", async (t) => {
   for (const [name, before] of [
     ['one that accepts everything', (app: FastifyInstance) => app.setValidatorCompiler(() => () => true)],
-    ['one that rejects everything', (app: FastifyInstance) => app.setValidatorCompiler(() => () => ({ error: new Error('alice') }))],
-    ['one that throws', (app: FastifyInstance) => app.setValidatorCompiler(() => () => { throw new Error('a schema of Joi is expected') })],
-    ['one that cannot compile a JSON Schema', (app: FastifyInstance) => app.setValidatorCompiler(() => { throw new Error('a schema of Yup is expected') })],
-    ['one that replaces the body', (app: FastifyInstance) => app.setValidatorCompiler(() => () => ({ value: { username: 'mallory', password: 'b' } }))],
+    [
+      'one that rejects everything',
+      (app: FastifyInstance) => app.setValidatorCompiler(() => () => ({ error: new Error('alice') }))
+    ],
+    [
+      'one that throws',
+      (app: FastifyInstance) => app.setValidatorCompiler(() => () => { throw new Error('a schema of Joi is expected') })
+    ],
+    [
+      'one that cannot compile a JSON Schema',
+      (app: FastifyInstance) => app.setValidatorCompiler(() => { throw new Error('a schema of Yup is expected') })
+    ],
+    [
+      'one that replaces the body',
+      (app: FastifyInstance) =>
+        app.setValidatorCompiler(() => () => ({ value: { username: 'mallory', password: 'b' } }))
+    ],
     ["TypeBox's", (app: FastifyInstance) => app.setValidatorCompiler(TypeBoxValidatorCompiler)],
-    ["zod's", (app: FastifyInstance) => app.setValidatorCompiler(validatorCompiler).setSerializerCompiler(serializerCompiler)]
+    [
+      "zod's",
+      (app: FastifyInstance) => app.setValidatorCompiler(validatorCompiler).setSerializerCompiler(serializerCompiler)
+    ]
   ] as const) {
     t.test(name, async (t) => {
       const app = await tokenApp(t, { before })
-      await isRead(t, app, app.post(`${GOOD}&scope=me&client_id=app&client_secret=s`), { scopes: ['me'], clientId: 'app', clientSecret: 's' })
+      await isRead(t, app, app.post(`${GOOD}&scope=me&client_id=app&client_secret=s`), {
+        scopes: ['me'],
+        clientId: 'app',
+        clientSecret: 's'
+      })
       await isRead(t, app, app.post('username=alice&password=wonderland'), { grantType: null })
       await isRefused(t, app, app.post('username=alice'), 'invalid_request')
       await isRefused(t, app, app.post('grant_type=x&username=a&password=b'), 'unsupported_grant_type')
@@ -915,26 +1083,41 @@ t.test('hooks', async (t) => {
     const wanted = [`${FORM}; charset=utf-8`, String(GOOD.length), 'x', FORM]
     const { post } = await tokenApp(t, {
       before: (app) => {
-        for (const hook of ['onRequest', 'preParsing', 'preValidation', 'preHandler', 'preSerialization', 'onSend'] as const) {
+        for (const hook of [
+          'onRequest', 'preParsing', 'preValidation', 'preHandler', 'preSerialization', 'onSend'
+        ] as const) {
           app.addHook(hook, note(`${hook} of the app`) as any)
         }
       },
       route: {
-        onRequest: note('onRequest'), preParsing: note('preParsing'), preValidation: [note('preValidation')], preHandler: note('preHandler'), onSend: [note('onSend')]
+        onRequest: note('onRequest'),
+        preParsing: note('preParsing'),
+        preValidation: [note('preValidation')],
+        preHandler: note('preHandler'),
+        onSend: [note('onSend')]
       },
       handler: (request) => { note('handler')(request, null, () => {}); return {} }
     })
     t.equal((await post(GOOD, { 'content-type': `${FORM}; charset=utf-8`, 'x-mine': 'x' })).statusCode, 200)
     const names = ['onRequest', 'preParsing', 'preValidation', 'preHandler', 'onSend']
     // The route puts the headers back in its own first preValidation hook.
-    t.strictSame({ ...seen, 'preValidation of the app': wanted }, Object.fromEntries([...names, ...names.map((name) => `${name} of the app`), 'preSerialization of the app', 'handler']
-      .map((name) => [name, wanted])))
+    t.strictSame(
+      { ...seen, 'preValidation of the app': wanted },
+      Object.fromEntries(
+        [...names, ...names.map((name) => `${name} of the app`), 'preSerialization of the app', 'handler'].map(
+          (name) => [name, wanted]
+        )
+      )
+    )
   })
 
   t.test('the headers are what they were where the form is refused', async (t) => {
     const seen: unknown[] = []
     const { post } = await tokenApp(t, {
-      before: (app) => app.addHook('onError', async (request) => { seen.push(request.headers['content-type'], request.headers['content-length']) })
+      before: (app) =>
+        app.addHook('onError', async (request) => {
+          seen.push(request.headers['content-type'], request.headers['content-length'])
+        })
     })
     await post('username=alice')
     await post('username=%')
@@ -942,15 +1125,26 @@ t.test('hooks', async (t) => {
   })
 
   t.test('a body in chunks leaves its header too', async (t) => {
-    const { app } = await tokenApp(t, { handler: ({ headers }) => [headers['content-type'], headers['transfer-encoding']] })
+    const { app } = await tokenApp(t, {
+      handler: ({ headers }) => [headers['content-type'], headers['transfer-encoding']]
+    })
     const client = await converse(app)
-    client.send(`${head('/token', `content-type: ${FORM}`, 'transfer-encoding: chunked')}${GOOD.length.toString(16)}\r\n${GOOD}\r\n0\r\n\r\n`)
+    client.send(
+      head('/token', `content-type: ${FORM}`, 'transfer-encoding: chunked') +
+        `${GOOD.length.toString(16)}\r\n${GOOD}\r\n0\r\n\r\n`
+    )
     t.strictSame(JSON.parse((await client.next()).body), [FORM, 'chunked'])
     client.close()
   })
 
   t.test('hooks see the parsed form as the body', async (t) => {
-    const { post } = await tokenApp(t, { route: { preValidation: async (request: FastifyRequest) => { (request.body as Record<string, string>)['username'] = 'bob' } } })
+    const { post } = await tokenApp(t, {
+      route: {
+        preValidation: async (request: FastifyRequest) => {
+          ;(request.body as Record<string, string>)['username'] = 'bob'
+        }
+      }
+    })
     t.match((await post(GOOD)).json(), { username: 'bob', password: 'wonderland' })
   })
 
@@ -959,7 +1153,14 @@ t.test('hooks', async (t) => {
     const begun = gate()
     const { app } = await tokenApp(t, {
       before: (app) => app.addHook('onRequest', (_request, _reply, done) => { storage.run('mine', done) }),
-      route: { preParsing: (_request: unknown, _reply: unknown, payload: unknown, done: (error: null, payload: unknown) => void) => { begun.open(); done(null, payload) } },
+      route: {
+        preParsing: (
+          _request: unknown,
+          _reply: unknown,
+          payload: unknown,
+          done: (error: null, payload: unknown) => void
+        ) => { begun.open(); done(null, payload) }
+      },
       handler: () => ({ kept: storage.getStore() ?? null })
     })
     const client = await converse(app)
@@ -1004,8 +1205,16 @@ t.test('beside other requirements', async (t) => {
   t.test('a key is asked for before the form is read, and documented', async (t) => {
     const app = await secured(t, { swagger: {} })
     const key = apiKeyHeader({ name: 'x-api-key' })
-    app.post('/token', { security: { key, form: oauth2PasswordRequestForm() } }, async (request) => [request.security.key, request.security.form.username])
-    for (const [body, type] of [[GOOD, FORM], ['%', FORM], [AS_JSON, 'application/json'], ['x'.repeat(2000000), FORM]]) {
+    app.post('/token', { security: { key, form: oauth2PasswordRequestForm() } }, async (request) => [
+      request.security.key,
+      request.security.form.username
+    ])
+    for (const [body, type] of [
+      [GOOD, FORM],
+      ['%', FORM],
+      [AS_JSON, 'application/json'],
+      ['x'.repeat(2000000), FORM]
+    ]) {
       const reply = await post(app, '/token', body, { 'content-type': type })
       t.equal(reply.statusCode, 401)
       t.equal(reply.headers['www-authenticate'], 'APIKey realm="api"')
@@ -1108,7 +1317,12 @@ t.test('nothing but a form gets to the handler', async (t) => {
         before: (app) => app.addHook('onRoute', (route) => { Object.assign(route, change) })
       })
       const answers = []
-      for (const [body, type] of [[AS_JSON, 'application/json'], ['username=alice', FORM], [`${GOOD}&username=b`, FORM], [GOOD, 'text/plain']] as const) {
+      for (const [body, type] of [
+        [AS_JSON, 'application/json'],
+        ['username=alice', FORM],
+        [`${GOOD}&username=b`, FORM],
+        [GOOD, 'text/plain']
+      ] as const) {
         answers.push(await post(app, '/token', body, { 'content-type': type }).catch((error: Error) => error.message))
       }
       for (const answer of answers) t.ok(typeof answer === 'string' || answer.statusCode >= 400)
@@ -1120,9 +1334,21 @@ t.test('nothing but a form gets to the handler', async (t) => {
     const app = await secured(t)
     const form = oauth2PasswordRequestForm()
     const called: unknown[] = []
-    app.post('/anonymous', { security: [{ form }, {}] }, async (request) => { called.push(request.security); return {} })
-    app.post('/optional', { security: { form: optional(form) } }, async (request) => { called.push(request.security); return {} })
-    app.post('/key', { security: [{ form }, { key: apiKeyHeader({ name: 'x-api-key' }) }] }, async (request) => { called.push(request.security); return {} })
+    app.post(
+      '/anonymous',
+      { security: [{ form }, {}] },
+      async (request) => { called.push(request.security); return {} }
+    )
+    app.post(
+      '/optional',
+      { security: { form: optional(form) } },
+      async (request) => { called.push(request.security); return {} }
+    )
+    app.post(
+      '/key',
+      { security: [{ form }, { key: apiKeyHeader({ name: 'x-api-key' }) }] },
+      async (request) => { called.push(request.security); return {} }
+    )
     for (const url of ['/anonymous', '/optional', '/key']) {
       refuses(t, await post(app, url, 'username=alice'), 'invalid_request')
       refuses(t, await post(app, url, ''), 'invalid_request')
@@ -1150,7 +1376,10 @@ t.test('refused when it is declared', async (t) => {
   for (const method of ['GET', 'HEAD', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', ['GET', 'POST'], ['POST', 'PUT']]) {
     t.test(`on ${String(method)}`, async (t) => {
       const app = await secured(t)
-      for (const route of [{ security: { form: oauth2PasswordRequestForm() } }, { security: false as const, preHandler: oauth2PasswordRequestForm() }]) {
+      for (const route of [
+        { security: { form: oauth2PasswordRequestForm() } },
+        { security: false as const, preHandler: oauth2PasswordRequestForm() }
+      ]) {
         t.throws(() => app.route({ method: method as string, url: '/token', handler: tellNothing, ...route }), {
           code: 'FST_SECURITY_INVALID_REQUIREMENT', message: /Route \S+ \/token: .*POST/
         })
@@ -1161,21 +1390,38 @@ t.test('refused when it is declared', async (t) => {
   t.test('not on POST, however it is written', async (t) => {
     for (const method of ['POST', 'post', ['POST']]) {
       const app = await secured(t)
-      app.route({ method: method as 'POST', url: '/token', security: { form: oauth2PasswordRequestForm() }, handler: async () => 'in' })
+      app.route({
+        method: method as 'POST',
+        url: '/token',
+        security: { form: oauth2PasswordRequestForm() },
+        handler: async () => 'in'
+      })
       t.equal((await post(app, '/token', GOOD)).body, 'in')
     }
   })
 
   t.test('with a schema of the body by hand', async (t) => {
     const app = await secured(t)
-    t.throws(() => app.post('/token', { schema: { body: { type: 'object' } }, security: { form: oauth2PasswordRequestForm() } }, tellNothing), {
-      code: 'FST_SECURITY_INVALID_REQUIREMENT', message: /Route POST \/token: .*schema\.body/
-    })
+    t.throws(
+      () =>
+        app.post(
+          '/token',
+          { schema: { body: { type: 'object' } }, security: { form: oauth2PasswordRequestForm() } },
+          tellNothing
+        ),
+      {
+        code: 'FST_SECURITY_INVALID_REQUIREMENT',
+        message: /Route POST \/token: .*schema\.body/
+      }
+    )
   })
 
   t.test('with invalid options', async (t) => {
     // @ts-expect-error strict is a boolean
-    t.throws(() => oauth2PasswordRequestForm({ strict: 'yes' }), { code: 'FST_SECURITY_INVALID_OPTION', message: /strict/ })
+    t.throws(() => oauth2PasswordRequestForm({ strict: 'yes' }), {
+      code: 'FST_SECURITY_INVALID_OPTION',
+      message: /strict/
+    })
     // @ts-expect-error the options are an object
     t.throws(() => oauth2PasswordRequestForm(null), { code: 'FST_SECURITY_INVALID_OPTION' })
     // @ts-expect-error the options are an object
@@ -1184,13 +1430,19 @@ t.test('refused when it is declared', async (t) => {
 
   t.test('in a hook that is too early for it', async (t) => {
     const app = await secured(t)
-    t.throws(() => app.post('/token', { onRequest: oauth2PasswordRequestForm() }, tellNothing), { code: 'FST_SECURITY_HOOK_TOO_EARLY' })
+    t.throws(() => app.post('/token', { onRequest: oauth2PasswordRequestForm() }, tellNothing), {
+      code: 'FST_SECURITY_HOOK_TOO_EARLY'
+    })
   })
 })
 
 t.test('the document', async (t) => {
-  interface Body { required: boolean, content: Record<string, { schema: { type: string, required: string[], properties: Record<string, any> } }> }
-  const bodyOf = (document: OpenAPIDocument): Body => document.paths['/token']!['post']!['requestBody'] as unknown as Body
+  interface Body {
+    required: boolean
+    content: Record<string, { schema: { type: string, required: string[], properties: Record<string, any> } }>
+  }
+  const bodyOf = (document: OpenAPIDocument): Body =>
+    document.paths['/token']!['post']!['requestBody'] as unknown as Body
 
   for (const openapi of ['3.0.3', '3.1.0']) {
     t.test(`${openapi}: a form, and a public operation`, async (t) => {
@@ -1213,7 +1465,9 @@ t.test('the document', async (t) => {
         const { type, required, properties } = content[FORM]!.schema
         t.equal(type, 'object')
         t.strictSame(required, strict ? ['grant_type', 'username', 'password'] : ['username', 'password'])
-        t.strictSame(Object.keys(properties), ['grant_type', 'username', 'password', 'scope', 'client_id', 'client_secret'])
+        t.strictSame(Object.keys(properties), [
+          'grant_type', 'username', 'password', 'scope', 'client_id', 'client_secret'
+        ])
         t.match(properties, { username: { type: 'string', minLength: 1 }, password: { type: 'string', minLength: 1 } })
         t.equal(properties['password'].format, 'password')
         t.equal(properties['client_secret'].format, 'password')
@@ -1223,9 +1477,19 @@ t.test('the document', async (t) => {
 
     t.test(`${openapi}: the same, among zod's schemas`, async (t) => {
       const { app, post } = await tokenApp(t, {
-        plugin: { swagger: { openapi: { openapi, info: { title: 'API', version: '1' }, servers: [{ url: '/' }] }, transform: jsonSchemaTransform } },
+        plugin: {
+          swagger: {
+            openapi: { openapi, info: { title: 'API', version: '1' }, servers: [{ url: '/' }] },
+            transform: jsonSchemaTransform
+          }
+        },
         before: (app) => app.setValidatorCompiler(validatorCompiler).setSerializerCompiler(serializerCompiler),
-        route: { schema: { operationId: 'token', response: { 200: z.object({ access_token: z.string(), token_type: z.string() }) } } },
+        route: {
+          schema: {
+            operationId: 'token',
+            response: { 200: z.object({ access_token: z.string(), token_type: z.string() }) }
+          }
+        },
         handler: () => ({ access_token: 'a', token_type: 'bearer', more: 1 })
       })
       t.strictSame((await post(GOOD)).json(), { access_token: 'a', token_type: 'bearer' })
@@ -1234,7 +1498,11 @@ t.test('the document', async (t) => {
       t.strictSame(await problemsOf(document), [])
       const { content } = bodyOf(document)
       t.strictSame(Object.keys(content), [FORM])
-      t.match(content[FORM]!.schema, { type: 'object', required: ['username', 'password'], properties: { password: { format: 'password' } } })
+      t.match(content[FORM]!.schema, {
+        type: 'object',
+        required: ['username', 'password'],
+        properties: { password: { format: 'password' } }
+      })
       t.strictSame(document.paths['/token']!['post']!.security, [])
     })
   }
@@ -1248,14 +1516,20 @@ t.test('the document', async (t) => {
 
 t.test('the answer with a token', async (t) => {
   const answering = async (t: Parameters<typeof tokenApp>[0], answer: unknown): Promise<LightMyRequestResponse> => {
-    const { post } = await tokenApp(t, { route: { schema: { response: { 200: OAuth2TokenResponse } } }, handler: () => answer })
+    const { post } = await tokenApp(t, {
+      route: { schema: { response: { 200: OAuth2TokenResponse } } },
+      handler: () => answer
+    })
     return await post(GOOD)
   }
 
   t.test('holds what RFC 6749 §5.1 knows, and nothing else', async (t) => {
     const full = { access_token: 'a', token_type: 'bearer', expires_in: 3600, refresh_token: 'r', scope: 'me items' }
     t.strictSame((await answering(t, { ...full, password: 'wonderland', user: { id: 1 } })).json(), full)
-    t.strictSame((await answering(t, { access_token: 'a', token_type: 'bearer' })).json(), { access_token: 'a', token_type: 'bearer' })
+    t.strictSame((await answering(t, { access_token: 'a', token_type: 'bearer' })).json(), {
+      access_token: 'a',
+      token_type: 'bearer'
+    })
   })
 
   t.test('holds a token in any case', async (t) => {
@@ -1266,7 +1540,11 @@ t.test('the answer with a token', async (t) => {
   t.test('can be declared without the plugin', async (t) => {
     const app = Fastify()
     t.teardown(() => app.close())
-    app.get('/', { schema: { response: { 200: OAuth2TokenResponse } } }, async () => ({ access_token: 'a', token_type: 'bearer', more: 1 }))
+    app.get('/', { schema: { response: { 200: OAuth2TokenResponse } } }, async () => ({
+      access_token: 'a',
+      token_type: 'bearer',
+      more: 1
+    }))
     t.strictSame((await app.inject('/')).json(), { access_token: 'a', token_type: 'bearer' })
   })
 

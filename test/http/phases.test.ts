@@ -61,10 +61,16 @@ t.test('before the body', async (t) => {
 
   t.test('a dependency that says nothing sees no body and raw parameters', async (t) => {
     const app = await secured(t)
-    const early = depends({}, (_, { body, params }) => ({ isBody: body !== undefined, params: { ...params as object } }))
+    const early = depends({}, (_, { body, params }) => ({
+      isBody: body !== undefined,
+      params: { ...(params as object) }
+    }))
     const schema = { params: { type: 'object', properties: { id: { type: 'integer' } } } }
     app.post('/:id', { security: { early }, schema }, async (request) => request.security.early)
-    t.strictSame((await app.inject({ method: 'POST', url: '/7', payload: { a: 1 } })).json(), { isBody: false, params: { id: '7' } })
+    t.strictSame((await app.inject({ method: 'POST', url: '/7', payload: { a: 1 } })).json(), {
+      isBody: false,
+      params: { id: '7' }
+    })
   })
 
   t.test("hook: 'onRequest' is the same", async (t) => {
@@ -153,7 +159,12 @@ t.test('with the parsed request', async (t) => {
     noteBody(app, calls)
     const owner = noting(calls, 'late', {}, () => 1, late)
     app.post('/', { security: { owner, token: httpBearer() } }, async () => calls.push('handler'))
-    const reply = await app.inject({ method: 'POST', url: '/', payload: '{', headers: { 'content-type': 'application/json' } })
+    const reply = await app.inject({
+      method: 'POST',
+      url: '/',
+      payload: '{',
+      headers: { 'content-type': 'application/json' }
+    })
     t.equal(reply.statusCode, 401)
     t.strictSame(calls, [])
   })
@@ -185,11 +196,19 @@ t.test('with the parsed request', async (t) => {
     const seen: unknown[] = []
     app.get('/', {
       security: { user, owner },
-      preValidation: async (request) => { seen.push(user.of(request), code(() => owner.of(request)), code(() => request.security)) },
+      preValidation: async (request) => {
+        seen.push(user.of(request), code(() => owner.of(request)), code(() => request.security))
+      },
       preHandler: async (request) => { seen.push(owner.of(request), { ...request.security }) }
     }, async () => 'in')
     t.equal((await app.inject('/')).statusCode, 200)
-    t.strictSame(seen, ['user', 'FST_SECURITY_NOT_RESOLVED', 'FST_SECURITY_NOT_RESOLVED', 'owner', { user: 'user', owner: 'owner' }])
+    t.strictSame(seen, [
+      'user',
+      'FST_SECURITY_NOT_RESOLVED',
+      'FST_SECURITY_NOT_RESOLVED',
+      'owner',
+      { user: 'user', owner: 'owner' }
+    ])
   })
 
   t.test('the route\'s own preHandler hooks come after the late part', async (t) => {
@@ -226,7 +245,9 @@ t.test('with the parsed request', async (t) => {
       ['/later', async () => { throw new Unauthorized() }, 401]
     ] as const) {
       const app = await secured(t)
-      app.get(url, { security: { owner: noting<unknown>(calls, url, {}, fail, late) } }, async () => calls.push('handler'))
+      app.get(url, { security: { owner: noting<unknown>(calls, url, {}, fail, late) } }, async () =>
+        calls.push('handler')
+      )
       t.equal((await app.inject(url)).statusCode, status, url)
     }
     t.strictSame(calls, ['/401', '/403', '/500', '/undefined', '/later'])
@@ -250,7 +271,10 @@ t.test('alternatives', async (t) => {
   }
 
   async function appWith (
-    t: Parameters<typeof secured>[0], calls: string[], security: Needs | readonly Needs[], more: RouteShorthandOptions = {}
+    t: Parameters<typeof secured>[0],
+    calls: string[],
+    security: Needs | readonly Needs[],
+    more: RouteShorthandOptions = {}
   ): Promise<FastifyInstance> {
     const app = await secured(t)
     noteBody(app, calls)
@@ -285,7 +309,10 @@ t.test('alternatives', async (t) => {
     const app = await appWith(t, calls, [{ owner }, { service }])
     const reply = await app.inject({ url: '/', headers: { ...withToken, 'x-refuse': '1' } })
     t.equal(reply.statusCode, 403)
-    t.strictSame(reply.headers['www-authenticate'], ['Bearer realm="api", error="insufficient_scope"', 'APIKey realm="api"'])
+    t.strictSame(reply.headers['www-authenticate'], [
+      'Bearer realm="api", error="insufficient_scope"',
+      'APIKey realm="api"'
+    ])
     t.strictSame(calls, ['user', 'body', 'owner'])
   })
 
@@ -349,7 +376,9 @@ t.test('alternatives', async (t) => {
     const { owner, service } = owned(calls)
     const third = noting(calls, 'third', { service }, () => 'third', late)
     const app = await appWith(t, calls, [{ owner }, { third }, {}])
-    t.strictSame((await app.inject({ url: '/', headers: { ...withToken, ...withKey, 'x-refuse': '1' } })).json(), { third: 'third' })
+    t.strictSame((await app.inject({ url: '/', headers: { ...withToken, ...withKey, 'x-refuse': '1' } })).json(), {
+      third: 'third'
+    })
     t.strictSame(calls, ['user', 'body', 'owner', 'service', 'third', 'handler'])
   })
 
@@ -364,14 +393,22 @@ t.test('alternatives', async (t) => {
     const refused = await app.inject({ url: '/', headers: withToken })
     t.equal(refused.json().message, 'other')
     t.strictSame(calls.splice(0), ['user', 'other'])
-    t.strictSame((await app.inject({ url: '/', headers: { ...withToken, 'x-other': '1' } })).json(), { either: 'owner', other: 'other' })
+    t.strictSame((await app.inject({ url: '/', headers: { ...withToken, 'x-other': '1' } })).json(), {
+      either: 'owner',
+      other: 'other'
+    })
     t.strictSame(calls, ['user', 'other', 'body', 'owner', 'handler'])
   })
 
   t.test('what needs alternatives that may be late is late, whichever passes', async (t) => {
     const calls: string[] = []
     const { owner, service } = owned(calls)
-    const above = noting(calls, 'above', { either: anyOf(owner, service) }, (_request, { either }) => `above ${String(either)}`)
+    const above = noting(
+      calls,
+      'above',
+      { either: anyOf(owner, service) },
+      (_request, { either }) => `above ${String(either)}`
+    )
     const app = await appWith(t, calls, { above })
     t.strictSame((await app.inject({ url: '/', headers: withToken })).json(), { above: 'above owner' })
     t.strictSame(calls.splice(0), ['user', 'body', 'owner', 'above', 'handler'])
@@ -458,7 +495,11 @@ t.test('alternatives', async (t) => {
     const calls: string[] = []
     const { owner, service } = owned(calls)
     const app = await appWith(t, calls, [{ owner }, { service }])
-    t.equal((await app.inject({ method: 'HEAD', url: '/', headers: { ...withToken, ...withKey, 'x-refuse': '1' } })).statusCode, 200)
+    t.equal(
+      (await app.inject({ method: 'HEAD', url: '/', headers: { ...withToken, ...withKey, 'x-refuse': '1' } }))
+        .statusCode,
+      200
+    )
     t.strictSame(calls, ['user', 'body', 'owner', 'service', 'handler'])
     t.equal((await app.inject({ method: 'HEAD', url: '/' })).statusCode, 401)
   })

@@ -73,12 +73,24 @@ async function refused (app: FastifyInstance): Promise<string[]> {
 
 /** Each plugin as its own documentation registers it, and the routes that it makes. */
 const plugins: Array<[string, (app: FastifyInstance) => PromiseLike<unknown>, readonly string[]]> = [
-  ['@fastify/static', async (app) => app.register(fastifyStatic, { root: publicFiles, prefix: '/public/' }), ['HEAD,GET /public/*']],
+  [
+    '@fastify/static',
+    async (app) => app.register(fastifyStatic, { root: publicFiles, prefix: '/public/' }),
+    ['HEAD,GET /public/*']
+  ],
   ['@fastify/static with wildcard: false', async (app) => app.register(fastifyStatic, {
     root: publicFiles, prefix: '/files/', wildcard: false, decorateReply: false
   }), ['HEAD,GET /files/', 'HEAD,GET /files/hello.txt', 'HEAD,GET /files/index.html']],
-  ['@fastify/static with serve: false', async (app) => app.register(fastifyStatic, { root: publicFiles, serve: false, decorateReply: false }), []],
-  ['@fastify/under-pressure with a status route', async (app) => app.register(underPressure, { exposeStatusRoute: true }), ['GET /status']],
+  [
+    '@fastify/static with serve: false',
+    async (app) => app.register(fastifyStatic, { root: publicFiles, serve: false, decorateReply: false }),
+    []
+  ],
+  [
+    '@fastify/under-pressure with a status route',
+    async (app) => app.register(underPressure, { exposeStatusRoute: true }),
+    ['GET /status']
+  ],
   ['@fastify/cors', async (app) => app.register(cors), []],
   ['@fastify/helmet', async (app) => app.register(helmet), []],
   ['@fastify/rate-limit', async (app) => app.register(rateLimit), []],
@@ -150,11 +162,16 @@ t.test('each plugin with its fix', async (t) => {
         t.equal((await app.inject({ method, url: '/private/file.txt', headers })).statusCode, 200)
       }
       t.equal((await app.inject({ url: '/private/file.txt', headers })).body, 'private file\n')
-      t.equal((await app.inject('/private/none.txt')).statusCode, wildcard ? 401 : 404, 'the answer does not tell which files exist')
+      t.equal(
+        (await app.inject('/private/none.txt')).statusCode,
+        wildcard ? 401 : 404,
+        'the answer does not tell which files exist'
+      )
       for (const path of [
-        '/public/../private/file.txt', '/public/%2e%2e/private/file.txt', '/public/..%2fprivate%2ffile.txt', '/public/..%5cprivate%5cfile.txt',
-        '/public/%2e%2e%2fprivate/file.txt', '//private/file.txt', '/private//file.txt', '/private/./file.txt', '/private/%66ile.txt', '/private/file.txt/',
-        '/private%2ffile.txt', '/PRIVATE/file.txt', '/private/FILE.txt', '/private/file.txt%00', '/public/../../static/private/file.txt'
+        '/public/../private/file.txt', '/public/%2e%2e/private/file.txt', '/public/..%2fprivate%2ffile.txt',
+        '/public/..%5cprivate%5cfile.txt', '/public/%2e%2e%2fprivate/file.txt', '//private/file.txt',
+        '/private//file.txt', '/private/./file.txt', '/private/%66ile.txt', '/private/file.txt/', '/private%2ffile.txt',
+        '/PRIVATE/file.txt', '/private/FILE.txt', '/private/file.txt%00', '/public/../../static/private/file.txt'
       ]) {
         const { statusCode, body } = await sendRaw(app, `GET ${path} HTTP/1.1`)
         t.ok([400, 401, 403, 404].includes(statusCode), `${path}: ${statusCode}`)
@@ -180,7 +197,10 @@ t.test('each plugin with its fix', async (t) => {
   })
 
   t.test('@fastify/under-pressure by its option routeOpts', async (t) => {
-    const health = { routeResponseSchemaOpts: { metrics: { type: 'object', properties: { rssBytes: { type: 'number' } } } }, url: '/health' }
+    const health = {
+      routeResponseSchemaOpts: { metrics: { type: 'object', properties: { rssBytes: { type: 'number' } } } },
+      url: '/health'
+    }
     const app = await secured(t)
     await app.register(jwt, { secret })
     await app.register(underPressure, {
@@ -188,7 +208,13 @@ t.test('each plugin with its fix', async (t) => {
       healthCheck: async () => ({ metrics: { rssBytes: 1 } })
     })
     t.strictSame((await app.inject('/health')).json(), { status: 'ok', metrics: { rssBytes: 1 } })
-    t.strictSame(app.security.routes().filter(({ url }) => url === '/health').map(({ security }) => security), [false, false])
+    t.strictSame(
+      app.security
+        .routes()
+        .filter(({ url }) => url === '/health')
+        .map(({ security }) => security),
+      [false, false]
+    )
     const guarded = await secured(t)
     await guarded.register(jwt, { secret })
     await guarded.register(underPressure, { exposeStatusRoute: { url: '/health', routeOpts: { security: { user } } } })
@@ -221,7 +247,9 @@ t.test('each plugin with its fix', async (t) => {
         t.equal((await app.inject(url)).statusCode, requirement === false ? 200 : 401, url)
         t.equal((await app.inject({ url, headers })).statusCode, 200, url)
       }
-      t.strictSame((await app.inject({ url: '/documentation/json', headers })).json().paths['/'].get.security, [{ HTTPBasic: [] }])
+      t.strictSame((await app.inject({ url: '/documentation/json', headers })).json().paths['/'].get.security, [
+        { HTTPBasic: [] }
+      ])
     }
   })
 
@@ -236,7 +264,11 @@ t.test('each plugin with its fix', async (t) => {
     for (const { method, url, security } of declared) {
       t.strictSame(security, [{ HTTPBearer: [] }], url)
       // After a refused start no handler of the app runs.
-      t.equal((await app.inject({ method: method as 'GET', url }).catch(() => ({ statusCode: 500 }))).statusCode, 500, `${method} ${url}`)
+      t.equal(
+        (await app.inject({ method: method as 'GET', url }).catch(() => ({ statusCode: 500 }))).statusCode,
+        500,
+        `${method} ${url}`
+      )
     }
   })
 
@@ -250,7 +282,12 @@ t.test('each plugin with its fix', async (t) => {
     })
     await app.register(fastifyStatic, { root: privateFiles, prefix: '/private/' })
     t.strictSame(await refused(app), [])
-    for (const [url, status] of [['/status', 200], ['/public/hello.txt', 200], ['/docs/json', 200], ['/private/file.txt', 401]] as const) {
+    for (const [url, status] of [
+      ['/status', 200],
+      ['/public/hello.txt', 200],
+      ['/docs/json', 200],
+      ['/private/file.txt', 401]
+    ] as const) {
       t.equal((await app.inject(url)).statusCode, status, url)
     }
   })
@@ -258,7 +295,10 @@ t.test('each plugin with its fix', async (t) => {
   t.test('@fastify/autoload by what its autohooks require', async (t) => {
     const app = await secured(t)
     await app.register(autoload, {
-      dir: fixture('autoloaded/admin'), autoHooks: true, cascadeHooks: true, options: { prefix: '/admin', handler: async () => 'in' }
+      dir: fixture('autoloaded/admin'),
+      autoHooks: true,
+      cascadeHooks: true,
+      options: { prefix: '/admin', handler: async () => 'in' }
     })
     for (const url of ['/admin/users', '/admin/deep/more']) {
       t.equal((await app.inject(url)).statusCode, 401, url)
@@ -353,7 +393,10 @@ t.test('a session of @fastify/session is what a dependency may look at', async (
   const { cookies: [given] } = await app.inject({ method: 'POST', url: '/login' })
   t.equal((await app.inject('/me')).statusCode, 401)
   t.equal((await app.inject({ url: '/me', cookies: { sid: 'forged.forged' } })).statusCode, 401)
-  t.equal((await app.inject({ url: '/me', headers: { cookie: `sid=${encodeURIComponent(given!.value)}` } })).body, 'ann')
+  t.equal(
+    (await app.inject({ url: '/me', headers: { cookie: `sid=${encodeURIComponent(given!.value)}` } })).body,
+    'ann'
+  )
 })
 
 t.test('all of them in one app, in which nothing is undeclared', async (t) => {
@@ -396,7 +439,8 @@ t.test('all of them in one app, in which nothing is undeclared', async (t) => {
       t.strictSame(await refused(app), [])
       const headers = await asAnn(app)
 
-      const isPublic = (url: string): boolean => url === '/status' || url === '*' || url.startsWith('/public/') || url.startsWith('/docs')
+      const isPublic = (url: string): boolean =>
+        url === '/status' || url === '*' || url.startsWith('/public/') || url.startsWith('/docs')
       for (const { method, url, security } of app.security.routes()) {
         t.equal(security === false, isPublic(url), `${method} ${url}`)
         if (isPublic(url)) continue
@@ -412,7 +456,13 @@ t.test('all of them in one app, in which nothing is undeclared', async (t) => {
       t.equal((await app.inject({ url: '/admin/deep/more', headers: withAdminKey })).body, 'in')
 
       const preflight = await app.inject({
-        method: 'OPTIONS', url: '/me', headers: { origin: 'https://spa.test', 'access-control-request-method': 'GET', 'access-control-request-headers': 'authorization' }
+        method: 'OPTIONS',
+        url: '/me',
+        headers: {
+          origin: 'https://spa.test',
+          'access-control-request-method': 'GET',
+          'access-control-request-headers': 'authorization'
+        }
       })
       t.equal(preflight.statusCode, 204)
       t.equal(preflight.headers['access-control-allow-origin'], 'https://spa.test')

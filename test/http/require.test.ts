@@ -31,7 +31,11 @@ t.test('require holds for the routes of a context', async (t) => {
     app.security.require({ user })
     app.get('/after', async () => 'in')
     for (const url of ['/before', '/after']) {
-      t.same([await statusOf(app, url), await statusOf(app, url, asMallory), await statusOf(app, url, asAnn)], [401, 401, 200], url)
+      t.same(
+        [await statusOf(app, url), await statusOf(app, url, asMallory), await statusOf(app, url, asAnn)],
+        [401, 401, 200],
+        url
+      )
       t.equal((await app.inject({ method: 'HEAD', url })).statusCode, 401, `HEAD ${url}`)
     }
   })
@@ -148,7 +152,12 @@ t.test('require holds for the routes of a context', async (t) => {
       }, { prefix })
     }
     t.strictSame(
-      await Promise.all([statusOf(app, '/a', asAnn), statusOf(app, '/a', withKey), statusOf(app, '/b', asAnn), statusOf(app, '/b', withKey)]),
+      await Promise.all([
+        statusOf(app, '/a', asAnn),
+        statusOf(app, '/a', withKey),
+        statusOf(app, '/b', asAnn),
+        statusOf(app, '/b', withKey)
+      ]),
       [200, 401, 401, 200])
   })
 
@@ -172,7 +181,9 @@ t.test('requirements add up', async (t) => {
       child.security.require({ inner2: noting(calls, 'inner2') })
       // Called late, and yet the outer one.
       app.security.require({ outer4: noting(calls, 'outer4') })
-      child.get('/', { onRequest: noting(calls, 'hook'), security: { own: noting(calls, 'own') } }, async () => calls.push('handler'))
+      child.get('/', { onRequest: noting(calls, 'hook'), security: { own: noting(calls, 'own') } }, async () =>
+        calls.push('handler')
+      )
     })
     await app.inject('/')
     t.strictSame(calls, ['outer1', 'outer2', 'outer3', 'outer4', 'inner1', 'inner2', 'own', 'hook', 'handler'])
@@ -189,7 +200,11 @@ t.test('requirements add up', async (t) => {
     const all = { ...asAnn, ...withKey, 'x-second': '2' }
     t.equal(await statusOf(app, '/', all), 200)
     for (const missing of Object.keys(all)) {
-      t.equal(await statusOf(app, '/', Object.fromEntries(Object.entries(all).filter(([name]) => name !== missing))), 401, missing)
+      t.equal(
+        await statusOf(app, '/', Object.fromEntries(Object.entries(all).filter(([name]) => name !== missing))),
+        401,
+        missing
+      )
     }
   })
 
@@ -208,7 +223,10 @@ t.test('requirements add up', async (t) => {
     app.security.require({ user, secret: depends({}, () => 'not the route\'s') })
     app.get('/own', { security: { key } }, async (request) => ({ own: request.security, user: user.of(request).name }))
     app.get('/none', async (request) => ({ user: user.of(request).name }))
-    t.strictSame((await app.inject({ url: '/own', headers: { ...asAnn, ...withKey } })).json(), { own: { key: 'k' }, user: 'ann' })
+    t.strictSame((await app.inject({ url: '/own', headers: { ...asAnn, ...withKey } })).json(), {
+      own: { key: 'k' },
+      user: 'ann'
+    })
     t.strictSame((await app.inject({ url: '/none', headers: asAnn })).json(), { user: 'ann' })
   })
 
@@ -249,9 +267,15 @@ t.test('requirements add up', async (t) => {
   t.test('a preHandler dependency of the context runs after the body is parsed, and the others before', async (t) => {
     const app = await secured(t)
     const calls: string[] = []
-    app.security.require({ late: noting(calls, 'late', {}, ({ body }) => (body as { a: number }).a, { hook: 'preHandler' }) })
+    app.security.require({
+      late: noting(calls, 'late', {}, ({ body }) => (body as { a: number }).a, { hook: 'preHandler' })
+    })
     app.security.require({ early: noting(calls, 'early') })
-    app.post('/', { security: { own: noting(calls, 'own') }, preValidation: async () => { calls.push('preValidation') } }, async () => 'in')
+    app.post(
+      '/',
+      { security: { own: noting(calls, 'own') }, preValidation: async () => { calls.push('preValidation') } },
+      async () => 'in'
+    )
     t.equal((await app.inject({ method: 'POST', url: '/', payload: { a: 1 } })).statusCode, 200)
     t.strictSame(calls, ['early', 'own', 'preValidation', 'late'])
   })
@@ -280,7 +304,9 @@ t.test('security: false and require(false) lift a requirement', async (t) => {
     app.get('/alternative', { security: [{ key }, {}] }, async () => 'in')
     app.get('/hook', { preHandler: key }, async () => 'in')
     app.get('/nothing', {}, async () => 'in')
-    for (const url of ['/optional', '/alternative', '/hook', '/nothing']) t.equal(await statusOf(app, url, withKey), 401, url)
+    for (const url of ['/optional', '/alternative', '/hook', '/nothing']) {
+      t.equal(await statusOf(app, url, withKey), 401, url)
+    }
   })
 
   t.test('security: false does not lift a hook that stands on the route itself', async (t) => {
@@ -304,7 +330,13 @@ t.test('security: false and require(false) lift a requirement', async (t) => {
       open.get('/own', { security: { key } }, async () => 'in')
     })
     app.get('/after', async () => 'in')
-    for (const [url, status] of [['/before', 200], ['/health', 200], ['/below', 200], ['/own', 401], ['/after', 401]] as const) {
+    for (const [url, status] of [
+      ['/before', 200],
+      ['/health', 200],
+      ['/below', 200],
+      ['/own', 401],
+      ['/after', 401]
+    ] as const) {
       t.equal(await statusOf(app, url), status, url)
     }
     t.equal(await statusOf(app, '/own', withKey), 200, 'its own security counts, and nothing else')
@@ -326,7 +358,10 @@ t.test('security: false and require(false) lift a requirement', async (t) => {
         })
       })
     })
-    t.same(await Promise.all(['/', '/open', '/keyed', '/open-again'].map((url) => statusOf(app, url))), [401, 200, 401, 200])
+    t.same(
+      await Promise.all(['/', '/open', '/keyed', '/open-again'].map((url) => statusOf(app, url))),
+      [401, 200, 401, 200]
+    )
     t.same([await statusOf(app, '/keyed', asAnn), await statusOf(app, '/keyed', withKey)], [401, 200])
   })
 
@@ -397,7 +432,11 @@ t.test('require is checked when it is called', async (t) => {
     })), 'FST_SECURITY_TOO_MANY_ALTERNATIVES', '64']
   ]
   for (const [name, requirement, code, noun] of refused) {
-    t.throws(() => { app.security.require(requirement as never) }, { code, message: new RegExp(`^app\\.security\\.require.*${noun}`, 's') }, name)
+    t.throws(
+      () => { app.security.require(requirement as never) },
+      { code, message: new RegExp(`^app\\.security\\.require.*${noun}`, 's') },
+      name
+    )
   }
 
   t.test('two schemes of one name are refused', async (t) => {
@@ -433,11 +472,15 @@ t.test('require is checked when it is called', async (t) => {
     // Each level doubles the sets of scopes with which the first one is resolved.
     const nested = (levels: number): Dependency<number> => {
       let it: Dependency<number> = depends({ key, required: securityScopes }, ({ required }) => required.scopes.length)
-      for (let level = 0; level < levels; level++) it = depends({ one: it.scoped(`a${level}`), other: it.scoped(`b${level}`) }, () => level)
+      for (let level = 0; level < levels; level++) {
+        it = depends({ one: it.scoped(`a${level}`), other: it.scoped(`b${level}`) }, () => level)
+      }
       return it
     }
     const wide = (needs: number): Dependency<true> => depends(
-      Object.fromEntries(Array.from({ length: needs }, (_, index) => [`n${index}`, depends({ key }, () => true as const)])), () => true as const)
+      Object.fromEntries(
+        Array.from({ length: needs }, (_, index) => [`n${index}`, depends({ key }, () => true as const)])
+      ), () => true as const)
     // A dependency without scopes is one step, however many need it.
     let shared: Dependency<number> = depends({ key }, () => 0)
     for (let level = 0; level < 40; level++) shared = depends({ one: shared, other: shared }, () => level)
@@ -456,17 +499,23 @@ t.test('require is checked when it is called', async (t) => {
         t.equal(await statusOf(app, '/'), 401, name)
         continue
       }
-      await t.rejects(async () => await app.ready(), {
-        code: 'FST_SECURITY_START_REFUSED', problems: [{ code: 'FST_SECURITY_TOO_MANY_ALTERNATIVES', route: 'GET /', message: /10,000 steps/ }]
-      }, name)
+      await t.rejects(
+        async () => await app.ready(),
+        {
+          code: 'FST_SECURITY_START_REFUSED',
+          problems: [{ code: 'FST_SECURITY_TOO_MANY_ALTERNATIVES', route: 'GET /', message: /10,000 steps/ }]
+        },
+        name
+      )
     }
   })
 
   t.test('alternatives of the context and of the route are counted together', async (t) => {
     const app = await secured(t)
-    const keys = (count: number, place: string): Array<{ key: typeof key }> => Array.from({ length: count }, (_, index) => ({
-      key: apiKeyHeader({ name: `x-${place}-${index}`, schemeName: `${place}${index}` })
-    }))
+    const keys = (count: number, place: string): Array<{ key: typeof key }> =>
+      Array.from({ length: count }, (_, index) => ({
+        key: apiKeyHeader({ name: `x-${place}-${index}`, schemeName: `${place}${index}` })
+      }))
     app.security.require(keys(8, 'around'))
     app.get('/64', { security: keys(8, 'own') }, async () => 'in')
     t.throws(() => app.get('/72', { security: keys(9, 'more') }, async () => 'in'), {

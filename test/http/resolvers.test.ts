@@ -1,7 +1,9 @@
 import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import type { Dependency } from '../../src/index.js'
-import { anyOf, apiKeyHeader, depends, Forbidden, httpBearer, optional, scheme, securityScopes, Unauthorized } from '../../src/index.js'
+import {
+  anyOf, apiKeyHeader, depends, Forbidden, httpBearer, optional, scheme, securityScopes, Unauthorized
+} from '../../src/index.js'
 import { isolated } from '../../src/extension.js'
 import { gate, noting, secured } from '../fixtures/secured.js'
 
@@ -14,7 +16,9 @@ t.test('undefined, null, false and returned Errors let no request pass (O3, O10,
     false: false,
     'an Error': new Error('found'),
     'an Error of another context': runInNewContext('new Error("found")'),
-    'an Error of another context without a stack': runInNewContext('const error = new Error("found"); delete error.stack; error'),
+    'an Error of another context without a stack': runInNewContext(
+      'const error = new Error("found"); delete error.stack; error'
+    ),
     'an Unauthorized': new Unauthorized()
   }
   for (const [name, value] of Object.entries(values)) {
@@ -22,10 +26,19 @@ t.test('undefined, null, false and returned Errors let no request pass (O3, O10,
     const app = await secured(t)
     let cause: Error | undefined
     app.addHook('onError', async (_request, _reply, error) => { cause = error.cause as Error })
-    const read = { ...{ schemeName: 'Own', openapi: { type: 'http', scheme: 'own' }, challenge: 'Own' }, verified: true }
+    const read = {
+      ...{ schemeName: 'Own', openapi: { type: 'http', scheme: 'own' }, challenge: 'Own' },
+      verified: true
+    }
     const resolve = (): any => value
-    app.get('/sync', { security: { user: depends({ session: depends({}, resolve) }, () => 1) } }, async () => calls.push('handler'))
-    app.get('/async', { security: { user: depends({ session: depends({}, async () => resolve()) }, () => 1) } }, async () => calls.push('handler'))
+    app.get('/sync', { security: { user: depends({ session: depends({}, resolve) }, () => 1) } }, async () =>
+      calls.push('handler')
+    )
+    app.get(
+      '/async',
+      { security: { user: depends({ session: depends({}, async () => resolve()) }, () => 1) } },
+      async () => calls.push('handler')
+    )
     app.get('/scheme', { security: { own: scheme({ ...read, read: resolve }) } }, async () => calls.push('handler'))
     await app.ready()
     for (const url of ['/sync', '/async']) {
@@ -34,7 +47,11 @@ t.test('undefined, null, false and returned Errors let no request pass (O3, O10,
       t.notMatch(reply.body, /session|undefined|null|false|found/, 'the client learns nothing')
       t.match(cause?.message, /^user → session returned/, 'the log names the dependency by its path, and the fix')
     }
-    t.equal((await app.inject('/scheme')).statusCode, value === undefined || value === null ? 401 : 500, `${name}, read by a scheme`)
+    t.equal(
+      (await app.inject('/scheme')).statusCode,
+      value === undefined || value === null ? 401 : 500,
+      `${name}, read by a scheme`
+    )
     t.strictSame(calls, [])
   }
 })
@@ -72,7 +89,11 @@ t.test('a resolver that takes securityScopes and does not look at them lets no r
     await app.ready()
     for (const url of ['/sync', '/async']) {
       // On every such request: the one before does not count.
-      t.strictSame([(await app.inject(url)).statusCode, (await app.inject(url)).statusCode], [status, status], `${name}, ${url}`)
+      t.strictSame(
+        [(await app.inject(url)).statusCode, (await app.inject(url)).statusCode],
+        [status, status],
+        `${name}, ${url}`
+      )
     }
     t.equal((await app.inject('/without')).statusCode, 200, `${name}, where none are required`)
   }
@@ -87,7 +108,9 @@ t.test('a resolver that looks at its scopes in one request and not in the next l
   app.get('/', { security: { user: user.scoped('a') } }, async () => 'in')
   await app.ready()
   const statuses: number[] = []
-  for (const headers of [{}, { 'x-admin': '1' }, {}]) statuses.push((await app.inject({ url: '/', headers })).statusCode)
+  for (const headers of [{}, { 'x-admin': '1' }, {}]) {
+    statuses.push((await app.inject({ url: '/', headers })).statusCode)
+  }
   t.strictSame(statuses, [200, 500, 200])
 })
 
@@ -106,7 +129,11 @@ t.test('a resolver sets headers of the reply (R9)', async (t) => {
 t.test('a resolver that sends the reply ends the request, and nothing further is called', async (t) => {
   const calls: string[] = []
   const app = await secured(t)
-  app.addHook('onSend', async (_request, _reply, payload) => await new Promise<unknown>((resolve) => { setImmediate(() => { resolve(payload) }) }))
+  app.addHook(
+    'onSend',
+    async (_request, _reply, payload) =>
+      await new Promise<unknown>((resolve) => { setImmediate(() => { resolve(payload) }) })
+  )
   const later = noting(calls, 'later')
   const redirects: Record<string, Dependency<unknown>> = {
     sync: depends({}, (_values, _request, reply): any => reply.redirect('/login')),
@@ -136,7 +163,11 @@ t.test('a resolver that sends the reply ends the request, and nothing further is
     app.get(`/${index}`, { security: { redirect, later } }, async () => calls.push('handler'))
     app.get(`/either/${index}`, { security: [{ redirect }, { later }] }, async () => calls.push('handler'))
   }
-  app.get('/unsent', { security: [{ no: depends({}, (_values, _request, reply): any => reply) }, { later }] }, async () => calls.push('handler'))
+  app.get(
+    '/unsent',
+    { security: [{ no: depends({}, (_values, _request, reply): any => reply) }, { later }] },
+    async () => calls.push('handler')
+  )
   const causes: unknown[] = []
   app.addHook('onError', async (_request, _reply, { cause }) => { causes.push((cause as Error).message) })
   await app.ready()
@@ -146,7 +177,11 @@ t.test('a resolver that sends the reply ends the request, and nothing further is
       t.match([statusCode, headers.location], [302, '/login'], name)
     }
   }
-  t.match((await app.inject('/unsent')).json(), { statusCode: 500, code: 'FST_SECURITY_RESOLVER_FAILED' }, 'a reply that was not sent')
+  t.match(
+    (await app.inject('/unsent')).json(),
+    { statusCode: 500, code: 'FST_SECURITY_RESOLVER_FAILED' },
+    'a reply that was not sent'
+  )
   t.match(causes, ['no returned the reply without sending it'])
   t.strictSame(calls, [])
 })
@@ -167,7 +202,10 @@ t.test('callers that ask for one dependency at the same time get it resolved onc
       }
       setImmediate(door.open)
       const all = await Promise.allSettled([run(user), run(tenant), run(user), run(session)])
-      t.strictSame(all.map(({ status }) => status === 'fulfilled'), url === '/good' ? [true, true, true, true] : [false, false, false, true])
+      t.strictSame(
+        all.map(({ status }) => status === 'fulfilled'),
+        url === '/good' ? [true, true, true, true] : [false, false, false, true]
+      )
     })
     app.get(url, { security: { user, tenant } }, async () => 'in')
     await app.ready()
@@ -182,7 +220,11 @@ t.test('a value that a hook found is not resolved again, nor are its needs', asy
   const user = noting(calls, 'user', { session })
   const app = await secured(t)
   app.addHook('onRequest', user)
-  app.get('/', { security: { user, above: noting(calls, 'above', { session }), session } }, async (request) => request.security)
+  app.get(
+    '/',
+    { security: { user, above: noting(calls, 'above', { session }), session } },
+    async (request) => request.security
+  )
   await app.ready()
   t.strictSame((await app.inject('/')).json(), { user: 'user', above: 'above', session: 'session' })
   t.strictSame(calls, ['session', 'user', 'above'])
@@ -197,7 +239,12 @@ t.test('peek gives the value or undefined, and never throws (R8)', async (t) => 
   const seen: unknown[] = []
   const app = await secured(t)
   app.addHook('onResponse', async (request) => {
-    seen.push([user.peek(request), user.scoped('a').peek(request), user.scoped('b').peek(request), token.peek(request)?.credentials])
+    seen.push([
+      user.peek(request),
+      user.scoped('a').peek(request),
+      user.scoped('b').peek(request),
+      token.peek(request)?.credentials
+    ])
   })
   app.get('/guarded', { security: { user: user.scoped('a') } }, async (request) => {
     const context = Object.create(request)
@@ -210,7 +257,9 @@ t.test('peek gives the value or undefined, and never throws (R8)', async (t) => 
   for (const url of ['/denied', '/open', '/nowhere']) await app.inject({ url, headers: withToken })
   await app.inject('/guarded')
   const nothing = [undefined, undefined, undefined, undefined]
-  t.strictSame(seen, [['abc', 'abc', undefined, 'abc'], [undefined, undefined, undefined, 'abc'], nothing, nothing, nothing])
+  t.strictSame(seen, [
+    ['abc', 'abc', undefined, 'abc'], [undefined, undefined, undefined, 'abc'], nothing, nothing, nothing
+  ])
   for (const other of [undefined, null, {}, 'request', new Proxy({}, { get () { throw new Error('no') } })]) {
     t.equal(user.peek(other as never), undefined)
     t.throws(() => user.of(other as never))
@@ -219,7 +268,12 @@ t.test('peek gives the value or undefined, and never throws (R8)', async (t) => 
 
 t.test('scopes from outside do not reach securityScopes below an isolated view, and stand in its challenge all the same', async (t) => {
   const calls: string[] = []
-  const verified = noting(calls, 'verified', { token: httpBearer(), required: securityScopes }, (_request, { required }: any) => required.scopes)
+  const verified = noting(
+    calls,
+    'verified',
+    { token: httpBearer(), required: securityScopes },
+    (_request, { required }: any) => required.scopes
+  )
   const user = depends({ verified: isolated(verified), required: securityScopes }, ({ verified, required }) => {
     required.assertGranted('a')
     return { inner: verified as unknown, outer: required.scopes }
@@ -228,9 +282,15 @@ t.test('scopes from outside do not reach securityScopes below an isolated view, 
   app.get('/', { security: { one: user.scoped('a'), other: user } }, async (request) => request.security)
   app.get('/b', { security: { one: user.scoped('b') } }, async () => 'in')
   await app.ready()
-  t.strictSame((await app.inject({ url: '/', headers: withToken })).json(), { one: { inner: [], outer: ['a'] }, other: { inner: [], outer: [] } })
+  t.strictSame((await app.inject({ url: '/', headers: withToken })).json(), {
+    one: { inner: [], outer: ['a'] },
+    other: { inner: [], outer: [] }
+  })
   t.strictSame(calls.splice(0), ['verified'])
-  t.equal((await app.inject({ url: '/b', headers: withToken })).headers['www-authenticate'], 'Bearer realm="api", error="insufficient_scope", scope="b"')
+  t.equal(
+    (await app.inject({ url: '/b', headers: withToken })).headers['www-authenticate'],
+    'Bearer realm="api", error="insufficient_scope", scope="b"'
+  )
   t.equal((await app.inject('/b')).headers['www-authenticate'], 'Bearer realm="api", scope="b"')
 })
 

@@ -1,4 +1,6 @@
-/** Guarded routes: what `security` may say, what the handler gets, and that it holds for every route that Fastify makes. */
+/**
+ * Guarded routes: what `security` may say, what the handler gets, and that it holds for every route that Fastify makes.
+ */
 import type { AddressInfo } from 'node:net'
 import { connect } from 'node:net'
 import { connect as connectHttp2 } from 'node:http2'
@@ -109,7 +111,10 @@ t.test('the shapes of security', async (t) => {
   t.test('request.security throws on a route that declares nothing', async (t) => {
     const app = await secured(t)
     app.get('/', async (request) => request.security)
-    t.match((await app.inject({ url: '/', headers: asMallory })).json(), { statusCode: 500, code: 'FST_SECURITY_NOT_RESOLVED' })
+    t.match((await app.inject({ url: '/', headers: asMallory })).json(), {
+      statusCode: 500,
+      code: 'FST_SECURITY_NOT_RESOLVED'
+    })
   })
 })
 
@@ -128,10 +133,14 @@ t.test('the values', async (t) => {
 
   t.test('are typed beside a type provider', async (t) => {
     const app = (await secured(t)).withTypeProvider<TypeBoxTypeProvider>()
-    app.get('/', { security: { user }, schema: { querystring: Type.Object({ page: Type.Integer() }) } }, async (request) => {
-      expectTypeOf(request.query.page).toEqualTypeOf<number>()
-      return { user: request.security.user.name, page: request.query.page }
-    })
+    app.get(
+      '/',
+      { security: { user }, schema: { querystring: Type.Object({ page: Type.Integer() }) } },
+      async (request) => {
+        expectTypeOf(request.query.page).toEqualTypeOf<number>()
+        return { user: request.security.user.name, page: request.query.page }
+      }
+    )
     t.strictSame((await app.inject({ url: '/?page=2', headers: asAnn })).json(), { user: 'ann', page: 2 })
   })
 
@@ -175,7 +184,9 @@ t.test('the values', async (t) => {
     const echo = depends({ token }, async ({ token }) => token.credentials)
     app.get('/', { security: { echo } }, async (request) => request.security.echo)
     const names = Array.from({ length: 20 }, (_, index) => `caller${index}`)
-    const replies = await Promise.all(names.map((name) => app.inject({ url: '/', headers: { authorization: `Bearer ${name}` } })))
+    const replies = await Promise.all(
+      names.map((name) => app.inject({ url: '/', headers: { authorization: `Bearer ${name}` } }))
+    )
     t.strictSame(replies.map(({ body }) => body), names)
   })
 })
@@ -199,7 +210,11 @@ t.test('the guard stands before everything else of the route', async (t) => {
       [{ 'content-type': 'no type at all' }, 'a']
     ] as const) {
       t.equal((await app.inject({ method: 'POST', url: '/', headers, payload })).statusCode, 401, payload)
-      t.not((await app.inject({ method: 'POST', url: '/', headers: { ...headers, ...asAnn }, payload })).statusCode, 401, payload)
+      t.not(
+        (await app.inject({ method: 'POST', url: '/', headers: { ...headers, ...asAnn }, payload })).statusCode,
+        401,
+        payload
+      )
     }
     t.notOk(calls.includes('handler'))
     t.equal(calls.filter((call) => call === 'preParsing').length, 5, 'those with a token alone')
@@ -233,8 +248,16 @@ t.test('the guard stands before everything else of the route', async (t) => {
     const reply = await app.inject({ method: 'PUT', url: '/notes/7', headers: asAnn, payload: { title: 'mine' } })
     t.equal(reply.body, 'mine')
     t.strictSame(calls, ['preValidation', 'owner', 'preHandler'])
-    t.equal((await app.inject({ method: 'PUT', url: '/notes/8', headers: asAnn, payload: { title: 'mine' } })).statusCode, 401)
-    const broken = { method: 'PUT', url: '/notes/7', headers: { 'content-type': 'application/json' }, payload: '{' } as const
+    t.equal(
+      (await app.inject({ method: 'PUT', url: '/notes/8', headers: asAnn, payload: { title: 'mine' } })).statusCode,
+      401
+    )
+    const broken = {
+      method: 'PUT',
+      url: '/notes/7',
+      headers: { 'content-type': 'application/json' },
+      payload: '{'
+    } as const
     t.equal((await app.inject(broken)).statusCode, 401, 'what needs no body is asked first')
   })
 
@@ -249,7 +272,11 @@ t.test('the guard stands before everything else of the route', async (t) => {
 
   t.test('the error handler of the route is asked, and the status stays', async (t) => {
     const app = await secured(t)
-    app.get('/', { security: { user }, errorHandler: (_error, _request, reply) => { reply.send({ own: true }) } }, async () => 'in')
+    app.get(
+      '/',
+      { security: { user }, errorHandler: (_error, _request, reply) => { reply.send({ own: true }) } },
+      async () => 'in'
+    )
     const reply = await app.inject('/')
     t.equal(reply.statusCode, 401)
     t.equal(reply.headers['www-authenticate'], 'Bearer realm="api"')
@@ -300,7 +327,12 @@ t.test('methods', async (t) => {
 
   t.test('a route of several methods is guarded in each, and in the HEAD twin', async (t) => {
     const app = await secured(t)
-    app.route({ method: ['GET', 'POST', 'DELETE'], url: '/', security: { user }, handler: async (request) => request.security.user.name })
+    app.route({
+      method: ['GET', 'POST', 'DELETE'],
+      url: '/',
+      security: { user },
+      handler: async (request) => request.security.user.name
+    })
     for (const method of ['GET', 'POST', 'DELETE', 'HEAD'] as const) {
       t.equal((await app.inject({ method, url: '/' })).statusCode, 401, method)
       t.equal((await app.inject({ method, url: '/', headers: asAnn })).statusCode, 200, method)
@@ -350,7 +382,9 @@ t.test('addresses', async (t) => {
       if ((query as { pass?: string }).pass !== 'yes') throw new Unauthorized()
       return true
     }, { hook: 'preHandler' })
-    await app.register(async (notes) => { notes.get('/', { security: { late } }, async () => 'in') }, { prefix: '/notes' })
+    await app.register(async (notes) => { notes.get('/', { security: { late } }, async () => 'in') }, {
+      prefix: '/notes'
+    })
     for (const url of ['/notes', '/notes/']) {
       t.equal((await app.inject(url)).statusCode, 401, url)
       t.equal((await app.inject(`${url}?pass=yes`)).statusCode, 200, url)
@@ -389,10 +423,12 @@ t.test('addresses', async (t) => {
     }
     const app = await serverOf(t, { routerOptions })
     app.get('/a/secret', { security: { user } }, async () => 'in')
-    await app.register(async (notes) => { notes.get('/', { security: { user } }, async () => 'in') }, { prefix: '/notes' })
+    await app.register(async (notes) => { notes.get('/', { security: { user } }, async () => 'in') }, {
+      prefix: '/notes'
+    })
     for (const url of [
-      '/a/secret', '/a/secret/', '//a///secret', '/A/SECRET', '/a/secret;x=1', '/a/secret?x=1', '/a/%73ecret', '/a/secret#x',
-      '/notes', '/notes/', '/NOTES', '//notes//'
+      '/a/secret', '/a/secret/', '//a///secret', '/A/SECRET', '/a/secret;x=1', '/a/secret?x=1', '/a/%73ecret',
+      '/a/secret#x', '/notes', '/notes/', '/NOTES', '//notes//'
     ]) {
       t.equal((await app.inject(url)).statusCode, 401, url)
       t.equal((await app.inject({ url, headers: asAnn })).statusCode, 200, url)
@@ -420,7 +456,9 @@ t.test('addresses', async (t) => {
               }
             },
             deriveConstraint: (
-              request: { headers: Record<string, string> }, _context: unknown, done: (error: null, tenant: string | undefined) => void
+              request: { headers: Record<string, string> },
+              _context: unknown,
+              done: (error: null, tenant: string | undefined) => void
             ) => { setImmediate(() => { done(null, request.headers['x-tenant']) }) }
           } as any
         }
@@ -549,7 +587,9 @@ t.test('preflight by @fastify/cors', async (t) => {
         await setUp(app, async () => { await app.register(cors, { hook }) })
         app.get('/around', async () => 'in')
         app.get('/own', { security: { key } }, async () => 'in')
-        await app.register(async (child) => { child.get('/child', { security: { key } }, async () => 'in') }, { prefix: '/p' })
+        await app.register(async (child) => { child.get('/child', { security: { key } }, async () => 'in') }, {
+          prefix: '/p'
+        })
         for (const url of ['/around', '/own', '/p/child']) {
           const allowed = await app.inject({ ...preflight, url })
           t.equal(allowed.statusCode, 204, url)
@@ -602,7 +642,11 @@ t.test('WebSocket routes of @fastify/websocket', async (t) => {
     if (order === 'before') await app.register(websocket)
     await app.register(fastifySecurity, { swagger: false })
     if (order === 'after') await app.register(websocket)
-    app.get('/declared', { websocket: true, security: { user } }, (socket, request) => { socket.send(user.of(request).name) })
+    app.get(
+      '/declared',
+      { websocket: true, security: { user } },
+      (socket, request) => { socket.send(user.of(request).name) }
+    )
     app.get('/late', { websocket: true, security: { owner } }, (socket, request) => { socket.send(owner.of(request)) })
     app.get('/hook', { websocket: true, onRequest: user }, (socket, request) => { socket.send(user.of(request).name) })
     app.get('/http', { security: { user } }, async () => 'in')
@@ -648,7 +692,11 @@ t.test('WebSocket routes of @fastify/websocket', async (t) => {
       t.equal((await app.inject({ url })).statusCode, 401, url)
       t.equal((await app.inject({ method: 'HEAD', url })).statusCode, 401, url)
     }
-    t.equal((await app.inject({ url: '/declared', headers: asAnn })).statusCode, 404, 'there is no answer but the socket')
+    t.equal(
+      (await app.inject({ url: '/declared', headers: asAnn })).statusCode,
+      404,
+      'there is no answer but the socket'
+    )
     t.equal((await app.inject({ url: '/both', headers: asAnn })).body, 'ann')
   })
 
@@ -658,7 +706,9 @@ t.test('WebSocket routes of @fastify/websocket', async (t) => {
     await t.rejects(app.injectWS('/declared'), { message: 'Unexpected server response: 401' })
     let message: Promise<string>
     const socket = await app.injectWS('/declared', { headers: asAnn }, {
-      onInit: (client) => { message = new Promise((resolve) => { client.on('message', (data) => { resolve(String(data)) }) }) }
+      onInit: (client) => {
+        message = new Promise((resolve) => { client.on('message', (data) => { resolve(String(data)) }) })
+      }
     })
     t.equal(await message!, 'ann')
     socket.terminate()

@@ -23,10 +23,22 @@ const handler = async (): Promise<string> => 'in'
 t.test('what a route is listed with', async (t) => {
   for (const [name, options, security, guarded = true] of [
     ['all of an object', { security: { token, key } }, [{ HTTPBearer: [], APIKeyHeader: [] }]],
-    ['any of an array', { security: [{ token }, { key, basic }] }, [{ HTTPBearer: [] }, { APIKeyHeader: [], HTTPBasic: [] }]],
+    [
+      'any of an array',
+      { security: [{ token }, { key, basic }] },
+      [{ HTTPBearer: [] }, { APIKeyHeader: [], HTTPBasic: [] }]
+    ],
     ['an empty alternative, which is last', { security: [{}, { token }] }, [{ HTTPBearer: [] }, {}]],
-    ['an optional dependency', { security: { who: optional(token), key } }, [{ HTTPBearer: [], APIKeyHeader: [] }, { APIKeyHeader: [] }]],
-    ['alternatives within', { security: { who: anyOf(token, basic), key } }, [{ HTTPBearer: [], APIKeyHeader: [] }, { HTTPBasic: [], APIKeyHeader: [] }]],
+    [
+      'an optional dependency',
+      { security: { who: optional(token), key } },
+      [{ HTTPBearer: [], APIKeyHeader: [] }, { APIKeyHeader: [] }]
+    ],
+    [
+      'alternatives within',
+      { security: { who: anyOf(token, basic), key } },
+      [{ HTTPBearer: [], APIKeyHeader: [] }, { HTTPBasic: [], APIKeyHeader: [] }]
+    ],
     ['equal alternatives once', { security: [{ token }, { again: httpBearer() }] }, [{ HTTPBearer: [] }]],
     ['scopes, merged for each scheme', {
       security: { me: user.scoped('me'), items: user.scoped('items'), key }
@@ -60,7 +72,11 @@ t.test('what a route is listed with', async (t) => {
     })
     await app.ready()
     t.strictSame(app.security.routes().map(({ guarded, ...row }) => row), [
-      { method: 'GET', url: '/none', security: [{ HTTPBearer: [], APIKeyHeader: [] }, { HTTPBearer: [], HTTPBasic: [] }] },
+      {
+        method: 'GET',
+        url: '/none',
+        security: [{ HTTPBearer: [], APIKeyHeader: [] }, { HTTPBearer: [], HTTPBasic: [] }]
+      },
       {
         method: 'POST',
         url: '/own',
@@ -72,7 +88,10 @@ t.test('what a route is listed with', async (t) => {
       { method: 'POST', url: '/public', security: false },
       { method: 'POST', url: '/open', security: false }
     ])
-    t.equal(Object.keys(app.security.routes()[1]!.security![0 as never]).join(), 'HTTPBearer,APIKeyHeader,OAuth2PasswordBearer')
+    t.equal(
+      Object.keys(app.security.routes()[1]!.security![0 as never]).join(),
+      'HTTPBearer,APIKeyHeader,OAuth2PasswordBearer'
+    )
   })
 
   t.test('the list equals the document in every version of OpenAPI', async (t) => {
@@ -127,7 +146,9 @@ t.test('which routes are listed', async (t) => {
       'GET /slash/',
       'GET /constrained', 'GET /constrained'
     ])
-    for (const { method, url } of app.security.routes()) t.ok(app.hasRoute({ method: method as 'GET', url }) || url === '/constrained', url)
+    for (const { method, url } of app.security.routes()) {
+      t.ok(app.hasRoute({ method: method as 'GET', url }) || url === '/constrained', url)
+    }
   })
 
   t.test('the routes of the whole app, whichever instance is asked, with those that are older than the plugin', async (t) => {
@@ -159,7 +180,10 @@ t.test('which routes are listed', async (t) => {
     const docs = routes.filter(({ url }) => url.startsWith('/docs'))
     t.ok(docs.some(({ url }) => url === '/docs/json'))
     for (const { security, url } of docs) t.strictSame(security, [{ HTTPBasic: [] }], url)
-    t.strictSame(routes.filter(({ url }) => !url.startsWith('/docs')), [{ method: 'OPTIONS', url: '*', guarded: false, security: false }])
+    t.strictSame(
+      routes.filter(({ url }) => !url.startsWith('/docs')),
+      [{ method: 'OPTIONS', url: '*', guarded: false, security: false }]
+    )
   })
 
   t.test('the routes of the app first, then the docs', async (t) => {
@@ -168,7 +192,13 @@ t.test('which routes are listed', async (t) => {
     await app.register(fastifySecurity)
     app.get('/', { security: { token } }, handler)
     await app.ready()
-    t.strictSame(app.security.routes().slice(0, 3).map(({ method, url }) => `${method} ${url}`), ['GET /', 'HEAD /', 'GET /docs'])
+    t.strictSame(
+      app.security
+        .routes()
+        .slice(0, 3)
+        .map(({ method, url }) => `${method} ${url}`),
+      ['GET /', 'HEAD /', 'GET /docs']
+    )
   })
 
   t.test("the docs' own routes as public where nothing guards them", async (t) => {

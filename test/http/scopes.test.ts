@@ -4,8 +4,8 @@ import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import t from 'tap'
 import type { Dependency, FastifySecurityOptions, Needs } from '../../src/index.js'
 import {
-  anyOf, apiKeyHeader, depends, httpBearer, InsufficientScope, oauth2, oauth2PasswordBearer, openIdConnect, optional, securityScopes,
-  Unauthorized
+  anyOf, apiKeyHeader, depends, httpBearer, InsufficientScope, oauth2, oauth2PasswordBearer, openIdConnect, optional,
+  securityScopes, Unauthorized
 } from '../../src/index.js'
 import { noting, secured } from '../fixtures/secured.js'
 
@@ -44,19 +44,30 @@ t.test('how they add up', async (t) => {
   t.test('along a chain the outermost come first', async (t) => {
     const middle = depends({ inner: asked.scoped('inner', 'shared') }, ({ inner }) => inner)
     const outer = depends({ middle: middle.scoped('middle', 'outer') }, ({ middle }) => middle)
-    t.strictSame(await values(t, { chain: outer.scoped('outer', 'shared') }), { chain: ['outer', 'shared', 'middle', 'inner'] })
+    t.strictSame(await values(t, { chain: outer.scoped('outer', 'shared') }), {
+      chain: ['outer', 'shared', 'middle', 'inner']
+    })
   })
 
   t.test('each dependency on the way is told of those that are required of it, and not of those further in', async (t) => {
     const inner = depends({ required: securityScopes }, ({ required }) => [required.scopeStr])
-    const middle = depends({ inner: inner.scoped('c'), required: securityScopes }, ({ inner, required }) => [required.scopeStr, ...inner])
-    const outer = depends({ required: securityScopes, middle: middle.scoped('b') }, ({ middle, required }) => [required.scopeStr, ...middle])
+    const middle = depends({ inner: inner.scoped('c'), required: securityScopes }, ({ inner, required }) => [
+      required.scopeStr,
+      ...inner
+    ])
+    const outer = depends({ required: securityScopes, middle: middle.scoped('b') }, ({ middle, required }) => [
+      required.scopeStr,
+      ...middle
+    ])
     t.strictSame(await values(t, { outer: outer.scoped('a') }), { outer: ['a', 'a b', 'a b c'] })
   })
 
   t.test('they do not reach siblings, whichever stands first', async (t) => {
     const other = depends({ required: securityScopes }, ({ required }) => required.scopes)
-    const user = depends({ before: other, mine: asked.scoped('mine'), after: other.scoped('after') }, (values) => values)
+    const user = depends(
+      { before: other, mine: asked.scoped('mine'), after: other.scoped('after') },
+      (values) => values
+    )
     t.strictSame(await values(t, { user: user.scoped('all'), sibling: asked, other }), {
       user: { before: ['all'], mine: ['all', 'mine'], after: ['all', 'after'] }, sibling: [], other: []
     })
@@ -65,7 +76,11 @@ t.test('how they add up', async (t) => {
   t.test('they reach needs at any depth, through anyOf, optional and uncached', async (t) => {
     const fails = depends({ required: securityScopes }, () => { throw new Unauthorized() })
     const deep = anyOf(fails, optional(depends({ asked: asked.uncached() }, ({ asked }) => asked)))
-    const user = depends({ deep: depends({ deep: deep.scoped('inner') }, ({ deep }) => deep, { nullable: true }) }, ({ deep }) => deep, { nullable: true })
+    const user = depends(
+      { deep: depends({ deep: deep.scoped('inner') }, ({ deep }) => deep, { nullable: true }) },
+      ({ deep }) => deep,
+      { nullable: true }
+    )
     t.strictSame(await values(t, { user: user.scoped('outer') }), { user: ['outer', 'inner'] })
   })
 
@@ -75,13 +90,17 @@ t.test('how they add up', async (t) => {
       calls.push(required.scopeStr)
       throw new Unauthorized()
     })
-    t.strictSame(await values(t, { either: anyOf(no.scoped('a'), no.scoped('b'), asked.scoped('c')) }), { either: ['c'] })
+    t.strictSame(await values(t, { either: anyOf(no.scoped('a'), no.scoped('b'), asked.scoped('c')) }), {
+      either: ['c']
+    })
     t.strictSame(calls, ['a', 'b'])
   })
 
   t.test('those put on alternatives reach each of them', async (t) => {
     const no = depends({ required: securityScopes }, ({ required }) => { throw new Unauthorized(required.scopeStr) })
-    t.strictSame(await values(t, { either: anyOf(no.scoped('x'), asked.scoped('own')).scoped('all') }), { either: ['all', 'own'] })
+    t.strictSame(await values(t, { either: anyOf(no.scoped('x'), asked.scoped('own')).scoped('all') }), {
+      either: ['all', 'own']
+    })
   })
 
   t.test('those put on a need that is securityScopes itself are told to its user', async (t) => {
@@ -92,8 +111,10 @@ t.test('how they add up', async (t) => {
   })
 
   t.test('uncached and scoped views are made of each other in either order', async (t) => {
-    t.strictSame(await values(t, { one: asked.scoped('a').uncached().scoped('b'), two: asked.uncached().scoped('a').scoped('b') }),
-      { one: ['a', 'b'], two: ['a', 'b'] })
+    t.strictSame(
+      await values(t, { one: asked.scoped('a').uncached().scoped('b'), two: asked.uncached().scoped('a').scoped('b') }),
+      { one: ['a', 'b'], two: ['a', 'b'] }
+    )
   })
 
   t.test('the scopes of a route and those of its context do not mix', async (t) => {
@@ -105,14 +126,37 @@ t.test('how they add up', async (t) => {
   })
 
   // scope-token = 1*( %x21 / %x23-5B / %x5D-7E )   RFC 6749 §3.3
-  for (const scope of ['read', 'items:read', 'https://api.example/scope#a', '!', '~', '[a]', "it's", '{}', 'a,b', '__proto__', 'constructor']) {
+  for (const scope of [
+    'read', 'items:read', 'https://api.example/scope#a', '!', '~', '[a]', "it's", '{}', 'a,b', '__proto__',
+    'constructor'
+  ]) {
     t.test(`${scope} is a scope`, async (t) => {
       t.strictSame(await values(t, { user: asked.scoped(scope) }), { user: [scope] })
     })
   }
-  for (const scope of ['', ' ', 'a b', 'a"b', 'a\\b', 'a\tb', 'a\nb', 'é', 'a\u0000', '\u007f', undefined, null, 1, ['a'], {}, new Set(['a'])]) {
+  for (const scope of [
+    '',
+    ' ',
+    'a b',
+    'a"b',
+    'a\\b',
+    'a\tb',
+    'a\nb',
+    'é',
+    'a\u0000',
+    '\u007f',
+    undefined,
+    null,
+    1,
+    ['a'],
+    {},
+    new Set(['a'])
+  ]) {
     t.test(`scoped throws for ${JSON.stringify(scope)}, which is not a scope`, async (t) => {
-      t.throws(() => asked.scoped(scope as never), { code: 'FST_SECURITY_INVALID_OPTION', message: /scoped: a scope must be .*, got / })
+      t.throws(() => asked.scoped(scope as never), {
+        code: 'FST_SECURITY_INVALID_OPTION',
+        message: /scoped: a scope must be .*, got /
+      })
       t.throws(() => asked.scoped('good', scope as never), { code: 'FST_SECURITY_INVALID_OPTION' })
     })
   }
@@ -136,7 +180,9 @@ t.test('securityScopes', async (t) => {
   t.test('where nothing is required its scopes are empty, and anything is enough', async (t) => {
     const app = await secured(t)
     const user = depends({ required: securityScopes }, ({ required }) => {
-      for (const granted of [[], new Set<string>(), '', null, undefined, ['other'], 'other']) required.assertGranted(granted)
+      for (const granted of [[], new Set<string>(), '', null, undefined, ['other'], 'other']) {
+        required.assertGranted(granted)
+      }
       return required
     })
     app.get('/', { security: { user } }, async ({ security: { user: { scopes, scopeStr } } }) => ({ scopes, scopeStr }))
@@ -189,7 +235,12 @@ t.test('assertGranted', async (t) => {
     [['1'], [1], false],
     [['a', 'b', 'c'], ['a', 'b'], false]
   ] as const) {
-    const shown = granted instanceof Set ? `Set(${[...granted].join()})` : typeof granted === 'function' ? 'a function' : JSON.stringify(granted)
+    const shown =
+      granted instanceof Set
+        ? `Set(${[...granted].join()})`
+        : typeof granted === 'function'
+          ? 'a function'
+          : JSON.stringify(granted)
     t.test(`${required.join(' ')}, granted ${shown}: ${isEnough ? 'enough' : '403'}`, async (t) => {
       const app = await secured(t)
       const user = depends({ token: httpBearer(), required: securityScopes }, ({ required }) => {
@@ -202,7 +253,10 @@ t.test('assertGranted', async (t) => {
       if (isEnough) return
       t.equal(reply.json().code, 'FST_SECURITY_INSUFFICIENT_SCOPE')
       // RFC 6750 §3.1
-      t.equal(reply.headers['www-authenticate'], `Bearer realm="api", error="insufficient_scope", scope="${required.join(' ')}"`)
+      t.equal(
+        reply.headers['www-authenticate'],
+        `Bearer realm="api", error="insufficient_scope", scope="${required.join(' ')}"`
+      )
       t.equal(reply.headers['cache-control'], 'no-store')
     })
   }
@@ -263,10 +317,19 @@ t.test('scopes that nothing checks', async (t) => {
     ['an uncached view', blind.scoped('read').uncached()],
     ['a scheme with autoError false', httpBearer({ autoError: false }).scoped('read')],
     ['a need', depends({ blind: blind.scoped('read') }, () => 1)],
-    ['a need beside one that is checked', depends({ blind: blind.scoped('read'), required: securityScopes }, () => 1).scoped('write')],
+    [
+      'a need beside one that is checked',
+      depends({ blind: blind.scoped('read'), required: securityScopes }, () => 1).scoped('write')
+    ],
     ['a need whose user checks', depends({ bearer: bearer.scoped('read'), required: securityScopes }, () => 1)],
-    ['a need of a need', depends({ a: depends({ b: depends({ bearer: bearer.scoped('read') }, () => 1) }, () => 1) }, () => 1)],
-    ['a dependency whose anyOf checks in one alternative', depends({ either: anyOf(checks, blind) }, () => 1).scoped('read')]
+    [
+      'a need of a need',
+      depends({ a: depends({ b: depends({ bearer: bearer.scoped('read') }, () => 1) }, () => 1) }, () => 1)
+    ],
+    [
+      'a dependency whose anyOf checks in one alternative',
+      depends({ either: anyOf(checks, blind) }, () => 1).scoped('read')
+    ]
   ]
   const good: Array<[string, Dependency<unknown>]> = [
     ['a dependency that takes them', checks.scoped('read')],
@@ -280,8 +343,16 @@ t.test('scopes that nothing checks', async (t) => {
   const places: Array<[string, (app: FastifyInstance, dependency: Dependency<unknown>) => unknown, RegExp]> = [
     ['a route\'s security', (app, user) => app.get('/a', { security: { user } }, async () => 'in'), /GET \/a/],
     ['the second member', (app, user) => app.get('/a', { security: { asked, user } }, async () => 'in'), /GET \/a/],
-    ['an alternative of an array', (app, user) => app.get('/a', { security: [{ asked }, { user }] }, async () => 'in'), /GET \/a/],
-    ['app.route', (app, user) => app.route({ method: ['PUT', 'POST'], url: '/a', security: { user }, handler: async () => 'in' }), /PUT,POST \/a/],
+    [
+      'an alternative of an array',
+      (app, user) => app.get('/a', { security: [{ asked }, { user }] }, async () => 'in'),
+      /GET \/a/
+    ],
+    [
+      'app.route',
+      (app, user) => app.route({ method: ['PUT', 'POST'], url: '/a', security: { user }, handler: async () => 'in' }),
+      /PUT,POST \/a/
+    ],
     ['require', (app, user) => {
       app.get('/a', async () => 'in')
       app.security.require({ user })
@@ -353,7 +424,9 @@ t.test('scopes that nothing checks', async (t) => {
     app.get('/items', { security: { user: blind.scoped('read') } }, async (request) => request.security.user)
     t.equal((await app.inject('/items')).statusCode, 401)
     t.equal((await app.inject({ url: '/items', headers: withToken })).body, 'user')
-    t.strictSame(app.security.routes().find(({ url }) => url === '/items')?.security, [{ OAuth2PasswordBearer: ['read'] }])
+    t.strictSame(app.security.routes().find(({ url }) => url === '/items')?.security, [
+      { OAuth2PasswordBearer: ['read'] }
+    ])
   })
 
   t.test('an onUncheckedScopes that is neither is refused', async (t) => {
@@ -367,18 +440,27 @@ t.test('scopes that nothing checks', async (t) => {
 
 t.test('scopes that the scheme does not list', async (t) => {
   const listing = oauth2PasswordBearer({ tokenUrl: 'token', scopes: { read: 'Read', write: 'Write' } })
-  const userOf = (token: Dependency<unknown>): Dependency<string> => depends({ token, required: securityScopes }, ({ required }) => `user ${required.scopeStr}`)
+  const userOf = (token: Dependency<unknown>): Dependency<string> =>
+    depends({ token, required: securityScopes }, ({ required }) => `user ${required.scopeStr}`)
 
   t.test('one that an OAuth 2 scheme does not list is refused, wherever it is put', async (t) => {
     const user = userOf(listing)
     for (const put of [
       (app: FastifyInstance) => { app.get('/items', { security: { user: user.scoped('raed') } }, async () => 'in') },
-      (app: FastifyInstance) => { app.get('/items', { security: [{ asked }, { user: user.scoped('read', 'raed') }, {}] }, async () => 'in') },
+      (app: FastifyInstance) => {
+        app.get('/items', { security: [{ asked }, { user: user.scoped('read', 'raed') }, {}] }, async () => 'in')
+      },
       (app: FastifyInstance) => { app.get('/items', { onRequest: user.scoped('raed') }, async () => 'in') },
       (app: FastifyInstance) => {
-        app.get('/items', { security: { user: depends({ either: anyOf(asked, optional(user)) }, () => 1).scoped('raed') } }, async () => 'in')
+        app.get(
+          '/items',
+          { security: { user: depends({ either: anyOf(asked, optional(user)) }, () => 1).scoped('raed') } },
+          async () => 'in'
+        )
       },
-      (app: FastifyInstance) => { app.get('/items', { security: { user: depends({ user: user.scoped('raed') }, () => 1) } }, async () => 'in') },
+      (app: FastifyInstance) => {
+        app.get('/items', { security: { user: depends({ user: user.scoped('raed') }, () => 1) } }, async () => 'in')
+      },
       (app: FastifyInstance) => { app.security.require({ user: user.scoped('raed') }) }
     ]) {
       const app = await secured(t)
@@ -390,7 +472,9 @@ t.test('scopes that the scheme does not list', async (t) => {
 
   t.test('also where scopes may be unchecked', async (t) => {
     const app = await secured(t, { onUncheckedScopes: 'allow' })
-    t.throws(() => app.get('/', { security: { token: listing.scoped('raed') } }, async () => 'in'), { code: 'FST_SECURITY_UNKNOWN_SCOPE' })
+    t.throws(() => app.get('/', { security: { token: listing.scoped('raed') } }, async () => 'in'), {
+      code: 'FST_SECURITY_UNKNOWN_SCOPE'
+    })
     t.doesNotThrow(() => app.get('/', { security: { token: listing.scoped('read') } }, async () => 'in'))
   })
 
@@ -398,7 +482,11 @@ t.test('scopes that the scheme does not list', async (t) => {
     const app = await secured(t)
     const mixed = depends({ user: userOf(listing), asked: asked.scoped('anything') }, () => 'in')
     app.get('/sibling', { security: { user: mixed.scoped('read') } }, async (request) => request.security.user)
-    app.get('/none', { security: { user: userOf(oauth2PasswordBearer({ tokenUrl: 't', schemeName: 'a' })).scoped('anything') } }, async () => 'in')
+    app.get(
+      '/none',
+      { security: { user: userOf(oauth2PasswordBearer({ tokenUrl: 't', schemeName: 'a' })).scoped('anything') } },
+      async () => 'in'
+    )
     app.get('/bearer', { security: { user: userOf(httpBearer()).scoped('role') } }, async () => 'in')
     app.get('/oidc', {
       security: { user: userOf(openIdConnect({ openIdConnectUrl: 'https://a.example' })).scoped('email') }
@@ -417,7 +505,9 @@ t.test('scopes that the scheme does not list', async (t) => {
     }))
     const app = await secured(t)
     t.doesNotThrow(() => app.get('/', { security: { user: user.scoped('read', 'write') } }, async () => 'in'))
-    t.throws(() => app.get('/other', { security: { user: user.scoped('admin') } }, async () => 'in'), { code: 'FST_SECURITY_UNKNOWN_SCOPE' })
+    t.throws(() => app.get('/other', { security: { user: user.scoped('admin') } }, async () => 'in'), {
+      code: 'FST_SECURITY_UNKNOWN_SCOPE'
+    })
   })
 
   t.test('a scope with the name of something that every object has is listed only where it is', async (t) => {
@@ -431,7 +521,10 @@ t.test('scopes that the scheme does not list', async (t) => {
 t.test('one session, and a check for each use of it', async (t) => {
   const calls: string[] = []
   const granted: Record<string, readonly string[]> = { reader: ['me', 'items'], self: ['me'], none: [] }
-  const bearer = oauth2PasswordBearer({ tokenUrl: 'token', scopes: { me: 'Read your profile', items: 'Read your items' } })
+  const bearer = oauth2PasswordBearer({
+    tokenUrl: 'token',
+    scopes: { me: 'Read your profile', items: 'Read your items' }
+  })
   const session = noting(calls, 'session', { bearer }, async (_request, { bearer }) => {
     const scopes = granted[bearer as string]
     if (scopes === undefined) throw new Unauthorized('Unknown token')
@@ -456,7 +549,10 @@ t.test('one session, and a check for each use of it', async (t) => {
   ] as const) {
     t.test(`${url} with ${token ?? 'no token'} answers ${status}`, async (t) => {
       calls.length = 0
-      const reply: LightMyRequestResponse = await app.inject({ url, headers: token === undefined ? {} : { authorization: `Bearer ${token}` } })
+      const reply: LightMyRequestResponse = await app.inject({
+        url,
+        headers: token === undefined ? {} : { authorization: `Bearer ${token}` }
+      })
       t.equal(reply.statusCode, status)
       t.equal(reply.headers['www-authenticate'], challenge)
       if (status === 200) t.equal(reply.body, token)
@@ -476,7 +572,11 @@ t.test('what an error shows of the required scopes cannot be changed for the nex
   const failures: unknown[] = []
   app.setErrorHandler((error, _request, reply) => {
     const { scopes } = error as InsufficientScope
-    for (const change of [() => { (scopes as string[]).length = 0 }, () => (scopes as string[]).shift(), () => { (scopes as string[])[0] = 'x' }]) {
+    for (const change of [
+      () => { (scopes as string[]).length = 0 },
+      () => (scopes as string[]).shift(),
+      () => { (scopes as string[])[0] = 'x' }
+    ]) {
       try {
         change()
       } catch (error) {
@@ -490,7 +590,10 @@ t.test('what an error shows of the required scopes cannot be changed for the nex
   for (const [url, scope] of [['/joined', 'a b'], ['/one', 'a']]) {
     for (let i = 0; i < 3; i++) {
       const { statusCode, headers } = await app.inject({ url: url!, headers: { authorization: 'Bearer x' } })
-      t.strictSame([statusCode, headers['www-authenticate']], [403, `Bearer realm="api", error="insufficient_scope", scope="${scope}"`])
+      t.strictSame(
+        [statusCode, headers['www-authenticate']],
+        [403, `Bearer realm="api", error="insufficient_scope", scope="${scope}"`]
+      )
     }
   }
   t.equal(failures.length, 18)
@@ -515,13 +618,24 @@ t.test('a scopes getter that throws leads to an answer, not to an unhandled reje
   const names = Object.keys(thrown)
   for (const name of names) {
     const [make] = thrown[name]!
-    app.get(`/sync/${name}`, { security: { it: depends({ bearer }, (): string => { throw make() }) } }, async () => 'in')
-    app.get(`/async/${name}`, { security: { it: depends({ bearer }, async (): Promise<string> => { throw make() }) } }, async () => 'in')
+    app.get(
+      `/sync/${name}`,
+      { security: { it: depends({ bearer }, (): string => { throw make() }) } },
+      async () => 'in'
+    )
+    app.get(
+      `/async/${name}`,
+      { security: { it: depends({ bearer }, async (): Promise<string> => { throw make() }) } },
+      async () => 'in'
+    )
   }
   for (const name of names) {
     const [, status, challenge] = thrown[name]!
     for (const way of ['sync', 'async']) {
-      const { statusCode, headers, json } = await app.inject({ url: `/${way}/${name}`, headers: { authorization: 'Bearer x' } })
+      const { statusCode, headers, json } = await app.inject({
+        url: `/${way}/${name}`,
+        headers: { authorization: 'Bearer x' }
+      })
       t.strictSame([statusCode, headers['www-authenticate']], [status, challenge], `${way}, ${name}`)
       if (status === 500) t.match(json(), { code: 'FST_SECURITY_RESOLVER_FAILED' })
     }

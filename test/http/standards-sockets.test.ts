@@ -1,4 +1,7 @@
-/** The demands of standards, and accidents of other projects, as bytes on a socket, because `app.inject` would normalise them. */
+/**
+ * The demands of standards, and accidents of other projects, as bytes on a socket, because `app.inject` would normalise
+ * them.
+ */
 import { once } from 'node:events'
 import type { IncomingMessage, Server } from 'node:http'
 import type { Socket } from 'node:net'
@@ -42,7 +45,8 @@ function statusesOf (text: string): string[] {
 
 t.test('a client that waits before it sends its body', async (t) => {
   const request = (token: string): string =>
-    `POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\nauthorization: Bearer ${token}\r\ncontent-type: text/plain\r\ncontent-length: 4\r\nconnection: close\r\n\r\n`
+    `POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\nauthorization: Bearer ${token}\r\n` +
+      'content-type: text/plain\r\ncontent-length: 4\r\nconnection: close\r\n\r\n'
 
   t.test('is told to go on by Node, before anybody is asked, and is refused then', async (t) => {
     // RFC 9110 §10.1.1
@@ -111,7 +115,9 @@ t.test('requests that are sent before the first is answered are each answered fo
   await app.register(fastifySecurity, { swagger: false })
   app.get('/', { security: { slow } }, async (request) => request.security.slow)
   const client = await converse(app)
-  for (const token of ['one', 'two', 'three']) client.send(`GET / HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${token}\r\n\r\n`)
+  for (const token of ['one', 'two', 'three']) {
+    client.send(`GET / HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${token}\r\n\r\n`)
+  }
   client.send('GET / HTTP/1.1\r\nhost: a\r\n\r\n')
   gates['three']!.open()
   await everythingElse()
@@ -122,7 +128,12 @@ t.test('requests that are sent before the first is answered are each answered fo
     answers.push([statusCode, statusCode === 200 ? body : headers['www-authenticate']?.join()])
   }
   client.close()
-  t.strictSame(answers, [[200, 'one'], [401, 'Bearer realm="api", error="invalid_token"'], [200, 'three'], [401, 'Bearer realm="api"']])
+  t.strictSame(answers, [
+    [200, 'one'],
+    [401, 'Bearer realm="api", error="invalid_token"'],
+    [200, 'three'],
+    [401, 'Bearer realm="api"']
+  ])
 })
 
 t.test('an upload of 100 MB', async (t) => {
@@ -130,7 +141,10 @@ t.test('an upload of 100 MB', async (t) => {
   const chunk = Buffer.alloc(1 << 16)
 
   /** Starts an upload that never waits for an answer, and goes on as fast as the server reads. */
-  async function upload (t: Teardown, app: FastifyInstance): Promise<{ client: Socket, sent: () => number, answer: Promise<string> }> {
+  async function upload (
+    t: Teardown,
+    app: FastifyInstance
+  ): Promise<{ client: Socket, sent: () => number, answer: Promise<string> }> {
     const client = connect(await portOf(app), '127.0.0.1')
     t.teardown(() => { client.destroy() })
     let sent = 0
@@ -142,7 +156,10 @@ t.test('an upload of 100 MB', async (t) => {
     }
     client.on('drain', pump)
     client.on('error', () => {})
-    client.write(`POST / HTTP/1.1\r\nhost: a\r\ncontent-type: application/octet-stream\r\ncontent-length: ${Math.ceil(size / chunk.length) * chunk.length}\r\n\r\n`)
+    client.write(
+      'POST / HTTP/1.1\r\nhost: a\r\ncontent-type: ' +
+        `application/octet-stream\r\ncontent-length: ${Math.ceil(size / chunk.length) * chunk.length}\r\n\r\n`
+    )
     pump()
     return { client, sent: () => sent, answer: once(client, 'data').then(([data]) => String(data)) }
   }
@@ -205,11 +222,18 @@ t.test('headers of any size', async (t) => {
   })
   const never = (scheme: Dependency): Dependency => depends({ scheme }, () => { throw new Unauthorized() })
   const schemes = {
-    one: never(httpBearer()), two: never(httpBasic()), three: never(httpDigest()), four: never(apiKeyHeader({ name: 'x-key' })), five: never(apiKeyCookie({ name: 'a' }))
+    one: never(httpBearer()),
+    two: never(httpBasic()),
+    three: never(httpDigest()),
+    four: never(apiKeyHeader({ name: 'x-key' })),
+    five: never(apiKeyCookie({ name: 'a' }))
   }
   const security = Object.entries(schemes).map(([name, dependency]) => ({ [name]: dependency }))
 
-  async function anyOfThem (t: Teardown, server: ServerOptions): Promise<{ app: FastifyInstance, passed: () => number }> {
+  async function anyOfThem (
+    t: Teardown,
+    server: ServerOptions
+  ): Promise<{ app: FastifyInstance, passed: () => number }> {
     const app = Fastify(server)
     t.teardown(() => app.close())
     let passed = 0
@@ -264,10 +288,18 @@ t.test('a server that is told to be lenient', async (t) => {
 
   t.test('or to join lines of one name, still tells two Authorization lines from one', async (t) => {
     // RFC 9110 §5.3
-    const { app, passed } = await serverOf(t, { http: { joinDuplicateHeaders: true } }, { any: oauth2({ flows: { password: { tokenUrl: '/token' } } }) })
+    const { app, passed } = await serverOf(
+      t,
+      { http: { joinDuplicateHeaders: true } },
+      { any: oauth2({ flows: { password: { tokenUrl: '/token' } } }) }
+    )
     t.equal((await sendRaw(app, 'GET / HTTP/1.1', 'authorization: Bearer good')).statusCode, 200)
     for (const other of ['Bearer good', 'Basic Og==', '']) {
-      t.equal((await sendRaw(app, 'GET / HTTP/1.1', 'authorization: Bearer good', `Authorization: ${other}`)).statusCode, 400, other)
+      t.equal(
+        (await sendRaw(app, 'GET / HTTP/1.1', 'authorization: Bearer good', `Authorization: ${other}`)).statusCode,
+        400,
+        other
+      )
     }
     t.equal(passed(), 1)
   })
@@ -276,10 +308,18 @@ t.test('a server that is told to be lenient', async (t) => {
 t.test('credentials in the trailer of a body are not read', async (t) => {
   // RFC 9110 §6.5.1
   const late = depends({ token: httpBearer() }, ({ token }) => token.credentials, { hook: 'preHandler' })
-  for (const [name, security] of Object.entries({ early: { user }, late: { late }, key: { key: apiKeyHeader({ name: 'x-key' }) } })) {
+  for (const [name, security] of Object.entries({
+    early: { user },
+    late: { late },
+    key: { key: apiKeyHeader({ name: 'x-key' }) }
+  })) {
     const { app, passed } = await serverOf(t, {}, security)
-    const text = await exchange(app, 'POST / HTTP/1.1\r\nhost: a\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\ntrailer: authorization, x-key\r\n' +
-      'connection: close\r\n\r\n2\r\nhi\r\n0\r\nauthorization: Bearer good\r\nx-key: good\r\n\r\n')
+    const text = await exchange(
+      app,
+      'POST / HTTP/1.1\r\nhost: a\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n' +
+        'trailer: authorization, x-key\r\n' +
+        'connection: close\r\n\r\n2\r\nhi\r\n0\r\nauthorization: Bearer good\r\nx-key: good\r\n\r\n'
+    )
     t.strictSame(statusesOf(text), ['HTTP/1.1 401'], name)
     t.equal(passed(), 0, name)
   }
@@ -288,8 +328,11 @@ t.test('credentials in the trailer of a body are not read', async (t) => {
   await app.register(fastifySecurity, { swagger: false })
   app.addHook('preHandler', httpBearer())
   app.post('/', { security: false }, async () => 'in')
-  const text = await exchange(app, 'POST / HTTP/1.1\r\nhost: a\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n' +
-    'connection: close\r\n\r\n2\r\nhi\r\n0\r\nauthorization: Bearer good\r\n\r\n')
+  const text = await exchange(
+    app,
+    'POST / HTTP/1.1\r\nhost: a\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n' +
+      'connection: close\r\n\r\n2\r\nhi\r\n0\r\nauthorization: Bearer good\r\n\r\n'
+  )
   t.strictSame(statusesOf(text), ['HTTP/1.1 401'], 'also where the body has been read')
 })
 
@@ -297,14 +340,18 @@ t.test('spellings of an address', async (t) => {
   // Each is asked as it stands: nothing on the way puts it in order.
   const targets = [
     // CVE-2026-22031
-    '/a/secret', '/a/%73ecret', '/%61/secret', '/%61/%73%65%63%72%65%74', '/a%2Fsecret', '/a%2fsecret', '/a/secret%00', '/a/secret%20', '/a/secre%74/', '/%2561/secret',
+    '/a/secret', '/a/%73ecret', '/%61/secret', '/%61/%73%65%63%72%65%74', '/a%2Fsecret', '/a%2fsecret', '/a/secret%00',
+    '/a/secret%20', '/a/secre%74/', '/%2561/secret',
     // CVE-2026-2880, CVE-2026-33804, CVE-2026-33808
-    '//a/secret', '/a//secret', '///a///secret///', '/a/secret/', '/a/secret//', '/a/secret;x=1', '/a;x=1/secret', '/;/a/secret', '/a/secret;/', '/a/secret?x=1', '/a/secret#x',
-    '/A/SECRET', '/a/Secret', '/a/./secret', '/a/../a/secret', '/b/../a/secret', '/a/secret/..', '/./a/secret', '/a/secret.', '/a\\secret',
+    '//a/secret', '/a//secret', '///a///secret///', '/a/secret/', '/a/secret//', '/a/secret;x=1', '/a;x=1/secret',
+    '/;/a/secret', '/a/secret;/', '/a/secret?x=1', '/a/secret#x', '/A/SECRET', '/a/Secret', '/a/./secret',
+    '/a/../a/secret', '/b/../a/secret', '/a/secret/..', '/./a/secret', '/a/secret.', '/a\\secret',
     // CVE-2026-33807
-    '/admin', '/admin/', '/admin/admin', '/admin/admin/', '/admin//admin', '/adminadmin', '/admin/admin/admin', '/ADMIN/admin', '/%61dmin/admin', '/admin;/admin', '/admin?', '/admin#',
+    '/admin', '/admin/', '/admin/admin', '/admin/admin/', '/admin//admin', '/adminadmin', '/admin/admin/admin',
+    '/ADMIN/admin', '/%61dmin/admin', '/admin;/admin', '/admin?', '/admin#',
     // CVE-2022-22978
-    '/p/1', '/p/%0a', '/p/a%0ab', '/p/%0d%0a', '/p/%2F', '/p/..%2fa', '/p/%2e%2e', '/p/', '/p', '/p/1/', '/p/%zz', '/w/a/b', '/w/', '/w', '/w/%0a', '/w/..%2f..%2fa', '/w//', '/w/a;b?c'
+    '/p/1', '/p/%0a', '/p/a%0ab', '/p/%0d%0a', '/p/%2F', '/p/..%2fa', '/p/%2e%2e', '/p/', '/p', '/p/1/', '/p/%zz',
+    '/w/a/b', '/w/', '/w', '/w/%0a', '/w/..%2f..%2fa', '/w//', '/w/a;b?c'
   ]
   const combinations: ServerOptions[] = []
   for (let bits = 0; bits < 16; bits++) {
@@ -318,7 +365,10 @@ t.test('spellings of an address', async (t) => {
     if (bits === 15 || bits === 2) combinations.push(routerOptions as ServerOptions)
   }
 
-  async function guardedEverywhere (t: Teardown, server: ServerOptions): Promise<{ app: FastifyInstance, ran: string[] }> {
+  async function guardedEverywhere (
+    t: Teardown,
+    server: ServerOptions
+  ): Promise<{ app: FastifyInstance, ran: string[] }> {
     const app = Fastify(server)
     t.teardown(() => app.close())
     const ran: string[] = []
@@ -365,9 +415,11 @@ t.test('spellings of an address', async (t) => {
     // RFC 9112 §3.2
     const { app, ran } = await guardedEverywhere(t, {})
     for (const line of [
-      'GET http://localhost/a/secret HTTP/1.1', 'GET http://a@localhost/a/secret HTTP/1.1', 'GET http://localhost//a/secret HTTP/1.1', 'GET a/secret HTTP/1.1',
-      'GET /a/secret HTTP/1.0', 'OPTIONS * HTTP/1.1', 'OPTIONS /a/secret HTTP/1.1', 'TRACE /a/secret HTTP/1.1', 'get /a/secret HTTP/1.1', 'GET  /a/secret HTTP/1.1',
-      'GET /a/secret  HTTP/1.1', 'GET\t/a/secret HTTP/1.1', 'POST /a/secret HTTP/1.1', 'CONNECT /a/secret HTTP/1.1', 'GET \\a\\secret HTTP/1.1'
+      'GET http://localhost/a/secret HTTP/1.1', 'GET http://a@localhost/a/secret HTTP/1.1',
+      'GET http://localhost//a/secret HTTP/1.1', 'GET a/secret HTTP/1.1', 'GET /a/secret HTTP/1.0',
+      'OPTIONS * HTTP/1.1', 'OPTIONS /a/secret HTTP/1.1', 'TRACE /a/secret HTTP/1.1', 'get /a/secret HTTP/1.1',
+      'GET  /a/secret HTTP/1.1', 'GET /a/secret  HTTP/1.1', 'GET\t/a/secret HTTP/1.1', 'POST /a/secret HTTP/1.1',
+      'CONNECT /a/secret HTTP/1.1', 'GET \\a\\secret HTTP/1.1'
     ]) {
       const text = await exchange(app, `${line}\r\nhost: localhost\r\nconnection: close\r\n\r\n`)
       t.notMatch(text, /^HTTP\/1\.1 (?:[123]|5)/, line)
@@ -379,7 +431,8 @@ t.test('spellings of an address', async (t) => {
 t.test('a dependency that hangs', async (t) => {
   const never = async (): Promise<true> => await new Promise(() => {})
   const get = 'GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n'
-  const post = 'POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}'
+  const post =
+    'POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}'
   const rows = {
     'of a request without a body': [get, depends({}, never)],
     'before the body is read': [post, depends({}, never)],
@@ -399,7 +452,9 @@ t.test('a dependency that hangs', async (t) => {
     // Fastify 5 counts no further when the body has been read.
     const limited = depends({}, async () => {
       const signal = AbortSignal.timeout(50)
-      return await new Promise<true>((_resolve, reject) => { signal.addEventListener('abort', () => { reject(signal.reason) }) })
+      return await new Promise<true>(
+        (_resolve, reject) => { signal.addEventListener('abort', () => { reject(signal.reason) }) }
+      )
     }, { hook: 'preHandler' })
     const { app, passed } = await serverOf(t, {}, { limited })
     const text = await exchange(app, post)

@@ -1,6 +1,6 @@
 /**
- * The demands of standards, and accidents of other projects, for which no other test file is the place; and a check that
- * docs/standards.md names existing tests. Tests that need a socket are in standards-sockets.test.ts.
+ * The demands of standards, and accidents of other projects, for which no other test file is the place; and a check
+ * that docs/standards.md names existing tests. Tests that need a socket are in standards-sockets.test.ts.
  */
 import { readFileSync } from 'node:fs'
 import { setFlagsFromString } from 'node:v8'
@@ -57,7 +57,10 @@ t.test('the page of the standards', async (t) => {
 })
 
 t.test('challenges', async (t) => {
-  const printable = fc.string({ unit: fc.constantFrom('\t', ...Array.from({ length: 95 }, (_, code) => String.fromCharCode(0x20 + code))), maxLength: 20 })
+  const printable = fc.string({
+    unit: fc.constantFrom('\t', ...Array.from({ length: 95 }, (_, code) => String.fromCharCode(0x20 + code))),
+    maxLength: 20
+  })
   const makes: Array<(realm: string, index: number) => Dependency> = [
     (realm, index) => apiKeyHeader({ name: 'x-key', realm, schemeName: `S${index}` }),
     (realm, index) => httpBasic({ realm, schemeName: `S${index}` }),
@@ -68,52 +71,77 @@ t.test('challenges', async (t) => {
     (realm, index) => openIdConnect({ openIdConnectUrl: '/openid', realm, schemeName: `S${index}` })
   ]
   const refusals = [
-    new Unauthorized(), new InvalidCredentialsRequest(), new InsufficientScope('x', { scopes: ['a:b', '!#[]~'] }), new InsufficientScope('x', { scopes: ['"', 'é'] })
+    new Unauthorized(),
+    new InvalidCredentialsRequest(),
+    new InsufficientScope('x', { scopes: ['a:b', '!#[]~'] }),
+    new InsufficientScope('x', { scopes: ['"', 'é'] })
   ]
 
   t.test('are read back by a client that goes by the grammar, one in each line and all in one', async (t) => {
     // RFC 9110 §5.6.4, §11.2, §11.5, §11.6.1
     const schemes = fc.array(fc.tuple(fc.constantFrom(...makes), printable), { minLength: 1, maxLength: 4 })
-    await fc.assert(fc.asyncProperty(schemes, fc.option(fc.constantFrom(...refusals)), fc.boolean(), async (pairs, refusal, isSent) => {
-      const read = pairs.map(([make, realm], index) => make(realm, index))
-      const [first, ...others] = read.map((scheme) => refusal === null ? scheme : depends({ scheme }, () => { throw refusal }))
-      const app = await guardedApp(anyOf(first!, ...others), { swagger: false })
-      const answer = await app.inject({ url: '/', headers: isSent && refusal !== null ? { authorization: 'Bearer abc', 'x-key': 'abc' } : {} })
-      await app.close()
-      t.ok([400, 401, 403].includes(answer.statusCode))
-      const lines = [answer.headers['www-authenticate']!].flat()
-      const each = lines.map(readChallenges)
-      // One in each line
-      for (const [index, found] of each.entries()) t.equal(found?.length, 1, lines[index]!)
-      // RFC 9110 §5.3: a proxy may join the lines
-      t.strictSame(readChallenges(lines.join(', ')), each.flat())
-      for (const challenge of each.flat()) {
-        const names = challenge!.params.map(([name]) => name)
-        // RFC 6750 §3: no attribute twice, one at least. RFC 9110 §11.5: a realm is a quoted-string
-        t.equal(names[0], 'realm')
-        t.equal(new Set(names).size, names.length)
-        t.ok(challenge!.quoted.includes('realm'))
-        // RFC 6750 §3, §3.1
-        for (const [name, value] of challenge!.params.slice(1)) {
-          if (name === 'error') t.match(value, /^(?:invalid_request|invalid_token|insufficient_scope)$/)
-          else if (name === 'scope') t.match(value, /^[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*$/)
-          else t.strictSame([challenge!.scheme, name, value], ['Basic', 'charset', 'UTF-8'])
+    await fc.assert(
+      fc.asyncProperty(
+        schemes,
+        fc.option(fc.constantFrom(...refusals)),
+        fc.boolean(),
+        async (pairs, refusal, isSent) => {
+          const read = pairs.map(([make, realm], index) => make(realm, index))
+          const [first, ...others] = read.map((scheme) =>
+            refusal === null ? scheme : depends({ scheme }, () => { throw refusal })
+          )
+          const app = await guardedApp(anyOf(first!, ...others), { swagger: false })
+          const answer = await app.inject({
+            url: '/',
+            headers: isSent && refusal !== null ? { authorization: 'Bearer abc', 'x-key': 'abc' } : {}
+          })
+          await app.close()
+          t.ok([400, 401, 403].includes(answer.statusCode))
+          const lines = [answer.headers['www-authenticate']!].flat()
+          const each = lines.map(readChallenges)
+          // One in each line
+          for (const [index, found] of each.entries()) t.equal(found?.length, 1, lines[index]!)
+          // RFC 9110 §5.3: a proxy may join the lines
+          t.strictSame(readChallenges(lines.join(', ')), each.flat())
+          for (const challenge of each.flat()) {
+            const names = challenge!.params.map(([name]) => name)
+            // RFC 6750 §3: no attribute twice, one at least. RFC 9110 §11.5: a realm is a quoted-string
+            t.equal(names[0], 'realm')
+            t.equal(new Set(names).size, names.length)
+            t.ok(challenge!.quoted.includes('realm'))
+            // RFC 6750 §3, §3.1
+            for (const [name, value] of challenge!.params.slice(1)) {
+              if (name === 'error') t.match(value, /^(?:invalid_request|invalid_token|insufficient_scope)$/)
+              else if (name === 'scope') t.match(value, /^[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*$/)
+              else t.strictSame([challenge!.scheme, name, value], ['Basic', 'charset', 'UTF-8'])
+            }
+          }
+          // All that were written are there, and no other.
+          const realms = new Set(each.flat().map((challenge) => new Map(challenge!.params).get('realm')))
+          if (answer.statusCode !== 400) {
+            t.strictSame([...realms].sort(), [...new Set(pairs.map(([, realm]) => realm))].sort())
+          }
         }
-      }
-      // All that were written are there, and no other.
-      const realms = new Set(each.flat().map((challenge) => new Map(challenge!.params).get('realm')))
-      if (answer.statusCode !== 400) t.strictSame([...realms].sort(), [...new Set(pairs.map(([, realm]) => realm))].sort())
-    }), { numRuns: 150 })
+      ),
+      { numRuns: 150 }
+    )
   })
 
   t.test('are not written by a parser that takes everything', async (t) => {
-    for (const line of ['Bearer realm="a', 'Bearer realm="a" error="b"', 'Bearer a b', 'Bearer realm="a"b', 'Bearer realm=é', '"Bearer"', '', 'Bearer\trealm=a']) {
+    for (const line of [
+      'Bearer realm="a', 'Bearer realm="a" error="b"', 'Bearer a b', 'Bearer realm="a"b', 'Bearer realm=é', '"Bearer"',
+      '', 'Bearer\trealm=a'
+    ]) {
       t.equal(readChallenges(line), null, line)
     }
     // RFC 9110 §11.6.1
     t.strictSame(readChallenges('Basic realm="simple", Newauth realm="apps", type=1, title="Login to \\"apps\\""'), [
       { scheme: 'Basic', params: [['realm', 'simple']], quoted: ['realm'] },
-      { scheme: 'Newauth', params: [['realm', 'apps'], ['type', '1'], ['title', 'Login to "apps"']], quoted: ['realm', 'title'] }
+      {
+        scheme: 'Newauth',
+        params: [['realm', 'apps'], ['type', '1'], ['title', 'Login to "apps"']],
+        quoted: ['realm', 'title']
+      }
     ])
   })
 })
@@ -123,10 +151,15 @@ t.test('a dependency that hangs', async (t) => {
     'on the route': (hanging, after) => ({ security: { hanging, after } }),
     'in the needs of another': (hanging, after) => ({ security: { it: depends({ hanging, after }, () => 1) } }),
     'among alternatives': (hanging, after) => ({ security: [{ hanging }, { after }] }),
-    'inside an optional one': (hanging, after) => ({ security: { it: optional(depends({ token, hanging }, () => 1)), after } }),
+    'inside an optional one': (hanging, after) => ({
+      security: { it: optional(depends({ token, hanging }, () => 1)), after }
+    }),
     'around the route': (hanging, after, app) => { app.security.require({ hanging }); return { security: { after } } },
     "in the route's own hooks": (hanging, after) => ({ preHandler: [hanging, after] }),
-    'in a hook of the app': (hanging, after, app) => { app.addHook('onRequest', hanging as never); return { security: { after } } }
+    'in a hook of the app': (hanging, after, app) => {
+      app.addHook('onRequest', hanging as never)
+      return { security: { after } }
+    }
   }
   for (const [place, optionsOf] of Object.entries(places)) {
     for (const hook of ['onRequest', 'preHandler'] as const) {
@@ -201,7 +234,11 @@ t.test('where a resolver has seen to it that the request is answered, the answer
       app.addHook('preHandler', async () => { calls.push('preHandler') })
       app.get('/', { security: { answers, ...next } }, async () => { calls.push('handler'); return 'in' })
       const answer = await app.inject('/')
-      t.strictSame([answer.statusCode, answer.headers.location, answer.body], [302, '/login', ''], `${kind}, beside ${name}`)
+      t.strictSame(
+        [answer.statusCode, answer.headers.location, answer.body],
+        [302, '/login', ''],
+        `${kind}, beside ${name}`
+      )
       t.notOk(answer.headers['www-authenticate'])
       await everythingElse()
       t.strictSame(calls, [], `${kind}, beside ${name}`)
@@ -214,7 +251,8 @@ t.test('control characters beyond ASCII are refused in a user-pass, too', async 
   const app = await guardedApp(httpBasic(), { swagger: false })
   t.teardown(() => app.close())
   const ask = async (userPass: string): Promise<number> =>
-    (await app.inject({ url: '/', headers: { authorization: `Basic ${Buffer.from(userPass).toString('base64')}` } })).statusCode
+    (await app.inject({ url: '/', headers: { authorization: `Basic ${Buffer.from(userPass).toString('base64')}` } }))
+      .statusCode
   for (let code = 0x80; code < 0xa0; code++) {
     t.equal(await ask(`u${String.fromCharCode(code)}:p`), 401, code.toString(16))
     t.equal(await ask(`u:p${String.fromCharCode(code)}`), 401, code.toString(16))
@@ -227,7 +265,11 @@ t.test('OPTIONS of a guarded route neither reaches its handler nor runs the guar
   const app = await secured(t)
   const calls: string[] = []
   app.get('/', { security: { it: noting(calls, 'guard') } }, async () => { calls.push('handler'); return 'in' })
-  for (const headers of [{}, { origin: 'https://a.test', 'access-control-request-method': 'GET' }, { 'x-http-method-override': 'GET' }]) {
+  for (const headers of [
+    {},
+    { origin: 'https://a.test', 'access-control-request-method': 'GET' },
+    { 'x-http-method-override': 'GET' }
+  ]) {
     const answer = await app.inject({ method: 'OPTIONS', url: '/', headers })
     t.equal(answer.statusCode, 404)
     t.equal(answer.headers['www-authenticate'], undefined)
@@ -239,8 +281,18 @@ t.test('a host that is written otherwise gets the route that answers it, with th
   // RFC 9110 §4.2.3
   const app = await secured(t)
   app.get('/', { security: { user } }, async () => 'for all hosts')
-  app.get('/', { constraints: { host: 'a.test' }, security: { key: apiKeyHeader({ name: 'x-key' }) } }, async () => 'for a.test')
-  for (const [host, body] of [['a.test', 'for a.test'], ['A.TEST', 'for all hosts'], ['a.test:80', 'for all hosts'], ['a.test.', 'for all hosts'], ['b.test', 'for all hosts']]) {
+  app.get(
+    '/',
+    { constraints: { host: 'a.test' }, security: { key: apiKeyHeader({ name: 'x-key' }) } },
+    async () => 'for a.test'
+  )
+  for (const [host, body] of [
+    ['a.test', 'for a.test'],
+    ['A.TEST', 'for all hosts'],
+    ['a.test:80', 'for all hosts'],
+    ['a.test.', 'for all hosts'],
+    ['b.test', 'for all hosts']
+  ]) {
     t.equal((await app.inject({ url: '/', headers: { host: host! } })).statusCode, 401, host!)
     const credentials: Record<string, string> = body === 'for a.test' ? { 'x-key': 'abc' } : asAnn
     t.equal((await app.inject({ url: '/', headers: { host: host!, ...credentials } })).body, body, host!)
@@ -251,7 +303,10 @@ t.test('a host that is written otherwise gets the route that answers it, with th
 
 t.test('files of @fastify/static are guarded by the requirement of its context, at every URL', async (t) => {
   // CVE-2026-6414, CVE-2026-15074
-  const directory = t.testdir({ public: { 'open.txt': 'open', sub: { 'open.txt': 'open' } }, admin: { 'secret.txt': 'secret', sub: { 'secret.txt': 'secret' } } })
+  const directory = t.testdir({
+    public: { 'open.txt': 'open', sub: { 'open.txt': 'open' } },
+    admin: { 'secret.txt': 'secret', sub: { 'secret.txt': 'secret' } }
+  })
   const app = await secured(t)
   await app.register(async (child) => {
     child.security.require(false)
@@ -265,9 +320,11 @@ t.test('files of @fastify/static are guarded by the requirement of its context, 
   t.equal((await app.inject({ url: '/admin/secret.txt', headers: asAnn })).body, 'secret')
   for (const method of ['GET', 'HEAD'] as const) {
     for (const url of [
-      '/admin/secret.txt', '/admin%2Fsecret.txt', '/%61dmin/secret.txt', '/admin/%73ecret.txt', '/admin//secret.txt', '/admin/sub%2Fsecret.txt', '/admin/./secret.txt',
-      '/admin/sub/../secret.txt', '/public/../admin/secret.txt', '/public/..%2fadmin/secret.txt', '/public/..%2Fadmin%2Fsecret.txt', '/public/%2e%2e/admin/secret.txt',
-      '/public/%2e%2e%2fadmin%2fsecret.txt', '/public/sub/..%2f..%2fadmin/secret.txt', '/public/..%5cadmin%5csecret.txt', '/public/%252e%252e%252fadmin/secret.txt'
+      '/admin/secret.txt', '/admin%2Fsecret.txt', '/%61dmin/secret.txt', '/admin/%73ecret.txt', '/admin//secret.txt',
+      '/admin/sub%2Fsecret.txt', '/admin/./secret.txt', '/admin/sub/../secret.txt', '/public/../admin/secret.txt',
+      '/public/..%2fadmin/secret.txt', '/public/..%2Fadmin%2Fsecret.txt', '/public/%2e%2e/admin/secret.txt',
+      '/public/%2e%2e%2fadmin%2fsecret.txt', '/public/sub/..%2f..%2fadmin/secret.txt',
+      '/public/..%5cadmin%5csecret.txt', '/public/%252e%252e%252fadmin/secret.txt'
     ]) {
       const answer = await app.inject({ method, url })
       t.ok(answer.statusCode >= 400 && answer.statusCode < 500, `${method} ${url} ${answer.statusCode}`)
@@ -287,12 +344,24 @@ t.test('a cookie in a request of a foreign page does not count, and with csrf: f
   app.post('/strict', { security: { strict } }, async () => { calls.push('strict'); return 'done' })
   app.get('/form', { security: { session } }, async (_request, reply) => reply.generateCsrf())
   app.post('/unprotected', { security: { session } }, async () => { calls.push('unprotected'); return 'done' })
-  app.post('/protected', { security: { session }, onRequest: app.csrfProtection }, async () => { calls.push('protected'); return 'done' })
-  const foreign = { method: 'POST', headers: { cookie: 'session=abc', origin: 'https://evil.test', 'content-type': 'text/plain' }, payload: 'x=y' } as const
+  app.post(
+    '/protected',
+    { security: { session }, onRequest: app.csrfProtection },
+    async () => { calls.push('protected'); return 'done' }
+  )
+  const foreign = {
+    method: 'POST',
+    headers: { cookie: 'session=abc', origin: 'https://evil.test', 'content-type': 'text/plain' },
+    payload: 'x=y'
+  } as const
   t.equal((await app.inject({ ...foreign, url: '/strict' })).statusCode, 403)
   t.equal((await app.inject({ ...foreign, url: '/unprotected' })).statusCode, 200)
   t.equal((await app.inject({ ...foreign, url: '/protected' })).statusCode, 403)
-  t.equal((await app.inject({ ...foreign, url: '/protected', headers: { 'content-type': 'text/plain' } })).statusCode, 401, 'the guard comes first')
+  t.equal(
+    (await app.inject({ ...foreign, url: '/protected', headers: { 'content-type': 'text/plain' } })).statusCode,
+    401,
+    'the guard comes first'
+  )
   t.strictSame(calls, ['unprotected'])
   const form = await app.inject({ url: '/form', headers: { cookie: 'session=abc' } })
   const [secret] = [form.headers['set-cookie']].flat()
@@ -308,7 +377,10 @@ t.test('caches', async (t) => {
     authorization: { url: '/', headers: asAnn }
   }
   const security = {
-    header: apiKeyHeader({ name: 'x-key' }), query: apiKeyQuery({ name: 'key' }), cookie: apiKeyCookie({ name: 'key' }), authorization: user
+    header: apiKeyHeader({ name: 'x-key' }),
+    query: apiKeyQuery({ name: 'key' }),
+    cookie: apiKeyCookie({ name: 'key' }),
+    authorization: user
   }
 
   t.test('get nothing to keep of a refusal, and what the app says of all else', async (t) => {
@@ -319,7 +391,11 @@ t.test('caches', async (t) => {
       const refused = await app.inject('/')
       t.strictSame([refused.statusCode, refused.headers['cache-control']], [401, 'no-store'], name)
       const answer = await app.inject(credentials[name])
-      t.strictSame([answer.statusCode, answer.headers['cache-control'], answer.headers.vary], [200, undefined, undefined], name)
+      t.strictSame(
+        [answer.statusCode, answer.headers['cache-control'], answer.headers.vary],
+        [200, undefined, undefined],
+        name
+      )
     }
   })
 
@@ -339,7 +415,11 @@ t.test('caches', async (t) => {
       t.equal((await app.inject({ url, headers })).headers['cache-control'], 'private', name)
       t.equal((await app.inject('/')).headers['cache-control'], 'no-store', name)
       t.equal((await app.inject('/public')).headers['cache-control'], undefined, name)
-      t.equal((await app.inject({ url: url.replace('/', '/own'), headers })).headers['cache-control'], 'max-age=5', name)
+      t.equal(
+        (await app.inject({ url: url.replace('/', '/own'), headers })).headers['cache-control'],
+        'max-age=5',
+        name
+      )
     }
   })
 })
@@ -364,7 +444,10 @@ t.test('names that every object has', async (t) => {
     for (const schemeName of ['constructor', 'toString', 'hasOwnProperty', 'prototype']) {
       const app = Fastify()
       t.teardown(() => app.close())
-      await app.register(fastifySecurity, { swagger: { openapi: { info: { title: 'Names', version: '1' } } }, swaggerUi: false })
+      await app.register(fastifySecurity, {
+        swagger: { openapi: { info: { title: 'Names', version: '1' } } },
+        swaggerUi: false
+      })
       app.get('/', { security: { it: httpBearer({ schemeName }) } }, async () => 'in')
       await app.ready()
       const { components, paths } = documentOf(app)
@@ -379,7 +462,9 @@ t.test('names that every object has', async (t) => {
 
   t.test('change no object but their own where a resolver gives them', async (t) => {
     const app = await secured(t)
-    const made = JSON.parse('{ "__proto__": { "admin": true }, "constructor": { "prototype": { "admin": true } } }') as Record<string, unknown>
+    const made = JSON.parse(
+      '{ "__proto__": { "admin": true }, "constructor": { "prototype": { "admin": true } } }'
+    ) as Record<string, unknown>
     const user = depends({ token }, () => made)
     const above = depends({ user, '': token }, ({ user }) => user)
     app.get('/', { security: { user, above } }, async (request) => {

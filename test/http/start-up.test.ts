@@ -46,7 +46,10 @@ function older (t: Teardown): FastifyInstance {
 
 /** The problems that keep the app from starting: `CODE ROUTE` of each. */
 async function problemsOf (t: Tap, app: FastifyInstance): Promise<string[]> {
-  const error = await errorOf(app) as { code?: string, problems?: Array<{ code: string, route: string | null, message: string }> } | null
+  const error = (await errorOf(app)) as {
+    code?: string
+    problems?: Array<{ code: string, route: string | null, message: string }>
+  } | null
   t.match(error, { code: 'FST_SECURITY_START_REFUSED' })
   return (error?.problems ?? []).map(({ code, route }) => `${code.replace('FST_SECURITY_', '')} ${route ?? '-'}`)
 }
@@ -70,14 +73,21 @@ async function statusOf (app: FastifyInstance, headers: Record<string, string> =
 /** Asks an app that was refused in every way there is: no client may see the answer of its handler. */
 async function neverAnswers (t: Tap, app: FastifyInstance, url = '/secret'): Promise<void> {
   const ask = async (headers: Record<string, string>): Promise<string> =>
-    await app.inject({ url, headers }).then(({ statusCode, body }) => `${statusCode} ${body}`, ({ message }) => message as string)
-  for (const headers of [{}, withToken]) t.notMatch(await ask(headers), /^200|secret"?$/, 'right after ready() was rejected')
+    await app.inject({ url, headers }).then(
+      ({ statusCode, body }) => `${statusCode} ${body}`,
+      ({ message }) => message as string
+    )
+  for (const headers of [{}, withToken]) {
+    t.notMatch(await ask(headers), /^200|secret"?$/, 'right after ready() was rejected')
+  }
   await everythingElse()
   for (const headers of [{}, withToken]) t.notMatch(await ask(headers), /^200|secret"?$/, 'later')
   await t.rejects(app.listen({ port: 0, host: '127.0.0.1' }), 'it does not listen')
   // Nor where the server itself is made to listen.
   await new Promise<void>((resolve) => { app.server.listen(0, '127.0.0.1', resolve) })
-  const reply = await fetch(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}${url}`, { headers: { ...withToken, connection: 'close' } })
+  const reply = await fetch(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}${url}`, {
+    headers: { ...withToken, connection: 'close' }
+  })
   t.not(reply.status, 200, 'over a socket')
   t.not(await reply.text(), 'secret')
 }
@@ -204,7 +214,9 @@ t.test('1: a route that declares security where the plugin is not in force', asy
 
   t.test('a route that is registered after the plugin was loaded is guarded', async (t) => {
     for (const setUp of [
-      (app: FastifyInstance) => { app.register(fastifySecurity, plugin).after(() => { app.get('/secret', guarded, secret) }) },
+      (app: FastifyInstance) => {
+        app.register(fastifySecurity, plugin).after(() => { app.get('/secret', guarded, secret) })
+      },
       (app: FastifyInstance) => {
         app.register(fastifySecurity, plugin)
         app.register(async (child) => { child.get('/secret', guarded, secret) })
@@ -251,14 +263,23 @@ t.test("1: a security that another plugin's onRoute hook sets counts", async (t)
 
   t.test('a requirement that is changed in place counts as it is when the app becomes ready', async (t) => {
     const both = { ...withToken, 'x-key': 'k' }
-    const cases: Array<[string, change: (security: Record<string, unknown>) => void, denied: Record<string, string>, granted: Record<string, string>]> = [
+    const cases: Array<
+      [
+        string,
+        change: (security: Record<string, unknown>) => void,
+        denied: Record<string, string>,
+        granted: Record<string, string>
+      ]
+    > = [
       ['added', (security) => { security['key'] = key }, withToken, both],
       ['replaced', (security) => { security['token'] = key }, withToken, { 'x-key': 'k' }]
     ]
     for (const [name, change, denied, granted] of cases) {
       for (const security of [{ token }, [{ token }]] as SecurityOption[]) {
         const app = await secured(t)
-        app.addHook('onRoute', (route) => { if (route.method === 'GET') change([route.security].flat()[0] as Record<string, unknown>) })
+        app.addHook('onRoute', (route) => {
+          if (route.method === 'GET') change([route.security].flat()[0] as Record<string, unknown>)
+        })
         app.get('/secret', { security }, secret)
         t.same([await statusOf(app), await statusOf(app, denied), await statusOf(app, granted)], [401, 401, 200], name)
       }
@@ -297,7 +318,9 @@ t.test("1: a security that another plugin's onRoute hook sets counts", async (t)
 
   t.test('a HEAD twin has the requirement of its GET, even if another plugin sets one', async (t) => {
     const app = await secured(t)
-    app.addHook('onRoute', (route) => { if (route.method === 'HEAD') route.security = route.url === '/secret' ? false : { key } })
+    app.addHook('onRoute', (route) => {
+      if (route.method === 'HEAD') route.security = route.url === '/secret' ? false : { key }
+    })
     app.get('/secret', guarded, secret)
     app.get('/open', secret)
     t.equal((await app.inject({ method: 'HEAD', url: '/secret' })).statusCode, 401)
@@ -355,7 +378,10 @@ t.test('1: in an app that is older than the module', async (t) => {
     t.test(`a route is refused, and never answers: ${name}`, async (t) => {
       const app = older(t)
       setUp(app)
-      await t.rejects(async () => { await app.ready() }, { code: 'FST_SECURITY_REGISTRATION', message: /Import fastify-security before the app/ })
+      await t.rejects(async () => { await app.ready() }, {
+        code: 'FST_SECURITY_REGISTRATION',
+        message: /Import fastify-security before the app/
+      })
       await neverAnswers(t, app)
     })
   }
@@ -370,7 +396,8 @@ t.test('1: in an app that is older than the module', async (t) => {
     await neverAnswers(t, app)
   })
 
-  // Fastify adds a hook to the contexts that are made after it, and to no other. A route that no hook of ours sees must not answer.
+  // Fastify adds a hook to the contexts that are made after it, and to no other. A route that no hook of ours sees must
+  // not answer.
   for (const [name, setUp] of [
     ['the route is in a context that was made before', async (app) => {
       let child: FastifyInstance | undefined
@@ -423,7 +450,12 @@ t.test('2: two schemes of one name', async (t) => {
   const other = apiKeyHeader({ name: 'x-other' })
 
   t.test('the call that brings a different scheme throws', async (t) => {
-    for (const security of [{ other }, { both: depends({ token, other }, () => true) }, [{ token }, { other }], { o: optional(other) }]) {
+    for (const security of [
+      { other },
+      { both: depends({ token, other }, () => true) },
+      [{ token }, { other }],
+      { o: optional(other) }
+    ]) {
       const app = await secured(t)
       app.get('/a', { security: { key } }, secret)
       t.throws(() => app.get('/b', { security: security as SecurityOption }, secret), { code, message })
@@ -439,7 +471,10 @@ t.test('2: two schemes of one name', async (t) => {
   t.test('schemes that differ in their description alone are different', async (t) => {
     const app = await secured(t)
     app.get('/a', { security: { key } }, secret)
-    t.throws(() => app.get('/b', { security: { other: apiKeyHeader({ name: 'x-key', description: 'Another' }) } }, secret), { code, message })
+    t.throws(
+      () => app.get('/b', { security: { other: apiKeyHeader({ name: 'x-key', description: 'Another' }) } }, secret),
+      { code, message }
+    )
   })
 
   t.test('equal schemes are one entry: two modules may each call httpBearer(), also with realms of their own', async (t) => {
@@ -453,8 +488,10 @@ t.test('2: two schemes of one name', async (t) => {
   })
 
   t.test('a component of the user that differs stops the start, and an equal one does not', async (t) => {
-    const withOwn = (HTTPBearer: object): FastifySecurityOptions =>
-      ({ swagger: { openapi: { components: { securitySchemes: { HTTPBearer: HTTPBearer as never } } } }, swaggerUi: false })
+    const withOwn = (HTTPBearer: object): FastifySecurityOptions => ({
+      swagger: { openapi: { components: { securitySchemes: { HTTPBearer: HTTPBearer as never } } } },
+      swaggerUi: false
+    })
     const different = await secured(t, withOwn({ type: 'http', scheme: 'basic' }))
     different.get('/', guarded, secret)
     t.same(await problemsOf(t, different), ['SCHEME_CONFLICT -'])
@@ -466,7 +503,9 @@ t.test('2: two schemes of one name', async (t) => {
   t.test('components of a document that the user registered count as well', async (t) => {
     for (const order of ['before', 'after'] as const) {
       const app = bare(t)
-      const document = { openapi: { components: { securitySchemes: { HTTPBearer: { type: 'http', scheme: 'basic' } } } } } as const
+      const document = {
+        openapi: { components: { securitySchemes: { HTTPBearer: { type: 'http', scheme: 'basic' } } } }
+      } as const
       if (order === 'before') await app.register(fastifySwagger, document)
       await app.register(fastifySecurity, order === 'before' ? {} : { swagger: false })
       if (order === 'after') await app.register(fastifySwagger, document)
@@ -493,12 +532,25 @@ t.test('3: scopes', async (t) => {
       ['on an optional dependency that does not look at them', optional(blind).scoped('me'), UNCHECKED, '"me"'],
       ['that the scheme does not list', checking.scoped('me', 'mee'), UNKNOWN, '"mee"'],
       ['that a scheme below does not list', depends({ checking }, () => true).scoped('mee'), UNKNOWN, '"mee"'],
-      ['that the scheme of one alternative does not list', anyOf(depends({ token, required: securityScopes }, () => true), checking).scoped('mee'), UNKNOWN, '"mee"']
+      [
+        'that the scheme of one alternative does not list',
+        anyOf(depends({ token, required: securityScopes }, () => true), checking).scoped('mee'),
+        UNKNOWN,
+        '"mee"'
+      ]
     ]
     const app = await secured(t)
     for (const [name, dependency, code, scopes] of refused) {
-      t.throws(() => app.get('/', { security: { dependency } }, secret), { code, message: new RegExp(`^Route GET /: .*${scopes}`) }, name)
-      t.throws(() => app.get('/', { security: [{ key }, { dependency }] }, secret), { code }, `${name}, in an alternative`)
+      t.throws(
+        () => app.get('/', { security: { dependency } }, secret),
+        { code, message: new RegExp(`^Route GET /: .*${scopes}`) },
+        name
+      )
+      t.throws(
+        () => app.get('/', { security: [{ key }, { dependency }] }, secret),
+        { code },
+        `${name}, in an alternative`
+      )
       t.throws(() => app.get('/', { onRequest: dependency }, secret), { code }, `${name}, as a hook`)
     }
   })
@@ -508,7 +560,9 @@ t.test('3: scopes', async (t) => {
       checking.scoped('me'),
       depends({ checking }, () => true).scoped('me', 'items'),
       anyOf(checking, depends({ key, required: securityScopes }, () => true)).scoped('me'),
-      depends({ token: oauth2PasswordBearer({ tokenUrl: 'token' }), required: securityScopes }, () => true).scoped('anything'),
+      depends({ token: oauth2PasswordBearer({ tokenUrl: 'token' }), required: securityScopes }, () => true).scoped(
+        'anything'
+      ),
       depends({ token, required: securityScopes }, () => true).scoped('role')
     ]
     for (const dependency of accepted) {
@@ -579,7 +633,9 @@ t.test('4: a security of any other shape', async (t) => {
 
   t.test('a dependency in a hook that cannot deny a request throws', async (t) => {
     const app = await secured(t)
-    for (const hook of ['preParsing', 'preSerialization', 'onSend', 'onResponse', 'onError', 'onTimeout', 'onRequestAbort']) {
+    for (const hook of [
+      'preParsing', 'preSerialization', 'onSend', 'onResponse', 'onError', 'onTimeout', 'onRequestAbort'
+    ]) {
       t.throws(() => app.get('/x', { [hook]: [token] } as never, secret), {
         code: 'FST_SECURITY_INVALID_REQUIREMENT', message: new RegExp(`^Route GET /x: .*${hook}`)
       }, hook)
@@ -626,7 +682,9 @@ t.test('4: a schema.security that is written by hand', async (t) => {
 
   t.test('it stops the start on a route that is older than the plugin', async (t) => {
     const app = bare(t)
-    await app.register(fastifySwagger, { openapi: { components: { securitySchemes: { HTTPBearer: { type: 'http', scheme: 'bearer' } } } } })
+    await app.register(fastifySwagger, {
+      openapi: { components: { securitySchemes: { HTTPBearer: { type: 'http', scheme: 'bearer' } } } }
+    })
     app.get('/x', { schema }, secret)
     await app.register(fastifySecurity)
     t.same(await problemsOf(t, app), ['HAND_WRITTEN GET /x'])
@@ -635,7 +693,12 @@ t.test('4: a schema.security that is written by hand', async (t) => {
   t.test('it stops the start in the root of a document', async (t) => {
     const security = [{ HTTPBearer: [] }]
     const app = bare(t)
-    await t.rejects(async () => { await app.register(fastifySecurity, { swagger: { openapi: { security } } }) }, { code, message: /app\.security\.require/ })
+    await t.rejects(
+      async () => {
+        await app.register(fastifySecurity, { swagger: { openapi: { security } } })
+      },
+      { code, message: /app\.security\.require/ }
+    )
     const own = bare(t)
     await own.register(fastifySwagger, { openapi: { security } })
     await own.register(fastifySecurity)
@@ -654,7 +717,11 @@ t.test('4: a schema.security that is written by hand', async (t) => {
     t.equal((await app.inject('/y')).statusCode, 401)
     const { paths } = documentOf(app)
     t.strictSame(paths['/x']?.['get']?.security, [{ HTTPBearer: [] }])
-    t.strictSame(paths['/y']?.['get']?.security, [{ APIKeyHeader: [] }], 'the document shows the requirement that the guard enforces')
+    t.strictSame(
+      paths['/y']?.['get']?.security,
+      [{ APIKeyHeader: [] }],
+      'the document shows the requirement that the guard enforces'
+    )
   })
 
   t.test("a plugin may make a second route of a route's options", async (t) => {
@@ -690,7 +757,9 @@ t.test('4: dependencies in config.security or schema.security', async (t) => {
   })
 
   t.test('are allowed where defaultSecurity reads them, and beside the option security', async (t) => {
-    const app = await secured(t, { defaultSecurity: ({ config }) => (config as { security?: SecurityOption } | undefined)?.security })
+    const app = await secured(t, {
+      defaultSecurity: ({ config }) => (config as { security?: SecurityOption } | undefined)?.security
+    })
     app.get('/default', { config: { security: { user } } as object }, secret)
     app.get('/beside', { security: { user }, config: { security: { user } } as object }, secret)
     for (const url of ['/default', '/beside']) {
@@ -767,7 +836,9 @@ t.test('5: a dependency in an early hook, and a requirement that is too large', 
     app.get('/64', { security: times(64) }, secret)
     t.throws(() => app.get('/x', { security: times(65) }, secret), TOO_MANY)
     const either = (count: number): Dependency =>
-      anyOf(...Array.from({ length: count }, (_, index) => depends({}, () => `${index}`)) as [Dependency, ...Dependency[]])
+      anyOf(
+        ...(Array.from({ length: count }, (_, index) => depends({}, () => `${index}`)) as [Dependency, ...Dependency[]])
+      )
     app.get('/8x8', { security: { one: either(8), other: either(8) } }, secret)
     t.throws(() => app.get('/x', { security: { one: either(9), other: either(8) } }, secret), TOO_MANY)
     const shared = either(9)
@@ -820,7 +891,11 @@ t.test("6: with onUndeclaredRoute: 'error'", async (t) => {
     app.register(async (child) => { child.get('/child', secret) })
     app.register(fastifySecurity, strict)
     app.post('/late', secret)
-    t.same((await problemsOf(t, app)).sort(), ['START_REFUSED GET /child', 'START_REFUSED GET /early', 'START_REFUSED POST /late'])
+    t.same((await problemsOf(t, app)).sort(), [
+      'START_REFUSED GET /child',
+      'START_REFUSED GET /early',
+      'START_REFUSED POST /late'
+    ])
   })
 
   t.test('a HEAD route of its own is named, and the twin of a GET route is not', async (t) => {
@@ -887,11 +962,26 @@ const changes: Array<[string, (route: RouteOptions, hook: 'onRequest' | 'preHand
   ['assigns none', (route, hook) => { route[hook] = [] }],
   ['assigns undefined', (route, hook) => { route[hook] = undefined as never }],
   ['assigns by Object.assign', (route, hook) => { Object.assign(route, { [hook]: [] }) }],
-  ['splices them', (route, hook) => { ([route[hook]].flat() as unknown[]).splice(0); (route[hook] as unknown[]).splice(0) }],
+  [
+    'splices them',
+    (route, hook) => {
+      ;([route[hook]].flat() as unknown[]).splice(0)
+      ;(route[hook] as unknown[]).splice(0)
+    }
+  ],
   ['empties them', (route, hook) => { (route[hook] as unknown[]).length = 0 }],
   ['pops them', (route, hook) => { const hooks = route[hook] as unknown[]; while (hooks.length > 0) hooks.pop() }],
   ['overwrites them in place', (route, hook) => { (route[hook] as unknown[]).fill(async () => {}) }],
-  ['wraps them', (route, hook) => { route[hook] = (route[hook] as Function[]).map((fn) => (...args: any[]) => fn(...args)) as never }],
+  [
+    'wraps them',
+    (route, hook) => {
+      route[hook] = (route[hook] as Function[]).map(
+        (fn) =>
+          (...args: any[]) =>
+            fn(...args)
+      ) as never
+    }
+  ],
   ['keeps those that are asynchronous', (route, hook) => {
     route[hook] = (route[hook] as Function[]).filter((fn) => fn.constructor.name === 'AsyncFunction') as never
   }],
@@ -902,7 +992,11 @@ const changes: Array<[string, (route: RouteOptions, hook: 'onRequest' | 'preHand
 t.test("another plugin's onRoute hook may not take the guard away", async (t) => {
   const deniedLate = depends({}, () => { throw new Unauthorized() }, { hook: 'preHandler' })
   const own = async (): Promise<void> => {}
-  for (const [hook, security] of [['onRequest', { token }], ['preHandler', { late }], ['preHandler', { deniedLate }]] as const) {
+  for (const [hook, security] of [
+    ['onRequest', { token }],
+    ['preHandler', { late }],
+    ['preHandler', { deniedLate }]
+  ] as const) {
     for (const [name, change] of changes) {
       for (const options of [{ security }, { security, [hook]: own }, { security, [hook]: [own, own] }]) {
         const app = await secured(t)
@@ -914,8 +1008,11 @@ t.test("another plugin's onRoute hook may not take the guard away", async (t) =>
         t.ok([401, 500, null].includes(await statusOf(app)), `where it ${name} at ${hook}`)
         t.equal(runs, 0)
         // A hook that is wrapped goes on to guard.
-        if (name !== 'wraps them') t.ok([500, null].includes(await statusOf(app, withToken)), `where it ${name} at ${hook}, with credentials`)
-        else t.equal(await statusOf(app, withToken), 'deniedLate' in security ? 401 : 200)
+        if (name !== 'wraps them') {
+          t.ok([500, null].includes(await statusOf(app, withToken)), `where it ${name} at ${hook}, with credentials`)
+        } else {
+          t.equal(await statusOf(app, withToken), 'deniedLate' in security ? 401 : 200)
+        }
       }
     }
   }
@@ -944,8 +1041,16 @@ t.test("another plugin's onRoute hook may not take the guard away", async (t) =>
     for (const [name, add] of [
       ['push', (route: RouteOptions, fn: () => Promise<void>) => { (route.onRequest as unknown[]).push(fn) }],
       ['unshift', (route: RouteOptions, fn: () => Promise<void>) => { (route.onRequest as unknown[]).unshift(fn) }],
-      ['a new array', (route: RouteOptions, fn: () => Promise<void>) => { route.onRequest = [...[route.onRequest ?? []].flat(), fn] }],
-      ['concat', (route: RouteOptions, fn: () => Promise<void>) => { route.onRequest = ([] as any[]).concat(fn, route.onRequest ?? []) }]
+      [
+        'a new array',
+        (route: RouteOptions, fn: () => Promise<void>) => { route.onRequest = [...[route.onRequest ?? []].flat(), fn] }
+      ],
+      [
+        'concat',
+        (route: RouteOptions, fn: () => Promise<void>) => {
+          route.onRequest = ([] as any[]).concat(fn, route.onRequest ?? [])
+        }
+      ]
     ] as const) {
       const app = await secured(t)
       let added = 0
@@ -982,7 +1087,11 @@ t.test('one error lists all problems', async (t) => {
   t.match(error.problems, [
     { code, route: 'GET /too-early', message: /declares security/ },
     { code, route: 'GET /undeclared', message: /declares no security/ },
-    { code: 'FST_SECURITY_INVALID_REQUIREMENT', route: 'POST /given', message: /security must name at least one dependency/ },
+    {
+      code: 'FST_SECURITY_INVALID_REQUIREMENT',
+      route: 'POST /given',
+      message: /security must name at least one dependency/
+    },
     { code, route: 'PUT,PATCH /forgotten', message: /declares no security/ },
     { code, route: null, message: /app\.security\.require.* applies to no route/ }
   ])
@@ -1017,7 +1126,9 @@ t.test('the plugin is registered once for a context and all below it', async (t)
     for (const [prefix, name] of [['/a', 'x-keya'], ['/b', 'x-keyb']] as const) {
       t.equal((await app.inject(`${prefix}/secret`)).statusCode, 401)
       t.equal((await app.inject({ url: `${prefix}/secret`, headers: { [name]: 'k' } })).body, 'secret')
-      t.match((await app.inject(`${prefix}/document`)).json(), { components: { securitySchemes: { APIKeyHeader: { name } } } })
+      t.match((await app.inject(`${prefix}/document`)).json(), {
+        components: { securitySchemes: { APIKeyHeader: { name } } }
+      })
     }
   })
 
@@ -1050,7 +1161,11 @@ t.test('the options of the plugin are checked', async (t) => {
     [{ swaggerUi: { security: undefined } }, 'swaggerUi.security', 'FST_SECURITY_INVALID_REQUIREMENT']
   ]
   for (const [options, noun, code = 'FST_SECURITY_INVALID_OPTION'] of refused) {
-    await t.rejects(async () => { await bare(t).register(fastifySecurity, options as never) }, { code, message: new RegExp(noun) }, JSON.stringify(options))
+    await t.rejects(
+      async () => { await bare(t).register(fastifySecurity, options as never) },
+      { code, message: new RegExp(noun) },
+      JSON.stringify(options)
+    )
   }
 
   t.test('an option swagger that has no effect is refused', async (t) => {
@@ -1062,7 +1177,11 @@ t.test('the options of the plugin are checked', async (t) => {
   })
 
   t.test('options may be left out, or undefined', async (t) => {
-    for (const options of [undefined, {}, { realm: undefined, swagger: undefined, swaggerUi: undefined, onUndeclaredRoute: undefined }]) {
+    for (const options of [
+      undefined,
+      {},
+      { realm: undefined, swagger: undefined, swaggerUi: undefined, onUndeclaredRoute: undefined }
+    ]) {
       const app = bare(t)
       await app.register(fastifySecurity, options as never)
       app.get('/', guarded, secret)
@@ -1077,7 +1196,10 @@ t.test('a dependency in addHook that cannot guard answers 500', async (t) => {
   const oauth2 = oauth2PasswordBearer({ tokenUrl: 'token', scopes: { me: '' } })
   app.addHook('onRequest', oauth2.scoped('me'))
   app.get('/secret', secret)
-  t.match((await app.inject({ url: '/secret', headers: withToken })).json(), { statusCode: 500, code: 'FST_SECURITY_HOOK_NOT_USABLE' })
+  t.match((await app.inject({ url: '/secret', headers: withToken })).json(), {
+    statusCode: 500,
+    code: 'FST_SECURITY_HOOK_NOT_USABLE'
+  })
   const outside = bare(t)
   outside.addHook('onRequest', depends({ token }, () => { throw new Unauthorized() }))
   outside.get('/secret', secret)

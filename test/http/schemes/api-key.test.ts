@@ -35,7 +35,9 @@ async function askRaw (app: FastifyInstance, target: string, ...lines: string[])
   return inShort(statusCode, body)
 }
 
-async function listening (t: Test, dependency: Dependency, server: FastifyServerOptions = {}): Promise<FastifyInstance> {
+async function listening (
+  t: Test, dependency: Dependency, server: FastifyServerOptions = {}
+): Promise<FastifyInstance> {
   const app = await guardedApp(dependency, { swagger: false }, server)
   t.teardown(() => app.close())
   return app
@@ -77,7 +79,11 @@ t.test('apiKeyHeader', async (t) => {
   t.test('two header lines are 400, with any values', async (t) => {
     const app = await listening(t, header)
     for (const [one, other] of [['a', 'b'], ['a', 'a'], ['', 'a'], ['a', ''], ['', '']] as const) {
-      t.strictSame(await askRaw(app, '/', `x-api-key: ${one}`, `X-Api-Key: ${other}`), ambiguous, `"${one}" and "${other}"`)
+      t.strictSame(
+        await askRaw(app, '/', `x-api-key: ${one}`, `X-Api-Key: ${other}`),
+        ambiguous,
+        `"${one}" and "${other}"`
+      )
       t.strictSame(await ask(app, '/', { 'x-api-key': [one, other] }), ambiguous, `"${one}" and "${other}" by inject`)
     }
     t.strictSame(await askRaw(app, '/', 'x-api-key: a', 'x-other: b', 'x-api-key: a'), ambiguous)
@@ -153,8 +159,8 @@ t.test('apiKeyQuery', async (t) => {
   t.test('a parameter that comes twice is 400', async (t) => {
     const app = await listening(t, query)
     for (const target of [
-      '/?api_key=a&api_key=b', '/?api_key=a&api_key=a', '/?api_key=&api_key=a', '/?api_key=a&api_key', '/?api_key&api_key',
-      '/?api_key=a&x=y&api%5fkey=b', '/?%61pi_key=a&api_key=b'
+      '/?api_key=a&api_key=b', '/?api_key=a&api_key=a', '/?api_key=&api_key=a', '/?api_key=a&api_key',
+      '/?api_key&api_key', '/?api_key=a&x=y&api%5fkey=b', '/?%61pi_key=a&api_key=b'
     ]) {
       t.strictSame(await askRaw(app, target), ambiguous, target)
       t.strictSame(await ask(app, target), ambiguous, `${target} by inject`)
@@ -165,7 +171,9 @@ t.test('apiKeyQuery', async (t) => {
     const lastWins = (text: string): Record<string, string> => Object.fromEntries(new URLSearchParams(text))
     const app = await listening(t, query, { routerOptions: { querystringParser: lastWins } })
     t.strictSame(await ask(app, '/?api_key=a'), [200, 'a'])
-    for (const target of ['/?api_key=a&api_key=b', '/?api%5Fkey=a&api_key=b', '/?api_key&api_key=a', '/?a&api_key=b&&api_key=b']) {
+    for (const target of [
+      '/?api_key=a&api_key=b', '/?api%5Fkey=a&api_key=b', '/?api_key&api_key=a', '/?a&api_key=b&&api_key=b'
+    ]) {
       t.strictSame(await ask(app, target), ambiguous, target)
     }
   })
@@ -197,13 +205,17 @@ t.test('apiKeyQuery', async (t) => {
       ['api_key', absent]
     ]
     for (const [parsed, answer] of rows) {
-      const app = await listening(t, query, { routerOptions: { querystringParser: () => parsed as Record<string, unknown> } })
+      const app = await listening(t, query, {
+        routerOptions: { querystringParser: () => parsed as Record<string, unknown> }
+      })
       t.strictSame(await ask(app, '/?x'), answer, JSON.stringify(parsed))
     }
   })
 
   t.test('a malformed parameter is not in the answer', async (t) => {
-    const app = await listening(t, query, { routerOptions: { querystringParser: () => ({ api_key: { a: 's3cret' } }) } })
+    const app = await listening(t, query, {
+      routerOptions: { querystringParser: () => ({ api_key: { a: 's3cret' } }) }
+    })
     const answer = await app.inject('/?x')
     t.equal(answer.statusCode, 401)
     t.notMatch(answer.body, 's3cret')
@@ -279,7 +291,9 @@ t.test('apiKeyCookie', async (t) => {
       await app.register(fastifySecurity, { swagger: false })
       if (order === 'after') await app.register(fastifyCookie)
       app.get('/', { security: { value: cookie } }, async (request) => ({ value: request.security.value }))
-      for (const [cookie, answer] of rows) t.strictSame(await ask(app, '/', { cookie }), answer, `${order}: ${cookie.slice(0, 40)}`)
+      for (const [cookie, answer] of rows) {
+        t.strictSame(await ask(app, '/', { cookie }), answer, `${order}: ${cookie.slice(0, 40)}`)
+      }
     }
   })
 

@@ -5,7 +5,9 @@ import type { FastifyInstance, HTTPMethods, InjectOptions } from 'fastify'
 import Fastify from 'fastify'
 import t from 'tap'
 import type { CsrfOption, Dependency, TrustedOrigins } from '../../../src/index.js'
-import fastifySecurity, { anyOf, apiKeyCookie, apiKeyHeader, CrossOriginRequest, depends, isCrossOrigin, optional } from '../../../src/index.js'
+import fastifySecurity, {
+  anyOf, apiKeyCookie, apiKeyHeader, CrossOriginRequest, depends, isCrossOrigin, optional
+} from '../../../src/index.js'
 import { secured } from '../../fixtures/secured.js'
 import { portOf, sendRaw } from '../../fixtures/socket.js'
 import { upgrade } from '../../fixtures/web-socket.js'
@@ -15,7 +17,11 @@ const METHODS: HTTPMethods[] = ['GET', 'HEAD', 'OPTIONS', 'TRACE', 'POST', 'PUT'
 type Headers = Record<string, string>
 
 /** Answers every method with the value of a dependency. */
-async function guarded (t: { teardown(cleanUp: () => unknown): void }, value: Dependency, server = {}): Promise<FastifyInstance> {
+async function guarded (
+  t: { teardown(cleanUp: () => unknown): void },
+  value: Dependency,
+  server = {}
+): Promise<FastifyInstance> {
   const app = Fastify(server)
   t.teardown(() => app.close())
   await app.register(fastifySecurity, { swagger: false })
@@ -31,7 +37,11 @@ async function guarded (t: { teardown(cleanUp: () => unknown): void }, value: De
 }
 
 async function codeOf (app: FastifyInstance, headers: Headers, method = 'POST'): Promise<unknown> {
-  const { statusCode, body } = await app.inject({ method: method as 'POST', url: '/', headers: { host: 'api.example.com', ...headers } })
+  const { statusCode, body } = await app.inject({
+    method: method as 'POST',
+    url: '/',
+    headers: { host: 'api.example.com', ...headers }
+  })
   return statusCode === 200 ? 200 : (JSON.parse(body) as { code: string }).code
 }
 
@@ -114,11 +124,21 @@ t.test('a cookie counts in requests of the same origin, of a trusted one and of 
 t.test('isCrossOrigin has the same rules for every method', async (t) => {
   const app = Fastify()
   app.addHttpMethod('QUERY')
-  app.route({ method: METHODS, url: '/', exposeHeadRoute: false, handler: async (request) => isCrossOrigin(request, { trustedOrigins }) })
+  app.route({
+    method: METHODS,
+    url: '/',
+    exposeHeadRoute: false,
+    handler: async (request) => isCrossOrigin(request, { trustedOrigins })
+  })
   for (const method of METHODS.filter((method) => method !== 'HEAD')) {
     const found: unknown[] = []
     for (const [headers] of RULES) {
-      found.push([headers, (await app.inject({ method: method as 'GET', url: '/', headers: { host: 'api.example.com', ...headers } })).json()])
+      found.push([
+        headers,
+        (
+          await app.inject({ method: method as 'GET', url: '/', headers: { host: 'api.example.com', ...headers } })
+        ).json()
+      ])
     }
     t.strictSame(found, RULES, method)
   }
@@ -126,13 +146,18 @@ t.test('isCrossOrigin has the same rules for every method', async (t) => {
 
 t.test('the same rules hold on a socket', async (t) => {
   const app = await guarded(t, apiKeyCookie({ name: 'sid' }))
-  const statusOf = async (...lines: string[]): Promise<number> => (await sendRaw(app, 'POST / HTTP/1.1', 'content-length: 0', ...lines)).statusCode
+  const statusOf = async (...lines: string[]): Promise<number> =>
+    (await sendRaw(app, 'POST / HTTP/1.1', 'content-length: 0', ...lines)).statusCode
   t.equal(await statusOf('cookie: sid=abc', 'origin: http://localhost'), 200)
   t.equal(await statusOf('cookie: sid=abc', 'origin: http://evil.test'), 403)
   t.equal(await statusOf('cookie: sid=abc', 'origin: null'), 403)
   t.equal(await statusOf('cookie: sid=abc', 'origin:'), 403)
   t.equal(await statusOf('cookie: sid=abc', 'origin: http://localhost', 'origin: http://evil.test'), 403, 'two lines')
-  t.equal(await statusOf('cookie: sid=abc', 'sec-fetch-site: same-origin', 'Sec-Fetch-Site: cross-site'), 403, 'two lines')
+  t.equal(
+    await statusOf('cookie: sid=abc', 'sec-fetch-site: same-origin', 'Sec-Fetch-Site: cross-site'),
+    403,
+    'two lines'
+  )
   t.equal(await statusOf('cookie: sid=abc', 'origin: http://localhost:80'), 200)
   t.equal(await statusOf('cookie: sid=abc'), 200)
 })
@@ -146,11 +171,14 @@ t.test('a safe method is not checked, unless the request is an upgrade to WebSoc
   const upgrading: unknown[] = []
   for (const method of [...METHODS, 'QUERY']) {
     plain.push([method, await statusOf(method, foreign)])
-    const upgrades = ['websocket', 'WebSocket', 'h2c, WEBSOCKET'].map((upgrade) => statusOf(method, { ...foreign, upgrade }))
+    const upgrades = ['websocket', 'WebSocket', 'h2c, WEBSOCKET'].map((upgrade) =>
+      statusOf(method, { ...foreign, upgrade })
+    )
     upgrading.push(...await Promise.all(upgrades))
   }
   t.strictSame(plain, [
-    ['GET', 200], ['HEAD', 200], ['OPTIONS', 200], ['TRACE', 200], ['POST', 403], ['PUT', 403], ['PATCH', 403], ['DELETE', 403], ['QUERY', 200]
+    ['GET', 200], ['HEAD', 200], ['OPTIONS', 200], ['TRACE', 200], ['POST', 403], ['PUT', 403], ['PATCH', 403],
+    ['DELETE', 403], ['QUERY', 200]
   ])
   t.strictSame(upgrading, upgrading.map(() => 403))
   t.equal(await statusOf('GET', { ...foreign, upgrade: 'h2c' }), 200)
@@ -160,7 +188,11 @@ t.test('a WebSocket of another origin is refused before it opens', async (t) => 
   const app = await secured(t)
   await app.register(fastifyWebsocket)
   const session = depends({ sid: apiKeyCookie({ name: 'sid', csrf: { trustedOrigins } }) }, ({ sid }) => sid)
-  app.get('/socket', { websocket: true, security: { session } }, (socket, request) => { socket.send(session.of(request)) })
+  app.get(
+    '/socket',
+    { websocket: true, security: { session } },
+    (socket, request) => { socket.send(session.of(request)) }
+  )
   const port = await portOf(app)
   const open = async (headers: Headers): Promise<unknown> => await upgrade(`ws://127.0.0.1:${port}/socket`, headers)
   t.equal(await open(cookie), 'abc', 'a client that is not a browser')
@@ -227,8 +259,13 @@ t.test("the scheme's own csrf counts, else the plugin's", async (t) => {
 
 t.test("isCrossOrigin trusts the plugin's origins, unless the call names others", async (t) => {
   const app = await secured(t, { csrf: { trustedOrigins } })
-  app.post('/login', async (request) => [isCrossOrigin(request), isCrossOrigin(request, {}), isCrossOrigin(request, { trustedOrigins: ['https://b.example'] })])
-  const ask = async (origin: string): Promise<unknown> => (await app.inject({ method: 'POST', url: '/login', headers: { origin } })).json()
+  app.post('/login', async (request) => [
+    isCrossOrigin(request),
+    isCrossOrigin(request, {}),
+    isCrossOrigin(request, { trustedOrigins: ['https://b.example'] })
+  ])
+  const ask = async (origin: string): Promise<unknown> =>
+    (await app.inject({ method: 'POST', url: '/login', headers: { origin } })).json()
   t.strictSame(await ask('https://app.example.com'), [false, true, true])
   t.strictSame(await ask('https://b.example'), [true, true, false])
   t.strictSame(await ask('http://localhost:80'), [false, false, false])
@@ -236,7 +273,14 @@ t.test("isCrossOrigin trusts the plugin's origins, unless the call names others"
 
 t.test('trustProxy decides which host the origin is compared with', async (t) => {
   const request: InjectOptions = {
-    method: 'POST', url: '/', headers: { ...cookie, host: 'internal:3000', 'x-forwarded-host': 'api.example.com', origin: 'https://api.example.com' }
+    method: 'POST',
+    url: '/',
+    headers: {
+      ...cookie,
+      host: 'internal:3000',
+      'x-forwarded-host': 'api.example.com',
+      origin: 'https://api.example.com'
+    }
   }
   for (const [trustProxy, status] of [[true, 200], [false, 403]] as const) {
     const app = await guarded(t, apiKeyCookie({ name: 'sid' }), { trustProxy })
@@ -263,20 +307,40 @@ t.test('a trusted origin is a serialized one', async (t) => {
       return (error as { code: string }).code === 'FST_SECURITY_INVALID_OPTION'
     }
   }
-  const accepted = ['https://app.example.com', 'http://localhost:3000', 'http://[::1]:3000', 'https://xn--mnchen-3ya.example', 'capacitor://localhost']
+  const accepted = [
+    'https://app.example.com', 'http://localhost:3000', 'http://[::1]:3000', 'https://xn--mnchen-3ya.example',
+    'capacitor://localhost'
+  ]
   t.strictSame(accepted.filter((origin) => isRefused({ trustedOrigins: [origin] })), [])
   const rejected = [
-    'https://app.example.com/', 'https://app.example.com/path', 'https://app.example.com?x', 'https://app.example.com#x', '*', 'https://*.example.com',
-    'null', '', 'app.example.com', '//app.example.com', 'localhost:3000', 'https://', 'https://app.example.com:443', 'http://app.example.com:80',
-    'HTTPS://app.example.com', 'https://App.example.com', 'https://user@app.example.com', ' https://app.example.com', 'https://app.example.com\n',
-    'https://münchen.example', 'file:///', 'file://', 'data:text/html,x', 'https://[', null, undefined, 1, ['https://app.example.com'], /example/
+    'https://app.example.com/', 'https://app.example.com/path', 'https://app.example.com?x',
+    'https://app.example.com#x', '*', 'https://*.example.com', 'null', '', 'app.example.com', '//app.example.com',
+    'localhost:3000', 'https://', 'https://app.example.com:443', 'http://app.example.com:80', 'HTTPS://app.example.com',
+    'https://App.example.com', 'https://user@app.example.com', ' https://app.example.com', 'https://app.example.com\n',
+    'https://münchen.example', 'file:///', 'file://', 'data:text/html,x', 'https://[', null, undefined, 1,
+    ['https://app.example.com'], /example/
   ]
   t.strictSame(rejected.filter((origin) => !isRefused({ trustedOrigins: [origin] })), [])
-  const noPolicies = [null, true, 'https://app.example.com', ['https://app.example.com'], { trustedOrigin: ['https://a.example'] }, { trustedOrigins: 'https://a.example' }, 1]
+  const noPolicies = [
+    null,
+    true,
+    'https://app.example.com',
+    ['https://app.example.com'],
+    { trustedOrigin: ['https://a.example'] },
+    { trustedOrigins: 'https://a.example' },
+    1
+  ]
   t.strictSame(noPolicies.filter((csrf) => !isRefused(csrf)), [])
-  t.throws(() => apiKeyCookie({ name: 'sid', csrf: { trustedOrigins: ['https://App.example.com/'] } }), { message: /Write "https:\/\/app\.example\.com"/ })
-  t.throws(() => isCrossOrigin({ headers: {}, host: 'a' }, { trustedOrigins: ['*'] }), { code: 'FST_SECURITY_INVALID_OPTION', message: /^isCrossOrigin/ })
-  t.throws(() => isCrossOrigin({ headers: {}, host: 'a' }, { origins: [] } as TrustedOrigins), { code: 'FST_SECURITY_INVALID_OPTION' })
+  t.throws(() => apiKeyCookie({ name: 'sid', csrf: { trustedOrigins: ['https://App.example.com/'] } }), {
+    message: /Write "https:\/\/app\.example\.com"/
+  })
+  t.throws(() => isCrossOrigin({ headers: {}, host: 'a' }, { trustedOrigins: ['*'] }), {
+    code: 'FST_SECURITY_INVALID_OPTION',
+    message: /^isCrossOrigin/
+  })
+  t.throws(() => isCrossOrigin({ headers: {}, host: 'a' }, { origins: [] } as TrustedOrigins), {
+    code: 'FST_SECURITY_INVALID_OPTION'
+  })
 })
 
 t.test('a login form refuses a post of a foreign page', async (t) => {
@@ -286,7 +350,8 @@ t.test('a login form refuses a post of a foreign page', async (t) => {
     if (isCrossOrigin(request)) throw new CrossOriginRequest('Log in from our own page')
     return reply.setCookie('sid', 'abc').send('in')
   })
-  const login = async (headers: Headers): Promise<number> => (await app.inject({ method: 'POST', url: '/login', headers })).statusCode
+  const login = async (headers: Headers): Promise<number> =>
+    (await app.inject({ method: 'POST', url: '/login', headers })).statusCode
   t.equal(await login({ origin: 'http://localhost:80' }), 200)
   t.equal(await login({ origin: 'https://evil.test' }), 403)
 })

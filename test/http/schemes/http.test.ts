@@ -4,8 +4,8 @@ import Fastify from 'fastify'
 import t from 'tap'
 import type { Dependency } from '../../../src/index.js'
 import fastifySecurity, {
-  depends, http, httpBasic, httpBearer, httpDigest, InvalidCredentialsRequest, oauth2, openIdConnect, optional, securityScopes,
-  Unauthorized
+  depends, http, httpBasic, httpBearer, httpDigest, InvalidCredentialsRequest, oauth2, openIdConnect, optional,
+  securityScopes, Unauthorized
 } from '../../../src/index.js'
 import { guardedApp } from '../../fixtures/guarded-app.js'
 import { sendHttp2 } from '../../fixtures/http2-frames.js'
@@ -22,9 +22,18 @@ interface Expected {
 
 const absent = (challenge: string): Expected =>
   ({ status: 401, code: 'FST_SECURITY_NOT_AUTHENTICATED', message: 'Not authenticated', challenge })
-const refused = (challenge: string): Expected => ({ status: 401, code: 'FST_SECURITY_UNAUTHORIZED', message: 'Malformed credentials', challenge })
-const ambiguous = (challenge: string): Expected =>
-  ({ status: 400, code: 'FST_SECURITY_INVALID_REQUEST', message: 'The header Authorization must be sent once', challenge })
+const refused = (challenge: string): Expected => ({
+  status: 401,
+  code: 'FST_SECURITY_UNAUTHORIZED',
+  message: 'Malformed credentials',
+  challenge
+})
+const ambiguous = (challenge: string): Expected => ({
+  status: 400,
+  code: 'FST_SECURITY_INVALID_REQUEST',
+  message: 'The header Authorization must be sent once',
+  challenge
+})
 
 const realm = 'Bearer realm="api"'
 const invalidToken = 'Bearer realm="api", error="invalid_token"'
@@ -49,7 +58,12 @@ function expected (answer: Expected): object {
 }
 
 async function ask (app: FastifyInstance, authorization?: string | string[]): Promise<object> {
-  return inShort(await app.inject({ url: '/', ...authorization === undefined ? {} : { headers: { authorization: authorization as string } } }))
+  return inShort(
+    await app.inject({
+      url: '/',
+      ...(authorization === undefined ? {} : { headers: { authorization: authorization as string } })
+    })
+  )
 }
 
 async function askRaw (app: FastifyInstance, ...lines: string[]): Promise<object> {
@@ -97,7 +111,11 @@ t.test('httpBearer takes a token68 and nothing else', async (t) => {
   ]
   for (const [authorization, answer] of rows) {
     t.strictSame(await ask(app, authorization), expected(answer), JSON.stringify(authorization))
-    t.strictSame(await askRaw(app, `authorization: ${authorization}`), expected(answer), `${JSON.stringify(authorization)} on a socket`)
+    t.strictSame(
+      await askRaw(app, `authorization: ${authorization}`),
+      expected(answer),
+      `${JSON.stringify(authorization)} on a socket`
+    )
   }
   t.strictSame(await ask(app), expected(absent(realm)))
   t.strictSame(await ask(app, ''), expected(absent(realm)))
@@ -108,7 +126,9 @@ t.test('control characters in a token are 401, and no answer repeats them', asyn
   // RFC 9110 §5.5: on a socket Node answers 400 before any guard runs.
   const app = await guardedApp(httpBearer())
   t.teardown(() => app.close())
-  for (const authorization of ['Bearer a\r\nset-cookie: b', 'Bearer a\u0000', 'Bearer \u007f', 'Bearer \u0100', 'Bearer abc\n', 'Bearer abc ']) {
+  for (const authorization of [
+    'Bearer a\r\nset-cookie: b', 'Bearer a\u0000', 'Bearer \u007f', 'Bearer \u0100', 'Bearer abc\n', 'Bearer abc '
+  ]) {
     t.strictSame(await ask(app, authorization), expected(refused(invalidToken)), escape(authorization))
   }
   for (const line of ['authorization: Bearer a\u0000', 'authorization: Bearer a\rb', 'authorization: Bearer a\r\n b']) {
@@ -125,7 +145,12 @@ t.test('a token in the query or in a form is not read', async (t) => {
   app.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, (_request, body, done) => {
     done(null, Object.fromEntries(new URLSearchParams(String(body))))
   })
-  app.route({ method: ['GET', 'POST'], url: '/', security: { token: httpBearer() }, handler: async () => ({ value: 'passed' }) })
+  app.route({
+    method: ['GET', 'POST'],
+    url: '/',
+    security: { token: httpBearer() },
+    handler: async () => ({ value: 'passed' })
+  })
   t.strictSame(inShort(await app.inject('/?access_token=abc')), expected(absent(realm)))
   t.strictSame(inShort(await app.inject({
     method: 'POST',
@@ -147,18 +172,25 @@ t.test('two Authorization lines are 400, with any values', async (t) => {
     [http({ scheme: 'DPoP' }), 'DPoP realm="api", error="invalid_request"']
   ]
   const pairs = [
-    ['Bearer abc', 'Bearer abc'], ['Bearer abc', 'Bearer def'], ['Bearer abc', 'Basic Og=='], ['Basic Og==', 'Bearer abc'],
-    ['Bearer abc', ''], ['', 'Bearer abc'], ['', ''], ['Other abc', 'Other def']
+    ['Bearer abc', 'Bearer abc'], ['Bearer abc', 'Bearer def'], ['Bearer abc', 'Basic Og=='],
+    ['Basic Og==', 'Bearer abc'], ['Bearer abc', ''], ['', 'Bearer abc'], ['', ''], ['Other abc', 'Other def']
   ] as const
   for (const [dependency, challenge] of dependencies) {
     const app = await guardedApp(dependency)
     t.teardown(() => app.close())
     for (const [one, other] of pairs) {
       const name = `"${one}" and "${other}"`
-      t.strictSame(await askRaw(app, `authorization: ${one}`, `Authorization: ${other}`), expected(ambiguous(challenge)), name)
+      t.strictSame(
+        await askRaw(app, `authorization: ${one}`, `Authorization: ${other}`),
+        expected(ambiguous(challenge)),
+        name
+      )
       t.strictSame(await ask(app, [one, other]), expected(ambiguous(challenge)), `${name} by inject`)
     }
-    t.strictSame(await askRaw(app, 'authorization: Bearer abc', 'x-other: a', 'AUTHORIZATION: Bearer abc'), expected(ambiguous(challenge)))
+    t.strictSame(
+      await askRaw(app, 'authorization: Bearer abc', 'x-other: a', 'AUTHORIZATION: Bearer abc'),
+      expected(ambiguous(challenge))
+    )
   }
 })
 
@@ -167,14 +199,22 @@ t.test('two Authorization lines over HTTP/2 are 400', async (t) => {
   t.teardown(() => app.close())
   const answers: Array<[status: number, challenge: unknown]> = []
   await app.register(fastifySecurity, { swagger: false })
-  app.addHook('onSend', async (_request, reply) => { answers.push([reply.statusCode, reply.getHeader('www-authenticate')]) })
+  app.addHook('onSend', async (_request, reply) => {
+    answers.push([reply.statusCode, reply.getHeader('www-authenticate')])
+  })
   app.get('/', { security: { token: httpBearer() } }, async (request) => ({ value: request.security.token }))
   await sendHttp2(app, [['authorization', 'Bearer abc']])
   await sendHttp2(app, [['authorization', 'Bearer abc'], ['authorization', 'Bearer def']])
   await sendHttp2(app, [['authorization', 'Bearer abc'], ['authorization', 'Bearer abc']])
   await sendHttp2(app, [['authorization', ''], ['authorization', 'Bearer abc']])
   await sendHttp2(app, [['x-other', 'a']])
-  t.strictSame(answers, [[200, undefined], [400, invalidRequest], [400, invalidRequest], [400, invalidRequest], [401, realm]])
+  t.strictSame(answers, [
+    [200, undefined],
+    [400, invalidRequest],
+    [400, invalidRequest],
+    [400, invalidRequest],
+    [401, realm]
+  ])
 })
 
 t.test('a Bearer challenge has the error that RFC 6750 §3.1 defines', async (t) => {
@@ -190,7 +230,10 @@ t.test('a Bearer challenge has the error that RFC 6750 §3.1 defines', async (t)
     ['Basic Og==', absent('Bearer realm="example", scope="b a"')],
     ['Bearer a b', refused('Bearer realm="example", error="invalid_token"')],
     ['Bearer other', { ...refused('Bearer realm="example", error="invalid_token"'), message: 'Unknown token' }],
-    ['Bearer twice', { ...ambiguous('Bearer realm="example", error="invalid_request"'), message: 'Ambiguous credentials' }],
+    [
+      'Bearer twice',
+      { ...ambiguous('Bearer realm="example", error="invalid_request"'), message: 'Ambiguous credentials' }
+    ],
     ['Bearer known', {
       status: 403,
       code: 'FST_SECURITY_INSUFFICIENT_SCOPE',
@@ -198,7 +241,9 @@ t.test('a Bearer challenge has the error that RFC 6750 §3.1 defines', async (t)
       challenge: 'Bearer realm="example", error="insufficient_scope", scope="b a"'
     }]
   ]
-  for (const [authorization, answer] of rows) t.strictSame(await ask(app, authorization), expected(answer), String(authorization))
+  for (const [authorization, answer] of rows) {
+    t.strictSame(await ask(app, authorization), expected(answer), String(authorization))
+  }
 })
 
 t.test('a HEAD request gets the answer of its GET, without a body', async (t) => {
@@ -218,7 +263,8 @@ t.test('httpDigest reads parameters, and does not verify them', async (t) => {
   const challenge = 'Digest realm="api"'
   // RFC 7616 §3.9.1
   const mufasa = 'username="Mufasa", realm="http-auth@example.org", uri="/dir/index.html", algorithm=MD5, ' +
-    'nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", nc=00000001, cnonce="f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ", ' +
+    'nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", nc=00000001, ' +
+    'cnonce="f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ", ' +
     'qop=auth, response="8ca523f5e9506fed4657c9700eebdbec", opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS"'
   const app = await guardedApp(httpDigest())
   t.teardown(() => app.close())
@@ -249,7 +295,11 @@ t.test('http reads the declared auth-scheme, and no other', async (t) => {
   const challenge = 'DPoP realm="api"'
   const app = await guardedApp(http({ scheme: 'DPoP', bearerFormat: 'JWT' }))
   await app.ready()
-  t.strictSame(documentOf(app).components.securitySchemes, { HTTPBase: { type: 'http', scheme: 'DPoP' } }, 'a bearerFormat is for Bearer alone')
+  t.strictSame(
+    documentOf(app).components.securitySchemes,
+    { HTTPBase: { type: 'http', scheme: 'DPoP' } },
+    'a bearerFormat is for Bearer alone'
+  )
   const rows: Array<[authorization: string, answer: Expected]> = [
     ['DPoP abc', token('DPoP', 'abc')],
     ['dpop abc', token('dpop', 'abc')],
@@ -263,7 +313,9 @@ t.test('http reads the declared auth-scheme, and no other', async (t) => {
     ['DPoP é', token('DPoP', 'é')],
     ['DPoP a\r\nb: c', refused('DPoP realm="api", error="invalid_token"')]
   ]
-  for (const [authorization, answer] of rows) t.strictSame(await ask(app, authorization), expected(answer), authorization)
+  for (const [authorization, answer] of rows) {
+    t.strictSame(await ask(app, authorization), expected(answer), authorization)
+  }
 })
 
 t.test('http with the auth-scheme Bearer, Basic or Digest has the grammar and the challenge of that auth-scheme', async (t) => {
@@ -283,15 +335,22 @@ t.test('http with the auth-scheme Bearer, Basic or Digest has the grammar and th
 t.test('the document shows a bearerFormat', async (t) => {
   const app = await guardedApp(httpBearer({ bearerFormat: 'JWT' }))
   await app.ready()
-  t.strictSame(documentOf(app).components.securitySchemes, { HTTPBearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } })
+  t.strictSame(documentOf(app).components.securitySchemes, {
+    HTTPBearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' }
+  })
 })
 
 t.test('a wrong option throws at the call', async (t) => {
   const code = 'FST_SECURITY_INVALID_OPTION'
   for (const scheme of [undefined, null, '', 'a b', 'Bearer ', 'é', 'a\r\nb', 'a,b', 'a="b"', 1, {}]) {
-    t.throws(() => (http as (options: unknown) => unknown)({ scheme }), { code, message: /^http: scheme/ }, JSON.stringify(scheme))
+    t.throws(
+      () => (http as (options: unknown) => unknown)({ scheme }),
+      { code, message: /^http: scheme/ },
+      JSON.stringify(scheme)
+    )
   }
-  for (const make of [httpBearer, (options: object) => http({ scheme: 'a', ...options })] as Array<(options: any) => unknown>) {
+  const makers: Array<(options: any) => unknown> = [httpBearer, (options) => http({ scheme: 'a', ...options })]
+  for (const make of makers) {
     for (const bearerFormat of [null, 1, {}, []]) {
       t.throws(() => make({ bearerFormat }), { code, message: /: bearerFormat/ }, JSON.stringify(bearerFormat))
     }

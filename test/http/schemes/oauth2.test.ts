@@ -14,9 +14,15 @@ const authorizationUrl = 'https://login.example.com/authorize'
 const refreshUrl = 'https://login.example.com/refresh'
 const scopes = { me: 'Read your profile', 'items:read': 'Read your items' }
 
-const bearers: Record<string, { make: (options: any) => Dependency, options: Record<string, unknown>, flow: string, schemeName: string }> = {
+const bearers: Record<
+  string,
+  { make: (options: any) => Dependency, options: Record<string, unknown>, flow: string, schemeName: string }
+> = {
   oauth2PasswordBearer: {
-    make: oauth2PasswordBearer, options: { tokenUrl }, flow: 'password', schemeName: 'OAuth2PasswordBearer'
+    make: oauth2PasswordBearer,
+    options: { tokenUrl },
+    flow: 'password',
+    schemeName: 'OAuth2PasswordBearer'
   },
   oauth2AuthorizationCodeBearer: {
     make: oauth2AuthorizationCodeBearer,
@@ -25,7 +31,10 @@ const bearers: Record<string, { make: (options: any) => Dependency, options: Rec
     schemeName: 'OAuth2AuthorizationCodeBearer'
   },
   oauth2ClientCredentialsBearer: {
-    make: oauth2ClientCredentialsBearer, options: { tokenUrl }, flow: 'clientCredentials', schemeName: 'OAuth2ClientCredentialsBearer'
+    make: oauth2ClientCredentialsBearer,
+    options: { tokenUrl },
+    flow: 'clientCredentials',
+    schemeName: 'OAuth2ClientCredentialsBearer'
   }
 }
 
@@ -79,13 +88,31 @@ for (const [name, { make, options, flow, schemeName }] of Object.entries(bearers
     await t.test('a wrong option throws at the call', async (t) => {
       const rows: Record<string, unknown[]> = {
         refreshUrl: [null, '', 1, 'http://'],
-        scopes: [null, [], 'me', 1, { 'a b': '' }, { '': '' }, { é: '' }, { 'a"': '' }, { 'a\\': '' }, { a: 1 }, { a: undefined }, { a: null }],
-        ...Object.fromEntries(Object.keys(options).map((name) => [name, [undefined, null, '', 1, {}, 'http://', 'https://a b/']]))
+        scopes: [
+          null,
+          [],
+          'me',
+          1,
+          { 'a b': '' },
+          { '': '' },
+          { é: '' },
+          { 'a"': '' },
+          { 'a\\': '' },
+          { a: 1 },
+          { a: undefined },
+          { a: null }
+        ],
+        ...Object.fromEntries(
+          Object.keys(options).map((name) => [name, [undefined, null, '', 1, {}, 'http://', 'https://a b/']])
+        )
       }
       for (const [option, values] of Object.entries(rows)) {
         for (const value of values) {
-          t.throws(() => make({ ...options, [option]: value }), { code: 'FST_SECURITY_INVALID_OPTION', message: new RegExp(`^${name}: `) },
-            `${option} ${JSON.stringify(value)}`)
+          t.throws(
+            () => make({ ...options, [option]: value }),
+            { code: 'FST_SECURITY_INVALID_OPTION', message: new RegExp(`^${name}: `) },
+            `${option} ${JSON.stringify(value)}`
+          )
         }
       }
       t.throws(() => make(undefined), { code: 'FST_SECURITY_INVALID_OPTION' })
@@ -95,14 +122,19 @@ for (const [name, { make, options, flow, schemeName }] of Object.entries(bearers
 }
 
 t.test('the document shows relative URLs resolved', async (t) => {
-  const token = oauth2AuthorizationCodeBearer({ tokenUrl: 'token', authorizationUrl: '/login/authorize', refreshUrl: '../refresh' })
+  const token = oauth2AuthorizationCodeBearer({
+    tokenUrl: 'token',
+    authorizationUrl: '/login/authorize',
+    refreshUrl: '../refresh'
+  })
   const app = Fastify()
   await app.register(async (child) => {
     await child.register(fastifySecurity, { swaggerUi: false })
     child.get('/', { security: { token } }, async () => 1)
     child.get('/document', async () => child.swagger())
   }, { prefix: '/api/v1' })
-  const { flows } = (await app.inject('/api/v1/document')).json().components.securitySchemes.OAuth2AuthorizationCodeBearer
+  const { flows } = (await app.inject('/api/v1/document')).json().components.securitySchemes
+    .OAuth2AuthorizationCodeBearer
   t.strictSame(flows.authorizationCode, {
     authorizationUrl: '/login/authorize', tokenUrl: '/api/v1/token', refreshUrl: '/api/refresh', scopes: {}
   })
@@ -111,7 +143,9 @@ t.test('the document shows relative URLs resolved', async (t) => {
 t.test('the value of oauth2 is the whole header, of any auth-scheme', async (t) => {
   const app = await guardedApp(oauth2({ flows: { password: { tokenUrl } } }))
   t.teardown(() => app.close())
-  for (const authorization of ['Bearer abc', 'bearer a b', 'Basic !', 'DPoP a="b', 'abc', 'Bearer', '"', ',', 'Bearer \u00e9']) {
+  for (const authorization of [
+    'Bearer abc', 'bearer a b', 'Basic !', 'DPoP a="b', 'abc', 'Bearer', '"', ',', 'Bearer \u00e9'
+  ]) {
     const answer = await app.inject({ url: '/', headers: { authorization } })
     t.equal(answer.statusCode, 200, authorization)
     t.strictSame(answer.json(), { value: authorization })
@@ -155,7 +189,11 @@ t.test('a wrong flow throws at the call', async (t) => {
     { password: { tokenUrl }, other: { tokenUrl } }
   ]
   for (const flows of rows) {
-    t.throws(() => make({ flows }), { code: 'FST_SECURITY_INVALID_OPTION', message: /^oauth2: / }, JSON.stringify(flows))
+    t.throws(
+      () => make({ flows }),
+      { code: 'FST_SECURITY_INVALID_OPTION', message: /^oauth2: / },
+      JSON.stringify(flows)
+    )
   }
   t.throws(() => make({}), { code: 'FST_SECURITY_INVALID_OPTION' })
   t.throws(() => make(undefined), { code: 'FST_SECURITY_INVALID_OPTION' })
@@ -167,8 +205,12 @@ t.test('a scope may have the name of a member of every object', async (t) => {
     const user = depends({ token, required: securityScopes }, () => 'user')
     const app = await guardedApp(user.scoped(name))
     await app.ready()
-    t.strictSame(documentOf(app).components.securitySchemes!['OAuth2PasswordBearer']!['flows'].password.scopes, { [name]: 'A name that every object has' })
+    t.strictSame(documentOf(app).components.securitySchemes!['OAuth2PasswordBearer']!['flows'].password.scopes, {
+      [name]: 'A name that every object has'
+    })
     t.strictSame(documentOf(app).paths['/']!['get']!.security, [{ OAuth2PasswordBearer: [name] }])
   }
-  t.throws(() => oauth2PasswordBearer({ tokenUrl, scopes: { ['__proto__']: 'x' } }), { code: 'FST_SECURITY_INVALID_OPTION' })
+  t.throws(() => oauth2PasswordBearer({ tokenUrl, scopes: { ['__proto__']: 'x' } }), {
+    code: 'FST_SECURITY_INVALID_OPTION'
+  })
 })

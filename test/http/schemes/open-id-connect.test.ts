@@ -2,7 +2,9 @@
 import Fastify from 'fastify'
 import t from 'tap'
 import type { Dependency } from '../../../src/index.js'
-import fastifySecurity, { depends, InsufficientScope, openIdConnect, securityScopes, Unauthorized } from '../../../src/index.js'
+import fastifySecurity, {
+  depends, InsufficientScope, openIdConnect, securityScopes, Unauthorized
+} from '../../../src/index.js'
 import { guardedApp } from '../../fixtures/guarded-app.js'
 import { documentOf } from '../../fixtures/openapi-document.js'
 import { sendRaw } from '../../fixtures/socket.js'
@@ -12,7 +14,9 @@ const openIdConnectUrl = 'https://login.example.com/.well-known/openid-configura
 t.test('the value is the whole header, of any auth-scheme', async (t) => {
   const app = await guardedApp(openIdConnect({ openIdConnectUrl }))
   t.teardown(() => app.close())
-  for (const authorization of ['Bearer abc', 'bearer a b', 'Basic !', 'DPoP a="b', 'abc', 'Bearer', '"', ',', 'Bearer \u00e9']) {
+  for (const authorization of [
+    'Bearer abc', 'bearer a b', 'Basic !', 'DPoP a="b', 'abc', 'Bearer', '"', ',', 'Bearer \u00e9'
+  ]) {
     const answer = await app.inject({ url: '/', headers: { authorization } })
     t.equal(answer.statusCode, 200, authorization)
     t.strictSame(answer.json(), { value: authorization })
@@ -52,7 +56,11 @@ t.test('the document shows a relative URL resolved', async (t) => {
   const app = Fastify()
   await app.register(async (child) => {
     await child.register(fastifySecurity, { swaggerUi: false })
-    child.get('/', { security: { user: openIdConnect({ openIdConnectUrl: '.well-known/openid-configuration' }) } }, async () => 1)
+    child.get(
+      '/',
+      { security: { user: openIdConnect({ openIdConnectUrl: '.well-known/openid-configuration' }) } },
+      async () => 1
+    )
     await child.after()
     child.get('/document', async () => child.swagger())
   }, { prefix: '/v1' })
@@ -65,7 +73,10 @@ t.test('the document shows a relative URL resolved', async (t) => {
 t.test('a wrong URL throws at the call', async (t) => {
   const make = openIdConnect as (options: unknown) => Dependency
   for (const address of [undefined, null, '', 1, {}, 'http://', 'https://a b/']) {
-    t.throws(() => make({ openIdConnectUrl: address }), { code: 'FST_SECURITY_INVALID_OPTION', message: /^openIdConnect: openIdConnectUrl/ },
-      JSON.stringify(address))
+    t.throws(
+      () => make({ openIdConnectUrl: address }),
+      { code: 'FST_SECURITY_INVALID_OPTION', message: /^openIdConnect: openIdConnectUrl/ },
+      JSON.stringify(address)
+    )
   }
 })

@@ -7,23 +7,34 @@ import { connect } from 'node:net'
 import t from 'tap'
 import type { Dependency } from '../../../src/index.js'
 import {
-  apiKeyCookie, apiKeyHeader, apiKeyQuery, http, httpBasic, httpBearer, httpDigest, isCrossOrigin, oauth2, oauth2PasswordBearer, openIdConnect,
-  optional
+  apiKeyCookie, apiKeyHeader, apiKeyQuery, http, httpBasic, httpBearer, httpDigest, isCrossOrigin, oauth2,
+  oauth2PasswordBearer, openIdConnect, optional
 } from '../../../src/index.js'
 import { guardedApp } from '../../fixtures/guarded-app.js'
 import { exchange, portOf } from '../../fixtures/socket.js'
 
 interface Teardown { teardown(cleanUp: () => unknown): void }
 
-async function listening (t: Teardown, dependency: Dependency, server: FastifyServerOptions = {}): Promise<FastifyInstance> {
+async function listening (
+  t: Teardown,
+  dependency: Dependency,
+  server: FastifyServerOptions = {}
+): Promise<FastifyInstance> {
   const app = await guardedApp(dependency, { swagger: false }, server)
   t.teardown(() => app.close())
   return app
 }
 
 // Host comes first: without it Node.js itself answers 400.
-async function ask (app: FastifyInstance, target: string, ...lines: string[]): Promise<{ status: number, body: string }> {
-  const text = await exchange(app, [`GET ${target} HTTP/1.1`, 'host: a', 'connection: close', ...lines, '', ''].join('\r\n'))
+async function ask (
+  app: FastifyInstance,
+  target: string,
+  ...lines: string[]
+): Promise<{ status: number, body: string }> {
+  const text = await exchange(
+    app,
+    [`GET ${target} HTTP/1.1`, 'host: a', 'connection: close', ...lines, '', ''].join('\r\n')
+  )
   return { status: Number(text.split(' ')[1]), body: text.slice(text.indexOf('\r\n\r\n') + 4) }
 }
 
@@ -52,10 +63,15 @@ t.test('a request with so many header lines that Node.js may have dropped some i
     const app = await listening(t, dependency)
     const answers: Array<[status: number, code: unknown]> = []
     for (const lines of [
-      [line], [line, ...filler(996)], [line, ...filler(997)], [line, ...filler(1001), line], [line, ...filler(2100), line], [...filler(1001), line], filler(1001)
+      [line], [line, ...filler(996)], [line, ...filler(997)], [line, ...filler(1001), line],
+      [line, ...filler(2100), line], [...filler(1001), line], filler(1001)
     ]) {
       const { status, body } = await ask(app, '/', ...lines)
-      answers.push(isOfNode(status) ? [400, 'FST_SECURITY_INVALID_REQUEST'] : [status, (JSON.parse(body) as { code?: unknown }).code])
+      answers.push(
+        isOfNode(status)
+          ? [400, 'FST_SECURITY_INVALID_REQUEST']
+          : [status, (JSON.parse(body) as { code?: unknown }).code]
+      )
     }
     const [passed, denied] = [[200, undefined], [400, 'FST_SECURITY_INVALID_REQUEST']]
     t.strictSame(answers, [passed, passed, denied, denied, denied, denied, denied], name)
@@ -104,10 +120,17 @@ t.test('the limit is that of the server which took the connection', async (t) =>
   const other = createServer(handlers[0]!)
   t.teardown(() => other.close())
   await new Promise<void>((resolve) => { other.listen(0, '127.0.0.1', resolve) })
-  const lines = ['GET / HTTP/1.1', 'host: a', 'connection: close', 'authorization: Bearer good', ...filler(1500), 'authorization: Bearer good', '', '']
+  const lines = [
+    'GET / HTTP/1.1', 'host: a', 'connection: close', 'authorization: Bearer good', ...filler(1500),
+    'authorization: Bearer good', '', ''
+  ]
   const answer = await new Promise<string>((resolve, reject) => {
     let text = ''
-    const socket = connect((other.address() as AddressInfo).port, '127.0.0.1', () => { socket.write(lines.join('\r\n')) })
+    const socket = connect(
+      (other.address() as AddressInfo).port,
+      '127.0.0.1',
+      () => { socket.write(lines.join('\r\n')) }
+    )
     socket.on('data', (chunk) => { text += String(chunk) })
     socket.on('error', reject)
     socket.on('close', () => { resolve(text) })
@@ -120,7 +143,10 @@ t.test('a route that reads neither header nor cookie takes as many lines as the 
   const open = Fastify()
   t.teardown(() => open.close())
   open.get('/', async () => 'in')
-  const [{ status }, { status: unguarded }] = [await ask(app, '/?key=good', ...filler(1500)), await ask(open, '/', ...filler(1500))]
+  const [{ status }, { status: unguarded }] = [
+    await ask(app, '/?key=good', ...filler(1500)),
+    await ask(open, '/', ...filler(1500))
+  ]
   t.equal(status, unguarded)
   t.ok(status === 200 || isOfNode(status), String(status))
 })
@@ -134,8 +160,18 @@ t.test('a request by inject has the same limit', async (t) => {
 
 t.test('an error for ambiguous credentials names header, parameter or cookie, and never a value', async (t) => {
   const rows: Array<[dependency: Dependency, target: string, lines: string[], message: string]> = [
-    [apiKeyHeader({ name: 'X-API-Key' }), '/', ['x-api-key: secret1', 'x-api-key: secret2'], 'The header X-API-Key must be sent once'],
-    [httpBearer(), '/', ['authorization: Bearer secret1', 'authorization: Bearer secret2'], 'The header Authorization must be sent once'],
+    [
+      apiKeyHeader({ name: 'X-API-Key' }),
+      '/',
+      ['x-api-key: secret1', 'x-api-key: secret2'],
+      'The header X-API-Key must be sent once'
+    ],
+    [
+      httpBearer(),
+      '/',
+      ['authorization: Bearer secret1', 'authorization: Bearer secret2'],
+      'The header Authorization must be sent once'
+    ],
     [apiKeyQuery({ name: 'key' }), '/?key=secret1&key=secret2', [], 'The query parameter key must be sent once'],
     [apiKeyCookie({ name: 'sid' }), '/', ['cookie: sid=secret1; sid=secret2'], 'The cookie sid must be sent once']
   ]
@@ -156,7 +192,10 @@ t.test('a polluted Object.prototype never provides a credential', async (t) => {
   for (const [name, [dependency]] of Object.entries(READERS)) apps.push([name, await listening(t, dependency)])
   const lastWins = (text: string): Record<string, unknown> => ({ ...Object.fromEntries(new URLSearchParams(text)) })
   apps.push(['apiKeyQuery', await listening(t, apiKeyQuery({ name: 'key' }))])
-  apps.push(['apiKeyQuery with a parser of the app', await listening(t, apiKeyQuery({ name: 'key' }), { routerOptions: { querystringParser: lastWins } })])
+  apps.push([
+    'apiKeyQuery with a parser of the app',
+    await listening(t, apiKeyQuery({ name: 'key' }), { routerOptions: { querystringParser: lastWins } })
+  ])
   const sid = await listening(t, apiKeyCookie({ name: 'sid' }))
   for (const app of [sid, ...apps.map(([, app]) => app)]) await portOf(app)
   const found: Array<[string, number]> = []
@@ -166,7 +205,9 @@ t.test('a polluted Object.prototype never provides a credential', async (t) => {
     for (const [name, app] of apps) found.push([name, (await ask(app, '/')).status])
     // Node.js joins other cookies to the inherited ones.
     found.push(['a cookie header without the cookie', (await ask(sid, '/', 'cookie: other=sid')).status])
-    passed = await Promise.all(apps.slice(0, -2).map(async ([name, app]) => (await ask(app, '/', READERS[name]![1])).status))
+    passed = await Promise.all(
+      apps.slice(0, -2).map(async ([name, app]) => (await ask(app, '/', READERS[name]![1])).status)
+    )
   } finally {
     for (const name of Object.keys(polluted)) Reflect.deleteProperty(Object.prototype, name)
   }

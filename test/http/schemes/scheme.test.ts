@@ -3,9 +3,9 @@ import fastify from 'fastify'
 import t from 'tap'
 import type { ChallengeParams, Dependency, SchemeCommonOptions } from '../../../src/index.js'
 import fastifySecurity, {
-  anyOf, apiKeyCookie, apiKeyHeader, apiKeyQuery, depends, http, httpBasic, httpBearer, httpDigest, InvalidCredentialsRequest,
-  NotAuthenticated, oauth2, oauth2AuthorizationCodeBearer, oauth2ClientCredentialsBearer, oauth2PasswordBearer, openIdConnect,
-  optional, scheme, securityScopes, Unauthorized
+  anyOf, apiKeyCookie, apiKeyHeader, apiKeyQuery, depends, http, httpBasic, httpBearer, httpDigest,
+  InvalidCredentialsRequest, NotAuthenticated, oauth2, oauth2AuthorizationCodeBearer, oauth2ClientCredentialsBearer,
+  oauth2PasswordBearer, openIdConnect, optional, scheme, securityScopes, Unauthorized
 } from '../../../src/index.js'
 import { guardedApp } from '../../fixtures/guarded-app.js'
 import { documentOf } from '../../fixtures/openapi-document.js'
@@ -191,7 +191,10 @@ for (const [name, { make, options, schemeName, openapi, challenge, request }] of
 
     await t.test('a realm with quotes and backslashes is one quoted-string', async (t) => {
       const app = await guardedApp(withOptions({ realm: 'the "a\\b", c=d' }))
-      t.equal((await app.inject('/')).headers['www-authenticate'], challenge.replace('"api"', '"the \\"a\\\\b\\", c=d"'))
+      t.equal(
+        (await app.inject('/')).headers['www-authenticate'],
+        challenge.replace('"api"', '"the \\"a\\\\b\\", c=d"')
+      )
     })
 
     await t.test('with autoError: false a request without credentials passes, and the value is null', async (t) => {
@@ -303,7 +306,10 @@ t.test('autoError: false rejects malformed and ambiguous credentials', async (t)
     const answer = await app.inject({ url: '/', headers: { authorization: `${name} "` } })
     t.equal(answer.statusCode, 401, name)
     t.equal(answer.json().code, 'FST_SECURITY_UNAUTHORIZED', name)
-    const twice = await app.inject({ url: '/', headers: { authorization: [`${name} abc`, `${name} abc`] as unknown as string } })
+    const twice = await app.inject({
+      url: '/',
+      headers: { authorization: [`${name} abc`, `${name} abc`] as unknown as string }
+    })
     t.equal(twice.statusCode, 400, name)
   }
 })
@@ -367,7 +373,10 @@ t.test('a scheme of the app that reads asynchronously is a 500, without an unhan
   process.on('unhandledRejection', note)
   t.teardown(() => process.off('unhandledRejection', note))
   const reads = [
-    async () => 'abc', async () => undefined, async () => { throw new Error('refused') }, async () => { throw new Unauthorized() }
+    async () => 'abc',
+    async () => undefined,
+    async () => { throw new Error('refused') },
+    async () => { throw new Unauthorized() }
   ]
   for (const read of reads) {
     for (const autoError of [true, false]) {
@@ -425,7 +434,11 @@ t.test('a wrong option of a scheme of the app throws at the call', async (t) => 
   }
   for (const [option, values] of Object.entries(rows)) {
     for (const value of values) {
-      t.throws(() => make({ ...own, [option]: value }), { ...refused, message: new RegExp(`^scheme: ${option}`) }, `${option} ${JSON.stringify(value)}`)
+      t.throws(
+        () => make({ ...own, [option]: value }),
+        { ...refused, message: new RegExp(`^scheme: ${option}`) },
+        `${option} ${JSON.stringify(value)}`
+      )
     }
   }
   t.throws(() => make(undefined), refused)
@@ -453,7 +466,8 @@ t.test('Proxy-Authorization is not read', async (t) => {
 
 t.test('a request of an injector that makes no raw header lines is read', async (t) => {
   for (const [dependency, headers, value] of [
-    [httpBearer(), { authorization: 'Bearer abc' }, { scheme: 'Bearer', credentials: 'abc' }], [apiKeyHeader({ name: 'x-key' }), { 'x-key': 'abc' }, 'abc']
+    [httpBearer(), { authorization: 'Bearer abc' }, { scheme: 'Bearer', credentials: 'abc' }],
+    [apiKeyHeader({ name: 'x-key' }), { 'x-key': 'abc' }, 'abc']
   ] as const) {
     const app = fastify()
     await app.register(fastifySecurity, { swagger: false })
