@@ -59,14 +59,16 @@ function docstrings (path: string): Docstring[] {
 }
 
 function membersOf (symbol: ts.Symbol, checker: ts.TypeChecker): Member[] {
-  const members = symbol.declarations?.filter(ts.isInterfaceDeclaration).flatMap((declaration) => [...declaration.members]) ?? []
+  const members =
+    symbol.declarations?.filter(ts.isInterfaceDeclaration).flatMap((declaration) => [...declaration.members]) ?? []
   const symbols = new Set(members.flatMap(({ name }) => name === undefined ? [] : [checker.getSymbolAtLocation(name)!]))
   return [...symbols].map((member) => {
     const tags = member.getJsDocTags(checker)
     return {
       name: member.name,
       // A deprecated one has its reason.
-      summary: summaryOf(member, checker) + ts.displayPartsToString(tags.find(({ name }) => name === 'deprecated')?.text),
+      summary:
+        summaryOf(member, checker) + ts.displayPartsToString(tags.find(({ name }) => name === 'deprecated')?.text),
       examples: tags.filter(({ name }) => name === 'example').map(({ text }) => ts.displayPartsToString(text)),
       isMethod: (member.flags & ts.SymbolFlags.Method) !== 0
     }
@@ -89,9 +91,13 @@ const examples = found.flatMap(({ name, examples, members }) => [
 
 t.test('the reference is what the docstrings give', async (t) => {
   const out = t.testdir()
-  const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, 'scripts/api/write.js'), out], { encoding: 'utf8' })
+  const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, 'scripts/api/write.js'), out], {
+    encoding: 'utf8'
+  })
   t.equal(status, 0, stdout + stderr)
-  for (const page of PAGES) t.equal(textOf(`docs/api/${page}`), readFileSync(join(out, page), 'utf8'), `npm run docs:api writes ${page} anew`)
+  for (const page of PAGES) {
+    t.equal(textOf(`docs/api/${page}`), readFileSync(join(out, page), 'utf8'), `npm run docs:api writes ${page} anew`)
+  }
 })
 
 t.test('the reference has every export, and links that lead somewhere', async (t) => {
@@ -124,7 +130,9 @@ t.test('every export has a docstring, and so has every member of an interface', 
 
 t.test('the docstring of every function says which errors it throws, by their codes', async (t) => {
   t.ok(functions.length > 15)
-  const errors = ['src/errors.ts', 'src/error-class.ts', 'src/request-errors.ts', 'src/tokens/errors.ts'].map(textOf).join('\n')
+  const errors = ['src/errors.ts', 'src/error-class.ts', 'src/request-errors.ts', 'src/tokens/errors.ts']
+    .map(textOf)
+    .join('\n')
   for (const { name, throws } of functions) {
     const codes = throws.flatMap((text) => text.match(/FST_SECURITY_\w+/g) ?? [])
     t.not(codes.length, 0, name)

@@ -1,4 +1,6 @@
-/** The pages: what they show compiles, what they say to paste gives what they say, and what they list is all there is. */
+/**
+ * The pages: what they show compiles, what they say to paste gives what they say, and what they list is all there is.
+ */
 import { existsSync, readdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import Fastify from 'fastify'
@@ -14,7 +16,14 @@ t.setTimeout(180_000)
 
 const root = new URL('../../', import.meta.url)
 
-const pages = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', ...readdirSync(new URL('docs/', root)).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)]
+const pages = [
+  'README.md',
+  'CONTRIBUTING.md',
+  'SECURITY.md',
+  ...readdirSync(new URL('docs/', root))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`)
+]
 
 t.test('every piece of TypeScript in the pages compiles', async (t) => {
   const blocks = pages.flatMap(blocksOf).filter(({ language }) => language === 'ts')
@@ -22,7 +31,8 @@ t.test('every piece of TypeScript in the pages compiles', async (t) => {
   const nameOf = ({ page, line }: Block): string => `${page}.${line}.ts`
   const problems = problemsOf({
     'docs/preamble.ts': PREAMBLE,
-    'docs/control.ts': "app.get('/', { security: { user: currentUser } }, async (request) => request.security.usr)\nexport {}\n",
+    'docs/control.ts':
+      "app.get('/', { security: { user: currentUser } }, async (request) => request.security.usr)\nexport {}\n",
     ...Object.fromEntries(blocks.map((block) => [nameOf(block), `${block.code}\nexport {}\n`]))
   })
   t.match(problems.get('docs/control.ts'), [/Property 'usr' does not exist/], 'a mistake would be seen')
@@ -34,7 +44,10 @@ t.test('the page of OpenAPI says how addresses are written', async (t) => {
   const [, , ...rows] = /^\| plugin registered under.*?\n\n/ms.exec(textOf('docs/openapi.md'))![0].trim().split('\n')
   t.equal(rows.length, 7)
   for (const row of rows) {
-    const [under, server, tokenUrl, written] = row.split('|').slice(1, -1).map((cell) => cell.trim().replaceAll('`', ''))
+    const [under, server, tokenUrl, written] = row
+      .split('|')
+      .slice(1, -1)
+      .map((cell) => cell.trim().replaceAll('`', ''))
     const prefix = { 'no prefix': '', anywhere: '/v1' }[under!] ?? under!
     const servers = server === '' ? {} : { servers: [{ url: server === 'any' ? '/shop' : server! }] }
     const app = Fastify()
@@ -43,7 +56,11 @@ t.test('the page of OpenAPI says how addresses are written', async (t) => {
       await context.register(fastifySecurity.default, {
         swagger: { openapi: { info: { title: 'Addresses', version: '1.0.0' }, ...servers } }, swaggerUi: false
       })
-      context.get('/', { security: { token: fastifySecurity.oauth2PasswordBearer({ tokenUrl: tokenUrl! }) } }, async () => '')
+      context.get(
+        '/',
+        { security: { token: fastifySecurity.oauth2PasswordBearer({ tokenUrl: tokenUrl! }) } },
+        async () => ''
+      )
       context.addHook('onReady', async () => {
         t.match(context.swagger(), {
           components: { securitySchemes: { OAuth2PasswordBearer: { flows: { password: { tokenUrl: written! } } } } }
@@ -85,8 +102,12 @@ t.test('the lines of the README, pasted one after the other, give what it says',
 })
 
 t.test('the page of errors has every code, and no other', async (t) => {
-  const sources = readdirSync(new URL('src/', root), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'))
-  const thrown = sources.flatMap((name) => [...textOf(`src/${name}`).matchAll(/'(FST_SECURITY_\w+)'/g)].map(([, code]) => code!))
+  const sources = readdirSync(new URL('src/', root), { recursive: true, encoding: 'utf8' }).filter((name) =>
+    name.endsWith('.ts')
+  )
+  const thrown = sources.flatMap((name) =>
+    [...textOf(`src/${name}`).matchAll(/'(FST_SECURITY_\w+)'/g)].map(([, code]) => code!)
+  )
   const described = [...textOf('docs/errors.md').matchAll(/^\| `(FST_SECURITY_\w+)` \|/gm)].map(([, code]) => code!)
   t.ok(thrown.length > 20)
   t.same(described.sort(), [...new Set(thrown)].sort())
@@ -96,7 +117,9 @@ t.test('the page of errors gives the status that the classes have', async (t) =>
   const rows = [...textOf('docs/errors.md').matchAll(/^\| `(FST_SECURITY_\w+)` \| (\d{3})[^|]* \| `(\w+)` \|/gm)]
   t.equal(rows.length, 8)
   for (const [, code, status, name] of rows) {
-    const error = new (fastifySecurity as unknown as Record<string, new (code: string) => Error>)[name!]!('invalid_request')
+    const error = new (fastifySecurity as unknown as Record<string, new (code: string) => Error>)[name!]!(
+      'invalid_request'
+    )
     t.match(error, { code, statusCode: Number(status) }, name!)
   }
 })
@@ -105,7 +128,8 @@ t.test('the pages name every scheme, and every option of the plugin', async (t) 
   const page = textOf('docs/schemes.md')
   const exported = textOf('src/index.ts')
   const schemes = [...exported.matchAll(/^export \{([^}]+)\} from '\.\/schemes\//gm)]
-    .flatMap(([, names]) => names!.split(',').map((name) => name.trim())).filter((name) => !['isCrossOrigin', 'scheme'].includes(name))
+    .flatMap(([, names]) => names!.split(',').map((name) => name.trim()))
+    .filter((name) => !['isCrossOrigin', 'scheme'].includes(name))
   t.equal(schemes.length, 12)
   for (const name of schemes) {
     t.ok(page.includes(`| \`${name}(`), `what ${name} reads`)
@@ -124,7 +148,9 @@ t.test('the README lists every example, and the guide for users of FastAPI the s
     t.ok(readme.includes(`(example/${name})`), name)
   }
   const guide = textOf('docs/from-fastapi.md')
-  for (const name of ['first-steps', 'current-user', 'simple-oauth2', 'jwt', 'scopes', 'optional', 'several-ways', 'http-basic']) {
+  for (const name of [
+    'first-steps', 'current-user', 'simple-oauth2', 'jwt', 'scopes', 'optional', 'several-ways', 'http-basic'
+  ]) {
     t.ok(guide.includes(`(../example/${name}.ts)`), name)
   }
 })
@@ -136,7 +162,9 @@ t.test('the page of the architecture lists the folders in the order in which lin
   t.same(rows, [...folders, 'tokens'])
   const entries = readdirSync(new URL('src/', root), { withFileTypes: true })
   t.same(entries.filter((entry) => entry.isDirectory()).map(({ name }) => name).sort(), [...rows].sort())
-  for (const { name } of entries.filter((entry) => entry.isFile() && !['error-class.ts', 'index.ts', 'request-errors.ts'].includes(entry.name))) {
+  for (const { name } of entries.filter(
+    (entry) => entry.isFile() && !['error-class.ts', 'index.ts', 'request-errors.ts'].includes(entry.name)
+  )) {
     t.ok(textOf('docs/architecture.md').includes(`\`${name}\``), `${name} has its sentence`)
   }
 })
@@ -144,7 +172,9 @@ t.test('the page of the architecture lists the folders in the order in which lin
 t.test('every command that the pages name is a script of the package', async (t) => {
   const { scripts } = JSON.parse(textOf('package.json')) as { scripts: Record<string, string> }
   for (const page of pages) {
-    for (const [, name] of textOf(page).matchAll(/npm run ([\w:]+)/g)) t.ok(Object.hasOwn(scripts, name!), `${page}: npm run ${name}`)
+    for (const [, name] of textOf(page).matchAll(/npm run ([\w:]+)/g)) {
+      t.ok(Object.hasOwn(scripts, name!), `${page}: npm run ${name}`)
+    }
   }
 })
 
@@ -152,10 +182,13 @@ t.test('links within the project lead somewhere', async (t) => {
   const slugs = (path: string): string[] => [...textOf(path).replace(/^```.*?^```$/gms, '').matchAll(/^#+ (.+)$/gm)]
     .map(([, title]) => title!.toLowerCase().replace(/[^\w\- ]/g, '').replaceAll(' ', '-'))
   for (const page of pages) {
-    const links = [...textOf(page).matchAll(/\]\(([^)\s]+)\)/g)].map(([, link]) => link!).filter((link) => !/^https?:/.test(link))
+    const links = [...textOf(page).matchAll(/\]\(([^)\s]+)\)/g)]
+      .map(([, link]) => link!)
+      .filter((link) => !/^https?:/.test(link))
     for (const link of links) {
       const [path = '', anchor] = link.split('#')
-      const target = path === '' ? page : fileURLToPath(new URL(path, new URL(page, root))).slice(fileURLToPath(root).length)
+      const target =
+        path === '' ? page : fileURLToPath(new URL(path, new URL(page, root))).slice(fileURLToPath(root).length)
       t.ok(existsSync(new URL(target, root)), `${page}: ${link}`)
       if (anchor !== undefined) t.ok(slugs(target).includes(anchor), `${page}: ${link}`)
     }

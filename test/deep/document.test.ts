@@ -60,7 +60,11 @@ async function isComplete (t: Test, document: OpenAPIDocument, prefix = ''): Pro
   for (const answer of [guarded.responses['401'], scoped.responses['401'], scoped.responses['403']]) {
     t.ok(answer!.headers!['WWW-Authenticate'])
   }
-  t.strictSame(Object.keys(document.paths).filter((path) => path.includes('fastify-security')), [], 'nothing but the routes')
+  t.strictSame(
+    Object.keys(document.paths).filter((path) => path.includes('fastify-security')),
+    [],
+    'nothing but the routes'
+  )
 }
 
 const own = (options: FastifyDynamicSwaggerOptions = {}): FastifyDynamicSwaggerOptions =>
@@ -141,7 +145,12 @@ t.test('swaggerUi: false leaves the docs out, and the document is there', async 
 t.test('the option swaggerUi is handed on to @fastify/swagger-ui', async (t) => {
   const app = appOf(t)
   await app.register(fastifySecurity, {
-    swaggerUi: { routePrefix: '/api/reference', uiConfig: { docExpansion: 'full' }, initOAuth: { clientId: 'ui' }, staticCSP: true }
+    swaggerUi: {
+      routePrefix: '/api/reference',
+      uiConfig: { docExpansion: 'full' },
+      initOAuth: { clientId: 'ui' },
+      staticCSP: true
+    }
   })
   await routes(app)
   await app.ready()
@@ -196,9 +205,15 @@ t.test('the guard of the docs takes any requirement, and a wrong one throws', as
   t.equal((await app.inject({ url: '/docs/json', headers: { 'x-key': 'key' } })).statusCode, 200)
   for (const security of [{}, [], undefined, null, basic]) {
     const wrong = appOf(t)
-    await t.rejects(async () => { await wrong.register(fastifySecurity, { swaggerUi: { security: security as never } }) }, {
-      code: 'FST_SECURITY_INVALID_REQUIREMENT', message: /swaggerUi\.security/
-    })
+    await t.rejects(
+      async () => {
+        await wrong.register(fastifySecurity, { swaggerUi: { security: security as never } })
+      },
+      {
+        code: 'FST_SECURITY_INVALID_REQUIREMENT',
+        message: /swaggerUi\.security/
+      }
+    )
   }
 })
 
@@ -235,7 +250,11 @@ t.test('two contexts with the plugin have documents of their own', async (t) => 
 
 // --- Set up by the user -------------------------------------------------------------------------------------------
 
-type SetUp = (app: FastifyInstance, options: FastifyDynamicSwaggerOptions, plugin: FastifySecurityOptions) => Promise<void>
+type SetUp = (
+  app: FastifyInstance,
+  options: FastifyDynamicSwaggerOptions,
+  plugin: FastifySecurityOptions
+) => Promise<void>
 
 /** Who has the document, where it is not the app. */
 const owners = new WeakMap<FastifyInstance, FastifyInstance>()
@@ -243,7 +262,12 @@ const owners = new WeakMap<FastifyInstance, FastifyInstance>()
 const ownerOf = (app: FastifyInstance): FastifyInstance => owners.get(app) ?? app
 
 /** Sets an app up, which is to be ready then. */
-async function set (setUp: SetUp, t: Test, options: FastifyDynamicSwaggerOptions, plugin: FastifySecurityOptions): Promise<FastifyInstance> {
+async function set (
+  setUp: SetUp,
+  t: Test,
+  options: FastifyDynamicSwaggerOptions,
+  plugin: FastifySecurityOptions
+): Promise<FastifyInstance> {
   const app = appOf(t)
   await setUp(app, options, plugin)
   return app
@@ -341,10 +365,16 @@ for (const [order, setUp] of Object.entries(ORDERS)) {
 
   t.test(`Swagger 2.0, set up ${order}, is refused at start-up`, async (t) => {
     const app = appOf(t)
-    await t.rejects(async () => {
-      await setUp(app, { swagger: { info: { title: 'Old', version: '2' } } }, {})
-      await app.ready()
-    }, { code: 'FST_SECURITY_START_REFUSED', problems: [{ code: 'FST_SECURITY_REGISTRATION', route: null, message: /Swagger 2\.0/ }] })
+    await t.rejects(
+      async () => {
+        await setUp(app, { swagger: { info: { title: 'Old', version: '2' } } }, {})
+        await app.ready()
+      },
+      {
+        code: 'FST_SECURITY_START_REFUSED',
+        problems: [{ code: 'FST_SECURITY_REGISTRATION', route: null, message: /Swagger 2\.0/ }]
+      }
+    )
   })
 
   t.test(`a security for all operations in a document set up ${order} is refused, or allowed on request`, async (t) => {
@@ -357,17 +387,26 @@ for (const [order, setUp] of Object.entries(ORDERS)) {
       }
     })
     const refused = appOf(t)
-    await t.rejects(async () => {
-      await setUp(refused, options, {})
-      await refused.ready()
-    }, { code: 'FST_SECURITY_START_REFUSED', problems: [{ code: 'FST_SECURITY_HAND_WRITTEN', route: null, message: /onHandWrittenSecurity: 'allow'/ }] })
+    await t.rejects(
+      async () => {
+        await setUp(refused, options, {})
+        await refused.ready()
+      },
+      {
+        code: 'FST_SECURITY_START_REFUSED',
+        problems: [{ code: 'FST_SECURITY_HAND_WRITTEN', route: null, message: /onHandWrittenSecurity: 'allow'/ }]
+      }
+    )
 
     const allowed = await set(setUp, t, options, { onHandWrittenSecurity: 'allow' })
     await allowed.ready()
     const document = documentOf(ownerOf(allowed))
     t.strictSame(await problemsOf(document), [])
     t.strictSame(document.security, [{ Hand: [] }])
-    t.strictSame(document.paths['/guarded']!['get']!.security, [{ HTTPBearer: [], APIKeyHeader: [] }, { APIKeyHeader: [] }])
+    t.strictSame(document.paths['/guarded']!['get']!.security, [
+      { HTTPBearer: [], APIKeyHeader: [] },
+      { APIKeyHeader: [] }
+    ])
     t.strictSame(document.paths['/public']!['get']!.security, [])
   })
 
@@ -376,7 +415,12 @@ for (const [order, setUp] of Object.entries(ORDERS)) {
       openapi: {
         openapi: '3.1.0',
         info: { title: 'Own', version: '7' },
-        components: { securitySchemes: { APIKeyHeader: { type: 'apiKey', in: 'header', name }, Mine: { type: 'http', scheme: 'basic' } } }
+        components: {
+          securitySchemes: {
+            APIKeyHeader: { type: 'apiKey', in: 'header', name },
+            Mine: { type: 'http', scheme: 'basic' }
+          }
+        }
       }
     })
     const equal = await set(setUp, t, withScheme('x-key'), {})
@@ -387,10 +431,16 @@ for (const [order, setUp] of Object.entries(ORDERS)) {
     await isComplete(t, document)
 
     const conflicting = appOf(t)
-    await t.rejects(async () => {
-      await setUp(conflicting, withScheme('x-other'), {})
-      await conflicting.ready()
-    }, { code: 'FST_SECURITY_START_REFUSED', problems: [{ code: 'FST_SECURITY_SCHEME_CONFLICT', route: null, message: /"APIKeyHeader"/ }] })
+    await t.rejects(
+      async () => {
+        await setUp(conflicting, withScheme('x-other'), {})
+        await conflicting.ready()
+      },
+      {
+        code: 'FST_SECURITY_START_REFUSED',
+        problems: [{ code: 'FST_SECURITY_SCHEME_CONFLICT', route: null, message: /"APIKeyHeader"/ }]
+      }
+    )
   })
 
   t.test(`a document set up ${order} leaves no route of ours that answers, or that is listed`, async (t) => {
@@ -398,7 +448,9 @@ for (const [order, setUp] of Object.entries(ORDERS)) {
     await app.ready()
     t.strictSame(app.security.routes().filter(({ url }) => !/^\/(guarded|scoped|public|earlier)/.test(url)), [])
     t.notMatch(app.security.print(), /fastify-security/)
-    const addresses = [...app.printRoutes({ commonPrefix: false }).matchAll(/(\/fastify-security\/[^ ]+) /g)].map(([, url]) => url!)
+    const addresses = [...app.printRoutes({ commonPrefix: false }).matchAll(/(\/fastify-security\/[^ ]+) /g)].map(
+      ([, url]) => url!
+    )
     const nothing = await app.inject('/nothing')
     for (const url of addresses) {
       const response = await app.inject(url)
@@ -481,7 +533,10 @@ t.test('a second document, which its decorator tells from the first, has the sam
 
 t.test('a document around two contexts with the plugin has the entries of both', async (t) => {
   const app = appOf(t)
-  const checked = depends({ oauth: oauth2PasswordBearer({ tokenUrl: '/token' }), required: securityScopes }, ({ required }) => ({ granted: required.scopes }))
+  const checked = depends(
+    { oauth: oauth2PasswordBearer({ tokenUrl: '/token' }), required: securityScopes },
+    ({ required }) => ({ granted: required.scopes })
+  )
   await app.register(fastifySwagger, own())
   for (const name of ['one', 'other']) {
     await app.register(async (context) => {
@@ -492,7 +547,10 @@ t.test('a document around two contexts with the plugin has the entries of both',
   await app.ready()
   const document = documentOf(app)
   t.strictSame(await problemsOf(document), [])
-  t.same(document.components.securitySchemes!['OAuth2PasswordBearer']!['flows'].password, { tokenUrl: '/token', scopes: { one: '', other: '' } })
+  t.same(document.components.securitySchemes!['OAuth2PasswordBearer']!['flows'].password, {
+    tokenUrl: '/token',
+    scopes: { one: '', other: '' }
+  })
   t.strictSame(document.paths['/one/']!['get']!.security, [{ OAuth2PasswordBearer: ['one'] }])
   t.strictSame(document.paths['/other/']!['get']!.security, [{ OAuth2PasswordBearer: ['other'] }])
 })
@@ -500,15 +558,21 @@ t.test('a document around two contexts with the plugin has the entries of both',
 t.test('two contexts with the plugin, in one document, cannot have two schemes of one name', async (t) => {
   const app = appOf(t)
   await app.register(fastifySwagger, own())
-  await t.rejects(async () => {
-    for (const name of ['x-one', 'x-other']) {
-      await app.register(async (context) => {
-        await context.register(fastifySecurity)
-        context.get('/', { security: { it: apiKeyHeader({ name }) } }, async () => null)
-      }, { prefix: `/${name}` })
+  await t.rejects(
+    async () => {
+      for (const name of ['x-one', 'x-other']) {
+        await app.register(async (context) => {
+          await context.register(fastifySecurity)
+          context.get('/', { security: { it: apiKeyHeader({ name }) } }, async () => null)
+        }, { prefix: `/${name}` })
+      }
+      await app.ready()
+    },
+    {
+      code: 'FST_SECURITY_START_REFUSED',
+      problems: [{ code: 'FST_SECURITY_SCHEME_CONFLICT', route: null, message: /"APIKeyHeader"/ }]
     }
-    await app.ready()
-  }, { code: 'FST_SECURITY_START_REFUSED', problems: [{ code: 'FST_SECURITY_SCHEME_CONFLICT', route: null, message: /"APIKeyHeader"/ }] })
+  )
 })
 
 for (const openapi of VERSIONS) {
@@ -549,8 +613,16 @@ t.test('a document that a hook makes when the app becomes ready is complete', as
 
 t.test("a route's own swaggerTransform gets the schema with its security, and has the last word", async (t) => {
   const app = appOf(t)
-  await app.register(fastifySecurity, { swaggerUi: false, swagger: { transform: () => { throw new Error('not for this route') } } })
-  const config = { swaggerTransform: ({ schema, url }: { schema: object, url: string }) => ({ schema: { ...schema, summary: 'Own' }, url: `/own${url}` }) }
+  await app.register(fastifySecurity, {
+    swaggerUi: false,
+    swagger: { transform: () => { throw new Error('not for this route') } }
+  })
+  const config = {
+    swaggerTransform: ({ schema, url }: { schema: object, url: string }) => ({
+      schema: { ...schema, summary: 'Own' },
+      url: `/own${url}`
+    })
+  }
   app.get('/1', { security: { bearer }, config: config as object }, async () => null)
   await app.ready()
   const document = documentOf(app)
@@ -576,14 +648,21 @@ t.test('a schema.security stays on a route that declares nothing, where that is 
 t.test('options for @fastify/swagger where it is registered already are refused', async (t) => {
   const app = appOf(t)
   await app.register(fastifySwagger, own())
-  await t.rejects(async () => { await app.register(fastifySecurity, { swagger: { hideUntagged: true } }) }, { code: 'FST_SECURITY_REGISTRATION' })
+  await t.rejects(
+    async () => {
+      await app.register(fastifySecurity, { swagger: { hideUntagged: true } })
+    },
+    { code: 'FST_SECURITY_REGISTRATION' }
+  )
 })
 
 t.test('a security for all operations in the option swagger is refused, or allowed on request', async (t) => {
   const swagger: FastifyDynamicSwaggerOptions = {
     openapi: { security: [{ Hand: [] }], components: { securitySchemes: { Hand: { type: 'http', scheme: 'basic' } } } }
   }
-  await t.rejects(async () => { await appOf(t).register(fastifySecurity, { swagger }) }, { code: 'FST_SECURITY_HAND_WRITTEN' })
+  await t.rejects(async () => { await appOf(t).register(fastifySecurity, { swagger }) }, {
+    code: 'FST_SECURITY_HAND_WRITTEN'
+  })
   const app = appOf(t)
   await app.register(fastifySecurity, { swagger, onHandWrittenSecurity: 'allow' })
   await routes(app)
@@ -610,11 +689,18 @@ async function zodRoutes (app: FastifyInstance): Promise<void> {
   const zod = app.withTypeProvider<ZodTypeProvider>()
   zod.get('/undescribed', { security: { bearer } }, async () => 'text')
   zod.get('/things/:id', {
-    schema: { params: z.object({ id: z.coerce.number() }), querystring: z.object({ q: z.string().optional() }), response: { 200: THING } },
+    schema: {
+      params: z.object({ id: z.coerce.number() }),
+      querystring: z.object({ q: z.string().optional() }),
+      response: { 200: THING }
+    },
     security: { user: user.scoped('me') }
   }, async ({ params: { id } }) => ({ id, name: null, secret: 'left out' }))
   zod.post('/things', {
-    schema: { body: THING, response: { '2xx': THING, '4xx': z.object({ message: z.string() }), 401: z.object({ own: z.string() }) } },
+    schema: {
+      body: THING,
+      response: { '2xx': THING, '4xx': z.object({ message: z.string() }), 401: z.object({ own: z.string() }) }
+    },
     security: { key }
   }, async ({ body }) => body)
   zod.get('/public', { schema: { response: { 200: z.array(THING) } }, security: false }, async () => [])
@@ -625,20 +711,26 @@ const ZOD: Record<string, (app: FastifyInstance, openapi: string) => Promise<voi
   "of the plugin's": async (app, openapi) => {
     await app.register(fastifySecurity, {
       swagger: {
-        openapi: { openapi, info: { title: 'Zod', version: '1' } }, transform: jsonSchemaTransform, transformObject: jsonSchemaTransformObject
+        openapi: { openapi, info: { title: 'Zod', version: '1' } },
+        transform: jsonSchemaTransform,
+        transformObject: jsonSchemaTransformObject
       }
     })
   },
   "of the user's, before the plugin": async (app, openapi) => {
     await app.register(fastifySwagger, {
-      openapi: { openapi, info: { title: 'Zod', version: '1' } }, transform: jsonSchemaTransform, transformObject: jsonSchemaTransformObject
+      openapi: { openapi, info: { title: 'Zod', version: '1' } },
+      transform: jsonSchemaTransform,
+      transformObject: jsonSchemaTransformObject
     })
     await app.register(fastifySecurity)
   },
   "of the user's, after the plugin": async (app, openapi) => {
     await app.register(fastifySecurity, { swagger: false })
     await app.register(fastifySwagger, {
-      openapi: { openapi, info: { title: 'Zod', version: '1' } }, transform: jsonSchemaTransform, transformObject: jsonSchemaTransformObject
+      openapi: { openapi, info: { title: 'Zod', version: '1' } },
+      transform: jsonSchemaTransform,
+      transformObject: jsonSchemaTransformObject
     })
   }
 }
@@ -659,18 +751,29 @@ for (const [whose, setUp] of Object.entries(ZOD)) {
       t.strictSame(Object.keys(undescribed!['get']!.responses), ['200', '401'])
       t.strictSame(thing!['get']!.security, [{ OAuth2PasswordBearer: ['me'] }])
       t.strictSame(Object.keys(thing!['get']!.responses), ['200', '401', '403'])
-      for (const answer of [undescribed!['get']!.responses['401'], thing!['get']!.responses['401'], thing!['get']!.responses['403']]) {
+      for (const answer of [
+        undescribed!['get']!.responses['401'],
+        thing!['get']!.responses['401'],
+        thing!['get']!.responses['403']
+      ]) {
         t.ok(answer!.headers!['WWW-Authenticate'])
         t.strictSame(answer!.content!['application/json']!.schema['required'], ['statusCode', 'error', 'message'])
       }
-      t.match(thing!['get']!.responses['200']!.content!['application/json']!.schema, { properties: { id: { type: 'integer' } } })
+      t.match(thing!['get']!.responses['200']!.content!['application/json']!.schema, {
+        properties: { id: { type: 'integer' } }
+      })
       t.match(thing!['get']!.parameters, [{ in: 'query', name: 'q' }, { in: 'path', name: 'id' }])
       t.strictSame(things!['post']!.security, [{ APIKeyHeader: [] }])
       t.strictSame(Object.keys(things!['post']!.responses).sort(), ['2XX', '401', '4XX'])
-      t.match(things!['post']!.responses['401']!.content!['application/json']!.schema, { properties: { own: { type: 'string' } } })
+      t.match(things!['post']!.responses['401']!.content!['application/json']!.schema, {
+        properties: { own: { type: 'string' } }
+      })
       t.strictSame(open!['get']!.security, [])
 
-      t.strictSame((await app.inject({ url: '/things/7', headers: { authorization: 'Bearer token' } })).json(), { id: 7, name: null })
+      t.strictSame((await app.inject({ url: '/things/7', headers: { authorization: 'Bearer token' } })).json(), {
+        id: 7,
+        name: null
+      })
       t.equal((await app.inject({ url: '/things/seven', headers: { authorization: 'Bearer token' } })).statusCode, 400)
       t.match((await app.inject('/things/7')).json(), { statusCode: 401, code: 'FST_SECURITY_NOT_AUTHENTICATED' })
     })

@@ -102,8 +102,12 @@ t.test('what stands in the code for want of a database is named at the start', a
   t.match(running.started.get('main.ts'), '- CLIENT_SECRET is not set: it is development-secret')
   for (const name of examples) {
     const imports = sourceOf(name)
-    if (/import \{[^}]*authenticate/.test(imports)) t.match(imports, /^await serve\(app, .*userDefaults/m, `${name} names its users`)
-    if (imports.includes("'./tokens.js'")) t.match(imports, /^await serve\(app, .*tokenDefaults/m, `${name} names its key`)
+    if (/import \{[^}]*authenticate/.test(imports)) {
+      t.match(imports, /^await serve\(app, .*userDefaults/m, `${name} names its users`)
+    }
+    if (imports.includes("'./tokens.js'")) {
+      t.match(imports, /^await serve\(app, .*tokenDefaults/m, `${name} names its key`)
+    }
     if (imports.includes("'./provider.js'")) t.match(running.started.get(name), /^- client (?:swagger-ui|reports),/m)
   }
 })
@@ -135,7 +139,13 @@ t.test('a secret that is too short for HS256 is refused at the start', async (t)
 })
 
 t.test('an empty variable counts as one that is not set', async (t) => {
-  const running = await runExample('main.ts', { JWT_SECRET: '', API_KEY: '', CLIENT_SECRET: '', HOST: '', NODE_ENV: '' })
+  const running = await runExample('main.ts', {
+    JWT_SECRET: '',
+    API_KEY: '',
+    CLIENT_SECRET: '',
+    HOST: '',
+    NODE_ENV: ''
+  })
   t.teardown(async () => { await running.stop() })
   t.match(running.started.get('main.ts'), '- JWT_SECRET is not set')
   t.match(running.started.get('main.ts'), '- API_KEY is not set: it is development-key')
@@ -177,20 +187,26 @@ t.test('secrets are taken from the environment, and tokens have to be what they 
 
 t.test('the main example', async (t) => {
   const address = addressOf(running, 'main.ts')
-  const call = async (path: string, headers: Record<string, string> = {}): Promise<Response> => await fetch(address + path, { headers })
-  const withToken = async (path: string, token: string): Promise<Response> => await call(path, { authorization: `Bearer ${token}` })
+  const call = async (path: string, headers: Record<string, string> = {}): Promise<Response> =>
+    await fetch(address + path, { headers })
+  const withToken = async (path: string, token: string): Promise<Response> =>
+    await call(path, { authorization: `Bearer ${token}` })
   const ask = async (form: Record<string, string>): Promise<Response> =>
     await fetch(`${address}/token`, { method: 'POST', body: new URLSearchParams(form) })
-  const login = async (form: Record<string, string>): Promise<Response> => await ask({ grant_type: 'password', ...form })
+  const login = async (form: Record<string, string>): Promise<Response> =>
+    await ask({ grant_type: 'password', ...form })
   const tokenOf = async (username: string, password: string, scope: string): Promise<string> => {
-    const { access_token: token } = await (await login({ username, password, scope })).json() as { access_token: string }
+    const { access_token: token } = (await (await login({ username, password, scope })).json()) as {
+      access_token: string
+    }
     return token
   }
-  const disable = async (username: string, disabled: boolean): Promise<Response> => await fetch(`${address}/admin/users/${username}`, {
-    method: 'PATCH',
-    headers: { 'x-api-key': 'development-key', 'content-type': 'application/json' },
-    body: JSON.stringify({ disabled })
-  })
+  const disable = async (username: string, disabled: boolean): Promise<Response> =>
+    await fetch(`${address}/admin/users/${username}`, {
+      method: 'PATCH',
+      headers: { 'x-api-key': 'development-key', 'content-type': 'application/json' },
+      body: JSON.stringify({ disabled })
+    })
 
   await t.test('gives a token for the requested scopes that may be granted', async (t) => {
     const response = await login({ username: 'alice', password: 'secret2', scope: 'me items' })
@@ -208,7 +224,9 @@ t.test('the main example', async (t) => {
     const refresh = async (token: string, form: Record<string, string> = {}): Promise<Record<string, string>> =>
       await (await ask({ grant_type: 'refresh_token', refresh_token: token, ...form })).json() as Record<string, string>
     const refused = { error: 'invalid_grant', error_description: 'The refresh token is not valid' }
-    const first = await (await login({ username: 'johndoe', password: 'secret', scope: 'me items' })).json() as Record<string, string>
+    const first = (await (
+      await login({ username: 'johndoe', password: 'secret', scope: 'me items' })
+    ).json()) as Record<string, string>
     const second = await refresh(first['refresh_token']!)
     t.equal(second['scope'], 'me items')
     t.equal((await withToken('/users/me/items', second['access_token']!)).status, 200)
@@ -254,7 +272,10 @@ t.test('the main example', async (t) => {
 
     const refused = await withToken('/users/me/items', await tokenOf('alice', 'secret2', 'me items'))
     t.equal(refused.status, 403)
-    t.equal(refused.headers.get('www-authenticate'), 'Bearer realm="example", error="insufficient_scope", scope="items"')
+    t.equal(
+      refused.headers.get('www-authenticate'),
+      'Bearer realm="example", error="insufficient_scope", scope="items"'
+    )
     t.match(await refused.json(), { message: 'Insufficient scope, required: items' })
 
     t.equal((await withToken('/users/me', await tokenOf('johndoe', 'secret', ''))).status, 403)
@@ -267,7 +288,9 @@ t.test('the main example', async (t) => {
     const forged = {
       'signed with another key': `${header}.${claims}.${randomBytes(64).toString('base64url')}`,
       'not signed': `${encoded({ alg: 'none', typ: 'at+jwt' })}.${claims}.`,
-      'with other claims': `${header}.${encoded({ ...claimsOf(`.${claims}`), sub: 'alice', scope: 'me items' })}.${signature}`,
+      'with other claims': [
+        header, encoded({ ...claimsOf(`.${claims}`), sub: 'alice', scope: 'me items' }), signature
+      ].join('.'),
       'no JWT': 'johndoe'
     }
     for (const [what, token] of Object.entries(forged)) {
@@ -293,7 +316,9 @@ t.test('the main example', async (t) => {
 
   await t.test('welcomes clients with and without credentials', async (t) => {
     t.same(await (await call('/welcome')).json(), { message: 'Welcome, guest' })
-    t.same(await (await withToken('/welcome', await tokenOf('johndoe', 'secret', ''))).json(), { message: 'Welcome, johndoe' })
+    t.same(await (await withToken('/welcome', await tokenOf('johndoe', 'secret', ''))).json(), {
+      message: 'Welcome, johndoe'
+    })
     t.equal((await withToken('/welcome', 'guess')).status, 401)
   })
 
@@ -341,8 +366,15 @@ for (const name of ['open-id-connect.ts', 'oauth2-authorization-code.ts']) {
     t.equal(elsewhere.headers.get('www-authenticate'), 'Bearer realm="api", error="invalid_token"')
 
     await t.rejects(authorize(endpoints, address, { username: 'johndoe', password: 'guess', scope: 'me' }), /401/)
-    await t.rejects(authorize(endpoints, address, { username: 'johndoe', password: 'secret', scope: 'me', code_verifier: 'guess'.repeat(10) }),
-      /invalid_grant/)
+    await t.rejects(
+      authorize(endpoints, address, {
+        username: 'johndoe',
+        password: 'secret',
+        scope: 'me',
+        code_verifier: 'guess'.repeat(10)
+      }),
+      /invalid_grant/
+    )
   })
 }
 
@@ -350,8 +382,16 @@ t.test('open-id-connect.ts: the provider starts with the same command', async (t
   t.match(running.started.get('open-id-connect.ts'), /^The provider is http:\/\/127\.0\.0\.1:\d+$/m)
   const address = addressOf(running, 'open-id-connect.ts')
   const endpoints = await endpointsOf(address)
-  const { access_token: token } = await authorize(endpoints, address, { username: 'alice', password: 'secret2', scope: 'me items' })
-  t.match(claimsOf(token), { iss: endpoints.issuer, aud: 'urn:example:api', sub: 'alice', scope: 'me' }, 'alice grants the scopes that she has, and no others')
+  const { access_token: token } = await authorize(endpoints, address, {
+    username: 'alice',
+    password: 'secret2',
+    scope: 'me items'
+  })
+  t.match(
+    claimsOf(token),
+    { iss: endpoints.issuer, aud: 'urn:example:api', sub: 'alice', scope: 'me' },
+    'alice grants the scopes that she has, and no others'
+  )
 })
 
 t.test('dpop.ts: a token passes with a new proof by its key, and not otherwise', async (t) => {
@@ -381,7 +421,9 @@ interface Endpoints { readonly issuer: string, readonly authorization: string, r
 
 // As Swagger UI finds them: in the document, and from there at the provider.
 async function endpointsOf (address: string): Promise<Endpoints> {
-  const document = await (await fetch(`${address}/docs/json`)).json() as { components: { securitySchemes: Record<string, any> } }
+  const document = (await (await fetch(`${address}/docs/json`)).json()) as {
+    components: { securitySchemes: Record<string, any> }
+  }
   const { OpenIdConnect: openId, OAuth2AuthorizationCodeBearer: oauth2 } = document.components.securitySchemes
   if (openId === undefined) {
     const { authorizationUrl, tokenUrl } = oauth2.flows.authorizationCode
@@ -391,7 +433,12 @@ async function endpointsOf (address: string): Promise<Endpoints> {
   return { issuer: found['issuer']!, authorization: found['authorization_endpoint']!, token: found['token_endpoint']! }
 }
 
-interface Granted { readonly access_token: string, readonly token_type: string, readonly scope?: string, readonly id_token?: string }
+interface Granted {
+  readonly access_token: string
+  readonly token_type: string
+  readonly scope?: string
+  readonly id_token?: string
+}
 
 // Acts as a browser: follows the provider to its login, fills it in, and brings the code back to the page it came from.
 async function authorize (
@@ -415,15 +462,24 @@ async function authorize (
   const { url: loginUrl } = await browser.open(start, client.redirect_uri)
   const { url, status } = await browser.open(loginUrl, client.redirect_uri, new URLSearchParams({ username, password }))
   const back = new URL(url).searchParams
-  if (back.get('state') !== state || back.get('code') === null) throw new Error(`The provider answered ${status} at ${url}`)
+  if (back.get('state') !== state || back.get('code') === null) {
+    throw new Error(`The provider answered ${status} at ${url}`)
+  }
 
   const response = await fetch(endpoints.token, {
     method: 'POST',
     // From the page of another origin: the provider has to allow it.
     headers: { origin: address },
-    body: new URLSearchParams({ ...client, grant_type: 'authorization_code', code: back.get('code')!, code_verifier: sent ?? verifier })
+    body: new URLSearchParams({
+      ...client,
+      grant_type: 'authorization_code',
+      code: back.get('code')!,
+      code_verifier: sent ?? verifier
+    })
   })
-  if (response.headers.get('access-control-allow-origin') !== address) throw new Error('A browser would not show the answer')
+  if (response.headers.get('access-control-allow-origin') !== address) {
+    throw new Error('A browser would not show the answer')
+  }
   if (!response.ok) throw new Error(await response.text())
   return await response.json() as Granted
 }

@@ -26,60 +26,132 @@ import { credentialsOf } from '../fixtures/credentials.js'
 
 // Some characters would break the lines of the report.
 function shown (text: string): string {
-  return JSON.stringify(text).replace(/[\u007f-\uffff]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  return JSON.stringify(text).replace(
+    /[\u007f-\uffff]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
+  )
 }
 
-// --- The oracle itself ------------------------------------------------------------------------------------------------
+// --- The oracle itself -----------------------------------------------------------------------------------------------
 
 t.test('the grammars accept what the RFCs give as examples, and refuse what they forbid', async (t) => {
   const vectors: Array<[rule: string, good: string[], bad: string[]]> = [
     // RFC 9110 §5.5
-    ['field-value', ['', 'a', 'a b', 'a\t b', '\u00e9', 'a\u00ff'], [' a', 'a ', 'a\n', 'a\u0000b', '\u007f', '\u0100']],
+    [
+      'field-value',
+      ['', 'a', 'a b', 'a\t b', '\u00e9', 'a\u00ff'],
+      [' a', 'a ', 'a\n', 'a\u0000b', '\u007f', '\u0100']
+    ],
     // RFC 9110 §5.6.2
-    ['token', ['a', 'Bearer', "!#$%&'*+-.^_`|~09AZaz"], ['', 'a b', 'a,b', 'a=', '"a"', 'a/b', 'a:b', 'a@b', '\u00e9', '(a)', '\u007f']],
+    [
+      'token',
+      ['a', 'Bearer', "!#$%&'*+-.^_`|~09AZaz"],
+      ['', 'a b', 'a,b', 'a=', '"a"', 'a/b', 'a:b', 'a@b', '\u00e9', '(a)', '\u007f']
+    ],
     // RFC 9110 §5.6.4
-    ['quoted-string', ['""', '"a b"', '"\\""', '"\\\\"', '"\\a"', '"\t\u00e9"', '"a, b=c"', '"[]"'],
-      ['', '"', 'a', '"a', 'a"', '"""', '"\\"', '"\\', '"\n"', '"\u0000"', '"\u007f"', '"\\\u007f"', '"\u0100"', '"a"b']],
+    [
+      'quoted-string',
+      ['""', '"a b"', '"\\""', '"\\\\"', '"\\a"', '"\t\u00e9"', '"a, b=c"', '"[]"'],
+      ['', '"', 'a', '"a', 'a"', '"""', '"\\"', '"\\', '"\n"', '"\u0000"', '"\u007f"', '"\\\u007f"', '"\u0100"', '"a"b']
+    ],
     // RFC 9110 §11.2
-    ['token68', ['a', 'a=', 'a==', 'a===', 'QWxhZGRpbjpvcGVuIHNlc2FtZQ==', '-._~+/'], ['', '=', 'a=b', 'a b', '"a"', 'a,', '\u00e9', 'a!']],
-    ['auth-param', ['a=b', 'a = b', 'a\t=\t"b"', 'a=""'], ['a', '=b', 'a=', 'a=b c', 'a="b', ' a=b', 'a=b ', 'a:b', 'a=b=c']],
+    [
+      'token68',
+      ['a', 'a=', 'a==', 'a===', 'QWxhZGRpbjpvcGVuIHNlc2FtZQ==', '-._~+/'],
+      ['', '=', 'a=b', 'a b', '"a"', 'a,', '\u00e9', 'a!']
+    ],
+    [
+      'auth-param',
+      ['a=b', 'a = b', 'a\t=\t"b"', 'a=""'],
+      ['a', '=b', 'a=', 'a=b c', 'a="b', ' a=b', 'a=b ', 'a:b', 'a=b=c']
+    ],
     // RFC 9110 §5.6.1.2: empty elements are taken by a recipient
-    ['params', ['', ',', ',   ,', 'a=b', 'a=b,c=d', 'a=b ,c=d,', 'a=b , ,c=d,e="f"', ',a=b', ' \t,a=b', 'a=b,\t'],
-      [' ', ' a=b', 'a=b ', 'a=b c=d', 'a=b;c=d', 'a', 'a,b=c', 'a="b"c=d']],
+    [
+      'params',
+      ['', ',', ',   ,', 'a=b', 'a=b,c=d', 'a=b ,c=d,', 'a=b , ,c=d,e="f"', ',a=b', ' \t,a=b', 'a=b,\t'],
+      [' ', ' a=b', 'a=b ', 'a=b c=d', 'a=b;c=d', 'a', 'a,b=c', 'a="b"c=d']
+    ],
     // RFC 9110 §11.4; RFC 7617 §2; RFC 7616 §3.9.1, shortened
-    ['credentials', ['Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==', 'Digest username="Mufasa", uri="/dir/index.html", nc=00000001', 'Negotiate', 'a  b', 'a ', 'a b=c', 'a b=', 'a ,'],
-      ['', ' a b', 'a\tb', 'a b c', 'a "b"', 'a b==,', 'a b, c=d', 'Bearer \u00e9', 'a:b c', 'a b ']],
+    [
+      'credentials',
+      [
+        'Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==', 'Digest username="Mufasa", uri="/dir/index.html", nc=00000001',
+        'Negotiate', 'a  b', 'a ', 'a b=c', 'a b=', 'a ,'
+      ],
+      ['', ' a b', 'a\tb', 'a b c', 'a "b"', 'a b==,', 'a b, c=d', 'Bearer \u00e9', 'a:b c', 'a b ']
+    ],
     // RFC 9110 §11.6.1
-    ['WWW-Authenticate', [
-      'Basic realm="simple", Newauth realm="apps", type=1, title="Login to \\"apps\\""', 'Basic', 'Negotiate, Basic realm="a"',
-      'a b==, c', 'Bearer realm="a",Basic realm="b"'
-    ], ['', 'realm="a"', 'Basic realm="a"; charset="UTF-8"', 'Basic realm="a" charset="UTF-8"', 'Basic realm="a', 'Basic realm=a b',
-      'Basic realm="\u0000"', 'Basic,', 'Basic =a']],
+    [
+      'WWW-Authenticate',
+      [
+        'Basic realm="simple", Newauth realm="apps", type=1, title="Login to \\"apps\\""',
+        'Basic',
+        'Negotiate, Basic realm="a"',
+        'a b==, c',
+        'Bearer realm="a",Basic realm="b"'
+      ],
+      [
+        '', 'realm="a"', 'Basic realm="a"; charset="UTF-8"', 'Basic realm="a" charset="UTF-8"', 'Basic realm="a',
+        'Basic realm=a b', 'Basic realm="\u0000"', 'Basic,', 'Basic =a'
+      ]
+    ],
     // RFC 6750 §3; RFC 7617 §2, §2.1; RFC 7616 §3.9.1, shortened
-    ['challenge', [
-      'Bearer realm="example"', 'Bearer realm="example", error="invalid_token", error_description="The access token expired"',
-      'Basic realm="WallyWorld"', 'Basic realm="foo", charset="UTF-8"',
-      'Digest realm="http-auth@example.org", qop="auth, auth-int", algorithm=SHA-256, nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v"'
-    ], ['', 'Bearer realm="a", Basic realm="b"', 'Bearer, Basic', 'Bearer realm="a",', 'Bearer realm="a', ' Bearer']],
+    [
+      'challenge',
+      [
+        'Bearer realm="example"',
+        'Bearer realm="example", error="invalid_token", error_description="The access token expired"',
+        'Basic realm="WallyWorld"',
+        'Basic realm="foo", charset="UTF-8"',
+        'Digest realm="http-auth@example.org", qop="auth, auth-int", algorithm=SHA-256, ' +
+          'nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v"'
+      ],
+      ['', 'Bearer realm="a", Basic realm="b"', 'Bearer, Basic', 'Bearer realm="a",', 'Bearer realm="a', ' Bearer']
+    ],
     // RFC 6750 §2.1
-    ['bearer-credentials', ['Bearer mF_9.B5f-4.1JqM', 'bEARER a==', 'Bearer  a'],
-      ['Bearer', 'Bearer ', 'Bearer\ta', 'Bearera', 'Bearer a b', 'Bearer a=b', 'Bearer "a"', 'Bearer \u00e9', 'Basic a', 'Bearer a ']],
+    [
+      'bearer-credentials',
+      ['Bearer mF_9.B5f-4.1JqM', 'bEARER a==', 'Bearer  a'],
+      [
+        'Bearer', 'Bearer ', 'Bearer\ta', 'Bearera', 'Bearer a b', 'Bearer a=b', 'Bearer "a"', 'Bearer \u00e9',
+        'Basic a', 'Bearer a '
+      ]
+    ],
     // RFC 4648 §10; §3.5 for bits that stand for nothing, §4 for the alphabet, §3.2 for padding
-    ['base64', ['', 'Zg==', 'Zm8=', 'Zm9v', 'Zm9vYg==', 'Zm9vYmE=', 'Zm9vYmFy', '+/+/'],
-      ['Z', 'Zg', 'Zm8', 'Zg=', 'Zh==', 'Zm9=', 'Zm9v=', 'Zm9vY', 'Zg==Zg==', '-_-_', 'Zm9 ', 'Zm\n9v', '====']],
-    ['basic-credentials', ['Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==', 'BASIC Og=='], ['Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ', 'Basic', 'Basic Zh==']],
+    [
+      'base64',
+      ['', 'Zg==', 'Zm8=', 'Zm9v', 'Zm9vYg==', 'Zm9vYmE=', 'Zm9vYmFy', '+/+/'],
+      ['Z', 'Zg', 'Zm8', 'Zg=', 'Zh==', 'Zm9=', 'Zm9v=', 'Zm9vY', 'Zg==Zg==', '-_-_', 'Zm9 ', 'Zm\n9v', '====']
+    ],
+    [
+      'basic-credentials',
+      ['Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==', 'BASIC Og=='],
+      ['Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ', 'Basic', 'Basic Zh==']
+    ],
     // RFC 7617 §2, §2.1, in UTF-8
-    ['user-pass', ['Aladdin:open sesame', 'test:123\u00c2\u00a3', ':', 'a:b:c', '\u00e2\u0082\u00ac:\u00f0\u009f\u0098\u0080'],
-      ['', 'a', 'a:\u0000', 'a\t:b', 'a:\u007f', 'test:123\u00a3', 'a:\u00c2', 'a:\u0080', 'a:\u00c0\u0080', 'a:\u00c1\u00bf', 'a:\u00e0\u0080\u0080',
-        'a:\u00ed\u00a0\u0080', 'a:\u00f4\u0090\u0080\u0080', 'a:\u00f5\u0080\u0080\u0080', 'a:\u00ff']],
+    [
+      'user-pass',
+      ['Aladdin:open sesame', 'test:123\u00c2\u00a3', ':', 'a:b:c', '\u00e2\u0082\u00ac:\u00f0\u009f\u0098\u0080'],
+      [
+        '', 'a', 'a:\u0000', 'a\t:b', 'a:\u007f', 'test:123\u00a3', 'a:\u00c2', 'a:\u0080', 'a:\u00c0\u0080',
+        'a:\u00c1\u00bf', 'a:\u00e0\u0080\u0080', 'a:\u00ed\u00a0\u0080', 'a:\u00f4\u0090\u0080\u0080',
+        'a:\u00f5\u0080\u0080\u0080', 'a:\u00ff'
+      ]
+    ],
     // RFC 6749 §3.3; RFC 6750 §3
-    ['scope', ['openid profile email', 'urn:example:channel=HBO&urn:example:rating=G,PG-13', 'https://example.com/read', '!'],
-      ['', ' a', 'a ', 'a  b', 'a"b', 'a\\b', 'a\tb', '\u00e9', '\u007f']],
+    [
+      'scope',
+      ['openid profile email', 'urn:example:channel=HBO&urn:example:rating=G,PG-13', 'https://example.com/read', '!'],
+      ['', ' a', 'a ', 'a  b', 'a"b', 'a\\b', 'a\tb', '\u00e9', '\u007f']
+    ],
     // RFC 6749 appendix A.7, A.8
     ['error', ['invalid_token', 'a b'], ['', 'a"', 'a\\', 'a\n', '\u00e9', '\u007f']],
     // RFC 6265 §3.1, §4.1.1
-    ['cookie-string', ['SID=31d4d96e407aad42', 'SID=31d4d96e407aad42; lang=en-US', 'a=', 'a="b"', 'a=b=c'],
-      ['', 'a', 'a=b;c=d', 'a=b; ', 'a=b c', 'a=b,c', 'a="b', '=b', 'a=\u00e9', 'a=b\\']]
+    [
+      'cookie-string',
+      ['SID=31d4d96e407aad42', 'SID=31d4d96e407aad42; lang=en-US', 'a=', 'a="b"', 'a=b=c'],
+      ['', 'a', 'a=b;c=d', 'a=b; ', 'a=b c', 'a=b,c', 'a="b', '=b', 'a=\u00e9', 'a=b\\']
+    ]
   ]
   for (const [rule, good, bad] of vectors) {
     for (const text of good) t.equal(matches(rule, text), true, `${rule}: ${shown(text)}`)
@@ -89,7 +161,8 @@ t.test('the grammars accept what the RFCs give as examples, and refuse what they
 
 t.test('the grammars take each ASCII character where the RFCs list it, and nowhere else', async (t) => {
   const characters = Array.from({ length: 257 }, (_, code) => String.fromCharCode(code))
-  const taken = (rule: string, before = '', after = ''): string => characters.filter((one) => matches(rule, `${before}${one}${after}`)).join('')
+  const taken = (rule: string, before = '', after = ''): string =>
+    characters.filter((one) => matches(rule, `${before}${one}${after}`)).join('')
   const range = (from: number, to: number): string => characters.slice(from, to + 1).join('')
   const letters = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
   const sorted = (text: string): string => [...text].sort().join('')
@@ -108,15 +181,28 @@ t.test('the grammars take each ASCII character where the RFCs list it, and nowhe
 
 t.test('the grammars read challenges and their parameters', async (t) => {
   // RFC 9110 §11.6.1
-  t.strictSame(readAs('WWW-Authenticate', 'Basic realm="simple", Newauth realm="apps", type=1, title="Login to \\"apps\\""'), [
-    { scheme: 'Basic', token68: null, params: [['realm', 'simple']] },
-    { scheme: 'Newauth', token68: null, params: [['realm', 'apps'], ['type', '1'], ['title', 'Login to "apps"']] }
-  ])
+  t.strictSame(
+    readAs('WWW-Authenticate', 'Basic realm="simple", Newauth realm="apps", type=1, title="Login to \\"apps\\""'),
+    [
+      { scheme: 'Basic', token68: null, params: [['realm', 'simple']] },
+      {
+        scheme: 'Newauth',
+        token68: null,
+        params: [['realm', 'apps'], ['type', '1'], ['title', 'Login to "apps"']]
+      }
+    ]
+  )
   t.strictSame(readAs('credentials', 'Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=='), [
     { scheme: 'Basic', token68: 'QWxhZGRpbjpvcGVuIHNlc2FtZQ==', params: [] }
   ])
   t.strictSame(readAs('credentials', 'a ,b="", , C = "\\\\\\x" '), null)
-  t.strictSame(readAs('credentials', 'a ,b="", , C = "\\\\\\x"'), [{ scheme: 'a', token68: null, params: [['b', ''], ['C', '\\x']] }])
+  t.strictSame(readAs('credentials', 'a ,b="", , C = "\\\\\\x"'), [
+    {
+      scheme: 'a',
+      token68: null,
+      params: [['b', ''], ['C', '\\x']]
+    }
+  ])
   t.throws(() => grammarOf('a = b\n'), 'a rule that is not there')
   t.throws(() => grammarOf('a = %x41-\n'), 'no ABNF')
 })
@@ -128,18 +214,23 @@ t.test('a rule reads every text that it generates', async (t) => {
   }
 })
 
-// --- Inputs -----------------------------------------------------------------------------------------------------------
+// --- Inputs ----------------------------------------------------------------------------------------------------------
 
 const SPECIAL = [
-  ' ', '\t', ',', '=', '"', '\\', ':', ';', '%', 'a', 'K', '0', '+', '/', '-', '_', '\u0000', '\n', '\r', '\u007f', '\u0080', '\u00a0', '\u00e9', '\u00ff',
-  '\u0100', '\u212a', '\ud83d'
+  ' ', '\t', ',', '=', '"', '\\', ':', ';', '%', 'a', 'K', '0', '+', '/', '-', '_', '\u0000', '\n', '\r', '\u007f',
+  '\u0080', '\u00a0', '\u00e9', '\u00ff', '\u0100', '\u212a', '\ud83d'
 ]
 
 interface Edit { kind: 'insert' | 'remove' | 'replace' | 'double' | 'cut' | 'swap', at: number, character: string }
 
-const edits = fc.array(fc.record<Edit>({
-  kind: fc.constantFrom('insert', 'remove', 'replace', 'double', 'cut', 'swap'), at: fc.nat(), character: fc.constantFrom(...SPECIAL)
-}), { minLength: 1, maxLength: 3 })
+const edits = fc.array(
+  fc.record<Edit>({
+    kind: fc.constantFrom('insert', 'remove', 'replace', 'double', 'cut', 'swap'),
+    at: fc.nat(),
+    character: fc.constantFrom(...SPECIAL)
+  }),
+  { minLength: 1, maxLength: 3 }
+)
 
 function edited (text: string, { kind, at, character }: Edit): string {
   const index = at % (text.length + 1)
@@ -173,14 +264,17 @@ function * everyString (length: number): Generator<string> {
   }
 }
 
-// --- The parsers by themselves ----------------------------------------------------------------------------------------
+// --- The parsers by themselves ---------------------------------------------------------------------------------------
 
 /**
  * The auth-params of a list, by the grammar. Stricter on purpose: a list without an element is rejected, as it holds no
  * credentials; and so is one that names a parameter twice (RFC 9110 §11.2: "Each parameter name MUST only occur once").
  */
 function paramsBy (text: string): Array<[string, string]> | null {
-  const params = readAs('params', text)?.[0]!.params.map(([name, value]): [string, string] => [name.toLowerCase(), value])
+  const params = readAs('params', text)?.[0]!.params.map(([name, value]): [string, string] => [
+    name.toLowerCase(),
+    value
+  ])
   if (params === undefined || params.length === 0) return null
   return new Set(params.map(([name]) => name)).size === params.length ? params : null
 }
@@ -192,10 +286,15 @@ function paramsOf (text: string): Array<[string, string]> | null {
 
 t.test('each kind of text is told apart as its ABNF says', async (t) => {
   const kinds: Array<[read: (text: string) => boolean, rule: string]> = [
-    [isToken, 'token'], [isToken68, 'token68'], [isQuotable, 'quotable'], [isScopeToken, 'scope-token'], [isFieldValue, 'text']
+    [isToken, 'token'], [isToken68, 'token68'], [isQuotable, 'quotable'], [isScopeToken, 'scope-token'],
+    [isFieldValue, 'text']
   ]
   for (const [read, rule] of kinds) {
-    await holds(t, fc.property(roughly(sentences(rule)), (text) => { assert.equal(read(text), matches(rule, text), shown(text)) }), runs(500))
+    await holds(
+      t,
+      fc.property(roughly(sentences(rule)), (text) => { assert.equal(read(text), matches(rule, text), shown(text)) }),
+      runs(500)
+    )
   }
 })
 
@@ -221,30 +320,38 @@ t.test('every short text is taken for auth-params as their ABNF says', async (t)
 })
 
 t.test('a quoted-string matches its ABNF, and has the given value', async (t) => {
-  await holds(t, fc.property(fc.string({ unit: fc.constantFrom(...SPECIAL.filter((one) => matches('quotable', one))) }), (text) => {
-    const written = quotedString(text)
-    assert.ok(matches('quoted-string', written), shown(written))
-    assert.equal(readAs('params', `a=${written}`)![0]!.params[0]![1], text)
-  }), runs(500))
+  await holds(
+    t,
+    fc.property(fc.string({ unit: fc.constantFrom(...SPECIAL.filter((one) => matches('quotable', one))) }), (text) => {
+      const written = quotedString(text)
+      assert.ok(matches('quoted-string', written), shown(written))
+      assert.equal(readAs('params', `a=${written}`)![0]!.params[0]![1], text)
+    }),
+    runs(500)
+  )
 })
 
-// --- The schemes ------------------------------------------------------------------------------------------------------
+// --- The schemes -----------------------------------------------------------------------------------------------------
 
 type Outcome = 'absent' | 'refused' | 'ambiguous' | { value: unknown }
 
 const OUTCOMES: Readonly<Record<string, Outcome>> = {
-  '401 FST_SECURITY_NOT_AUTHENTICATED': 'absent', '401 FST_SECURITY_UNAUTHORIZED': 'refused', '400 FST_SECURITY_INVALID_REQUEST': 'ambiguous'
+  '401 FST_SECURITY_NOT_AUTHENTICATED': 'absent',
+  '401 FST_SECURITY_UNAUTHORIZED': 'refused',
+  '400 FST_SECURITY_INVALID_REQUEST': 'ambiguous'
 }
 
 async function outcomeOf (app: FastifyInstance, request: InjectOptions): Promise<unknown> {
   const { statusCode, body } = await app.inject(request)
   const answer = JSON.parse(body) as { value?: unknown, code?: string }
-  return statusCode === 200 ? { value: answer.value } : OUTCOMES[`${statusCode} ${answer.code}`] ?? `${statusCode} ${body}`
+  return statusCode === 200
+    ? { value: answer.value }
+    : (OUTCOMES[`${statusCode} ${answer.code}`] ?? `${statusCode} ${body}`)
 }
 
 /**
- * The text after an auth-scheme. Stricter than `credentials`, on purpose: no credentials came unless something follows the
- * auth-scheme, and only spaces stand between (RFC 9110 §11.4: 1*SP).
+ * The text after an auth-scheme. Stricter than `credentials`, on purpose: no credentials came unless something follows
+ * the auth-scheme, and only spaces stand between (RFC 9110 §11.4: 1*SP).
  */
 function behind (ofScheme: string, text: string): { scheme: string, credentials: string } | null {
   const phrases = phrasesOf(ofScheme, text, ['rest'])
@@ -267,7 +374,9 @@ function bearerTokenBy (text: string): Outcome {
 function digestBy (text: string): Outcome {
   const found = behind('of-digest', text)
   if (found === null) return 'absent'
-  const isGood = matches('digest-credentials', text) && (matches('token68', found.credentials) || paramsBy(found.credentials) !== null)
+  const isGood =
+    matches('digest-credentials', text) &&
+    (matches('token68', found.credentials) || paramsBy(found.credentials) !== null)
   return isGood ? { value: found } : 'refused'
 }
 
@@ -284,7 +393,10 @@ function basicBy (text: string): Outcome {
   if (!matches('basic-credentials', text)) return 'refused'
   const octets = atob(found.credentials)
   const parts = phrasesOf('user-pass', octets, ['user-id', 'password'])?.map(([, part]) =>
-    new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(Uint8Array.from(part, (octet) => octet.charCodeAt(0))))
+    new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(
+      Uint8Array.from(part, (octet) => octet.charCodeAt(0))
+    )
+  )
   // Stricter on purpose: CTL is ASCII's control characters; what goes for them goes for those of Unicode.
   if (parts === undefined || parts.some((part) => /[\u0080-\u009f]/.test(part))) return 'refused'
   return { value: { username: parts[0], password: parts[1] } }
@@ -298,10 +410,21 @@ function wholeBy (text: string): Outcome {
 
 const oauthFlow = { tokenUrl: '/token' }
 
-const READERS: Record<string, { dependency: Dependency, header: string, by: (text: string) => Outcome, tried: fc.Arbitrary<string> }> = {
-  httpBearer: { dependency: httpBearer(), header: 'authorization', by: bearerBy, tried: sentences('bearer-credentials') },
+const READERS: Record<
+  string,
+  { dependency: Dependency, header: string, by: (text: string) => Outcome, tried: fc.Arbitrary<string> }
+> = {
+  httpBearer: {
+    dependency: httpBearer(),
+    header: 'authorization',
+    by: bearerBy,
+    tried: sentences('bearer-credentials')
+  },
   oauth2PasswordBearer: {
-    dependency: oauth2PasswordBearer(oauthFlow), header: 'authorization', by: bearerTokenBy, tried: sentences('bearer-credentials')
+    dependency: oauth2PasswordBearer(oauthFlow),
+    header: 'authorization',
+    by: bearerTokenBy,
+    tried: sentences('bearer-credentials')
   },
   oauth2AuthorizationCodeBearer: {
     dependency: oauth2AuthorizationCodeBearer({ ...oauthFlow, authorizationUrl: '/authorize' }),
@@ -310,16 +433,35 @@ const READERS: Record<string, { dependency: Dependency, header: string, by: (tex
     tried: sentences('bearer-credentials')
   },
   oauth2ClientCredentialsBearer: {
-    dependency: oauth2ClientCredentialsBearer(oauthFlow), header: 'authorization', by: bearerTokenBy, tried: sentences('bearer-credentials')
+    dependency: oauth2ClientCredentialsBearer(oauthFlow),
+    header: 'authorization',
+    by: bearerTokenBy,
+    tried: sentences('bearer-credentials')
   },
   'http of Bearer': {
-    dependency: http({ scheme: 'bearer', schemeName: 'bearer' }), header: 'authorization', by: bearerBy, tried: sentences('bearer-credentials')
+    dependency: http({ scheme: 'bearer', schemeName: 'bearer' }),
+    header: 'authorization',
+    by: bearerBy,
+    tried: sentences('bearer-credentials')
   },
-  httpDigest: { dependency: httpDigest(), header: 'authorization', by: digestBy, tried: sentences('digest-credentials') },
+  httpDigest: {
+    dependency: httpDigest(),
+    header: 'authorization',
+    by: digestBy,
+    tried: sentences('digest-credentials')
+  },
   'http of Digest': {
-    dependency: http({ scheme: 'DIGEST', schemeName: 'digest' }), header: 'authorization', by: digestBy, tried: sentences('digest-credentials')
+    dependency: http({ scheme: 'DIGEST', schemeName: 'digest' }),
+    header: 'authorization',
+    by: digestBy,
+    tried: sentences('digest-credentials')
   },
-  http: { dependency: http({ scheme: 'Token' }), header: 'authorization', by: tokenBy, tried: sentences('text').map((text) => `Token ${text}`) },
+  http: {
+    dependency: http({ scheme: 'Token' }),
+    header: 'authorization',
+    by: tokenBy,
+    tried: sentences('text').map((text) => `Token ${text}`)
+  },
   httpBasic: {
     dependency: httpBasic(),
     header: 'authorization',
@@ -330,16 +472,30 @@ const READERS: Record<string, { dependency: Dependency, header: string, by: (tex
       roughly(sentences('user-pass')).map((octets) => `basic  ${Buffer.from(octets, 'latin1').toString('base64')}`),
       // Spoilt after that: what a lenient decoder would pass over.
       roughly(sentences('user-pass').map(btoa)).map((text) => `Basic ${text}`),
-      fc.tuple(sentences('user-pass').map(btoa), fc.constantFrom('=', '_', '-', '.', 'A')).map(([text, more]) => `Basic ${text}${more}`),
+      fc.tuple(sentences('user-pass').map(btoa), fc.constantFrom('=', '_', '-', '.', 'A'))
+        .map(([text, more]) => `Basic ${text}${more}`),
       sentences('user-pass').map((octets) => `Basic ${btoa(octets).replace('=', '')}`),
       sentences('basic-credentials')
     )
   },
-  oauth2: { dependency: oauth2({ flows: { password: oauthFlow } }), header: 'authorization', by: wholeBy, tried: sentences('credentials') },
-  openIdConnect: {
-    dependency: openIdConnect({ openIdConnectUrl: '/openid' }), header: 'authorization', by: wholeBy, tried: sentences('field-value')
+  oauth2: {
+    dependency: oauth2({ flows: { password: oauthFlow } }),
+    header: 'authorization',
+    by: wholeBy,
+    tried: sentences('credentials')
   },
-  apiKeyHeader: { dependency: apiKeyHeader({ name: 'x-key' }), header: 'x-key', by: wholeBy, tried: sentences('field-value') }
+  openIdConnect: {
+    dependency: openIdConnect({ openIdConnectUrl: '/openid' }),
+    header: 'authorization',
+    by: wholeBy,
+    tried: sentences('field-value')
+  },
+  apiKeyHeader: {
+    dependency: apiKeyHeader({ name: 'x-key' }),
+    header: 'x-key',
+    by: wholeBy,
+    tried: sentences('field-value')
+  }
 }
 
 const anyCredentials = fc.oneof(...['credentials', 'of-bearer', 'of-basic', 'of-digest', 'of-token'].map(sentences))
@@ -365,7 +521,9 @@ t.test('an auth-scheme is compared by ASCII alone', async (t) => {
 
 t.test('a cookie is read from every list of cookies that the grammar makes', async (t) => {
   const app = await secured(t)
-  app.get('/', { security: { value: apiKeyCookie({ name: 'sid' }) } }, async (request) => ({ value: request.security.value }))
+  app.get('/', { security: { value: apiKeyCookie({ name: 'sid' }) } }, async (request) => ({
+    value: request.security.value
+  }))
   const pair = fc.oneof(sentences('cookie-pair'), sentences('cookie-value').map((value) => `sid=${value}`))
   // Quotes are a part of the value (RFC 6265 §5.2). It may be percent-encoded, as @fastify/cookie writes it.
   const value = (text: string): string => {
@@ -378,7 +536,9 @@ t.test('a cookie is read from every list of cookies that the grammar makes', asy
   await holds(t, fc.asyncProperty(fc.array(pair, { minLength: 1, maxLength: 4 }), async (pairs) => {
     const cookie = pairs.join('; ')
     const phrases = phrasesOf('cookie-string', cookie, ['cookie-name', 'cookie-value'])!
-    const found = new Set(phrases.flatMap(([, phrase], i) => phrases[i - 1]?.[1] === 'sid' && i % 2 === 1 ? [value(phrase)] : []))
+    const found = new Set(
+      phrases.flatMap(([, phrase], i) => phrases[i - 1]?.[1] === 'sid' && i % 2 === 1 ? [value(phrase)] : [])
+    )
     const [first = ''] = found
     const expected = found.size > 1 ? 'ambiguous' : first === '' ? 'absent' : { value: first }
     assert.deepEqual(await outcomeOf(app, { url: '/', headers: { cookie } }), expected, shown(cookie))
@@ -387,7 +547,9 @@ t.test('a cookie is read from every list of cookies that the grammar makes', asy
 
 t.test('the scopes of a login form are those of RFC 6749 §3.3, split on white space of any kind', async (t) => {
   const app = await secured(t)
-  app.post('/', { security: { form: oauth2PasswordRequestForm() } }, async (request) => ({ value: request.security.form.scopes }))
+  app.post('/', { security: { form: oauth2PasswordRequestForm() } }, async (request) => ({
+    value: request.security.form.scopes
+  }))
   const headers = { 'content-type': 'application/x-www-form-urlencoded' }
   await holds(t, fc.asyncProperty(roughly(sentences('scope')), async (scope) => {
     // A form is in UTF-8: half of a pair of surrogates cannot be sent.
@@ -398,7 +560,9 @@ t.test('the scopes of a login form are those of RFC 6749 §3.3, split on white s
     const answer = JSON.parse(body) as { value?: string[], error?: string }
     const expected = scopes.every((one) => matches('scope-token', one)) ? { value: scopes } : 'invalid_scope'
     assert.deepEqual(statusCode === 200 ? answer : answer.error, expected, shown(scope))
-    if (matches('scope', scope)) assert.deepEqual(answer.value, phrasesOf('scope', scope, ['scope-token'])!.map(([, one]) => one))
+    if (matches('scope', scope)) {
+      assert.deepEqual(answer.value, phrasesOf('scope', scope, ['scope-token'])!.map(([, one]) => one))
+    }
   }), runs(200))
 })
 
@@ -408,17 +572,27 @@ t.test('the errors of a login form hold the characters of RFC 6749 §5.2', async
     throw new OAuth2Error('invalid_grant', request.security.form.username)
   })
   const headers = { 'content-type': 'application/x-www-form-urlencoded' }
-  await holds(t, fc.asyncProperty(fc.string({ unit: fc.oneof(fc.constantFrom(...SPECIAL), fc.string({ minLength: 1, maxLength: 1 })), minLength: 1 }), async (text) => {
-    fc.pre(!/\p{Cs}/u.test(text))
-    const payload = new URLSearchParams({ username: text, password: 'b' }).toString()
-    const response = await app.inject({ method: 'POST', url: '/', headers, payload })
-    const { error, error_description: description } = response.json() as Record<string, string>
-    assert.equal(error, 'invalid_grant')
-    assert.ok(matches('error-description', description!), shown(description!))
-  }), runs(150))
+  await holds(
+    t,
+    fc.asyncProperty(
+      fc.string({
+        unit: fc.oneof(fc.constantFrom(...SPECIAL), fc.string({ minLength: 1, maxLength: 1 })),
+        minLength: 1
+      }),
+      async (text) => {
+        fc.pre(!/\p{Cs}/u.test(text))
+        const payload = new URLSearchParams({ username: text, password: 'b' }).toString()
+        const response = await app.inject({ method: 'POST', url: '/', headers, payload })
+        const { error, error_description: description } = response.json() as Record<string, string>
+        assert.equal(error, 'invalid_grant')
+        assert.ok(matches('error-description', description!), shown(description!))
+      }
+    ),
+    runs(150)
+  )
 })
 
-// --- Challenges -------------------------------------------------------------------------------------------------------
+// --- Challenges ------------------------------------------------------------------------------------------------------
 
 /** One challenge, and nothing else. */
 function challengeIn (line: string): Read {
@@ -433,10 +607,17 @@ function meant (authScheme: string, realm: string, error?: string, scope?: strin
   const params: Array<[string, string | undefined]> = [['realm', realm]]
   if (authScheme.toLowerCase() === 'basic') params.push(['charset', 'UTF-8'])
   if (['bearer', 'dpop'].includes(authScheme.toLowerCase())) params.push(['error', error], ['scope', scope])
-  return { scheme: authScheme, token68: null, params: params.filter((param): param is [string, string] => param[1] !== undefined) }
+  return {
+    scheme: authScheme,
+    token68: null,
+    params: params.filter((param): param is [string, string] => param[1] !== undefined)
+  }
 }
 
-const realms = fc.oneof(sentences('quotable'), fc.string({ unit: fc.constantFrom('"', '\\', ',', '=', ' ', 'a', '\t', ';') }))
+const realms = fc.oneof(
+  sentences('quotable'),
+  fc.string({ unit: fc.constantFrom('"', '\\', ',', '=', ' ', 'a', '\t', ';') })
+)
 
 interface Challenged { dependency: Dependency, authScheme: string, credentials: InjectOptions }
 
@@ -445,22 +626,50 @@ const authorization = (value: string): InjectOptions => ({ headers: { authorizat
 /** Every constructor there is, and credentials for it. */
 function everyScheme (authScheme: string, common: { realm?: string }): Challenged[] {
   return [
-    { dependency: apiKeyHeader({ ...common, name: 'x-key' }), authScheme: 'APIKey', credentials: { headers: { 'x-key': 'a' } } },
+    {
+      dependency: apiKeyHeader({ ...common, name: 'x-key' }),
+      authScheme: 'APIKey',
+      credentials: { headers: { 'x-key': 'a' } }
+    },
     { dependency: apiKeyQuery({ ...common, name: 'key' }), authScheme: 'APIKey', credentials: { query: { key: 'a' } } },
-    { dependency: apiKeyCookie({ ...common, name: 'sid' }), authScheme: 'APIKey', credentials: { headers: { cookie: 'sid=a' } } },
-    { dependency: http({ ...common, scheme: authScheme }), authScheme, credentials: authorization(`${authScheme} Og==`) },
+    {
+      dependency: apiKeyCookie({ ...common, name: 'sid' }),
+      authScheme: 'APIKey',
+      credentials: { headers: { cookie: 'sid=a' } }
+    },
+    {
+      dependency: http({ ...common, scheme: authScheme }),
+      authScheme,
+      credentials: authorization(`${authScheme} Og==`)
+    },
     { dependency: httpBasic(common), authScheme: 'Basic', credentials: authorization('Basic Og==') },
     { dependency: httpBearer(common), authScheme: 'Bearer', credentials: authorization('Bearer a') },
     { dependency: httpDigest(common), authScheme: 'Digest', credentials: authorization('Digest a=b') },
-    { dependency: oauth2({ ...common, flows: { password: oauthFlow } }), authScheme: 'Bearer', credentials: authorization('a') },
-    { dependency: oauth2PasswordBearer({ ...common, ...oauthFlow }), authScheme: 'Bearer', credentials: authorization('Bearer a') },
+    {
+      dependency: oauth2({ ...common, flows: { password: oauthFlow } }),
+      authScheme: 'Bearer',
+      credentials: authorization('a')
+    },
+    {
+      dependency: oauth2PasswordBearer({ ...common, ...oauthFlow }),
+      authScheme: 'Bearer',
+      credentials: authorization('Bearer a')
+    },
     {
       dependency: oauth2AuthorizationCodeBearer({ ...common, ...oauthFlow, authorizationUrl: '/a' }),
       authScheme: 'Bearer',
       credentials: authorization('Bearer a')
     },
-    { dependency: oauth2ClientCredentialsBearer({ ...common, ...oauthFlow }), authScheme: 'Bearer', credentials: authorization('Bearer a') },
-    { dependency: openIdConnect({ ...common, openIdConnectUrl: '/o' }), authScheme: 'Bearer', credentials: authorization('a') },
+    {
+      dependency: oauth2ClientCredentialsBearer({ ...common, ...oauthFlow }),
+      authScheme: 'Bearer',
+      credentials: authorization('Bearer a')
+    },
+    {
+      dependency: openIdConnect({ ...common, openIdConnectUrl: '/o' }),
+      authScheme: 'Bearer',
+      credentials: authorization('a')
+    },
     {
       dependency: scheme<string>({
         ...common,
@@ -475,7 +684,10 @@ function everyScheme (authScheme: string, common: { realm?: string }): Challenge
   ]
 }
 
-const someScopes = fc.uniqueArray(sentences('scope-token').filter((scope) => scope !== '__proto__'), { minLength: 1, maxLength: 3 })
+const someScopes = fc.uniqueArray(
+  sentences('scope-token').filter((scope) => scope !== '__proto__'),
+  { minLength: 1, maxLength: 3 }
+)
 
 t.test('every challenge that can be sent is one challenge by its ABNF, with the parameters that are meant', async (t) => {
   const ended: Record<string, (scopes: string[]) => Error> = {
@@ -486,49 +698,62 @@ t.test('every challenge that can be sent is one challenge by its ABNF, with the 
   }
   const authSchemes = fc.oneof(sentences('token'), fc.constantFrom('bearer', 'BASIC', 'bAsIc', 'BEARER', 'DPoP'))
   let lines = 0
-  await holds(t, fc.asyncProperty(authSchemes, realms, fc.boolean(), someScopes, async (authScheme, realm, isOwn, scopes) => {
-    const app = Fastify()
-    await app.register(fastifySecurity, { swagger: false, ...(isOwn ? {} : { realm }) })
-    const schemes = everyScheme(authScheme, isOwn ? { realm } : {})
-    for (const [index, { dependency }] of schemes.entries()) {
-      app.get(`/${index}`, {
-        security: {
-          checked: depends({ sent: dependency, required: securityScopes }, ({ required }, { headers }): true => {
-            const ending = ended[headers['x-ending'] as string]
-            if (ending !== undefined) throw ending(scopes)
-            required.assertGranted('')
-            return true
-          }).scoped(...scopes)
-        }
-      }, async () => null)
-    }
-    for (const [index, { authScheme, credentials }] of schemes.entries()) {
-      const answers: Array<[status: number, request: InjectOptions, error?: string | undefined, scope?: string]> = [
-        [401, {}, undefined, scopes.join(' ')],
-        [401, { ...credentials, headers: { ...credentials.headers, 'x-ending': 'unauthorized' } }, 'invalid_token'],
-        [403, credentials, 'insufficient_scope', scopes.join(' ')],
-        [403, { ...credentials, headers: { ...credentials.headers, 'x-ending': 'insufficient' } }, 'insufficient_scope', scopes.join(' ')],
-        [400, { ...credentials, headers: { ...credentials.headers, 'x-ending': 'ambiguous' } }, 'invalid_request']
-      ]
-      for (const [status, request, error, scope] of answers) {
-        const response = await app.inject({ ...request, url: `/${index}` })
-        assert.equal(response.statusCode, status)
-        const line = response.headers['www-authenticate'] as string
-        assert.deepEqual(challengeIn(line), meant(authScheme, realm, error, scope), shown(line))
-        assert.ok(isFieldValue(line))
-        if (scope !== undefined && scope !== '') assert.ok(matches('scope', scope))
-        if (error !== undefined) assert.ok(matches('error', error))
-        lines++
+  await holds(
+    t,
+    fc.asyncProperty(authSchemes, realms, fc.boolean(), someScopes, async (authScheme, realm, isOwn, scopes) => {
+      const app = Fastify()
+      await app.register(fastifySecurity, { swagger: false, ...(isOwn ? {} : { realm }) })
+      const schemes = everyScheme(authScheme, isOwn ? { realm } : {})
+      for (const [index, { dependency }] of schemes.entries()) {
+        app.get(`/${index}`, {
+          security: {
+            checked: depends({ sent: dependency, required: securityScopes }, ({ required }, { headers }): true => {
+              const ending = ended[headers['x-ending'] as string]
+              if (ending !== undefined) throw ending(scopes)
+              required.assertGranted('')
+              return true
+            }).scoped(...scopes)
+          }
+        }, async () => null)
       }
-    }
-    await app.close()
-  }), runs(15))
+      for (const [index, { authScheme, credentials }] of schemes.entries()) {
+        const answers: Array<[status: number, request: InjectOptions, error?: string | undefined, scope?: string]> = [
+          [401, {}, undefined, scopes.join(' ')],
+          [401, { ...credentials, headers: { ...credentials.headers, 'x-ending': 'unauthorized' } }, 'invalid_token'],
+          [403, credentials, 'insufficient_scope', scopes.join(' ')],
+          [
+            403,
+            { ...credentials, headers: { ...credentials.headers, 'x-ending': 'insufficient' } },
+            'insufficient_scope',
+            scopes.join(' ')
+          ],
+          [400, { ...credentials, headers: { ...credentials.headers, 'x-ending': 'ambiguous' } }, 'invalid_request']
+        ]
+        for (const [status, request, error, scope] of answers) {
+          const response = await app.inject({ ...request, url: `/${index}` })
+          assert.equal(response.statusCode, status)
+          const line = response.headers['www-authenticate'] as string
+          assert.deepEqual(challengeIn(line), meant(authScheme, realm, error, scope), shown(line))
+          assert.ok(isFieldValue(line))
+          if (scope !== undefined && scope !== '') assert.ok(matches('scope', scope))
+          if (error !== undefined) assert.ok(matches('error', error))
+          lines++
+        }
+      }
+      await app.close()
+    }),
+    runs(15)
+  )
   t.comment(`${lines} challenges`)
   t.ok(lines > 0)
 })
 
 t.test('a challenge with any parameters can be parsed, and has them', async (t) => {
-  const params = fc.dictionary(sentences('token').filter((name) => name !== '__proto__' && !/^\d+$/.test(name)), fc.option(realms, { nil: undefined }), { minKeys: 1, maxKeys: 4 })
+  const params = fc.dictionary(
+    sentences('token').filter((name) => name !== '__proto__' && !/^\d+$/.test(name)),
+    fc.option(realms, { nil: undefined }),
+    { minKeys: 1, maxKeys: 4 }
+  )
   await holds(t, fc.property(sentences('auth-scheme'), params, (authScheme, params) => {
     const wanted = Object.entries(params).filter(([, value]) => value !== undefined)
     // A challenge without a parameter is never asked for: every one has a realm.
@@ -537,9 +762,15 @@ t.test('a challenge with any parameters can be parsed, and has them', async (t) 
   }), runs(300))
 })
 
-// --- Whole apps -------------------------------------------------------------------------------------------------------
+// --- Whole apps ------------------------------------------------------------------------------------------------------
 
-interface Sent { authorization: string | null, key: string | null, query: string | null, cookie: string | null, own: string | null }
+interface Sent {
+  authorization: string | null
+  key: string | null
+  query: string | null
+  cookie: string | null
+  own: string | null
+}
 
 const words = ['good', 'bad', 'limited']
 
@@ -581,7 +812,10 @@ interface Declared {
 const SCHEMES = everyScheme('DPoP', {}).length
 
 const declarations: fc.Arbitrary<Declared> = fc.record({
-  either: fc.array(fc.array(fc.nat({ max: SCHEMES - 1 }), { minLength: 1, maxLength: 3 }), { minLength: 1, maxLength: 3 }),
+  either: fc.array(fc.array(fc.nat({ max: SCHEMES - 1 }), { minLength: 1, maxLength: 3 }), {
+    minLength: 1,
+    maxLength: 3
+  }),
   orNobody: fc.boolean(),
   around: fc.array(fc.nat({ max: SCHEMES - 1 }), { maxLength: 2 }),
   scopes: someScopes,
@@ -600,7 +834,8 @@ async function declared ({ either, orNobody, around, scopes, realms }: Declared)
       return true
     }).scoped(...scopes)
   })
-  const all = (indices: number[]): Record<string, Dependency> => Object.fromEntries(indices.map((index, at) => [`n${at}`, guards[index]!]))
+  const all = (indices: number[]): Record<string, Dependency> =>
+    Object.fromEntries(indices.map((index, at) => [`n${at}`, guards[index]!]))
   for (const index of around) app.security.require({ guard: guards[index]! })
   app.get('/', { security: [...either.map(all), ...(orNobody ? [{}] : [])] }, async () => null)
   await app.ready()
@@ -612,46 +847,67 @@ t.test('each line of WWW-Authenticate is one challenge of the declared schemes, 
   // Each kind of answer, in every run: by Bearer, or by a key in the query.
   const nothing: Sent = { authorization: null, key: null, query: null, cookie: null, own: null }
   const example: [Declared, Sent[]] = [
-    { either: [[5], [1]], orNobody: false, around: [], scopes: ['a'], realms: Array.from({ length: SCHEMES }, (_, index) => `${index}`) },
+    {
+      either: [[5], [1]],
+      orNobody: false,
+      around: [],
+      scopes: ['a'],
+      realms: Array.from({ length: SCHEMES }, (_, index) => `${index}`)
+    },
     [
       nothing, { ...nothing, authorization: 'Bearer good' }, { ...nothing, authorization: 'Bearer bad' },
       { ...nothing, authorization: 'Bearer limited' }, { ...nothing, query: 'key=good&key=bad' }
     ]
   ]
-  await holds(t, fc.asyncProperty(declarations, fc.array(sendings, { minLength: 12, maxLength: 12 }), async (declaration, sent) => {
-    const { either, around, scopes, realms } = declaration
-    const app = await declared(declaration)
-    const known = everyScheme('DPoP', {})
-    const mayBeNamed = [...new Set([...around, ...either.flat()])].map((index): [string, string] => [known[index]!.authScheme, realms[index]!])
-    for (const one of sent) {
-      const { statusCode, headers } = await app.inject(requestOf(one))
-      seen[statusCode] = (seen[statusCode] ?? 0) + 1
-      const lines = [headers['www-authenticate'] ?? []].flat()
-      assert.equal(lines.length > 0, statusCode !== 200, `${statusCode}: ${lines.length} challenges`)
-      const read = lines.map(challengeIn)
-      for (const { scheme, params } of read) {
-        const { realm, error, scope } = Object.fromEntries(params)
-        assert.ok(mayBeNamed.some(([name, own]) => name === scheme && own === realm), `${scheme} of the realm ${shown(realm!)}`)
-        assert.deepEqual({ scheme, token68: null, params }, meant(scheme, realm!, error, scope))
-        // RFC 6750 §3.1
-        if (scheme !== 'Bearer') continue
-        const errors: Readonly<Record<number, Array<string | undefined>>> = {
-          400: ['invalid_request'], 401: [undefined, 'invalid_token'], 403: [undefined, 'invalid_token', 'insufficient_scope']
+  await holds(
+    t,
+    fc.asyncProperty(declarations, fc.array(sendings, { minLength: 12, maxLength: 12 }), async (declaration, sent) => {
+      const { either, around, scopes, realms } = declaration
+      const app = await declared(declaration)
+      const known = everyScheme('DPoP', {})
+      const mayBeNamed = [...new Set([...around, ...either.flat()])].map((index): [string, string] => [
+        known[index]!.authScheme,
+        realms[index]!
+      ])
+      for (const one of sent) {
+        const { statusCode, headers } = await app.inject(requestOf(one))
+        seen[statusCode] = (seen[statusCode] ?? 0) + 1
+        const lines = [headers['www-authenticate'] ?? []].flat()
+        assert.equal(lines.length > 0, statusCode !== 200, `${statusCode}: ${lines.length} challenges`)
+        const read = lines.map(challengeIn)
+        for (const { scheme, params } of read) {
+          const { realm, error, scope } = Object.fromEntries(params)
+          assert.ok(
+            mayBeNamed.some(([name, own]) => name === scheme && own === realm),
+            `${scheme} of the realm ${shown(realm!)}`
+          )
+          assert.deepEqual({ scheme, token68: null, params }, meant(scheme, realm!, error, scope))
+          // RFC 6750 §3.1
+          if (scheme !== 'Bearer') continue
+          const errors: Readonly<Record<number, Array<string | undefined>>> = {
+            400: ['invalid_request'],
+            401: [undefined, 'invalid_token'],
+            403: [undefined, 'invalid_token', 'insufficient_scope']
+          }
+          assert.ok(errors[statusCode]!.includes(error), `${statusCode} with ${error}`)
+          // The scopes that the route requires; none beside rejected credentials, and none of an alternative without
+          // scopes.
+          assert.ok(
+            scope === undefined ? error !== 'insufficient_scope' : error === undefined || error === 'insufficient_scope'
+          )
+          assert.ok([undefined, scopes.join(' ')].includes(scope))
         }
-        assert.ok(errors[statusCode]!.includes(error), `${statusCode} with ${error}`)
-        // The scopes that the route requires; none beside rejected credentials, and none of an alternative without scopes.
-        assert.ok(scope === undefined ? error !== 'insufficient_scope' : error === undefined || error === 'insufficient_scope')
-        assert.ok([undefined, scopes.join(' ')].includes(scope))
+        // Each once, and Basic first   RFC 9110 §11.6.1
+        assert.equal(new Set(read.map(({ scheme, params }) => JSON.stringify([scheme, params[0]]))).size, read.length)
+        const others = read.findIndex(({ scheme }) => scheme !== 'Basic')
+        assert.ok(others === -1 || read.slice(others).every(({ scheme }) => scheme !== 'Basic'), lines.join('\n'))
+        // Proxies and clients join lines   RFC 9110 §5.3
+        if (lines.length > 0) assert.deepEqual(readAs('WWW-Authenticate', lines.join(', ')), read)
       }
-      // Each once, and Basic first   RFC 9110 §11.6.1
-      assert.equal(new Set(read.map(({ scheme, params }) => JSON.stringify([scheme, params[0]]))).size, read.length)
-      const others = read.findIndex(({ scheme }) => scheme !== 'Basic')
-      assert.ok(others === -1 || read.slice(others).every(({ scheme }) => scheme !== 'Basic'), lines.join('\n'))
-      // Proxies and clients join lines   RFC 9110 §5.3
-      if (lines.length > 0) assert.deepEqual(readAs('WWW-Authenticate', lines.join(', ')), read)
-    }
-    await app.close()
-  }), { ...runs(30), examples: [example] })
+      await app.close()
+    }),
+    { ...runs(30), examples: [example] }
+  )
   t.comment(JSON.stringify(seen))
   t.match(seen, { 200: Number, 400: Number, 401: Number, 403: Number })
 })

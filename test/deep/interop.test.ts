@@ -1,6 +1,6 @@
 /**
- * Beside other people's tools, where it is they who make the app, load the plugins, or read what ours has left for them. What
- * plugins do to routes is in real-plugins.test.ts.
+ * Beside other people's tools, where it is they who make the app, load the plugins, or read what ours has left for
+ * them. What plugins do to routes is in real-plugins.test.ts.
  */
 import { createHash } from 'node:crypto'
 import { cpSync, readFileSync, writeFileSync } from 'node:fs'
@@ -57,7 +57,11 @@ for (const [kind, fileOf, variables] of [
   ['CommonJS', () => appOf('commonjs/app.cjs'), {}],
   ['TypeScript, run by tsx', () => appOf('typescript/app.ts'), tsx],
   ['TypeScript, compiled', compiled, {}],
-  ['the folders that fastify-cli generates, which are loaded after the app was made', () => appOf('generated/app.js'), {}]
+  [
+    'the folders that fastify-cli generates, which are loaded after the app was made',
+    () => appOf('generated/app.js'),
+    {}
+  ]
 ] satisfies Array<[string, (t: Test) => string, NodeJS.ProcessEnv]>) {
   t.test(`fastify-cli, with an app of ${kind}`, async (t) => {
     const file = fileOf(t)
@@ -67,7 +71,8 @@ for (const [kind, fileOf, variables] of [
       if (typeof address !== 'string') return t.fail(address.stderr + address.stdout)
       const answers: unknown[] = []
       for (const [method, path, headers] of [
-        ['GET', '/', {}], ['GET', '/items', {}], ['HEAD', '/items', {}], ['GET', '/items', withToken], ['GET', '/docs/json', {}]
+        ['GET', '/', {}], ['GET', '/items', {}], ['HEAD', '/items', {}], ['GET', '/items', withToken],
+        ['GET', '/docs/json', {}]
       ] as const) {
         const response = await fetch(address + path, { method, headers })
         answers.push([response.status, response.headers.get('www-authenticate')])
@@ -88,15 +93,17 @@ for (const [kind, fileOf, variables] of [
     })
 
     await t.test('its helper for tests: app.inject gets the same answers', async (t) => {
-      t.match(await injected(file, [{ url: '/' }, { url: '/items' }, { url: '/items', headers: withToken }], variables), [
-        [200, 'public'], [401, /FST_SECURITY_NOT_AUTHENTICATED/], [200, 'ann']
-      ])
+      t.match(
+        await injected(file, [{ url: '/' }, { url: '/items' }, { url: '/items', headers: withToken }], variables),
+        [[200, 'public'], [401, /FST_SECURITY_NOT_AUTHENTICATED/], [200, 'ann']]
+      )
     })
 
     await t.test('fastify generate-swagger writes the security of the routes', async (t) => {
       const { code, stdout } = await fastifyCli(['generate-swagger', file], variables)
       t.equal(code, 0)
-      const { paths, components } = JSON.parse(stdout) as Record<string, Record<string, Record<string, { security: unknown }>>>
+      type Part = Record<string, Record<string, { security: unknown }>>
+      const { paths, components } = JSON.parse(stdout) as Record<string, Part>
       t.same(components!['securitySchemes'], { HTTPBearer: { type: 'http', scheme: 'bearer' } })
       const [items] = Object.entries(paths!).filter(([path]) => path.startsWith('/items')).map(([, { get }]) => get)
       t.strictSame(items!.security, [{ HTTPBearer: [] }])
@@ -143,7 +150,9 @@ t.test('in the folders that fastify-cli generates', async (t) => {
   const security = `
     import fastifySecurity from 'fastify-security'
     import fp from 'fastify-plugin'
-    export default fp(async (fastify) => { await fastify.register(fastifySecurity, { swagger: false, onUndeclaredRoute: 'error' }) }, { name: 'security' })`
+    export default fp(async (fastify) => {
+      await fastify.register(fastifySecurity, { swagger: false, onUndeclaredRoute: 'error' })
+    }, { name: 'security' })`
   const routes = {
     'items.js': `
       import { httpBearer } from 'fastify-security'
@@ -154,23 +163,34 @@ t.test('in the folders that fastify-cli generates', async (t) => {
   }
   const health = (meta: object): string => `
     import fp from 'fastify-plugin'
-    export default fp(async (fastify) => { fastify.get('/health', { security: false }, async () => 'up') }, ${JSON.stringify(meta)})`
+    export default fp(async (fastify) => {
+      fastify.get('/health', { security: false }, async () => 'up')
+    }, ${JSON.stringify(meta)})`
   const asked = [{ url: '/health' }, { url: '/items' }, { url: '/items', headers: withToken }]
 
   await t.test('a route of a plugin whose name comes first stops the start', async (t) => {
     const folder = project(t, { 'app.js': app, plugins: { 'health.js': health({}), 'security.js': security }, routes })
-    await t.rejects(injected(join(folder, 'app.js'), asked), /This app was created before fastify-security was loaded, and has routes that the plugin did not see/)
+    await t.rejects(
+      injected(join(folder, 'app.js'), asked),
+      /This app was created before fastify-security was loaded, and has routes that the plugin did not see/
+    )
   })
 
   await t.test('once the app file imports the package, the message names the route', async (t) => {
-    const folder = project(t, { 'app.js': early, plugins: { 'health.js': health({}), 'security.js': security }, routes })
+    const folder = project(t, {
+      'app.js': early,
+      plugins: { 'health.js': health({}), 'security.js': security },
+      routes
+    })
     await t.rejects(injected(join(folder, 'app.js'), asked), /GET \/health: it declares security/)
   })
 
   await t.test('a plugin that depends on the security plugin is loaded after it', async (t) => {
     for (const file of [app, early]) {
       const folder = project(t, {
-        'app.js': file, plugins: { 'health.js': health({ dependencies: ['security'] }), 'security.js': security }, routes
+        'app.js': file,
+        plugins: { 'health.js': health({ dependencies: ['security'] }), 'security.js': security },
+        routes
       })
       t.match(await injected(join(folder, 'app.js'), asked), [[200, 'up'], [401, /Not authenticated/], [200, 'in']])
     }
@@ -190,10 +210,15 @@ for (const order of ['before', 'after'] as const) {
     t.teardown(() => app.close())
     // As the documentation of @fastify/swagger-ui has it. `swaggerCSP` is read when a context is made that comes later.
     const register = (app: FastifyInstance): PromiseLike<unknown> => app.register(helmet, (instance) => {
-      const { script, style } = (instance as unknown as { swaggerCSP?: { script: string[], style: string[] } }).swaggerCSP ?? { script: [], style: [] }
+      const { script, style } = (instance as unknown as { swaggerCSP?: { script: string[], style: string[] } })
+        .swaggerCSP ?? { script: [], style: [] }
       return {
         contentSecurityPolicy: {
-          directives: { 'img-src': ["'self'", 'data:'], 'script-src': ["'self'", ...script], 'style-src': ["'self'", ...style] }
+          directives: {
+            'img-src': ["'self'", 'data:'],
+            'script-src': ["'self'", ...script],
+            'style-src': ["'self'", ...style]
+          }
         }
       }
     })
@@ -213,7 +238,9 @@ for (const order of ['before', 'after'] as const) {
       const source = `'sha256-${createHash('sha256').update(text!).digest('base64')}'`
       return !policy.get(`${kind}-src`)!.includes(source)
     }), [], 'the policy allows every script and style of the page')
-    const files = [...page.body.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, path]) => new URL(path!, 'http://app.test/docs'))
+    const files = [...page.body.matchAll(/(?:src|href)="([^"]+)"/g)].map(
+      ([, path]) => new URL(path!, 'http://app.test/docs')
+    )
     t.ok(files.length > 3)
     for (const { origin, pathname } of files) {
       t.equal(origin, 'http://app.test', 'everything is of the same origin')
@@ -221,11 +248,14 @@ for (const order of ['before', 'after'] as const) {
     }
 
     const refusal = await app.inject('/')
-    t.match(refusal, { statusCode: 401, headers: { 'x-content-type-options': 'nosniff', 'www-authenticate': 'Bearer realm="api"' } })
+    t.match(refusal, {
+      statusCode: 401,
+      headers: { 'x-content-type-options': 'nosniff', 'www-authenticate': 'Bearer realm="api"' }
+    })
   })
 }
 
-// --- tracing ----------------------------------------------------------------------------------------------------------
+// --- tracing ---------------------------------------------------------------------------------------------------------
 
 t.test('a plugin may wrap the hooks and the handler of each route, as @fastify/otel does', async (t) => {
   const user = depends({ bearer: httpBearer() }, ({ bearer }) => {
@@ -237,7 +267,12 @@ t.test('a plugin may wrap the hooks and the handler of each route, as @fastify/o
     const { handler } = route
     route.handler = function (...args) { return handler.apply(this, args) }
     if (!hooks || route.onRequest === undefined) return
-    route.onRequest = [route.onRequest].flat().map((hook) => function (this: FastifyInstance, ...args) { return hook.apply(this, args) })
+    route.onRequest = [route.onRequest].flat().map(
+      (hook) =>
+        function (this: FastifyInstance, ...args) {
+          return hook.apply(this, args)
+        }
+    )
   }
 
   for (const order of ['before', 'after'] as const) {
@@ -258,7 +293,7 @@ t.test('a plugin may wrap the hooks and the handler of each route, as @fastify/o
   }
 })
 
-// --- who may call what, from the command line -------------------------------------------------------------------------
+// --- who may call what, from the command line ------------------------------------------------------------------------
 
 t.test('an app prints its routes and their security, instead of listening', async (t) => {
   const printed = async (...flags: string[]): Promise<Ended> => await node([appOf('table.ts'), ...flags], tsx)

@@ -1,6 +1,7 @@
 /**
- * No request is expensive by its wording: no regular expression goes back over characters that it has read, and the work
- * of every parser grows in proportion to its input. The work is counted, in blocks and characters; no clock is read.
+ * No request is expensive by its wording: no regular expression goes back over characters that it has read, and the
+ * work of every parser grows in proportion to its input. The work is counted, in blocks and characters; no clock is
+ * read.
  */
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -13,13 +14,18 @@ import ts from 'typescript'
 import { isWellFormed } from '../../src/schemes/authorization.js'
 import type { Count } from '../fixtures/count-steps.js'
 
-// --- Regular expressions ----------------------------------------------------------------------------------------------
+// --- Regular expressions ---------------------------------------------------------------------------------------------
 
-// Runs recheck in this process, also where its other backends are installed. Both variables are read when the module is loaded.
+// Runs recheck in this process, also where its other backends are installed. Both variables are read when the module is
+// loaded.
 process.env['RECHECK_BACKEND'] = 'pure'
 process.env['RECHECK_SYNC_BACKEND'] = 'pure'
 // The package is among those of the slow tests, which the daily type check does not have.
-type CheckSync = (source: string, flags: string, options: { timeout?: number }) => { readonly status: 'safe' | 'vulnerable' | 'unknown' }
+type CheckSync = (
+  source: string,
+  flags: string,
+  options: { timeout?: number }
+) => { readonly status: 'safe' | 'vulnerable' | 'unknown' }
 const { checkSync } = createRequire(import.meta.url)('recheck') as { checkSync: CheckSync }
 
 const source = join(import.meta.dirname, '../../src')
@@ -61,13 +67,21 @@ function expressionsIn (file: string, text: string): Found[] {
 }
 
 const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts')).sort()
-const expressions = files.flatMap((name) => expressionsIn(relative('.', join('src', name)), readFileSync(join(source, name), 'utf8')))
+const expressions = files.flatMap((name) =>
+  expressionsIn(relative('.', join('src', name)), readFileSync(join(source, name), 'utf8'))
+)
 
 t.test('every regular expression of a source text is found, and an expensive one is recognised', async (t) => {
-  const text = 'const a = /a"\\/[/]/gi\nnew RegExp("b+", "u")\nRegExp(`c`)\nnew RegExp(a + "b")\nnew RegExp("c", d)\n"".match("d")\n"".search(e)\n// /f/\n"/g/"\n'
-  t.strictSame(expressionsIn('x.ts', text).map(({ where, expression }) => `${where} ${expression?.source} ${expression?.flags}`), [
-    'x.ts:1 a"\\/[/] gi', 'x.ts:2 b+ u', 'x.ts:3 c ', 'x.ts:4 undefined undefined', 'x.ts:5 undefined undefined', 'x.ts:6 d '
-  ])
+  const text =
+    'const a = /a"\\/[/]/gi\nnew RegExp("b+", "u")\nRegExp(`c`)\nnew RegExp(a + "b")\nnew RegExp("c", ' +
+      'd)\n"".match("d")\n"".search(e)\n// /f/\n"/g/"\n'
+  t.strictSame(
+    expressionsIn('x.ts', text).map(({ where, expression }) => `${where} ${expression?.source} ${expression?.flags}`),
+    [
+      'x.ts:1 a"\\/[/] gi', 'x.ts:2 b+ u', 'x.ts:3 c ', 'x.ts:4 undefined undefined', 'x.ts:5 undefined undefined',
+      'x.ts:6 d '
+    ]
+  )
   // Exponential, and quadratic in three ways
   for (const vulnerable of ['^(a+)+$', '^(?:a|a)*$', '^\\s+|\\s+$', '([^?&]*)=x', '^a*a*$']) {
     t.equal(checkSync(vulnerable, '', {}).status, 'vulnerable', vulnerable)
@@ -92,7 +106,7 @@ t.test('every regular expression of the package takes a time that grows as its i
   }
 })
 
-// --- Steps ------------------------------------------------------------------------------------------------------------
+// --- Steps -----------------------------------------------------------------------------------------------------------
 
 const MEGABYTE = 2 ** 20
 
@@ -119,7 +133,9 @@ t.setTimeout(120_000)
 
 t.test('the work of every parser grows in proportion to its input', async (t) => {
   const counts = await countSteps()
-  const [controls, readers] = [true, false].map((isControl) => counts.filter(({ group }) => (group === 'quadratic') === isControl))
+  const [controls, readers] = [true, false].map((isControl) =>
+    counts.filter(({ group }) => (group === 'quadratic') === isControl)
+  )
   t.ok(readers!.length > 200, `${readers!.length} readers`)
   t.same(controls!.filter(({ steps }) => !isMoreThanLinear(steps)), [], 'every control that is quadratic is noticed')
   t.same(readers!.filter(({ steps }) => isMoreThanLinear(steps)), [], 'no reader does more than its input demands')
@@ -129,7 +145,8 @@ t.test('the parser accepts a header of the greatest length that a server can be 
   // A regular expression that keeps a way back for each repetition comes to the end of its stack.
   const size = 16 * MEGABYTE
   const long = [
-    ','.repeat(size), ', '.repeat(size / 2), `a="${'b'.repeat(size)}"`, `a="${'b'.repeat(size)}`, `a="${'\\b'.repeat(size / 2)}"`
+    ','.repeat(size), ', '.repeat(size / 2), `a="${'b'.repeat(size)}"`, `a="${'b'.repeat(size)}`,
+    `a="${'\\b'.repeat(size / 2)}"`
   ]
   for (const text of long) t.doesNotThrow(() => isWellFormed(text), text.slice(0, 5))
 })

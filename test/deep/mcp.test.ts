@@ -82,7 +82,9 @@ async function connect (authProvider: OAuthClientProvider): Promise<Client> {
 async function logIn (state: InMemory, username: string, password: string, scope?: string): Promise<URLSearchParams> {
   // The SDK throws this error after it has prepared the login.
   const outcome = await connect(state).catch((error: unknown) => error)
-  if (!(outcome instanceof UnauthorizedError)) throw new Error('The server must send the client to its login', { cause: outcome })
+  if (!(outcome instanceof UnauthorizedError)) {
+    throw new Error('The server must send the client to its login', { cause: outcome })
+  }
   if (scope !== undefined) state.authorizationUrl!.searchParams.set('scope', scope)
   const browser = new Browser()
   const login = await browser.open(state.authorizationUrl!.href, state.redirectUrl)

@@ -1,4 +1,6 @@
-/** The page for those who come from other plugins, with the packages that the fast tests do without: started and asked. */
+/**
+ * The page for those who come from other plugins, with the packages that the fast tests do without: started and asked.
+ */
 import { once } from 'node:events'
 import type { RequestListener } from 'node:http'
 import { createServer } from 'node:http'
@@ -38,27 +40,40 @@ for (const [column, when] of COLUMNS.entries()) {
       '@fastify/session': fastifySession,
       'passport-local': passportLocal
     })
-    const login = async (password: string) => await app.inject({ method: 'POST', url: '/login', payload: { username: 'johndoe', password } })
+    const login = async (password: string) =>
+      await app.inject({ method: 'POST', url: '/login', payload: { username: 'johndoe', password } })
     t.equal((await login('guess')).statusCode, 401)
     const { statusCode, cookies } = await login('secret')
     t.equal(statusCode, 200)
     const SESSION = encodeURIComponent(cookies.find(({ name }) => name === 'session')!.value)
     await ask(t, app, rows, column, { SESSION })
-    t.same((await app.inject({ url: '/me', headers: { cookie: `session=${SESSION}` } })).json(), { username: 'johndoe' })
+    t.same((await app.inject({ url: '/me', headers: { cookie: `session=${SESSION}` } })).json(), {
+      username: 'johndoe'
+    })
   })
 }
 
 /** A piece of the page that asks an issuer on this machine in the place of the one that it names, and tokens for it. */
-interface Exchanged { readonly server: IssuerServer, readonly code: string, readonly given: Readonly<Record<string, string>> }
+interface Exchanged {
+  readonly server: IssuerServer
+  readonly code: string
+  readonly given: Readonly<Record<string, string>>
+}
 
 async function withIssuer (t: Test, code: string, url: string, audience: string): Promise<Exchanged> {
   const pair = rsaPair({ kid: 'one', alg: 'RS256', use: 'sig' })
   const server = await issuerServer(t, url.endsWith('/') ? '/' : '')
   // Where these packages look for keys: at an address of their own.
   server.keys = [pair.jwk]
-  server.answers.set('/.well-known/jwks.json', (request, response) => { json({ keys: server.keys })(request, response) })
+  server.answers.set(
+    '/.well-known/jwks.json',
+    (request, response) => { json({ keys: server.keys })(request, response) }
+  )
   if (url.endsWith('/')) {
-    server.answers.set('/.well-known/openid-configuration', json({ issuer: server.url, jwks_uri: new URL('/jwks', server.url).href }))
+    server.answers.set(
+      '/.well-known/openid-configuration',
+      json({ issuer: server.url, jwks_uri: new URL('/jwks', server.url).href })
+    )
   }
   const sign = async (claims: object, typ = 'JWT', key: Pair = pair): Promise<string> =>
     await new SignJWT({ iss: server.url, aud: audience, sub: 'johndoe', ...claims })
@@ -86,7 +101,8 @@ const modules = {
   'fastify-security/tokens': {
     ...tokens,
     __esModule: true,
-    issuer: (url: string, options: tokens.IssuerOptions = {}) => tokens.issuer(url, { ...options, allowInsecureRequests: true })
+    issuer: (url: string, options: tokens.IssuerOptions = {}) =>
+      tokens.issuer(url, { ...options, allowInsecureRequests: true })
   },
   'fastify-auth0-verify': auth0Verify,
   'fastify-jwt-jwks': fastifyJwtJwks
@@ -108,7 +124,12 @@ for (const [title, url, audience] of [
 for (const [column, when] of COLUMNS.entries()) {
   t.test(`fastify-jwt-jwks: an issuer that is down is ${[500, 503][column]} ${when}`, async (t) => {
     const { codes } = sectionOf('fastify-jwt-jwks')
-    const { code, given, server } = await withIssuer(t, codes[column]!, 'https://login.example.com', 'https://api.example.com')
+    const { code, given, server } = await withIssuer(
+      t,
+      codes[column]!,
+      'https://login.example.com',
+      'https://api.example.com'
+    )
     server.answers.set('/jwks', json({ message: 'down' }, 500))
     const app = await started(t, code, () => {}, modules)
     const response = await app.inject({ url: '/me', headers: { authorization: `Bearer ${given['TOKEN']!}` } })

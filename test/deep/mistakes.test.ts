@@ -1,6 +1,6 @@
 /**
- * Likely mistakes, and the text that each one causes: by the compiler, and by Node, without a type check. A text that gets
- * worse is noticed here.
+ * Likely mistakes, and the text that each one causes: by the compiler, and by Node, without a type check. A text that
+ * gets worse is noticed here.
  */
 import t from 'tap'
 import type { Told } from '../fixtures/mistakes/told.js'
@@ -19,10 +19,10 @@ const mistakes: readonly Mistake[] = [
   // names that are wrong
   {
     mistake: 'a misspelled name in request.security',
-    source: 'app.get(\'/\', { security: { user: currentUser } }, async (request) => ({ name: request.security.usr }))',
+    source: "app.get('/', { security: { user: currentUser } }, async (request) => ({ name: request.security.usr }))",
     compiler: {
       at: 'usr',
-      says: 'Property \'usr\' does not exist on type \'{ readonly user: User; }\'. Did you mean \'user\'?'
+      says: "Property 'usr' does not exist on type '{ readonly user: User; }'. Did you mean 'user'?"
     },
     node: 'GET / → 200 {}'
   },
@@ -32,40 +32,47 @@ const mistakes: readonly Mistake[] = [
 app.get('/', { security: { name } }, async () => 'in')`,
     compiler: {
       at: 'usr',
-      says: 'Property \'usr\' does not exist on type \'Values<{ readonly user: Dependency<User>; }>\'.'
+      says: "Property 'usr' does not exist on type 'Values<{ readonly user: Dependency<User>; }>'."
     },
     node: 'GET / → 500 FST_SECURITY_RESOLVER_FAILED: A dependency could not be resolved'
   },
   {
     mistake: 'a misspelled import among dependencies',
-    source: 'app.get(\'/\', { security: { user: dependencies.curentUser } }, async () => \'in\')',
+    source: "app.get('/', { security: { user: dependencies.curentUser } }, async () => 'in')",
     compiler: {
       at: 'curentUser',
-      says: 'Property \'curentUser\' does not exist on type \'typeof import("mistakes/dependencies", { with: { "resolution-mode": "import" } })\'. Did you mean \'currentUser\'?'
+      says: 'Property \'curentUser\' does not exist on type \'typeof import("mistakes/dependencies", { with: ' +
+        '{ "resolution-mode": "import" } })\'. Did you mean \'currentUser\'?'
     },
-    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security: "user" must be a dependency, got undefined. Check for a misspelled or circular import'
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security: "user" must be a dependency, got undefined. ' +
+      'Check for a misspelled or circular import'
   },
   {
     mistake: 'a misspelled import among needs',
     source: 'depends({ user: dependencies.curentUser }, ({ user }) => user)',
     compiler: {
       at: 'curentUser',
-      says: 'Property \'curentUser\' does not exist on type \'typeof import("mistakes/dependencies", { with: { "resolution-mode": "import" } })\'. Did you mean \'currentUser\'?'
+      says: 'Property \'curentUser\' does not exist on type \'typeof import("mistakes/dependencies", { with: ' +
+        '{ "resolution-mode": "import" } })\'. Did you mean \'currentUser\'?'
     },
-    node: 'FST_SECURITY_INVALID_OPTION: depends: "user" must be a dependency, got undefined. Check for a misspelled or circular import'
+    node: 'FST_SECURITY_INVALID_OPTION: depends: "user" must be a dependency, got undefined. ' +
+      'Check for a misspelled or circular import'
   },
   {
     mistake: 'a misspelled import in place of a requirement',
-    source: 'app.get(\'/\', { security: dependencies.members }, async () => \'in\')',
+    source: "app.get('/', { security: dependencies.members }, async () => 'in')",
     compiler: {
       at: 'members',
-      says: 'Property \'members\' does not exist on type \'typeof import("mistakes/dependencies", { with: { "resolution-mode": "import" } })\'.'
+      says: 'Property \'members\' does not exist on type \'typeof import("mistakes/dependencies", { with: ' +
+        '{ "resolution-mode": "import" } })\'.'
     },
-    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security must be an object of dependencies, an array of such objects, or false, got undefined. Check for a misspelled or circular import, or leave the option out'
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security must be an object of dependencies, ' +
+      'an array of such objects, or false, got undefined. Check for a misspelled or circular import, ' +
+      'or leave the option out'
   },
   {
     mistake: 'a misspelled option security',
-    source: 'app.get(\'/\', { securty: { user: currentUser } }, async () => \'in\')',
+    source: "app.get('/', { securty: { user: currentUser } }, async () => 'in')",
     compiler: {
       at: 'securty',
       says: `Object literal may only specify known properties, but 'securty' does not exist in type 'Omit<RouteShorthandOptions<Server<typeof IncomingMessage, typeof ServerResponse>, IncomingMessage, ServerResponse<IncomingMessage>, ... 4 more ..., FastifyBaseLogger>, "security" | "websocket"> & { ...; }'. Did you mean to write 'security'?
@@ -82,19 +89,22 @@ app.get('/', { securty: { user: currentUser } }, async () => 'in')`,
       says: `Object literal may only specify known properties, but 'securty' does not exist in type 'Omit<RouteShorthandOptions<Server<typeof IncomingMessage, typeof ServerResponse>, IncomingMessage, ServerResponse<IncomingMessage>, ... 4 more ..., FastifyBaseLogger>, "security" | "websocket"> & { ...; }'. Did you mean to write 'security'?
 Object literal may only specify known properties, but 'securty' does not exist in type 'RouteShorthandOptions<Server<typeof IncomingMessage, typeof ServerResponse>, IncomingMessage, ServerResponse<IncomingMessage>, ... 4 more ..., FastifyBaseLogger>'. Did you mean to write 'security'?`
     },
-    node: 'FST_SECURITY_START_REFUSED: The app does not start:\n- GET /: it declares no security, and no requirement of its contexts applies. Say who may call it, or security: false if it is public (onUndeclaredRoute: \'error\')'
+    node: 'FST_SECURITY_START_REFUSED: The app does not start:\n- GET /: it declares no security, ' +
+      'and no requirement of its contexts applies. Say who may call it, or security: ' +
+      "false if it is public (onUndeclaredRoute: 'error')"
   },
   {
     mistake: 'a scope that the scheme does not list',
-    source: 'app.get(\'/\', { security: { user: currentUser.scoped(\'itmes\') } }, async () => \'in\')',
+    source: "app.get('/', { security: { user: currentUser.scoped('itmes') } }, async () => 'in')",
     compiler: null,
-    node: 'FST_SECURITY_UNKNOWN_SCOPE: Route GET /: the scopes "itmes" must be listed by the scheme "OAuth2PasswordBearer". Add them to its option scopes, or correct them to one of "me items"'
+    node: 'FST_SECURITY_UNKNOWN_SCOPE: Route GET /: the scopes "itmes" must be listed by the scheme ' +
+      '"OAuth2PasswordBearer". Add them to its option scopes, or correct them to one of "me items"'
   },
 
   // values that are not a dependency
   {
     mistake: 'a function in place of a dependency, in security',
-    source: 'app.get(\'/\', { security: { user: async () => ({ id: 1 }) } }, async () => \'in\')',
+    source: "app.get('/', { security: { user: async () => ({ id: 1 }) } }, async () => 'in')",
     compiler: {
       at: 'security',
       says: `Type '{ user: () => Promise<{ id: number; }>; }' is not assignable to type 'SecurityOption | undefined'.
@@ -103,7 +113,8 @@ Object literal may only specify known properties, but 'securty' does not exist i
       Type '() => Promise<{ id: number; }>' is not assignable to type 'Dependency<unknown>'.
         Type '() => Promise<{ id: number; }>' is not assignable to type 'DependencyViews<unknown>'.`
     },
-    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security: "user" must be a dependency, got a function. Make a dependency of it: user: depends({}, …), or call it if it is a constructor'
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security: "user" must be a dependency, got a function. ' +
+      'Make a dependency of it: user: depends({}, …), or call it if it is a constructor'
   },
   {
     mistake: 'a function in place of a dependency, in require',
@@ -116,7 +127,8 @@ Object literal may only specify known properties, but 'securty' does not exist i
       Type '(name: string) => Promise<User | undefined>' is not assignable to type 'Dependency<unknown>'.
         Type '(name: string) => Promise<User | undefined>' is not assignable to type 'DependencyViews<unknown>'.`
     },
-    node: 'FST_SECURITY_INVALID_REQUIREMENT: app.security.require: "user" must be a dependency, got a function. Make a dependency of it: user: depends({}, …), or call it if it is a constructor'
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: app.security.require: "user" must be a dependency, got a function. ' +
+      'Make a dependency of it: user: depends({}, …), or call it if it is a constructor'
   },
   {
     mistake: 'a function in place of a dependency, in depends',
@@ -127,27 +139,30 @@ Object literal may only specify known properties, but 'securty' does not exist i
   Type '(name: string) => Promise<User | undefined>' is not assignable to type 'Dependency<unknown>'.
     Type '(name: string) => Promise<User | undefined>' is not assignable to type 'DependencyViews<unknown>'.`
     },
-    node: 'FST_SECURITY_INVALID_OPTION: depends: "user" must be a dependency, got a function. Make a dependency of it: user: depends({}, …), or call it if it is a constructor'
+    node: 'FST_SECURITY_INVALID_OPTION: depends: "user" must be a dependency, got a function. ' +
+      'Make a dependency of it: user: depends({}, …), or call it if it is a constructor'
   },
   {
     mistake: 'a function in place of a requirement',
-    source: 'app.get(\'/\', { security: findUser }, async () => \'in\')',
+    source: "app.get('/', { security: findUser }, async () => 'in')",
     compiler: {
       at: 'security',
       says: `Type '(name: string) => Promise<User | undefined>' is not assignable to type 'SecurityOption | undefined'.
   Type '(name: string) => Promise<User | undefined>' is missing the following properties from type 'Mistake<"give the dependency a name: { user: dependency }">': then, mistake`
     },
-    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security must be an object of dependencies, got a function. Make a dependency of it: { user: depends({}, …) }, or call it if it is a constructor'
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security must be an object of dependencies, ' +
+      'got a function. Make a dependency of it: { user: depends({}, …) }, or call it if it is a constructor'
   },
   {
     mistake: 'a requirement in config',
-    source: 'app.get(\'/\', { config: { security: { user: currentUser } } }, async () => \'in\')',
+    source: "app.get('/', { config: { security: { user: currentUser } } }, async () => 'in')",
     compiler: null,
-    node: 'FST_SECURITY_START_REFUSED: The app does not start:\n- GET /: config.security must not hold dependencies: nothing asks them there. Move them to the option security of the route'
+    node: 'FST_SECURITY_START_REFUSED: The app does not start:\n- GET /: config.security must not hold dependencies: ' +
+      'nothing asks them there. Move them to the option security of the route'
   },
   {
     mistake: 'a constructor that is not called',
-    source: 'app.get(\'/\', { security: { bearer: httpBearer } }, async () => \'in\')',
+    source: "app.get('/', { security: { bearer: httpBearer } }, async () => 'in')",
     compiler: {
       at: 'security',
       says: `Type '{ bearer: <A extends boolean = true>(options?: HttpBearerOptions<A>) => SchemeDependency<SchemeValue<HttpCredentials, A>>; }' is not assignable to type 'SecurityOption | undefined'.
@@ -156,53 +171,62 @@ Object literal may only specify known properties, but 'securty' does not exist i
       Type '<A extends boolean = true>(options?: HttpBearerOptions<A> | undefined) => SchemeDependency<SchemeValue<HttpCredentials, A>>' is not assignable to type 'Dependency<unknown>'.
         Type '<A extends boolean = true>(options?: HttpBearerOptions<A> | undefined) => SchemeDependency<SchemeValue<HttpCredentials, A>>' is not assignable to type 'DependencyViews<unknown>'.`
     },
-    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security: "bearer" must be a dependency, got a function. Make a dependency of it: bearer: depends({}, …), or call it if it is a constructor'
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security: "bearer" must be a dependency, got a function. ' +
+      'Make a dependency of it: bearer: depends({}, …), or call it if it is a constructor'
   },
   {
     mistake: 'the requirement as OpenAPI writes it',
-    source: 'app.get(\'/\', { security: [{ OAuth2PasswordBearer: [\'me\'] }] }, async () => \'in\')',
+    source: "app.get('/', { security: [{ OAuth2PasswordBearer: ['me'] }] }, async () => 'in')",
     compiler: {
       at: 'OAuth2PasswordBearer',
-      says: 'Type \'string[]\' is not assignable to type \'Dependency<unknown> | Mistake<"a dependency is made by depends, or by calling a scheme">\'.'
+      says: "Type 'string[]' is not assignable to type 'Dependency<unknown> | Mistake<\"a dependency is made by " +
+        "depends, or by calling a scheme\">'."
     },
-    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security, alternative 1: "OAuth2PasswordBearer" must be a dependency, got an array. Put scopes on a dependency with scoped(): user.scoped("me")'
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security, alternative 1: ' +
+      '"OAuth2PasswordBearer" must be a dependency, got an array. Put scopes on a dependency with scoped(): ' +
+      'user.scoped("me")'
   },
   {
     mistake: 'the requirement as OpenAPI writes it, in the schema',
-    source: 'app.get(\'/\', { schema: { security: [{ OAuth2PasswordBearer: [\'me\'] }] } }, async () => \'in\')',
+    source: "app.get('/', { schema: { security: [{ OAuth2PasswordBearer: ['me'] }] } }, async () => 'in')",
     compiler: null,
-    node: 'FST_SECURITY_HAND_WRITTEN: Route GET /: schema.security must not be written by hand: the document would show a lock that nothing enforces. Declare the route\'s security option, or register the plugin with onHandWrittenSecurity: \'allow\' while you move'
+    node: 'FST_SECURITY_HAND_WRITTEN: Route GET /: schema.security must not be written by hand: ' +
+      "the document would show a lock that nothing enforces. Declare the route's security option, " +
+      "or register the plugin with onHandWrittenSecurity: 'allow' while you move"
   },
   {
     mistake: 'the name of a scheme',
-    source: 'app.get(\'/\', { security: \'OAuth2PasswordBearer\' }, async () => \'in\')',
+    source: "app.get('/', { security: 'OAuth2PasswordBearer' }, async () => 'in')",
     compiler: {
       at: 'security',
-      says: 'Type \'string\' is not assignable to type \'SecurityOption | undefined\'.'
+      says: "Type 'string' is not assignable to type 'SecurityOption | undefined'."
     },
-    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security: the dependencies must be an object, got the string "OAuth2PasswordBearer". Write { name: dependency }'
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security: the dependencies must be an object, ' +
+      'got the string "OAuth2PasswordBearer". Write { name: dependency }'
   },
 
   // shapes that require nothing
   {
     mistake: 'a dependency without a name, in security',
-    source: 'app.get(\'/\', { security: currentUser }, async () => \'in\')',
+    source: "app.get('/', { security: currentUser }, async () => 'in')",
     compiler: {
       at: 'security',
       says: `Type 'Dependency<User>' is not assignable to type 'SecurityOption | undefined'.
   Type 'DependencyHook & DependencyViews<User>' is missing the following properties from type 'Mistake<"give the dependency a name: { user: dependency }">': then, mistake`
     },
-    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security must be an object of dependencies, got a bare dependency. Give its value a name: { user: dependency }'
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security must be an object of dependencies, ' +
+      'got a bare dependency. Give its value a name: { user: dependency }'
   },
   {
     mistake: 'a dependency without a name, in an array',
-    source: 'app.get(\'/\', { security: [currentUser] }, async () => \'in\')',
+    source: "app.get('/', { security: [currentUser] }, async () => 'in')",
     compiler: {
       at: 'currentUser',
       says: `Type 'Dependency<User>' is not assignable to type 'NamedDependencies'.
   Type 'DependencyHook & DependencyViews<User>' is missing the following properties from type 'Mistake<"give the dependency a name: { user: dependency }">': then, mistake`
     },
-    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security, alternative 1 must be an object of dependencies, got a bare dependency. Give its value a name: { user: dependency }'
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security, alternative 1 must be an object of dependencies, ' +
+      'got a bare dependency. Give its value a name: { user: dependency }'
   },
   {
     mistake: 'a dependency without a name, in require',
@@ -212,7 +236,8 @@ Object literal may only specify known properties, but 'securty' does not exist i
       says: `Argument of type 'Dependency<User>' is not assignable to parameter of type 'SecurityOption'.
   Type 'DependencyHook & DependencyViews<User>' is missing the following properties from type 'Mistake<"give the dependency a name: { user: dependency }">': then, mistake`
     },
-    node: 'FST_SECURITY_INVALID_REQUIREMENT: app.security.require must be an object of dependencies, got a bare dependency. Give its value a name: { user: dependency }'
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: app.security.require must be an object of dependencies, ' +
+      'got a bare dependency. Give its value a name: { user: dependency }'
   },
   {
     mistake: 'a dependency without a name, in depends',
@@ -222,40 +247,47 @@ Object literal may only specify known properties, but 'securty' does not exist i
       says: `Argument of type 'SchemeDependency<string>' is not assignable to parameter of type 'NamedDependencies'.
   Type 'DependencyHook & DependencyViews<string> & SchemeViews<string>' is missing the following properties from type 'Mistake<"give the dependency a name: { user: dependency }">': then, mistake`
     },
-    node: 'FST_SECURITY_INVALID_OPTION: depends: the dependencies must be an object, got a dependency. Give the dependency a name: { token: dependency }'
+    node: 'FST_SECURITY_INVALID_OPTION: depends: the dependencies must be an object, got a dependency. ' +
+      'Give the dependency a name: { token: dependency }'
   },
   {
     mistake: 'an empty object',
-    source: 'app.get(\'/\', { security: {} }, async () => \'in\')',
+    source: "app.get('/', { security: {} }, async () => 'in')",
     compiler: null,
-    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security must name at least one dependency. Write { name: dependency }, or false if it is public'
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security must name at least one dependency. ' +
+      'Write { name: dependency }, or false if it is public'
   },
   {
     mistake: 'an empty array',
-    source: 'app.get(\'/\', { security: [] }, async () => \'in\')',
+    source: "app.get('/', { security: [] }, async () => 'in')",
     compiler: null,
-    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security must name at least one dependency. Write { name: dependency }, or false if it is public'
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security must name at least one dependency. ' +
+      'Write { name: dependency }, or false if it is public'
   },
   {
     mistake: 'an empty object as the only alternative',
-    source: 'app.get(\'/\', { security: [{}] }, async () => \'in\')',
+    source: "app.get('/', { security: [{}] }, async () => 'in')",
     compiler: null,
-    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security must name at least one dependency. Write { name: dependency }, or false if it is public'
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security must name at least one dependency. ' +
+      'Write { name: dependency }, or false if it is public'
   },
   {
     mistake: 'undefined',
-    source: 'app.get(\'/\', { security: undefined }, async () => \'in\')',
+    source: "app.get('/', { security: undefined }, async () => 'in')",
     compiler: null,
-    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security must be an object of dependencies, an array of such objects, or false, got undefined. Check for a misspelled or circular import, or leave the option out'
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security must be an object of dependencies, ' +
+      'an array of such objects, or false, got undefined. Check for a misspelled or circular import, ' +
+      'or leave the option out'
   },
   {
     mistake: 'true',
-    source: 'app.get(\'/\', { security: true }, async () => \'in\')',
+    source: "app.get('/', { security: true }, async () => 'in')",
     compiler: {
       at: 'security',
-      says: 'Type \'true\' is not assignable to type \'SecurityOption | undefined\'.'
+      says: "Type 'true' is not assignable to type 'SecurityOption | undefined'."
     },
-    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security: the dependencies must be an object, got a boolean. Write { name: dependency }'
+    node: 'FST_SECURITY_INVALID_REQUIREMENT: Route GET /: security: the dependencies must be an object, ' +
+      'got a boolean. Write { name: dependency }'
   },
   {
     mistake: 'alternatives as an array, in anyOf',
@@ -266,23 +298,28 @@ Object literal may only specify known properties, but 'securty' does not exist i
   Type '(SchemeDependency<string> | Dependency<User>)[]' is not assignable to type 'DependencyHook'.
     Type '(SchemeDependency<string> | Dependency<User>)[]' provides no match for the signature '(this: any, request: any, reply: any, done: (error?: Error | undefined) => void): void'.`
     },
-    node: 'FST_SECURITY_INVALID_OPTION: anyOf: alternative 1 must be a dependency, got an array. Check for a misspelled or circular import'
+    node: 'FST_SECURITY_INVALID_OPTION: anyOf: alternative 1 must be a dependency, got an array. ' +
+      'Check for a misspelled or circular import'
   },
   {
     mistake: 'an object of dependencies, in optional',
     source: 'optional({ user: currentUser })',
     compiler: {
       at: 'user',
-      says: 'Object literal may only specify known properties, and \'user\' does not exist in type \'Dependency<unknown>\'.'
+      says: "Object literal may only specify known properties, and 'user' does not exist in type 'Dependency<unknown>'."
     },
-    node: 'FST_SECURITY_INVALID_OPTION: optional: the argument must be a dependency, got an object. Check for a misspelled or circular import'
+    node: 'FST_SECURITY_INVALID_OPTION: optional: the argument must be a dependency, got an object. ' +
+      'Check for a misspelled or circular import'
   },
   {
     mistake: 'an object of dependencies, among the hooks',
-    source: 'app.get(\'/\', { preHandler: { user: currentUser } }, async () => \'in\')',
+    source: "app.get('/', { preHandler: { user: currentUser } }, async () => 'in')",
     compiler: {
       at: 'user',
-      says: 'Object literal may only specify known properties, and \'user\' does not exist in type \'RouteShorthandHook<preHandlerHookHandler<Server<typeof IncomingMessage, typeof ServerResponse>, IncomingMessage, ServerResponse<IncomingMessage>, ... 4 more ..., FastifyBaseLogger>> | RouteShorthandHook<...>[]\'.'
+      says: "Object literal may only specify known properties, and 'user' does not exist in type " +
+        "'RouteShorthandHook<preHandlerHookHandler<Server<typeof IncomingMessage, typeof ServerResponse>, " +
+        'IncomingMessage, ServerResponse<IncomingMessage>, ... 4 more ..., ' +
+        "FastifyBaseLogger>> | RouteShorthandHook<...>[]'."
     },
     node: 'FST_ERR_HOOK_INVALID_HANDLER: preHandler hook should be a function, instead got [object Object]'
   },
@@ -293,7 +330,7 @@ Object literal may only specify known properties, but 'securty' does not exist i
     source: `const user = depends({ token: oauth2 }, async () => await findUser('unknown'))
 app.get('/', { security: { user } }, async () => 'in')`,
     compiler: {
-      at: 'await findUser(\'unknown\')',
+      at: "await findUser('unknown')",
       says: `Type 'Promise<User | undefined>' is not assignable to type '(true & Promise<true>) | (ReplyLike & Promise<true>) | (PromiseLike<Value> & Promise<true>) | (Mistake<"a resolver must not return undefined, null or false: throw Unauthorized or Forbidden, return a value or true, or set { nullable: true }"> & Promise<...>)'.
   Type 'Promise<User | undefined>' is not assignable to type 'Mistake<"a resolver must not return undefined, null or false: throw Unauthorized or Forbidden, return a value or true, or set { nullable: true }"> & Promise<true>'.
     Property 'mistake' is missing in type 'Promise<User | undefined>' but required in type 'Mistake<"a resolver must not return undefined, null or false: throw Unauthorized or Forbidden, return a value or true, or set { nullable: true }">'.`
@@ -305,7 +342,7 @@ app.get('/', { security: { user } }, async () => 'in')`,
     source: `const user = depends({ token: oauth2 }, ({ token }) => { if (token === '') throw new Unauthorized() })
 app.get('/', { security: { user } }, async () => 'in')`,
     compiler: {
-      at: '({ token }) => { if (token === \'\') throw new Unauthorized() }',
+      at: "({ token }) => { if (token === '') throw new Unauthorized() }",
       says: `Argument of type '({ token }: Values<{ readonly token: SchemeDependency<string>; }>) => void' is not assignable to parameter of type 'Resolver<{ readonly token: SchemeDependency<string>; }, (true & Promise<true>) | (ReplyLike & Promise<true>) | (PromiseLike<Value> & Promise<...>) | (Mistake<...> & Promise<...>)>'.
   Type 'void' is not assignable to type '(true & Promise<true>) | (ReplyLike & Promise<true>) | (PromiseLike<Value> & Promise<true>) | (Mistake<"a resolver must not return undefined, null or false: throw Unauthorized or Forbidden, return a value or true, or set { nullable: true }"> & Promise<...>)'.`
     },
@@ -313,10 +350,12 @@ app.get('/', { security: { user } }, async () => 'in')`,
   },
   {
     mistake: "optional's null, unhandled in a handler",
-    source: 'app.get(\'/\', { security: { visitor: optional(httpBearer({ autoError: false })) } }, async (request) => request.security.visitor.scheme)',
+    source:
+      "app.get('/', { security: { visitor: optional(httpBearer({ autoError: false })) } }, async (request) " +
+        '=> request.security.visitor.scheme)',
     compiler: {
       at: 'request.security.visitor',
-      says: '\'request.security.visitor\' is possibly \'null\'.'
+      says: "'request.security.visitor' is possibly 'null'."
     },
     node: 'GET / → 200 Bearer'
   },
@@ -326,7 +365,7 @@ app.get('/', { security: { user } }, async () => 'in')`,
 app.get('/', { security: { visitor } }, async () => 'in')`,
     compiler: {
       at: 'visitor',
-      says: '\'visitor\' is possibly \'null\'.'
+      says: "'visitor' is possibly 'null'."
     },
     node: 'GET / → 200 in'
   },
@@ -374,15 +413,18 @@ Argument of type '(request: FastifyRequest<…>) => string' is not assignable to
 Argument of type 'undefined' is not assignable to parameter of type 'NoInfer<User> & NotAFunction'.
   Type 'undefined' is not assignable to type 'User'.`
     },
-    node: 'FST_SECURITY_INVALID_OPTION: override: the replacement must be a value, got undefined. Pass a value of the dependency, a function or a dependency'
+    node: 'FST_SECURITY_INVALID_OPTION: override: the replacement must be a value, got undefined. ' +
+      'Pass a value of the dependency, a function or a dependency'
   },
 
   // scopes
   {
     mistake: 'scopes on what does not check them',
-    source: 'app.get(\'/\', { security: { token: oauth2.scoped(\'me\') } }, async () => \'in\')',
+    source: "app.get('/', { security: { token: oauth2.scoped('me') } }, async () => 'in')",
     compiler: null,
-    node: 'FST_SECURITY_UNCHECKED_SCOPES: Route GET /: the scopes "me" must be checked by their dependency or one of its needs, in every alternative. Add securityScopes to the needs, or register the plugin with onUncheckedScopes: \'allow\' if a gateway checks them'
+    node: 'FST_SECURITY_UNCHECKED_SCOPES: Route GET /: the scopes "me" must be checked by their dependency or one of ' +
+      'its needs, in every alternative. Add securityScopes to the needs, ' +
+      'or register the plugin with onUncheckedScopes: \'allow\' if a gateway checks them'
   },
   {
     mistake: 'securityScopes, used without being needed',
@@ -390,7 +432,7 @@ Argument of type 'undefined' is not assignable to parameter of type 'NoInfer<Use
 app.get('/', { security: { user } }, async () => 'in')`,
     compiler: {
       at: 'assertGranted',
-      says: 'Property \'assertGranted\' does not exist on type \'Dependency<RequiredScopes>\'.'
+      says: "Property 'assertGranted' does not exist on type 'Dependency<RequiredScopes>'."
     },
     node: 'GET / → 500 TypeError: securityScopes.assertGranted is not a function'
   },
@@ -399,73 +441,84 @@ app.get('/', { security: { user } }, async () => 'in')`,
     source: 'depends({ required: securityScopes() }, ({ required }) => required)',
     compiler: {
       at: 'required',
-      says: 'Type \'void\' is not assignable to type \'Dependency<unknown> | Mistake<"a dependency is made by depends, or by calling a scheme">\'.'
+      says: "Type 'void' is not assignable to type 'Dependency<unknown> | Mistake<\"a dependency is made by depends, " +
+        "or by calling a scheme\">'."
     },
-    node: 'FST_SECURITY_HOOK_NOT_USABLE: A dependency must be an onRequest, preValidation or preHandler hook. Move it to one of these'
+    node: 'FST_SECURITY_HOOK_NOT_USABLE: A dependency must be an onRequest, preValidation or preHandler hook. ' +
+      'Move it to one of these'
   },
   {
     mistake: 'a number in place of a scope',
     source: 'currentUser.scoped(1)',
     compiler: {
       at: '1',
-      says: 'Argument of type \'number\' is not assignable to parameter of type \'string\'.'
+      says: "Argument of type 'number' is not assignable to parameter of type 'string'."
     },
-    node: 'FST_SECURITY_INVALID_OPTION: scoped: a scope must be printable ASCII without space, quote and backslash (RFC 6749 §3.3), got a number. Pass each scope as a string of its own: scoped("a", "b")'
+    node: 'FST_SECURITY_INVALID_OPTION: scoped: a scope must be printable ASCII without space, ' +
+      'quote and backslash (RFC 6749 §3.3), got a number. Pass each scope as a string of its own: scoped("a", "b")'
   },
   {
     mistake: 'scopes as an array',
-    source: 'currentUser.scoped([\'me\', \'items\'])',
+    source: "currentUser.scoped(['me', 'items'])",
     compiler: {
-      at: '[\'me\', \'items\']',
-      says: 'Argument of type \'string[]\' is not assignable to parameter of type \'string\'.'
+      at: "['me', 'items']",
+      says: "Argument of type 'string[]' is not assignable to parameter of type 'string'."
     },
-    node: 'FST_SECURITY_INVALID_OPTION: scoped: a scope must be printable ASCII without space, quote and backslash (RFC 6749 §3.3), got an array. Pass each scope as a string of its own: scoped("a", "b")'
+    node: 'FST_SECURITY_INVALID_OPTION: scoped: a scope must be printable ASCII without space, ' +
+      'quote and backslash (RFC 6749 §3.3), got an array. Pass each scope as a string of its own: scoped("a", "b")'
   },
   {
     mistake: 'scopes as one text',
-    source: 'currentUser.scoped(\'me items\')',
+    source: "currentUser.scoped('me items')",
     compiler: null,
-    node: 'FST_SECURITY_INVALID_OPTION: scoped: a scope must be printable ASCII without space, quote and backslash (RFC 6749 §3.3), got the string "me items". Pass each scope as a string of its own: scoped("a", "b")'
+    node: 'FST_SECURITY_INVALID_OPTION: scoped: a scope must be printable ASCII without space, ' +
+      'quote and backslash (RFC 6749 §3.3), got the string "me items". Pass each scope as a string of its own: ' +
+      'scoped("a", "b")'
   },
 
   // options
   {
     mistake: 'a tokenUrl that is missing',
-    source: 'oauth2PasswordBearer({ scopes: { me: \'Read your profile\' } })',
+    source: "oauth2PasswordBearer({ scopes: { me: 'Read your profile' } })",
     compiler: {
-      at: '{ scopes: { me: \'Read your profile\' } }',
+      at: "{ scopes: { me: 'Read your profile' } }",
       says: `Argument of type '{ scopes: { me: string; }; }' is not assignable to parameter of type 'OAuth2TokenOptions<true>'.
   Property 'tokenUrl' is missing in type '{ scopes: { me: string; }; }' but required in type 'OAuth2TokenOptions<true>'.`
     },
-    node: 'FST_SECURITY_INVALID_OPTION: oauth2PasswordBearer: tokenUrl must be an absolute or relative URL, got undefined'
+    node: 'FST_SECURITY_INVALID_OPTION: oauth2PasswordBearer: tokenUrl must be an absolute or relative URL, ' +
+      'got undefined'
   },
   {
     mistake: 'the name of a header as an argument',
-    source: 'apiKeyHeader(\'x-key\')',
+    source: "apiKeyHeader('x-key')",
     compiler: {
-      at: '\'x-key\'',
-      says: 'Argument of type \'string\' is not assignable to parameter of type \'ApiKeyOptions<true>\'.'
+      at: "'x-key'",
+      says: "Argument of type 'string' is not assignable to parameter of type 'ApiKeyOptions<true>'."
     },
-    node: 'FST_SECURITY_INVALID_OPTION: apiKeyHeader: the options must be an object, got the string "x-key". Write { name: … }'
+    node: 'FST_SECURITY_INVALID_OPTION: apiKeyHeader: the options must be an object, got the string "x-key". ' +
+      'Write { name: … }'
   },
   {
     mistake: 'scopes of a scheme as an array',
-    source: 'oauth2PasswordBearer({ tokenUrl: \'token\', scopes: [\'me\', \'items\'] })',
+    source: "oauth2PasswordBearer({ tokenUrl: 'token', scopes: ['me', 'items'] })",
     compiler: {
       at: 'scopes',
       says: `Type 'string[]' is not assignable to type 'Readonly<Record<string, string>>'.
   Index signature for type 'string' is missing in type 'string[]'.`
     },
-    node: 'FST_SECURITY_INVALID_OPTION: oauth2PasswordBearer: scopes must be an object of descriptions, got an array. Write { scope: \'its description\' }'
+    node: 'FST_SECURITY_INVALID_OPTION: oauth2PasswordBearer: scopes must be an object of descriptions, ' +
+      "got an array. Write { scope: 'its description' }"
   },
   {
     mistake: 'a misspelled option of a scheme',
-    source: 'app.get(\'/\', { security: { bearer: httpBearer({ relam: \'members\' }) } }, async () => \'in\')',
+    source: "app.get('/', { security: { bearer: httpBearer({ relam: 'members' }) } }, async () => 'in')",
     compiler: {
       at: 'relam',
-      says: 'Object literal may only specify known properties, but \'relam\' does not exist in type \'HttpBearerOptions<true>\'. Did you mean to write \'realm\'?'
+      says: "Object literal may only specify known properties, but 'relam' does not exist in type " +
+        "'HttpBearerOptions<true>'. Did you mean to write 'realm'?"
     },
-    node: 'FST_SECURITY_INVALID_OPTION: httpBearer: Unknown option "relam". Expected one of: bearerFormat, schemeName, description, realm, autoError'
+    node: 'FST_SECURITY_INVALID_OPTION: httpBearer: Unknown option "relam". Expected one of: bearerFormat, ' +
+      'schemeName, description, realm, autoError'
   },
   {
     mistake: 'a misspelled option of depends',
@@ -473,36 +526,42 @@ app.get('/', { security: { user } }, async () => 'in')`,
 app.get('/', { security: { name } }, async () => 'in')`,
     compiler: {
       at: 'hok',
-      says: 'Object literal may only specify known properties, but \'hok\' does not exist in type \'DependsOptions\'. Did you mean to write \'hook\'?'
+      says: "Object literal may only specify known properties, but 'hok' does not exist in type 'DependsOptions'. " +
+        "Did you mean to write 'hook'?"
     },
     node: 'FST_SECURITY_INVALID_OPTION: depends: Unknown option "hok". Expected one of: hook, nullable'
   },
   {
     mistake: 'a misspelled hook',
-    source: 'depends({ token: oauth2 }, ({ token }) => token, { hook: \'prehandler\' })',
+    source: "depends({ token: oauth2 }, ({ token }) => token, { hook: 'prehandler' })",
     compiler: {
       at: 'hook',
-      says: 'Type \'"prehandler"\' is not assignable to type \'Hook | undefined\'. Did you mean \'"preHandler"\'?'
+      says: "Type '\"prehandler\"' is not assignable to type 'Hook | undefined'. Did you mean '\"preHandler\"'?"
     },
     node: 'FST_SECURITY_INVALID_OPTION: depends: hook must be "onRequest" or "preHandler", got the string "prehandler"'
   },
   {
     mistake: 'a misspelled option of the plugin',
-    source: 'await app.register(fastifySecurity, { onUndeclaredRoutes: \'error\' })',
+    source: "await app.register(fastifySecurity, { onUndeclaredRoutes: 'error' })",
     compiler: {
       at: 'onUndeclaredRoutes',
-      says: 'Object literal may only specify known properties, and \'onUndeclaredRoutes\' does not exist in type \'FastifyRegisterOptions<FastifySecurityOptions & { readonly prefix?: string | undefined; }>\'.'
+      says: "Object literal may only specify known properties, and 'onUndeclaredRoutes' does not exist in type " +
+        "'FastifyRegisterOptions<FastifySecurityOptions & { readonly prefix?: string | undefined; }>'."
     },
-    node: 'FST_SECURITY_INVALID_OPTION: fastify-security: Unknown option "onUndeclaredRoutes". Write "onUndeclaredRoute"'
+    node: 'FST_SECURITY_INVALID_OPTION: fastify-security: Unknown option "onUndeclaredRoutes". ' +
+      'Write "onUndeclaredRoute"'
   },
   {
     mistake: 'a misspelled value of an option of the plugin',
-    source: 'await app.register(fastifySecurity, { onUndeclaredRoute: \'eror\' })',
+    source: "await app.register(fastifySecurity, { onUndeclaredRoute: 'eror' })",
     compiler: {
       at: 'onUndeclaredRoute',
-      says: 'Type \'"eror"\' is not assignable to type \'"error" | "allow" | ((route: RouteOptions<RawServerDefault, IncomingMessage, ServerResponse<IncomingMessage>, RouteGenericInterface, unknown, FastifySchema, FastifyTypeProviderDefault, FastifyBaseLogger>) => boolean) | undefined\'. Did you mean \'"error"\'?'
+      says: 'Type \'"eror"\' is not assignable to type \'"error" | "allow" | ((route: RouteOptions<RawServerDefault, ' +
+        'IncomingMessage, ServerResponse<IncomingMessage>, RouteGenericInterface, unknown, FastifySchema, ' +
+        'FastifyTypeProviderDefault, FastifyBaseLogger>) => boolean) | undefined\'. Did you mean \'"error"\'?'
     },
-    node: 'FST_SECURITY_INVALID_OPTION: fastify-security: onUndeclaredRoute must be one of "error", "allow" or a function, got the string "eror"'
+    node: 'FST_SECURITY_INVALID_OPTION: fastify-security: onUndeclaredRoute must be one of "error", ' +
+      '"allow" or a function, got the string "eror"'
   },
 
   // places and times
@@ -511,40 +570,48 @@ app.get('/', { security: { name } }, async () => 'in')`,
     source: `app.register(fastifySecurity, { swagger: false })
 app.get('/', { security: { user: currentUser } }, async () => 'in')`,
     compiler: null,
-    node: 'FST_SECURITY_START_REFUSED: The app does not start:\n- GET /: it declares security, but fastify-security is not registered in this context, or was registered after the route. Register the plugin before the route: await app.register(fastifySecurity)'
+    node: 'FST_SECURITY_START_REFUSED: The app does not start:\n- GET /: it declares security, ' +
+      'but fastify-security is not registered in this context, or was registered after the route. ' +
+      'Register the plugin before the route: await app.register(fastifySecurity)'
   },
   {
     mistake: 'no registration',
     source: `// await app.register(fastifySecurity)
 app.get('/', { security: { user: currentUser } }, async () => 'in')`,
     compiler: null,
-    node: 'FST_SECURITY_START_REFUSED: The app does not start:\n- GET /: it declares security, but fastify-security is not registered in this context, or was registered after the route. Register the plugin before the route: await app.register(fastifySecurity)'
+    node: 'FST_SECURITY_START_REFUSED: The app does not start:\n- GET /: it declares security, ' +
+      'but fastify-security is not registered in this context, or was registered after the route. ' +
+      'Register the plugin before the route: await app.register(fastifySecurity)'
   },
   {
     mistake: 'a dependency that waits for the body, in an earlier hook',
     source: `const owner = depends({ token: oauth2 }, () => true, { hook: 'preHandler' })
 app.get('/', { onRequest: owner }, async () => 'in')`,
     compiler: null,
-    node: 'FST_SECURITY_HOOK_TOO_EARLY: Route GET /: a dependency that needs the parsed request must not stand in onRequest. Move it to preHandler, or declare it in security'
+    node: 'FST_SECURITY_HOOK_TOO_EARLY: Route GET /: a dependency that needs the parsed request must not stand in ' +
+      'onRequest. Move it to preHandler, or declare it in security'
   },
   {
     mistake: 'the value of a dependency that was not required',
-    source: 'app.get(\'/\', { security: { key } }, async (request) => currentUser.of(request))',
+    source: "app.get('/', { security: { key } }, async (request) => currentUser.of(request))",
     compiler: null,
-    node: 'GET / → 500 FST_SECURITY_NOT_RESOLVED: The dependency must be resolved before of() reads it. Require it on the route or in its context, or use peek() where it may be absent'
+    node: 'GET / → 500 FST_SECURITY_NOT_RESOLVED: The dependency must be resolved before of() reads it. ' +
+      'Require it on the route or in its context, or use peek() where it may be absent'
   },
   {
     mistake: 'explicit type arguments',
-    source: 'app.get<{ Querystring: { q: string } }>(\'/\', { security: { user: currentUser } }, async (request) => request.security.user)',
+    source:
+      "app.get<{ Querystring: { q: string } }>('/', { security: { user: currentUser } }, async (request) " +
+        '=> request.security.user)',
     compiler: {
       at: 'user',
-      says: 'Property \'user\' does not exist on type \'SecurityIsInferredFromTheRoute\'.'
+      says: "Property 'user' does not exist on type 'SecurityIsInferredFromTheRoute'."
     },
     node: 'GET / → 200 {"id":1,"name":"ann"}'
   },
   {
     mistake: 'a value of one alternative, without asking which',
-    source: 'app.get(\'/\', { security: [{ user: currentUser }, { key }] }, async (request) => request.security.user)',
+    source: "app.get('/', { security: [{ user: currentUser }, { key }] }, async (request) => request.security.user)",
     compiler: {
       at: 'user',
       says: `Property 'user' does not exist on type '{ readonly user: User; } | { readonly key: string; }'.
@@ -581,11 +648,20 @@ t.test('a mistake without an error at start-up still answers 401 to a client wit
   // An override lets clients in on purpose.
   const unseen = mistakes.filter(({ source, node }) => node.startsWith('GET / → 200') && !source.includes('override'))
   const answers = await Promise.all(unseen.map(async ({ mistake, source }) => [mistake, await ran(source, {})]))
-  t.strictSame(answers.filter(([, answer]) => answer !== 'GET / → 401 FST_SECURITY_NOT_AUTHENTICATED: Not authenticated'), [
-    // Fastify takes any option of a route. `onUndeclaredRoute: 'error'` is what notices.
-    ['a misspelled option security', 'GET / → 200 in'],
-    // The handler does not answer: it fails on a null that it did not expect.
-    ["optional's null, unhandled in a handler", "GET / → 500 TypeError: Cannot read properties of null (reading 'scheme')"],
-    ["optional's null, unhandled in a resolver", "GET / → 500 TypeError: Cannot read properties of null (reading 'name')"]
-  ])
+  t.strictSame(
+    answers.filter(([, answer]) => answer !== 'GET / → 401 FST_SECURITY_NOT_AUTHENTICATED: Not authenticated'),
+    [
+      // Fastify takes any option of a route. `onUndeclaredRoute: 'error'` is what notices.
+      ['a misspelled option security', 'GET / → 200 in'],
+      // The handler does not answer: it fails on a null that it did not expect.
+      [
+        "optional's null, unhandled in a handler",
+        "GET / → 500 TypeError: Cannot read properties of null (reading 'scheme')"
+      ],
+      [
+        "optional's null, unhandled in a resolver",
+        "GET / → 500 TypeError: Cannot read properties of null (reading 'name')"
+      ]
+    ]
+  )
 })

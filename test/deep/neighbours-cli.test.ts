@@ -38,7 +38,9 @@ t.test('fastify generate, with its own tests: an undeclared route fails them, an
     writeFileSync(file, change(readFileSync(file, 'utf8')))
   }
   const test = async (): Promise<Ended> => {
-    const files = readdirSync(join(folder, 'test'), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.test.js'))
+    const files = readdirSync(join(folder, 'test'), { recursive: true, encoding: 'utf8' }).filter((name) =>
+      name.endsWith('.test.js')
+    )
     t.equal(files.length, 3)
     return await node(['--test', '--test-reporter=tap', ...files.map((name) => join(folder, 'test', name))])
   }
@@ -49,9 +51,21 @@ t.test('fastify generate, with its own tests: an undeclared route fails them, an
   t.match(await test(), { code: 1, stdout: /GET \/example: it declares no security/ })
 
   edit('routes/root.js', (text) => text.replace("get('/',", "get('/', { security: false },"))
-  edit('routes/example/index.js', (text) => `const { user } = require('../../user')\n${text.replace("get('/',", "get('/', { security: { user } },")}`)
-  t.match(await test(), { code: 1, stdout: /^# pass 2\n# fail 1$/m }, 'the test of the guarded route sends no credentials')
+  edit(
+    'routes/example/index.js',
+    (text) => `const { user } = require('../../user')\n${text.replace("get('/',", "get('/', { security: { user } },")}`
+  )
+  t.match(
+    await test(),
+    { code: 1, stdout: /^# pass 2\n# fail 1$/m },
+    'the test of the guarded route sends no credentials'
+  )
 
-  edit('test/routes/example.test.js', (text) => `const { user } = require('../../user')\n${text.replace('build(t)', "build(t)\n  app.security.override(user, 'bob')")}`)
+  edit(
+    'test/routes/example.test.js',
+    (text) =>
+      'const { user } = ' +
+        `require('../../user')\n${text.replace('build(t)', "build(t)\n  app.security.override(user, 'bob')")}`
+  )
   t.match(await test(), { code: 0, stdout: /^# pass 3$/m })
 })

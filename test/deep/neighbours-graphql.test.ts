@@ -7,23 +7,34 @@ import { askThrice, beside, refusedRoutes, right, user } from '../fixtures/neigh
 import { upgrade } from '../fixtures/web-socket.js'
 
 /** Registers mercurius with the options that are given, and notes for which caller its resolvers run. */
-const graphql = (options: object, callers: unknown[] = []) => (app: FastifyInstance): PromiseLike<unknown> => app.register(mercurius, {
-  schema: 'type Query { me: String } type Subscription { news: String }',
-  resolvers: {
-    Query: {
-      me: (_root: unknown, _args: unknown, context: { reply: FastifyReply }) => {
-        callers.push(user.peek(context.reply.request))
-        return user.of(context.reply.request)
-      }
-    },
-    Subscription: { news: { subscribe: async function * () { yield { news: 'first' } } } }
-  } as never,
-  ...options
-})
+const graphql =
+  (options: object, callers: unknown[] = []) =>
+    (app: FastifyInstance): PromiseLike<unknown> =>
+      app.register(mercurius, {
+        schema: 'type Query { me: String } type Subscription { news: String }',
+        resolvers: {
+          Query: {
+            me: (_root: unknown, _args: unknown, context: { reply: FastifyReply }) => {
+              callers.push(user.peek(context.reply.request))
+              return user.of(context.reply.request)
+            }
+          },
+          Subscription: {
+            news: {
+              subscribe: async function * () {
+                yield { news: 'first' }
+              }
+            }
+          }
+        } as never,
+        ...options
+      })
 
 t.test('mercurius with additionalRouteOptions: { security } answers no query without credentials', async (t) => {
   const callers: unknown[] = []
-  const app = await beside(t, 'after', graphql({ additionalRouteOptions: { security: { user } } }, callers), { swaggerUi: false })
+  const app = await beside(t, 'after', graphql({ additionalRouteOptions: { security: { user } } }, callers), {
+    swaggerUi: false
+  })
   const requests = [
     { method: 'POST', url: '/graphql', payload: { query: '{ me }' } },
     { method: 'GET', url: '/graphql', query: { query: '{ me }' } }
@@ -44,7 +55,10 @@ t.test('mercurius in a context with a requirement is guarded with all its routes
     await graphql({ subscription: true, ide: true })(guarded)
   }))
   const address = await app.listen({ port: 0, host: '127.0.0.1' })
-  t.equal((await askThrice(t, app, { method: 'POST', url: '/graphql', payload: { query: '{ me }' } })).passed.json().data.me, 'ann')
+  t.equal(
+    (await askThrice(t, app, { method: 'POST', url: '/graphql', payload: { query: '{ me }' } })).passed.json().data.me,
+    'ann'
+  )
   t.match((await askThrice(t, app, { url: '/graphiql' })).passed.body, /graphiql/i)
   t.match(await upgrade(`${address}/graphql`), { statusCode: 401, challenge: 'Bearer realm="api"' })
   t.equal(await subscribed(`${address}/graphql`), 'first')
@@ -52,13 +66,18 @@ t.test('mercurius in a context with a requirement is guarded with all its routes
 
 t.test('mercurius drops a hook in additionalRouteOptions.onRequest, and with strict the app does not start', async (t) => {
   const app = await beside(t, 'after', graphql({ additionalRouteOptions: { onRequest: user } }))
-  t.match(await refusedRoutes(app), [/GET \/graphql: it declares no security/, /POST \/graphql: it declares no security/])
+  t.match(await refusedRoutes(app), [
+    /GET \/graphql: it declares no security/,
+    /POST \/graphql: it declares no security/
+  ])
   const asPreHandler = await beside(t, 'after', graphql({ additionalRouteOptions: { preHandler: user } }))
   await askThrice(t, asPreHandler, { method: 'POST', url: '/graphql', payload: { query: '{ me }' } })
 })
 
 t.test('mercurius, registered before the plugin, stops the start, and its routes are named', async (t) => {
-  const declared = await refusedRoutes(await beside(t, 'before', graphql({ additionalRouteOptions: { security: { user } } })))
+  const declared = await refusedRoutes(
+    await beside(t, 'before', graphql({ additionalRouteOptions: { security: { user } } }))
+  )
   t.match(declared, [/\/graphql: it declares security, but/, /\/graphql: it declares security, but/])
   const undeclared = await refusedRoutes(await beside(t, 'before', graphql({ ide: true })))
   t.match(undeclared.join('\n'), /\/graphql: it declares no security/)
@@ -73,7 +92,9 @@ async function subscribed (address: string): Promise<unknown> {
     socket.on('open', () => { socket.send(JSON.stringify({ type: 'connection_init' })) })
     socket.on('message', (data) => {
       const { type, payload } = JSON.parse(String(data)) as { type: string, payload: { data: { news: string } } }
-      if (type === 'connection_ack') socket.send(JSON.stringify({ id: '1', type: 'subscribe', payload: { query: 'subscription { news }' } }))
+      if (type === 'connection_ack') {
+        socket.send(JSON.stringify({ id: '1', type: 'subscribe', payload: { query: 'subscription { news }' } }))
+      }
       if (type !== 'next') return
       socket.close()
       resolve(payload.data.news)

@@ -17,7 +17,9 @@ import { upgrade } from '../fixtures/web-socket.js'
 
 const origin = 'https://spa.test'
 const preflight = {
-  method: 'OPTIONS', url: '/me', headers: { origin, 'access-control-request-method': 'GET', 'access-control-request-headers': 'authorization' }
+  method: 'OPTIONS',
+  url: '/me',
+  headers: { origin, 'access-control-request-method': 'GET', 'access-control-request-headers': 'authorization' }
 } as const
 
 for (const order of ORDERS) {
@@ -66,7 +68,9 @@ for (const order of ORDERS) {
       const app = await beside(t, order, (app) => app.register(multipart, { attachFieldsToBody }))
       const read: string[] = []
       app.post('/files', { security: { user } }, async (request) => {
-        const file = attachFieldsToBody ? (request.body as { file: { toBuffer(): Promise<Buffer> } }).file : await request.file()
+        const file = attachFieldsToBody
+          ? (request.body as { file: { toBuffer(): Promise<Buffer> } }).file
+          : await request.file()
         read.push(String(await file!.toBuffer()))
         return 'stored'
       })
@@ -74,7 +78,12 @@ for (const order of ORDERS) {
       let parsed = 0
       app.addHook('preValidation', async () => { parsed++ })
       const payload = '--x\r\ncontent-disposition: form-data; name="file"; filename="a.txt"\r\n\r\nhello\r\n--x--\r\n'
-      const request = { method: 'POST', url: '/files', payload, headers: { 'content-type': 'multipart/form-data; boundary=x' } } as const
+      const request = {
+        method: 'POST',
+        url: '/files',
+        payload,
+        headers: { 'content-type': 'multipart/form-data; boundary=x' }
+      } as const
       const { passed } = await askThrice(t, app, request)
       t.equal(passed.body, 'stored')
       t.same(read, ['hello'])
@@ -102,14 +111,19 @@ for (const order of ORDERS) {
     })
     const address = await app.listen({ port: 0, host: '127.0.0.1' })
     t.match(await upgrade(`${address}/feed`), { statusCode: 401, challenge: 'Bearer realm="api"' })
-    t.match(await upgrade(`${address}/feed`, wrong), { statusCode: 401, challenge: 'Bearer realm="api", error="invalid_token"' })
+    t.match(await upgrade(`${address}/feed`, wrong), {
+      statusCode: 401,
+      challenge: 'Bearer realm="api", error="invalid_token"'
+    })
     t.equal(opened, 0)
     t.equal(await upgrade(`${address}/feed`, right), 'ann')
   })
 }
 
 // A server that notes what reaches it.
-async function upstreamServer (t: { teardown (cleanUp: () => unknown): void }): Promise<{ url: string, asked: string[] }> {
+async function upstreamServer (t: {
+  teardown(cleanUp: () => unknown): void
+}): Promise<{ url: string, asked: string[] }> {
   const asked: string[] = []
   const server = createServer((request, response) => {
     asked.push(`${request.method} ${request.url}`)
@@ -160,8 +174,13 @@ t.test('@fastify/http-proxy takes a dependency as its preHandler, and does not r
 
 t.test('@fastify/http-proxy, registered before the plugin, stops the start, and its routes are named', async (t) => {
   const upstream = 'http://127.0.0.1:9'
-  for (const [preHandler, reason] of [[user, 'it declares security, but'], [undefined, 'it declares no security']] as const) {
-    const app = await beside(t, 'before', (app) => app.register(httpProxy, { upstream, prefix: '/api', ...preHandler && { preHandler } }))
+  for (const [preHandler, reason] of [
+    [user, 'it declares security, but'],
+    [undefined, 'it declares no security']
+  ] as const) {
+    const app = await beside(t, 'before', (app) =>
+      app.register(httpProxy, { upstream, prefix: '/api', ...(preHandler && { preHandler }) })
+    )
     t.match(await refusedRoutes(app), [new RegExp(` /api: ${reason}`), new RegExp(` /api/\\*: ${reason}`)])
   }
 })

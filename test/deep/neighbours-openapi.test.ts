@@ -1,4 +1,7 @@
-/** Beside plugins that make routes from a document, show it, or give schemas their types: each in both orders of registration. */
+/**
+ * Beside plugins that make routes from a document, show it, or give schemas their types: each in both orders of
+ * registration.
+ */
 import fastifySwagger from '@fastify/swagger'
 import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-to-ts'
 import scalar from '@scalar/fastify-api-reference'
@@ -34,18 +37,31 @@ for (const order of ORDERS) {
       const app = await beside(t, order, prepare, {
         swagger: { openapi: { openapi: '3.1.0', info }, ...swagger } as never, swaggerUi: false
       })
-      app.withTypeProvider<FastifyZodOpenApiTypeProvider>().post('/:id', {
-        security: { user },
-        schema: {
-          params: z.object({ id: z.coerce.number() }),
-          body: z.object({ title: z.string() }),
-          response: { 200: z.object({ title: z.string(), id: z.number(), owner: z.string() }) }
-        }
-      }, async ({ params, body, security }) => ({ title: body.title, id: params.id, owner: security.user, secret: 'left out' }))
+      app.withTypeProvider<FastifyZodOpenApiTypeProvider>().post(
+        '/:id',
+        {
+          security: { user },
+          schema: {
+            params: z.object({ id: z.coerce.number() }),
+            body: z.object({ title: z.string() }),
+            response: { 200: z.object({ title: z.string(), id: z.number(), owner: z.string() }) }
+          }
+        },
+        async ({ params, body, security }) => ({
+          title: body.title,
+          id: params.id,
+          owner: security.user,
+          secret: 'left out'
+        })
+      )
       const request = { method: 'POST', url: '/7', payload: { title: 'a' } } as const
       const { passed } = await askThrice(t, app, request)
       t.same(passed.json(), { title: 'a', id: 7, owner: 'ann' })
-      t.equal((await app.inject({ ...request, payload: { title: 1 } })).statusCode, 401, 'who is not known learns nothing of the schema')
+      t.equal(
+        (await app.inject({ ...request, payload: { title: 1 } })).statusCode,
+        401,
+        'who is not known learns nothing of the schema'
+      )
       t.equal((await app.inject({ ...request, payload: { title: 1 }, headers: right })).statusCode, 400)
       const document = documentOf(app)
       t.match(document.paths['/{id}']!['post'], {
@@ -59,15 +75,26 @@ for (const order of ORDERS) {
 
   t.test(`the type provider of json-schema-to-ts, chosen ${order} the plugin, types a guarded route, and the document has the lock`, async (t) => {
     let typed: FastifyInstance | undefined
-    const app = await beside(t, order, async (app) => { typed = app.withTypeProvider<JsonSchemaToTsProvider>() as never }, {
-      swagger: { openapi: { info } }, swaggerUi: false
-    })
+    const app = await beside(
+      t,
+      order,
+      async (app) => { typed = app.withTypeProvider<JsonSchemaToTsProvider>() as never },
+      {
+        swagger: { openapi: { info } },
+        swaggerUi: false
+      }
+    )
     t.equal(typed, app)
     app.withTypeProvider<JsonSchemaToTsProvider>().post('/:id', {
       security: { user },
       schema: {
         params: { type: 'object', properties: { id: { type: 'integer' } }, required: ['id'] },
-        body: { type: 'object', properties: { title: { type: 'string' } }, required: ['title'], additionalProperties: false }
+        body: {
+          type: 'object',
+          properties: { title: { type: 'string' } },
+          required: ['title'],
+          additionalProperties: false
+        }
       } as const
     }, async ({ params, body, security }) => `${params.id.toFixed(1)} ${body.title.toUpperCase()} ${security.user}`)
     const { passed } = await askThrice(t, app, { method: 'POST', url: '/7', payload: { title: 'a' } })
@@ -76,20 +103,23 @@ for (const order of ORDERS) {
   })
 }
 
-// --- fastify-openapi-glue ---------------------------------------------------------------------------------------------
+// --- fastify-openapi-glue --------------------------------------------------------------------------------------------
 
-const glue = (securityOf: Readonly<Record<string, object>>) => (app: FastifyInstance): PromiseLike<unknown> => app.register(openapiGlue, {
-  specification: {
-    openapi: '3.0.3',
-    info,
-    components: { securitySchemes: { HTTPBearer: { type: 'http', scheme: 'bearer' } } },
-    paths: {
-      '/me': { get: { operationId: 'me', security: lock, responses: { 200: { description: 'The caller' } } } },
-      '/health': { get: { operationId: 'health', responses: { 200: { description: 'Up' } } } }
-    }
-  },
-  operationResolver: (operationId: string) => ({ ...securityOf[operationId], handler: async () => operationId })
-} as never)
+const glue =
+  (securityOf: Readonly<Record<string, object>>) =>
+    (app: FastifyInstance): PromiseLike<unknown> =>
+      app.register(openapiGlue, {
+        specification: {
+          openapi: '3.0.3',
+          info,
+          components: { securitySchemes: { HTTPBearer: { type: 'http', scheme: 'bearer' } } },
+          paths: {
+            '/me': { get: { operationId: 'me', security: lock, responses: { 200: { description: 'The caller' } } } },
+            '/health': { get: { operationId: 'health', responses: { 200: { description: 'Up' } } } }
+          }
+        },
+        operationResolver: (operationId: string) => ({ ...securityOf[operationId], handler: async () => operationId })
+      } as never)
 
 t.test('fastify-openapi-glue takes security from its operationResolver, and the routes are guarded as it says', async (t) => {
   const app = await beside(t, 'after', glue({ me: { security: { user } }, health: { security: false } }), {
@@ -111,7 +141,7 @@ t.test('fastify-openapi-glue, registered before the plugin, stops the start, and
   t.match(await refusedRoutes(app), [/\/me: it declares security, but/, /\/health: it declares security, but/])
 })
 
-// --- Scalar -----------------------------------------------------------------------------------------------------------
+// --- Scalar ----------------------------------------------------------------------------------------------------------
 
 const pages = ['/reference/', '/reference/openapi.json', '/reference/openapi.yaml', '/reference/js/scalar.js']
 
@@ -151,6 +181,9 @@ t.test('Scalar, registered before the plugin, stops the start where a document i
     await app.register(scalar)
   }))
   for (const url of pages) t.ok(refused.some((line) => line.includes(`${url}: it declares no security`)), url)
-  const without = await beside(t, 'before', (app) => app.register(scalar), { swagger: { openapi: { info } }, swaggerUi: false })
+  const without = await beside(t, 'before', (app) => app.register(scalar), {
+    swagger: { openapi: { info } },
+    swaggerUi: false
+  })
   t.equal((await without.inject('/reference/')).statusCode, 404)
 })

@@ -88,7 +88,8 @@ for (const when of ['first', 'second', 'late'] as const) {
     t.equal(code, 0, stderr)
     const { answers, errors, spans } = JSON.parse(stdout) as Record<'answers' | 'errors' | 'spans', unknown[]>
     t.same(answers, [
-      [401, challenge], [401, `${challenge}, error="invalid_token"`], [200, null], [500, null], [401, challenge], [500, null]
+      [401, challenge], [401, `${challenge}, error="invalid_token"`], [200, null], [500, null], [401, challenge],
+      [500, null]
     ])
     // What Sentry has not seen the start of, it traces from the outside only: also without this plugin.
     const outage = when === 'late' ? [] : ['The database is down']

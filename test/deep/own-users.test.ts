@@ -24,7 +24,12 @@ const SECRET = 'a secret of the tests, with 32 bytes'
 const SECOND = 1000
 const DAY = 86_400 * SECOND
 
-interface Tokens { readonly access_token: string, readonly refresh_token: string, readonly expires_in: number, readonly scope?: string }
+interface Tokens {
+  readonly access_token: string
+  readonly refresh_token: string
+  readonly expires_in: number
+  readonly scope?: string
+}
 
 interface Started {
   readonly app: FastifyInstance
@@ -35,7 +40,12 @@ interface Started {
   token (fields: Record<string, string>): Promise<LightMyRequestResponse>
   login (username?: string, scope?: string): Promise<Tokens>
   refresh (refreshToken: string, scope?: string): Promise<LightMyRequestResponse>
-  call (method: 'GET' | 'POST' | 'PATCH', url: string, accessToken: string, payload?: object): Promise<LightMyRequestResponse>
+  call(
+    method: 'GET' | 'POST' | 'PATCH',
+    url: string,
+    accessToken: string,
+    payload?: object
+  ): Promise<LightMyRequestResponse>
   /** the statuses of an access token and of a refresh, in this order */
   probe (tokens: Tokens): Promise<readonly [access: number, refresh: number]>
 }
@@ -78,7 +88,8 @@ async function start (t: Test, options: Partial<OwnUsersOptions> = {}): Promise<
       if (answer.statusCode !== 200) throw new Error(answer.body)
       return answer.json()
     },
-    refresh: async (refreshToken, scope) => await token({ grant_type: 'refresh_token', refresh_token: refreshToken, ...withScope(scope) }),
+    refresh: async (refreshToken, scope) =>
+      await token({ grant_type: 'refresh_token', refresh_token: refreshToken, ...withScope(scope) }),
     call: async (method, url, accessToken, payload) => await app.inject({
       method, url, headers: { authorization: `Bearer ${accessToken}` }, ...payload === undefined ? {} : { payload }
     }),
@@ -95,7 +106,12 @@ const INVALID_GRANT = { error: 'invalid_grant', error_description: 'The refresh 
 t.test('a user logs in, and reads and writes their own notes alone', async (t) => {
   const { login, call } = await start(t)
   const tokens = await login()
-  t.match(tokens, { token_type: 'bearer', expires_in: 300, scope: 'notes:read notes:write', refresh_token: /^[\w-]{43}$/ })
+  t.match(tokens, {
+    token_type: 'bearer',
+    expires_in: 300,
+    scope: 'notes:read notes:write',
+    refresh_token: /^[\w-]{43}$/
+  })
   t.equal((await call('POST', '/users/johndoe/notes', tokens.access_token, { text: 'mine' })).statusCode, 201)
   t.same((await call('GET', '/users/johndoe/notes', tokens.access_token)).json(), ['mine'])
   const others = await call('GET', '/users/alice/notes', tokens.access_token)
@@ -138,7 +154,10 @@ t.test('all routes of the admin plugin require the scope and the role of an admi
     ['GET /admin/users', 'HEAD /admin/users', 'PATCH /admin/users/:username', 'POST /admin/revocations'])
   for (const { url, security } of routes) t.same(security, [{ OAuth2PasswordBearer: ['users'] }], url)
   const refused = await call('GET', '/admin/users', user.access_token)
-  t.match(refused, { statusCode: 403, headers: { 'www-authenticate': 'Bearer realm="api", error="insufficient_scope", scope="users"' } })
+  t.match(refused, {
+    statusCode: 403,
+    headers: { 'www-authenticate': 'Bearer realm="api", error="insufficient_scope", scope="users"' }
+  })
   t.same((await call('GET', '/admin/users', admin.access_token)).json(), ['admin', 'alice', 'johndoe'].map((username) =>
     ({ username, role: username === 'admin' ? 'admin' : 'user', isDisabled: false })))
   t.equal((await call('PATCH', '/admin/users/unknown', admin.access_token, { isDisabled: true })).statusCode, 404)
@@ -172,7 +191,9 @@ t.test('a token that this API has not signed for itself is refused', async (t) =
     'without a login': await own.sign({ aud: URL_OF_API, sub: 'johndoe', scope: 'notes:read' }),
     'an unknown login': await own.sign({ ...claims, sid: 'unknown' })
   }
-  for (const [name, token] of Object.entries(bad)) t.equal((await call('GET', '/users/johndoe/notes', token)).statusCode, 401, name)
+  for (const [name, token] of Object.entries(bad)) {
+    t.equal((await call('GET', '/users/johndoe/notes', token)).statusCode, 401, name)
+  }
 })
 
 t.test('a refresh token is good for one refresh, which answers with the next one', async (t) => {
@@ -218,8 +239,12 @@ t.test('a used token that comes again later ends its login, and no other', async
   t.same(reused.json(), INVALID_GRANT)
   t.same(await probe(second), [401, 400], 'neither its access tokens nor its newest refresh token count any more')
   t.same(await probe(other), [200, 200])
-  t.same(audit.filter(({ event, reason }) => event === 'refresh' && reason !== undefined).map(({ reason, username }) => [reason, username]),
-    [['reused', 'johndoe'], ['revoked', 'johndoe']])
+  t.same(
+    audit
+      .filter(({ event, reason }) => event === 'refresh' && reason !== undefined)
+      .map(({ reason, username }) => [reason, username]),
+    [['reused', 'johndoe'], ['revoked', 'johndoe']]
+  )
 })
 
 t.test('a token from the middle of a chain ends its login as well', async (t) => {
@@ -266,7 +291,11 @@ t.test('a refresh gives no more scopes than the login, nor than the role has now
   const all = (await refresh(less.refresh_token)).json()
   t.equal(all.scope, 'notes:read notes:write users', 'the login keeps its own')
   database.exec("UPDATE accounts SET role = 'user' WHERE username = 'admin'")
-  t.equal((await refresh(all.refresh_token)).json().scope, 'notes:read notes:write', 'the user is not an administrator any more')
+  t.equal(
+    (await refresh(all.refresh_token)).json().scope,
+    'notes:read notes:write',
+    'the user is not an administrator any more'
+  )
 })
 
 t.test('of parallel refreshes with one token exactly one succeeds', async (t) => {
@@ -345,17 +374,22 @@ t.test('an administrator revokes one access token by its jti', async (t) => {
 t.test('a disabled user is logged out everywhere', async (t) => {
   const { login, token, call, probe } = await start(t)
   const [one, other, admin] = [await login(), await login(), await login('admin')]
-  t.match((await call('PATCH', '/admin/users/johndoe', admin.access_token, { isDisabled: true })).json(), { isDisabled: true })
+  t.match((await call('PATCH', '/admin/users/johndoe', admin.access_token, { isDisabled: true })).json(), {
+    isDisabled: true
+  })
   t.same([await probe(one), await probe(other)], [[401, 400], [401, 400]])
   t.equal((await token({ grant_type: 'password', username: 'johndoe', password: 'secret' })).statusCode, 400)
-  t.match((await call('PATCH', '/admin/users/johndoe', admin.access_token, { isDisabled: false })).json(), { isDisabled: false })
+  t.match((await call('PATCH', '/admin/users/johndoe', admin.access_token, { isDisabled: false })).json(), {
+    isDisabled: false
+  })
   t.same(await probe(one), [401, 400], 'the old logins stay ended')
   t.same(await probe(await login()), [200, 200])
 })
 
 t.test('guesses are counted by name and by address', async (t) => {
   const { token } = await start(t, { limits: { address: 8, name: 3 } })
-  const guess = async (username: string): Promise<number> => (await token({ grant_type: 'password', username, password: 'guess' })).statusCode
+  const guess = async (username: string): Promise<number> =>
+    (await token({ grant_type: 'password', username, password: 'guess' })).statusCode
   const statuses = []
   for (const username of ['johndoe', 'JohnDoe', 'johndoe', 'johndoe']) statuses.push(await guess(username))
   t.same(statuses, [400, 400, 400, 429])
@@ -363,7 +397,9 @@ t.test('guesses are counted by name and by address', async (t) => {
   t.match(limited, { statusCode: 429, headers: { 'retry-after': /^\d+$/ } }, 'also with the right password')
   t.equal(await guess('alice'), 400, 'another name')
   const all = []
-  for (let count = 7; count <= 9; count++) all.push((await token({ grant_type: 'refresh_token', refresh_token: 'guess' })).statusCode)
+  for (let count = 7; count <= 9; count++) {
+    all.push((await token({ grant_type: 'refresh_token', refresh_token: 'guess' })).statusCode)
+  }
   t.same(all, [400, 400, 429], 'the ninth request from this address')
 })
 
@@ -376,8 +412,11 @@ t.test('the audit log has decisions and logins, and neither passwords nor tokens
   await call('GET', '/users/alice/notes', tokens.access_token)
   await call('GET', '/users/johndoe/notes', `${tokens.access_token}x`)
   await call('POST', '/logout', tokens.access_token)
-  const lines = audit.filter(({ event, route }) => event !== 'decision' || route !== 'POST /token')
-    .map(({ event, outcome, username, route, reason = '' }) => `${event} ${outcome} ${username} ${route} ${reason}`.trimEnd())
+  const lines = audit
+    .filter(({ event, route }) => event !== 'decision' || route !== 'POST /token')
+    .map(({ event, outcome, username, route, reason = '' }) =>
+      `${event} ${outcome} ${username} ${route} ${reason}`.trimEnd()
+    )
   t.same(lines, [
     'login granted johndoe POST /token',
     'login denied johndoe POST /token',
@@ -390,7 +429,9 @@ t.test('the audit log has decisions and logins, and neither passwords nor tokens
   ])
   for (const entry of audit) t.equal(entry.address, '127.0.0.1')
   const text = JSON.stringify(audit)
-  for (const secret of [tokens.access_token, tokens.refresh_token, next.access_token, next.refresh_token, 'a wrong password', SECRET]) {
+  for (const secret of [
+    tokens.access_token, tokens.refresh_token, next.access_token, next.refresh_token, 'a wrong password', SECRET
+  ]) {
     t.notOk(text.includes(secret))
   }
 })
@@ -411,7 +452,11 @@ t.test('processes that share a file: one refresh of many succeeds, and all survi
   const folder = await mkdtemp(join(tmpdir(), 'fastify-security-'))
   t.teardown(async () => { await rm(folder, { recursive: true, force: true }) })
   const variables = {
-    DATABASE_FILE: join(folder, 'app.db'), ADMIN_PASSWORD: 'correct horse', TOKEN_SECRET: SECRET, PUBLIC_URL: URL_OF_API, NODE_ENV: 'production'
+    DATABASE_FILE: join(folder, 'app.db'),
+    ADMIN_PASSWORD: 'correct horse',
+    TOKEN_SECRET: SECRET,
+    PUBLIC_URL: URL_OF_API,
+    NODE_ENV: 'production'
   }
   const run = async (): Promise<{ address: string, output: () => string, stop: () => Promise<void> }> => {
     const running = await runExample('own-users.ts', variables)
@@ -430,7 +475,9 @@ t.test('processes that share a file: one refresh of many succeeds, and all survi
   t.equal(await users(two.address, tokens.access_token), 200, 'the other process accepts the token')
 
   const fields = { grant_type: 'refresh_token', refresh_token: tokens.refresh_token }
-  const answers = await Promise.all(Array.from({ length: 20 }, async (_, index) => await post([one, two][index % 2]!.address, fields)))
+  const answers = await Promise.all(
+    Array.from({ length: 20 }, async (_, index) => await post([one, two][index % 2]!.address, fields))
+  )
   t.same(answers.map(({ status }) => status).sort(), [200, ...Array(19).fill(400)])
   const { refresh_token: next } = await answers.find(({ status }) => status === 200)!.json() as Tokens
   t.match(one.output(), '"event":"refresh"', 'the log of the app has the audit log')
@@ -449,14 +496,20 @@ t.test('processes that share a file: one refresh of many succeeds, and all survi
   const files = await Promise.all(['app.db', 'app.db-wal'].map(async (name) =>
     await readFile(join(folder, name), 'latin1').catch(() => '')))
   t.match(files.join(''), '$argon2id$')
-  for (const secret of [tokens.refresh_token, next, tokens.access_token, 'correct horse']) t.notOk(files.join('').includes(secret))
+  for (const secret of [tokens.refresh_token, next, tokens.access_token, 'correct horse']) {
+    t.notOk(files.join('').includes(secret))
+  }
 })
 
 t.test('it does not start in production, or for other machines, with the defaults for development', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'fastify-security-'))
   t.teardown(async () => { await rm(folder, { recursive: true, force: true }) })
   const good = {
-    NODE_ENV: 'production', DATABASE_FILE: join(folder, 'app.db'), ADMIN_PASSWORD: 'correct horse', TOKEN_SECRET: SECRET, PUBLIC_URL: URL_OF_API
+    NODE_ENV: 'production',
+    DATABASE_FILE: join(folder, 'app.db'),
+    ADMIN_PASSWORD: 'correct horse',
+    TOKEN_SECRET: SECRET,
+    PUBLIC_URL: URL_OF_API
   }
   const refusals = [
     [{ ...good, TOKEN_SECRET: '' }, '- TOKEN_SECRET is not set'],

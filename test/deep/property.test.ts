@@ -15,7 +15,8 @@ import { documentOf, lint } from '../fixtures/openapi-document.js'
 import { holds, runs } from '../fixtures/property.js'
 import type { Built, Def, Deed, Own, Ref, Route, Tree } from '../fixtures/trees.js'
 import {
-  anyDeed, bareSchemes, build, callOf, GRANTED, isBad, isLate, messageOf, nameOf, SCHEMES, SCOPES, targetOf, trees, valueOf
+  anyDeed, bareSchemes, build, callOf, GRANTED, isBad, isLate, messageOf, nameOf, SCHEMES, SCOPES, targetOf, trees,
+  valueOf
 } from '../fixtures/trees.js'
 
 // --- Requests of a client -----------------------------------------------------------------------------------------
@@ -40,19 +41,31 @@ function everything (words: readonly string[]): Sent[] {
     ['Bearer b@d', 'malformed', 'absent'],
     ['Basic !', 'absent', 'malformed'],
     ...words.map((word): [string, Read, Read] => [`Bearer ${word}`, { value: word }, 'absent']),
-    ...words.map((word): [string, Read, Read] =>
-      [`Basic ${Buffer.from(`user:${word}`).toString('base64')}`, 'absent', { value: { username: 'user', password: word } }])
+    ...words.map((word): [string, Read, Read] => [
+      `Basic ${Buffer.from(`user:${word}`).toString('base64')}`,
+      'absent',
+      { value: { username: 'user', password: word } }
+    ])
   ]
-  const query: Array<[string, Read]> = [['', 'absent'], ...words.map((word): [string, Read] => [`?key=${word}`, { value: word }])]
+  const query: Array<[string, Read]> = [
+    ['', 'absent'],
+    ...words.map((word): [string, Read] => [`?key=${word}`, { value: word }])
+  ]
   const own: Array<[header: string | null, Read]> = [
     [null, 'absent'], ['malformed', 'malformed'], ...words.map((word): [string, Read] => [word, { value: word }])
   ]
-  return authorization.flatMap(([authorization, bearer, basic]) => query.flatMap(([query, key]) =>
-    own.map(([header, own]) => ({
-      headers: { ...(authorization === null ? {} : { authorization }), ...(header === null ? {} : { 'x-own': header }) },
-      query,
-      reads: [bearer, basic, key, own]
-    }))))
+  return authorization.flatMap(([authorization, bearer, basic]) =>
+    query.flatMap(([query, key]) =>
+      own.map(([header, own]) => ({
+        headers: {
+          ...(authorization === null ? {} : { authorization }),
+          ...(header === null ? {} : { 'x-own': header })
+        },
+        query,
+        reads: [bearer, basic, key, own]
+      }))
+    )
+  )
 }
 
 /** And a key that comes twice. */
@@ -92,12 +105,20 @@ const AMBIGUOUS = { status: 400, code: 'FST_SECURITY_INVALID_REQUEST', rank: FIN
 const BROKEN = { status: 503, code: undefined, rank: FINAL }
 const NOTHING = { status: 500, code: 'FST_SECURITY_RESOLVER_FAILED', rank: FINAL }
 
-function failed (kind: Omit<Failure, 'schemes' | 'message'>, schemes: Set<number>, message: string | null): { failure: Failure } {
+function failed (
+  kind: Omit<Failure, 'schemes' | 'message'>,
+  schemes: Set<number>,
+  message: string | null
+): { failure: Failure } {
   return { failure: { ...kind, schemes, message } }
 }
 
 /** A definition, or what a route declares. */
-type Thing = Def | { kind: 'scheme', scheme: number } | { kind: 'alternative', of: Ref[] } | { kind: 'own', of: Ref[][], orNobody: boolean }
+type Thing =
+  | Def
+  | { kind: 'scheme', scheme: number }
+  | { kind: 'alternative', of: Ref[] }
+  | { kind: 'own', of: Ref[][], orNobody: boolean }
 
 const isFailed = (state: State): state is { failure: Failure } => state !== PENDING && 'failure' in state
 
@@ -147,10 +168,14 @@ class Naive {
 
   #resolve (thing: Thing, index: number, scopes: string[], place: string, isParsed: boolean): State {
     switch (thing.kind) {
-      case 'scheme': return this.#read(thing.scheme)
-      case 'resolver': return this.#resolver(thing, index, scopes, place, isParsed)
-      case 'alternative': return this.#needs(thing.of, index, scopes, place, isParsed)
-      case 'anyOf': return this.#first(thing.of.map((ref, i) => () => this.use(ref, index, scopes, `${place}/${i}`, isParsed)))
+      case 'scheme':
+        return this.#read(thing.scheme)
+      case 'resolver':
+        return this.#resolver(thing, index, scopes, place, isParsed)
+      case 'alternative':
+        return this.#needs(thing.of, index, scopes, place, isParsed)
+      case 'anyOf':
+        return this.#first(thing.of.map((ref, i) => () => this.use(ref, index, scopes, `${place}/${i}`, isParsed)))
       case 'optional': {
         const state = this.#first([() => this.use(thing.of, index, scopes, `${place}/0`, isParsed)])
         return this.#orAbsent(state, thing, index, null)
@@ -174,7 +199,8 @@ class Naive {
     }
   }
 
-  // One after the other; the first that fails ends it. What has to wait for the body does not keep the others from going on.
+  // One after the other; the first that fails ends it. What has to wait for the body does not keep the others from
+  // going on.
   #needs (refs: Ref[], definitions: number, scopes: string[], place: string, isParsed: boolean): State {
     const values: Record<string, unknown> = {}
     let isPending = false
@@ -232,7 +258,8 @@ class Naive {
     }
   }
 
-  // The optional value: only without credentials for any scheme below, or, without a scheme below, after NotAuthenticated.
+  // The optional value: only without credentials for any scheme below, or, without a scheme below, after
+  // NotAuthenticated.
   #orAbsent (state: State, thing: Thing, index: number, absent: unknown): State {
     if (!isFailed(state) || state.failure.rank === FINAL) return state
     const schemes = schemesBelow(this.tree, thing, index)
@@ -324,7 +351,14 @@ function expected (tree: Tree, route: Route, sent: Sent): Answer {
       const { status, code, message, schemes, rank } = failure
       const all = requiredOn(route).flatMap((thing) => [...schemesBelow(tree, thing, tree.defs.length)])
       const challenged = rank === FINAL && status !== 400 ? [] : [...(schemes.size === 0 ? new Set(all) : schemes)]
-      return { status, code, message, values: null, calls: naive.calls, challenges: challenged.map((scheme) => SCHEMES[scheme]!).sort() }
+      return {
+        status,
+        code,
+        message,
+        values: null,
+        calls: naive.calls,
+        challenges: challenged.map((scheme) => SCHEMES[scheme]!).sort()
+      }
     }
     if (i === 1 + route.onRequest.length && own !== null) values = (states.at(-1) as { value: unknown }).value
   }
@@ -360,7 +394,12 @@ async function ready (app: FastifyInstance): Promise<void> {
   }
 }
 
-async function answered (app: FastifyInstance, index: number, { headers, query }: Sent, calls: string[]): Promise<Answer> {
+async function answered (
+  app: FastifyInstance,
+  index: number,
+  { headers, query }: Sent,
+  calls: string[]
+): Promise<Answer> {
   calls.length = 0
   const response = await app.inject({ url: `/${index}${query}`, headers })
   const isRefused = response.statusCode !== 200
@@ -370,7 +409,10 @@ async function answered (app: FastifyInstance, index: number, { headers, query }
     code: isRefused ? body.code : undefined,
     message: isRefused ? body.message : null,
     values: isRefused ? null : body,
-    challenges: [response.headers['www-authenticate'] ?? []].flat().map((line) => /realm="(\w+)"/.exec(line)![1]!).sort(),
+    challenges: [response.headers['www-authenticate'] ?? []]
+      .flat()
+      .map((line) => /realm="(\w+)"/.exec(line)![1]!)
+      .sort(),
     calls: [...calls]
   }
 }
@@ -398,7 +440,11 @@ async function judge (tree: Tree): Promise<void> {
     for (const sent of sendings) {
       const wanted = expected(tree, route, sent)
       const found = await answered(app, index, sent, calls)
-      assert.deepEqual(wanted.message === null ? { ...found, message: null } : found, wanted, `route ${index}, ${JSON.stringify(sent)}`)
+      assert.deepEqual(
+        wanted.message === null ? { ...found, message: null } : found,
+        wanted,
+        `route ${index}, ${JSON.stringify(sent)}`
+      )
     }
   }
   await app.close()
@@ -407,7 +453,11 @@ async function judge (tree: Tree): Promise<void> {
 }
 
 t.test('a request is answered as a naive reading of the declared tree says, with its values and its calls', async (t) => {
-  await holds(t, fc.asyncProperty(trees(anyDeed).map(withoutLateHooks), async (tree) => { await judge(tree) }), runs(60))
+  await holds(
+    t,
+    fc.asyncProperty(trees(anyDeed).map(withoutLateHooks), async (tree) => { await judge(tree) }),
+    runs(60)
+  )
 })
 
 const use = (to: number, uncached = false): Ref => ({ to, scopes: [], uncached })
@@ -468,10 +518,14 @@ class Logic {
         const granted = grantedBy(this.sent, thing.scheme)
         return granted !== null && scopes.every((scope) => granted.includes(scope))
       }
-      case 'anyOf': return thing.of.some(isSatisfied)
-      case 'optional': return isSatisfied(thing.of) || !this.#carries(thing, definitions)
-      case 'own': return thing.of.some((all) => all.every(isSatisfied)) || (thing.orNobody && !this.#carries(thing, definitions))
-      default: return refsOf(thing).every(isSatisfied)
+      case 'anyOf':
+        return thing.of.some(isSatisfied)
+      case 'optional':
+        return isSatisfied(thing.of) || !this.#carries(thing, definitions)
+      case 'own':
+        return thing.of.some((all) => all.every(isSatisfied)) || (thing.orNobody && !this.#carries(thing, definitions))
+      default:
+        return refsOf(thing).every(isSatisfied)
     }
   }
 
@@ -492,7 +546,9 @@ class Logic {
   }
 }
 
-/** The entries of the route table, in the words of the document: public is `[]`, and so is what the document leaves out. */
+/**
+ * The entries of the route table, in the words of the document: public is `[]`, and so is what the document leaves out.
+ */
 function listedAs (app: FastifyInstance, index: number): unknown {
   const { security } = app.security.routes().find(({ method, url }) => method === 'GET' && url === `/${index}`)!
   return security === false ? [] : security ?? []
@@ -502,7 +558,9 @@ function listedAs (app: FastifyInstance, index: number): unknown {
 function withCheckedScopes (tree: Tree): Tree {
   return {
     ...tree,
-    defs: tree.defs.map((def) => def.kind === 'resolver' && def.needs.length === 0 ? { ...def, takesScopes: true } : def)
+    defs: tree.defs.map((def) =>
+      def.kind === 'resolver' && def.needs.length === 0 ? { ...def, takesScopes: true } : def
+    )
   }
 }
 
@@ -529,7 +587,10 @@ t.test('what the document says is what the server does, but for credentials that
         const isPromised = isAdmittedBy(security, sent)
         if (isAdmitted) assert.ok(isPromised, `${where}: ${status}, and the document refuses it`)
         else if (isPromised) {
-          assert.ok(required.some((thing) => logic.isSpoiled(thing, tree.defs.length, [])), `${where}: ${status}, and the document admits it`)
+          assert.ok(
+            required.some((thing) => logic.isSpoiled(thing, tree.defs.length, [])),
+            `${where}: ${status}, and the document admits it`
+          )
         }
         assert.ok(responses[status], `${where}: ${status} is not documented`)
       }

@@ -31,7 +31,8 @@ interface Recipe {
 
 // An app of a recipe whose route tells what it got, or why not.
 async function appOf (t: Test, code: string, guard = 'token'): Promise<(token: string) => Promise<unknown>> {
-  const { app, [guard]: dependency } = await run(t, code, { shown: [guard] }) as { app: FastifyInstance } & Record<string, any>
+  const values = await run(t, code, { shown: [guard] })
+  const { app, [guard]: dependency } = values as { app: FastifyInstance } & Record<string, any>
   app.setErrorHandler((error: any, _request, reply) => {
     reply.code(error.statusCode ?? 500).send(`${error.statusCode ?? 500} ${error.cause?.reason ?? error.code}`)
   })
@@ -171,7 +172,10 @@ const recipes: readonly Recipe[] = [
     heading: 'Okta: custom authorization server',
     provider: { issuer: 'https://acme.okta.com/oauth2/default', jwks: 'https://acme.okta.com/oauth2/default/v1/keys' },
     accepts: {
-      'an access token': [[okta, { typ: undefined }], { subject: 'ann@acme.com', clientId: null, scopes: ['openid', 'items:read'] }]
+      'an access token': [
+        [okta, { typ: undefined }],
+        { subject: 'ann@acme.com', clientId: null, scopes: ['openid', 'items:read'] }
+      ]
     },
     rejects: {
       'an ID token': [
@@ -206,7 +210,10 @@ const recipes: readonly Recipe[] = [
     heading: 'Entra ID',
     index: 1,
     provider: {
-      issuer: `https://sts.windows.net/${TENANT}/`, discovery: null, jwks: `https://login.microsoftonline.com/${TENANT}/discovery/keys`, members: { use: 'sig' }
+      issuer: `https://sts.windows.net/${TENANT}/`,
+      discovery: null,
+      jwks: `https://login.microsoftonline.com/${TENANT}/discovery/keys`,
+      members: { use: 'sig' }
     },
     accepts: { 'an access token': [[entra1], { subject: 'pairwise', clientId: null, scopes: ['Items.Read'] }] },
     rejects: {
@@ -235,11 +242,17 @@ const recipes: readonly Recipe[] = [
     heading: 'Amazon Cognito',
     provider: { issuer: 'https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_AbCdEfGhI' },
     accepts: {
-      'an access token': [[cognito, { typ: undefined }], { subject: 'ann', clientId: '7kq3v0s1m2n4p5r6t8u9w0x1y2', scopes: ['items/read'] }]
+      'an access token': [
+        [cognito, { typ: undefined }],
+        { subject: 'ann', clientId: '7kq3v0s1m2n4p5r6t8u9w0x1y2', scopes: ['items/read'] }
+      ]
     },
     rejects: {
       'an ID token': [
-        [{ sub: 'ann', aud: '7kq3v0s1m2n4p5r6t8u9w0x1y2', token_use: 'id', 'cognito:username': 'ann' }, { typ: undefined }],
+        [
+          { sub: 'ann', aud: '7kq3v0s1m2n4p5r6t8u9w0x1y2', token_use: 'id', 'cognito:username': 'ann' },
+          { typ: undefined }
+        ],
         'type'
       ],
       'a token of another app client': [[{ ...cognito, client_id: 'other' }, { typ: undefined }], 'audience'],
@@ -277,7 +290,8 @@ const recipes: readonly Recipe[] = [
   {
     heading: 'Firebase Authentication',
     provider: {
-      issuer: 'https://securetoken.google.com/acme-prod', jwks: 'https://www.googleapis.com/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com'
+      issuer: 'https://securetoken.google.com/acme-prod',
+      jwks: 'https://www.googleapis.com/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com'
     },
     accepts: { 'a token of a user': [[firebase], { subject: 'ann', clientId: null, scopes: [] }] },
     rejects: {
@@ -342,7 +356,8 @@ t.test('every recipe compiles', async (t) => {
   t.ok(blocks.length >= 15)
   const problems = problemsOf({
     'docs/preamble.ts': PREAMBLE,
-    'docs/provider.control.ts': "import { issuer } from 'fastify-security/tokens'\nissuer('https://login.example.com/', { jwksUrl: '' })\n",
+    'docs/provider.control.ts':
+      "import { issuer } from 'fastify-security/tokens'\nissuer('https://login.example.com/', { jwksUrl: '' })\n",
     ...Object.fromEntries(blocks.map(({ page, line, code }) => [`${page}.${line}.ts`, `${code}\nexport {}\n`]))
   })
   t.match(problems.get('docs/provider.control.ts'), [/jwksUrl/], 'a mistake would be seen')
@@ -375,7 +390,11 @@ for (const { heading, index = 0, provider: options, accepts, rejects } of recipe
     }
     t.same(answers, expected)
     const { discovery = `${options.issuer.replace(/\/$/, '')}/.well-known/openid-configuration`, jwks } = options
-    t.same(idp.asked, [...discovery === null ? [] : [discovery], jwks ?? `${options.issuer.replace(/\/$/, '')}/jwks`], 'each address once')
+    t.same(
+      idp.asked,
+      [...(discovery === null ? [] : [discovery]), jwks ?? `${options.issuer.replace(/\/$/, '')}/jwks`],
+      'each address once'
+    )
   })
 }
 
@@ -394,7 +413,8 @@ t.test('Entra ID, block 3: a customer who leaves is out with the next request, a
   const other = provider(t, { issuer: entra(OTHER_TENANT) })
   const { app, token, tenants } = await run(t, recipe('Entra ID', 2), { shown: ['token', 'tenants'] })
   app.get('/asked', { security: { token } }, async () => 'in')
-  const ask = async (text: string): Promise<number> => (await app.inject({ url: '/asked', headers: { authorization: `Bearer ${text}` } })).statusCode
+  const ask = async (text: string): Promise<number> =>
+    (await app.inject({ url: '/asked', headers: { authorization: `Bearer ${text}` } })).statusCode
   tenants.add(OTHER_TENANT)
   t.equal(await ask(idp.sign(entra2)), 200)
   t.equal(await ask(other.sign({ ...entra2, tid: OTHER_TENANT })), 200)
@@ -487,7 +507,11 @@ for (const { heading, issuer, variable, client, answer, others } of introspected
         }
       }
     })
-    await t.rejects(run(t, recipe(heading)), { code: 'FST_SECURITY_INVALID_OPTION' }, 'without a secret the app does not start')
+    await t.rejects(
+      run(t, recipe(heading)),
+      { code: 'FST_SECURITY_INVALID_OPTION' },
+      'without a secret the app does not start'
+    )
     setVariables(t, { [variable]: 'secret' })
     const ask = await appOf(t, recipe(heading))
     t.match(await ask('opaque'), { subject: answer['sub'], clientId: answer['client_id'], scopes: ['openid'] })
@@ -510,7 +534,9 @@ t.test('a machine of Okta whose org token looks like a JWT is asked about, and n
   })
   setVariables(t, { OKTA_CLIENT_SECRET: 'secret' })
   const ask = await appOf(t, recipe('Okta: org authorization server'))
-  t.match(await ask(idp.sign({ aud: 'https://acme.okta.com' }, { typ: 'application/okta-internal-at+jwt' })), { subject: 'ann@acme.com' })
+  t.match(await ask(idp.sign({ aud: 'https://acme.okta.com' }, { typ: 'application/okta-internal-at+jwt' })), {
+    subject: 'ann@acme.com'
+  })
 })
 
 t.test('An MCP server: a client finds the authorization server by the challenge', async (t) => {
@@ -524,12 +550,14 @@ t.test('An MCP server: a client finds the authorization server by the challenge'
   const [, address = ''] = /resource_metadata="([^"]+)"/.exec(String(refused.headers['www-authenticate'])) ?? []
   const metadata = await app.inject(new URL(address).pathname)
   t.match(metadata.json(), {
-    resource: 'https://api.acme.com/mcp', authorization_servers: ['https://login.acme.com/'], scopes_supported: ['mcp:tools']
+    resource: 'https://api.acme.com/mcp',
+    authorization_servers: ['https://login.acme.com/'],
+    scopes_supported: ['mcp:tools']
   })
-  const bearer = (claims: object): Record<string, string> =>
-    ({
-      authorization: `Bearer ${idp.sign({ aud: 'https://api.acme.com/mcp', client_id: 'agent', scope: 'mcp:tools', ...claims }, { typ: 'at+jwt' })}`
-    })
+  const usual = { aud: 'https://api.acme.com/mcp', client_id: 'agent', scope: 'mcp:tools' }
+  const bearer = (claims: object): Record<string, string> => ({
+    authorization: `Bearer ${idp.sign({ ...usual, ...claims }, { typ: 'at+jwt' })}`
+  })
   t.match(await post(bearer({})), { statusCode: 200, body: '{"client":"agent"}' })
   t.equal((await post(bearer({ scope: 'other' }))).statusCode, 403)
   t.equal((await post(bearer({ aud: 'https://other.example/' }))).statusCode, 401)
@@ -537,18 +565,30 @@ t.test('An MCP server: a client finds the authorization server by the challenge'
 
 t.test('better-auth: it says whose session the cookie is, and pages of other sites are refused', async (t) => {
   const { app, user } = await run(t, recipe('better-auth'), {
-    given: { auth: `import { auth } from '${new URL('../fixtures/better-auth.js', import.meta.url).href}'` }, shown: ['user']
+    given: { auth: `import { auth } from '${new URL('../fixtures/better-auth.js', import.meta.url).href}'` },
+    shown: ['user']
   })
   app.post('/me', { security: { user } }, async () => 'changed')
   // Its own handler, mounted as its documentation says.
   app.post('/api/auth/*', { security: false }, async ({ url, headers, body }, reply) => {
-    const { status, headers: answered, body: answer } = await auth.handler(new Request(`https://app.example.com${url}`, {
-      method: 'POST', headers: new Headers(headers as Record<string, string>), body: JSON.stringify(body)
-    }))
+    const {
+      status, headers: answered, body: answer
+    } = await auth.handler(
+      new Request(`https://app.example.com${url}`, {
+        method: 'POST',
+        headers: new Headers(headers as Record<string, string>),
+        body: JSON.stringify(body)
+      })
+    )
     return await reply.code(status).headers({ 'set-cookie': answered.getSetCookie() }).send(answer)
   })
   const authenticate = async (path: string, payload: object, headers: object = {}): Promise<LightMyRequestResponse> =>
-    await app.inject({ method: 'POST', url: `/api/auth/${path}`, payload, headers: { ...headers, origin: 'https://app.example.com' } })
+    await app.inject({
+      method: 'POST',
+      url: `/api/auth/${path}`,
+      payload,
+      headers: { ...headers, origin: 'https://app.example.com' }
+    })
   const ask = async (cookie?: string, headers: object = {}, method: 'GET' | 'POST' = 'GET'): Promise<string> => {
     const { statusCode, body } = await app.inject({
       method, url: '/me', headers: { ...headers, ...cookie === undefined ? {} : { cookie } }
@@ -556,7 +596,11 @@ t.test('better-auth: it says whose session the cookie is, and pages of other sit
     return statusCode === 200 ? body : String(statusCode)
   }
 
-  const signedUp = await authenticate('sign-up/email', { email: 'ann@acme.com', password: 'correct horse', name: 'Ann' })
+  const signedUp = await authenticate('sign-up/email', {
+    email: 'ann@acme.com',
+    password: 'correct horse',
+    name: 'Ann'
+  })
   t.equal(signedUp.statusCode, 200)
   const [{ name, value }] = signedUp.cookies as [{ name: string, value: string }]
   t.equal(name, '__Secure-better-auth.session_token')
@@ -568,7 +612,11 @@ t.test('better-auth: it says whose session the cookie is, and pages of other sit
   t.equal(await ask(`${name}=guess`), '401')
   const [token, signature] = value.split('.') as [string, string]
   t.equal(await ask(`${name}=${token}`), '401', 'without its signature')
-  t.equal(await ask(`${name}=${encodeURIComponent(`${token.slice(1)}a.${signature}`)}`), '401', 'signed for another token')
+  t.equal(
+    await ask(`${name}=${encodeURIComponent(`${token.slice(1)}a.${signature}`)}`),
+    '401',
+    'signed for another token'
+  )
 
   t.equal(await ask(cookie, { 'sec-fetch-site': 'same-origin' }, 'POST'), 'changed')
   t.equal(await ask(cookie, { 'sec-fetch-site': 'cross-site', origin: 'https://other.example' }, 'POST'), '403')

@@ -18,14 +18,23 @@ const REPLAY = '401 DPoP invalid_dpop_proof replay'
 // Each client with the option by which it fails at once where there is no connection.
 const clients: Record<string, (t: Teardown, path: string) => Promise<Send>> = {
   async ioredis (t, path) {
-    const redis = new Redis({ path, enableOfflineQueue: false, lazyConnect: true, retryStrategy: () => 20, maxRetriesPerRequest: 0 })
+    const redis = new Redis({
+      path,
+      enableOfflineQueue: false,
+      lazyConnect: true,
+      retryStrategy: () => 20,
+      maxRetriesPerRequest: 0
+    })
     redis.on('error', () => {})
     t.teardown(() => { redis.disconnect() })
     await redis.connect()
     return async ([command, ...args]) => await redis.call(command, ...args)
   },
   async '@redis/client' (t, path) {
-    const client = createClient({ socket: { path, tls: false, reconnectStrategy: () => 20 }, disableOfflineQueue: true })
+    const client = createClient({
+      socket: { path, tls: false, reconnectStrategy: () => 20 },
+      disableOfflineQueue: true
+    })
     client.on('error', () => {})
     t.teardown(() => { client.destroy() })
     await client.connect()
@@ -33,7 +42,12 @@ const clients: Record<string, (t: Teardown, path: string) => Promise<Send>> = {
   },
   async '@fastify/redis' (t, path) {
     const app = Fastify()
-    await app.register(fastifyRedis, { path, enableOfflineQueue: false, retryStrategy: () => 20, maxRetriesPerRequest: 0 } as object)
+    await app.register(fastifyRedis, {
+      path,
+      enableOfflineQueue: false,
+      retryStrategy: () => 20,
+      maxRetriesPerRequest: 0
+    } as object)
     await app.ready()
     const { redis } = app as unknown as { readonly redis: Redis }
     redis.on('error', () => {})
@@ -49,7 +63,9 @@ for (const [name, connect] of Object.entries(clients)) {
     const instances = [await dpopApp(t, dpopBearer({ replay })), await dpopApp(t, dpopBearer({ replay }))]
     const token = await boundToken()
     const proof = proofOf(token)
-    const answers = await Promise.all(Array.from({ length: 20 }, async (_, index) => await instances[index % 2]!.ask(token, proof)))
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, async (_, index) => await instances[index % 2]!.ask(token, proof))
+    )
     t.strictSame(answers.sort(), ['200', ...Array<string>(19).fill(REPLAY)])
   })
 
@@ -73,7 +89,10 @@ for (const [name, connect] of Object.entries(clients)) {
     const server = await redisServer(t)
     const send = await connect(t, server.path)
     const [store, other] = [redisStore(send), redisStore(send, { prefix: 'other:' })]
-    t.strictSame([await store.once('key', 60), await store.once('key', 60), await other.once('key', 60)], [true, false, true])
+    t.strictSame(
+      [await store.once('key', 60), await store.once('key', 60), await other.once('key', 60)],
+      [true, false, true]
+    )
     const ttl = await send(['TTL', 'fastify-security:key'])
     t.ok(typeof ttl === 'number' && ttl > 50 && ttl <= 60, String(ttl))
     await send(['PEXPIRE', 'fastify-security:key', '1'])

@@ -1,4 +1,7 @@
-/** The store of used proofs under load. `npm run replay` does the same with 200,000 proofs, and waits until Redis has forgotten them. */
+/**
+ * The store of used proofs under load. `npm run replay` does the same with 200,000 proofs, and waits until Redis has
+ * forgotten them.
+ */
 import { Redis } from 'ioredis'
 import t from 'tap'
 import { redisServer } from '../fixtures/redis.js'
@@ -14,7 +17,12 @@ t.test('tokens D16: of proofs that come to two processes, exactly the first of e
   const { path } = await redisServer(t)
   const redis = new Redis({ path })
   t.teardown(() => { redis.disconnect() })
-  const { requests, replayed, passed, firstAt, wrong } = await replayLoad(t, { proofs: PROOFS, keys: 50, maxAge: MAX_AGE, path })
+  const { requests, replayed, passed, firstAt, wrong } = await replayLoad(t, {
+    proofs: PROOFS,
+    keys: 50,
+    maxAge: MAX_AGE,
+    path
+  })
   t.strictSame(wrong, {})
   t.strictSame([replayed, requests], [600, 2400 + 600 * 2 + 300 * 2])
   t.equal(passed[0]! + passed[1]!, PROOFS, 'handlers ran once for each proof')
@@ -23,5 +31,9 @@ t.test('tokens D16: of proofs that come to two processes, exactly the first of e
   const keys = await redis.keys('*')
   t.equal(keys.length, PROOFS, 'Redis knows each proof')
   const lifetimes = await Promise.all(keys.map(async (key) => await redis.ttl(key)))
-  t.strictSame(lifetimes.filter((seconds) => !(seconds > 0 && seconds <= MAX_AGE + 2)), [], 'and forgets it when it is too old to pass')
+  t.strictSame(
+    lifetimes.filter((seconds) => !(seconds > 0 && seconds <= MAX_AGE + 2)),
+    [],
+    'and forgets it when it is too old to pass'
+  )
 })

@@ -1,6 +1,6 @@
 /**
- * Every spelling of a route, and every spelling of a request for it: methods, prefixes, constraints and the options of the
- * router. In all of them the guard runs before the handler, and the route is listed.
+ * Every spelling of a route, and every spelling of a request for it: methods, prefixes, constraints and the options of
+ * the router. In all of them the guard runs before the handler, and the route is listed.
  */
 import type { FastifyInstance, FastifyServerOptions, HTTPMethods, InjectOptions, RouteHandlerMethod } from 'fastify'
 import Fastify from 'fastify'
@@ -44,7 +44,8 @@ function ask (method: string, url: string, headers: Record<string, string> = {})
 /** Sends all requests on one connection, as they are: `app.inject` would put their addresses in order. */
 async function askAll (app: FastifyInstance, method: string, urls: readonly string[], header = ''): Promise<number[]> {
   const requests = urls.map((url, index) =>
-    `${method} ${url} HTTP/1.1\r\nhost: localhost\r\n${header}${index === urls.length - 1 ? 'connection: close\r\n' : ''}\r\n`)
+    `${method} ${url} HTTP/1.1\r\n` +
+      `host: localhost\r\n${header}${index === urls.length - 1 ? 'connection: close\r\n' : ''}\r\n`)
   const text = await exchange(app, requests.join(''))
   return [...text.matchAll(/HTTP\/1\.1 (\d{3})/g)].map(([, status]) => Number(status))
 }
@@ -60,12 +61,31 @@ t.test('a route of every method is guarded, in every form of declaring it', asyn
   const forms: Array<[string, Declare]> = [
     ['app.method(url, options, handler)', (app, method, handler) => shorthand(app, method)('/x', guarded, handler)],
     ['app.method(url, { handler })', (app, method, handler) => shorthand(app, method)('/x', { ...guarded, handler })],
-    ['app.route', (app, method, handler) => app.route({ method: method as HTTPMethods, url: '/x', ...guarded, handler })],
-    ['app.route with a path', (app, method, handler) => app.route({ method: method as HTTPMethods, path: '/x', ...guarded, handler } as never)],
-    ['app.route in lower case', (app, method, handler) => app.route({ method: method.toLowerCase() as HTTPMethods, url: '/x', ...guarded, handler })],
-    ['app.route in mixed case', (app, method, handler) => app.route({ method: mixed(method), url: '/x', ...guarded, handler })],
-    ['app.route with an array', (app, method, handler) => app.route({ method: [method as HTTPMethods], url: '/x', ...guarded, handler })],
-    ['app.route with an array in mixed case', (app, method, handler) => app.route({ method: [mixed(method)], url: '/x', ...guarded, handler })],
+    [
+      'app.route',
+      (app, method, handler) => app.route({ method: method as HTTPMethods, url: '/x', ...guarded, handler })
+    ],
+    [
+      'app.route with a path',
+      (app, method, handler) => app.route({ method: method as HTTPMethods, path: '/x', ...guarded, handler } as never)
+    ],
+    [
+      'app.route in lower case',
+      (app, method, handler) =>
+        app.route({ method: method.toLowerCase() as HTTPMethods, url: '/x', ...guarded, handler })
+    ],
+    [
+      'app.route in mixed case',
+      (app, method, handler) => app.route({ method: mixed(method), url: '/x', ...guarded, handler })
+    ],
+    [
+      'app.route with an array',
+      (app, method, handler) => app.route({ method: [method as HTTPMethods], url: '/x', ...guarded, handler })
+    ],
+    [
+      'app.route with an array in mixed case',
+      (app, method, handler) => app.route({ method: [mixed(method)], url: '/x', ...guarded, handler })
+    ],
     ['app.all', (app, _method, handler) => app.all('/x', guarded, handler)],
     ['app.all with the handler in the options', (app, _method, handler) => app.all('/x', { ...guarded, handler })]
   ]
@@ -83,7 +103,12 @@ t.test('a route of every method is guarded, in every form of declaring it', asyn
         await app.ready()
         const listed = app.security.routes().find((route) => route.method === method)
         t.strictSame(listed, { method, url: '/x', guarded: true, security: GUARDED })
-        const found = [await statusOf(app, ask(method, '/x')), all.calls, await statusOf(app, ask(method, '/x', withToken)), all.calls]
+        const found = [
+          await statusOf(app, ask(method, '/x')),
+          all.calls,
+          await statusOf(app, ask(method, '/x', withToken)),
+          all.calls
+        ]
         t.strictSame(found, [401, 0, 200, 1], method)
       }
     })
@@ -107,23 +132,36 @@ t.test('a HEAD route is guarded', async (t) => {
 
   for (const exposeHeadRoutes of [undefined, true, false]) {
     for (const exposeHeadRoute of [undefined, true, false]) {
-      for (const method of ['GET', 'get', ['GET'], ['GET', 'POST'], ['get', 'Head'], ['HEAD', 'GET']] as Array<HTTPMethods | HTTPMethods[]>) {
+      const spellings = ['GET', 'get', ['GET'], ['GET', 'POST'], ['get', 'Head'], ['HEAD', 'GET']]
+      for (const method of spellings as Array<HTTPMethods | HTTPMethods[]>) {
         t.test(`it is guarded like ${String(method)}, or does not exist: exposeHeadRoutes ${exposeHeadRoutes}, exposeHeadRoute ${exposeHeadRoute}`, async (t) => {
           const all = await counted(t, exposeHeadRoutes === undefined ? {} : { exposeHeadRoutes })
           const { app } = all
           const isThere = String(method).toUpperCase().includes('HEAD') || (exposeHeadRoute ?? exposeHeadRoutes ?? true)
-          app.route({ method, url: '/x', ...guarded, ...exposeHeadRoute === undefined ? {} : { exposeHeadRoute }, handler: all.handler })
+          app.route({
+            method,
+            url: '/x',
+            ...guarded,
+            ...(exposeHeadRoute === undefined ? {} : { exposeHeadRoute }),
+            handler: all.handler
+          })
           t.equal(await statusOf(app, { method: 'HEAD', url: '/x' }), isThere ? 401 : 404)
           t.equal(all.calls, 0)
           t.equal(await statusOf(app, { method: 'HEAD', url: '/x', headers: withToken }), isThere ? 200 : 404)
           t.equal(await statusOf(app, { url: '/x' }), 401)
-          t.strictSame(app.security.routes().filter((route) => route.method === 'HEAD'), isThere ? [{ method: 'HEAD', url: '/x', guarded: true, security: GUARDED }] : [])
+          t.strictSame(
+            app.security.routes().filter((route) => route.method === 'HEAD'),
+            isThere ? [{ method: 'HEAD', url: '/x', guarded: true, security: GUARDED }] : []
+          )
         })
       }
     }
   }
 
-  for (const [which, head] of [['guarded otherwise', { security: { key } }], ['public', { security: false }]] as const) {
+  for (const [which, head] of [
+    ['guarded otherwise', { security: { key } }],
+    ['public', { security: false }]
+  ] as const) {
     for (const order of ['before', 'after'] as const) {
       t.test(`a route of its own that is ${which}, ${order} the GET route, keeps its own security, and so does GET`, async (t) => {
         const all = await counted(t)
@@ -139,9 +177,13 @@ t.test('a HEAD route is guarded', async (t) => {
         for (const headers of [{}, withKey]) t.equal(await statusOf(app, { url: '/x', headers }), 401)
         t.equal(all.calls, 0)
         t.equal(await statusOf(app, { url: '/x', headers: withToken }), 200)
-        t.strictSame(app.security.routes().map(({ method, security }) => `${method} ${JSON.stringify(security)}`).sort(), [
-          'GET [{"HTTPBearer":[]}]', which === 'public' ? 'HEAD false' : 'HEAD [{"APIKeyHeader":[]}]'
-        ])
+        t.strictSame(
+          app.security
+            .routes()
+            .map(({ method, security }) => `${method} ${JSON.stringify(security)}`)
+            .sort(),
+          ['GET [{"HTTPBearer":[]}]', which === 'public' ? 'HEAD false' : 'HEAD [{"APIKeyHeader":[]}]']
+        )
       })
     }
   }
@@ -176,7 +218,11 @@ t.test('routes of one address that differ in their constraints', async (t) => {
     ['pattern', { host: /^[0-9]+\.test$/ }, { host: '12.test' }],
     ['version', { version: '1.2.0' }, { 'accept-version': '1.x' }],
     ['tenant', { tenant: 't' }, { 'x-tenant': 't' }],
-    ['several', { host: 'b.test', version: '2.0.0', tenant: 'u' }, { host: 'b.test', 'accept-version': '2.0.0', 'x-tenant': 'u' }]
+    [
+      'several',
+      { host: 'b.test', version: '2.0.0', tenant: 'u' },
+      { host: 'b.test', 'accept-version': '2.0.0', 'x-tenant': 'u' }
+    ]
   ] as const
 
   for (const prefix of ['', '/p']) {
@@ -187,7 +233,13 @@ t.test('routes of one address that differ in their constraints', async (t) => {
         for (const [name, constraints] of variants) {
           const key = apiKeyHeader({ name: `x-key-${name}`, schemeName: name })
           child.get('/x', { constraints: constraints as never, security: { key } }, all.handler)
-          child.route({ method: ['PUT', 'POST'], url: '/x', constraints: constraints as never, security: { key }, handler: all.handler })
+          child.route({
+            method: ['PUT', 'POST'],
+            url: '/x',
+            constraints: constraints as never,
+            security: { key },
+            handler: all.handler
+          })
         }
       }, { prefix })
       const url = `${prefix}/x`
@@ -195,23 +247,40 @@ t.test('routes of one address that differ in their constraints', async (t) => {
         for (const method of ['GET', 'HEAD', 'PUT', 'POST'] as const) {
           all.calls = 0
           t.equal(await statusOf(app, { method, url, headers }), 401, `${method} ${name}`)
-          const others = Object.fromEntries(variants.filter(([other]) => other !== name).map(([other]) => [`x-key-${other}`, 'k']))
-          t.equal(await statusOf(app, { method, url, headers: { ...headers, ...others } }), 401, `${method} ${name}, with the keys of all others`)
+          const others = Object.fromEntries(
+            variants.filter(([other]) => other !== name).map(([other]) => [`x-key-${other}`, 'k'])
+          )
+          t.equal(
+            await statusOf(app, { method, url, headers: { ...headers, ...others } }),
+            401,
+            `${method} ${name}, with the keys of all others`
+          )
           t.equal(all.calls, 0)
-          t.equal(await statusOf(app, { method, url, headers: { ...headers, [`x-key-${name}`]: 'k' } }), 200, `${method} ${name}`)
+          t.equal(
+            await statusOf(app, { method, url, headers: { ...headers, [`x-key-${name}`]: 'k' } }),
+            200,
+            `${method} ${name}`
+          )
         }
       }
       t.equal(await statusOf(app, { url, headers: { host: 'elsewhere.test' } }), 404)
-      t.strictSame(app.security.routes().map(({ method, security }) => `${method} ${JSON.stringify(security)}`).sort(), variants
-        .flatMap(([name]) => ['GET', 'HEAD', 'PUT', 'POST'].map((method) => `${method} [{"${name}":[]}]`)).sort())
+      t.strictSame(
+        app.security
+          .routes()
+          .map(({ method, security }) => `${method} ${JSON.stringify(security)}`)
+          .sort(),
+        variants
+          .flatMap(([name]) => ['GET', 'HEAD', 'PUT', 'POST'].map((method) => `${method} [{"${name}":[]}]`))
+          .sort()
+      )
     })
   }
 })
 
 t.test('routes below prefixes are guarded', async (t) => {
   const chains = [
-    [''], ['/'], ['/p'], ['/p/'], ['/:id'], ['/p', '/q'], ['/p/', '/q/'], ['/p', ''], ['/p', '/'], ['', '/q'], ['/', '/q'],
-    ['/p', '/:id', '/r'], ['/p/', '', '/r/'], ['/p', '/', '/']
+    [''], ['/'], ['/p'], ['/p/'], ['/:id'], ['/p', '/q'], ['/p/', '/q/'], ['/p', ''], ['/p', '/'], ['', '/q'],
+    ['/', '/q'], ['/p', '/:id', '/r'], ['/p/', '', '/r/'], ['/p', '/', '/']
   ]
   const servers: FastifyServerOptions[] = [
     {}, { routerOptions: { ignoreTrailingSlash: true } }, { routerOptions: { ignoreDuplicateSlashes: true } },
@@ -228,7 +297,11 @@ t.test('routes below prefixes are guarded', async (t) => {
               await instance.register(async (child) => { await below(child, others) }, { prefix })
               return
             }
-            instance.get('/', { ...prefixTrailingSlash === undefined ? {} : { prefixTrailingSlash }, ...guarded }, all.handler)
+            instance.get(
+              '/',
+              { ...(prefixTrailingSlash === undefined ? {} : { prefixTrailingSlash }), ...guarded },
+              all.handler
+            )
             instance.get('/x', guarded, all.handler)
           }
           await below(app, chain)
@@ -237,14 +310,21 @@ t.test('routes below prefixes are guarded', async (t) => {
           const where = JSON.stringify([server, prefixTrailingSlash])
           t.ok(listed.length >= 4, where)
           t.strictSame(listed.map(({ security }) => security), listed.map(() => GUARDED), where)
-          // A HEAD twin may have another address than its GET route: '/p//' and '/p/', with a slash at the end of both parts.
+          // A HEAD twin may have another address than its GET route: '/p//' and '/p/', with a slash at the end of both
+          // parts.
           for (const method of ['GET', 'HEAD']) {
             const asked = listed.filter((route) => route.method === method).map(({ url }) => url.replaceAll(':id', '7'))
-            t.strictSame(await askAll(app, method, asked, AUTHENTICATED), asked.map(() => 200), `${where} ${method} ${asked.join(' ')}`)
+            t.strictSame(
+              await askAll(app, method, asked, AUTHENTICATED),
+              asked.map(() => 200),
+              `${where} ${method} ${asked.join(' ')}`
+            )
           }
           const asked = [...new Set(listed.map(({ url }) => url.replaceAll(':id', '7')))]
           all.calls = 0
-          const others = [...new Set(asked.flatMap((url) => [url, `${url}/`, url.replace(/(.)\/$/, '$1'), url.replaceAll('/', '//')]))]
+          const others = [
+            ...new Set(asked.flatMap((url) => [url, `${url}/`, url.replace(/(.)\/$/, '$1'), url.replaceAll('/', '//')]))
+          ]
           for (const method of ['GET', 'HEAD']) {
             const statuses = await askAll(app, method, others)
             t.equal(statuses.length, others.length)
@@ -269,20 +349,68 @@ t.test('the handler does not run without credentials, in any spelling of the add
   const spellings = (url: string): string[] => {
     const each = [...url].map((_, index) => index)
     return [
-      url, `${url}/`, `${url}//`, `/${url}`, `//${url}`, url.replaceAll('/', '//'), `${url}?a=1`, `${url}?`, `${url};a=1`, `${url};`,
-      `${url};a=1/`, url.replaceAll('/', ';a=1/').slice(4), `${url}/;a=1`, `${url}%3ba=1`, `${url}%3fa=1`, `${url}%23`,
-      url.toUpperCase(), url.toLowerCase(), `${url}%0a`, `${url}%0d%0a`, `${url}%00`, `${url}%20`, `${url}%09`, `${url}.`, `${url}..`, `${url}.json`,
-      `/.${url}`, `/x/..${url}`, `/x/%2e%2e${url}`, `${url}/.`, `${url}/..`, `${url}/../`, `${url}/%2e`, `%2f${url.slice(1)}`, url.replaceAll('/', '%2f'),
-      `/${url.slice(1).replaceAll('/', '%2F')}`, url.replaceAll('/', '%5c'), url.replaceAll('/', '\\'), `${url}%2f`, `${url}/%2f`, `${url}%252f`,
+      url,
+      `${url}/`,
+      `${url}//`,
+      `/${url}`,
+      `//${url}`,
+      url.replaceAll('/', '//'),
+      `${url}?a=1`,
+      `${url}?`,
+      `${url};a=1`,
+      `${url};`,
+      `${url};a=1/`,
+      url.replaceAll('/', ';a=1/').slice(4),
+      `${url}/;a=1`,
+      `${url}%3ba=1`,
+      `${url}%3fa=1`,
+      `${url}%23`,
+      url.toUpperCase(),
+      url.toLowerCase(),
+      `${url}%0a`,
+      `${url}%0d%0a`,
+      `${url}%00`,
+      `${url}%20`,
+      `${url}%09`,
+      `${url}.`,
+      `${url}..`,
+      `${url}.json`,
+      `/.${url}`,
+      `/x/..${url}`,
+      `/x/%2e%2e${url}`,
+      `${url}/.`,
+      `${url}/..`,
+      `${url}/../`,
+      `${url}/%2e`,
+      `%2f${url.slice(1)}`,
+      url.replaceAll('/', '%2f'),
+      `/${url.slice(1).replaceAll('/', '%2F')}`,
+      url.replaceAll('/', '%5c'),
+      url.replaceAll('/', '\\'),
+      `${url}%2f`,
+      `${url}/%2f`,
+      `${url}%252f`,
       [...url].map((character) => /[a-z]/i.test(character) ? hex(character) : character).join(''),
       [...url].map((character) => /[a-z]/i.test(character) ? hex(character).toUpperCase() : character).join(''),
       [...url].map((character) => /[a-z]/i.test(character) ? `%25${hex(character).slice(1)}` : character).join(''),
-      `http://localhost${url}`, `http://elsewhere.test${url}`, `http://localhost/${url}`, `*${url}`, `${url}#x`, `/a${url}`,
+      `http://localhost${url}`,
+      `http://elsewhere.test${url}`,
+      `http://localhost/${url}`,
+      `*${url}`,
+      `${url}#x`,
+      `/a${url}`,
       // The soft hyphen, a full-width letter, and the letters that become others in capitals or small.
-      `${url}%c2%ad`, url.replace('s', '%ef%bd%93'), url.replace('s', '%c5%bf'), url.replace('i', '%c4%b1'),
-      ...each.filter((index) => /[a-z]/i.test(url[index]!)).map((index) => url.slice(0, index) + hex(url[index]!) + url.slice(index + 1)),
+      `${url}%c2%ad`,
+      url.replace('s', '%ef%bd%93'),
+      url.replace('s', '%c5%bf'),
+      url.replace('i', '%c4%b1'),
+      ...each
+        .filter((index) => /[a-z]/i.test(url[index]!))
+        .map((index) => url.slice(0, index) + hex(url[index]!) + url.slice(index + 1)),
       ...each.filter((index) => url[index] === '/').map((index) => `${url.slice(0, index)}/${url.slice(index)}`),
-      ...each.filter((index) => /[a-z]/.test(url[index]!)).map((index) => url.slice(0, index) + url[index]!.toUpperCase() + url.slice(index + 1))
+      ...each
+        .filter((index) => /[a-z]/.test(url[index]!))
+        .map((index) => url.slice(0, index) + url[index]!.toUpperCase() + url.slice(index + 1))
       // Node's parser closes the connection for all others.
     ].filter((spelling) => /^(\/|\*|http:)/.test(spelling))
   }
@@ -303,7 +431,10 @@ t.test('the handler does not run without credentials, in any spelling of the add
       const options = Object.fromEntries(switches.map((name, index) => [name, (bits & (1 << index)) !== 0]))
       const on = switches.filter((name) => options[name])
       t.test(`with the options ${place}: ${on.join(', ') || 'none of them'}`, async (t) => {
-        const all = await counted(t, (place === 'of the server' ? options : { routerOptions: options }) as FastifyServerOptions)
+        const all = await counted(
+          t,
+          (place === 'of the server' ? options : { routerOptions: options }) as FastifyServerOptions
+        )
         const { app } = all
         await declare(all)
         const urls = [...new Set(canonical.flatMap(spellings))]
@@ -316,12 +447,20 @@ t.test('the handler does not run without credentials, in any spelling of the add
         const hasDelimiter = options['useSemicolonDelimiter'] === true
         const answered = canonical.filter((url) => !(hasDelimiter && url.includes(';')))
         t.strictSame(await askAll(app, 'GET', answered, AUTHENTICATED), answered.map(() => 200))
-        t.strictSame(app.security.routes().filter(({ security }) => JSON.stringify(security) !== JSON.stringify(GUARDED)), [])
+        t.strictSame(
+          app.security.routes().filter(({ security }) => JSON.stringify(security) !== JSON.stringify(GUARDED)),
+          []
+        )
         // The options of the router are on: with credentials these spellings reach the route.
-        t.strictSame(await askAll(app, 'GET', ['/A/SECRET', '/a/secret/', '//a//secret', '/a/secret;a=1'], AUTHENTICATED), [
-          options['caseSensitive'] === true ? 404 : 200, options['ignoreTrailingSlash'] === true ? 200 : 404,
-          options['ignoreDuplicateSlashes'] === true ? 200 : 404, hasDelimiter ? 200 : 404
-        ])
+        t.strictSame(
+          await askAll(app, 'GET', ['/A/SECRET', '/a/secret/', '//a//secret', '/a/secret;a=1'], AUTHENTICATED),
+          [
+            options['caseSensitive'] === true ? 404 : 200,
+            options['ignoreTrailingSlash'] === true ? 200 : 404,
+            options['ignoreDuplicateSlashes'] === true ? 200 : 404,
+            hasDelimiter ? 200 : 404
+          ]
+        )
       })
     }
   }
@@ -337,7 +476,9 @@ t.test('the handler does not run without credentials, in any spelling of the add
       t.equal(statuses.length, urls.length)
       t.equal(all.calls, 0, JSON.stringify(routerOptions))
       t.ok(statuses.includes(200))
-      const answered = canonical.filter((url) => !(routerOptions['useSemicolonDelimiter'] === true && url.includes(';')))
+      const answered = canonical.filter(
+        (url) => !(routerOptions['useSemicolonDelimiter'] === true && url.includes(';'))
+      )
       t.strictSame(await askAll(all.app, 'GET', answered), answered.map(() => 401))
     }
   })
@@ -347,8 +488,9 @@ t.test('the handler does not run without credentials, in any spelling of the add
     await declare(all)
     all.app.get('/public', { security: false }, async () => 'public')
     for (const header of [
-      'x-http-method-override: GET', 'x-method-override: HEAD', 'x-original-url: /public', 'x-rewrite-url: /public', 'x-forwarded-prefix: /a',
-      'x-forwarded-uri: /public', 'forwarded: for=127.0.0.1', 'x-forwarded-for: 127.0.0.1', 'upgrade: websocket', 'accept-version: 1.0.0'
+      'x-http-method-override: GET', 'x-method-override: HEAD', 'x-original-url: /public', 'x-rewrite-url: /public',
+      'x-forwarded-prefix: /a', 'x-forwarded-uri: /public', 'forwarded: for=127.0.0.1', 'x-forwarded-for: 127.0.0.1',
+      'upgrade: websocket', 'accept-version: 1.0.0'
     ]) {
       const statuses = await askAll(all.app, 'GET', canonical, `${header}\r\n`)
       for (const status of statuses) t.ok([401, 404].includes(status), header)

@@ -1,6 +1,6 @@
 /**
- * The credentials of a client reach no line that Fastify logs for a route, at any level, no answer, no error and no document.
- * Each case sends a secret of its own, and the tests search all output for all secrets.
+ * The credentials of a client reach no line that Fastify logs for a route, at any level, no answer, no error and no
+ * document. Each case sends a secret of its own, and the tests search all output for all secrets.
  *
  * SECURITY.md says where the promise ends: at the app's own code, and at lines whose text repeats a URL.
  */
@@ -59,14 +59,28 @@ const PLACES: Readonly<Record<string, Place>> = {
   'it is denied': { resolve: () => { throw new Unauthorized('Unknown') }, status: 401 },
   'a scope is missing': { resolve: () => { throw new InsufficientScope() }, status: 403 },
   'the resolver breaks': { resolve: async () => { throw new Error('Broken') }, status: 500 },
-  'the resolver is down': { resolve: () => { throw Object.assign(new Error('Down'), { statusCode: 503 }) }, status: 503 },
+  'the resolver is down': {
+    resolve: () => { throw Object.assign(new Error('Down'), { statusCode: 503 }) },
+    status: 503
+  },
   'the resolver throws its value': { resolve: ({ value }) => { throw value }, status: 500 },
   'the resolver finds nothing': { resolve: () => undefined, status: 500 },
   'the handler breaks': { handler: async () => { throw new Error('Broken') }, status: 500 },
-  'the handler finds nothing': { handler: (_request, reply) => { reply.callNotFound() }, status: 404, echoed: true, isUrlLogged: true },
-  'the handler answers twice': { handler: (_request, reply) => { reply.send('one').send('two') }, status: 200, isUrlLogged: true },
+  'the handler finds nothing': {
+    handler: (_request, reply) => { reply.callNotFound() },
+    status: 404,
+    echoed: true,
+    isUrlLogged: true
+  },
+  'the handler answers twice': {
+    handler: (_request, reply) => { reply.send('one').send('two') },
+    status: 200,
+    isUrlLogged: true
+  },
   'the answer does not fit its schema': {
-    route: { schema: { response: { 200: { type: 'object', required: ['a'], properties: { a: short } } } } }, handler: () => ({}), status: 500
+    route: { schema: { response: { 200: { type: 'object', required: ['a'], properties: { a: short } } } } },
+    handler: () => ({}),
+    status: 500
   },
   'the request does not fit its schema': {
     route: {
@@ -81,21 +95,32 @@ const PLACES: Readonly<Record<string, Place>> = {
   'it is asked for its head': { method: 'HEAD', status: 200 }
 }
 
-const pathOf = (scheme: string, place: string): string => `/${Object.keys(SCHEMES).indexOf(scheme)}/${Object.keys(PLACES).indexOf(place)}`
+const pathOf = (scheme: string, place: string): string =>
+  `/${Object.keys(SCHEMES).indexOf(scheme)}/${Object.keys(PLACES).indexOf(place)}`
 
 const ALL = Object.keys(SCHEMES)
 
 // One for each part of a request that has credentials: for cases that depend on the logger and not on the scheme.
-const SOME = ['apiKeyHeader', 'apiKeyQuery', 'apiKeyCookie', 'httpBasic', 'oauth2PasswordBearer', 'a scheme of the user\'s own']
+const SOME = [
+  'apiKeyHeader', 'apiKeyQuery', 'apiKeyCookie', 'httpBasic', 'oauth2PasswordBearer', "a scheme of the user's own"
+]
 
 /** A route for each scheme and each place. */
 function routes (app: FastifyInstance, schemes: readonly string[], options: object = {}): void {
   for (const scheme of schemes) {
     const { dependency: value } = SCHEMES[scheme]!
-    for (const [place, { resolve = () => 1, handler = () => 'in', route = {}, method = 'GET' }] of Object.entries(PLACES)) {
+    for (const [place, { resolve = () => 1, handler = () => 'in', route = {}, method = 'GET' }] of Object.entries(
+      PLACES
+    )) {
       const security = { user: depends({ value }, resolve as () => number) }
-      app.route({ method: method === 'HEAD' ? 'GET' : method, url: pathOf(scheme, place), security, handler, ...route, ...options } as unknown as
-        Parameters<FastifyInstance['route']>[0])
+      app.route({
+        method: method === 'HEAD' ? 'GET' : method,
+        url: pathOf(scheme, place),
+        security,
+        handler,
+        ...route,
+        ...options
+      } as unknown as Parameters<FastifyInstance['route']>[0])
     }
   }
 }
@@ -144,7 +169,13 @@ function * requests (
     }
     for (const [index, send] of malformed.entries()) {
       const name = `${scheme}: malformed, ${index}`
-      yield { name, path: pathOf(scheme, 'it is granted'), carried: send(secrets.make(name)), status: 401, statuses: [400, 401, 500] }
+      yield {
+        name,
+        path: pathOf(scheme, 'it is granted'),
+        carried: send(secrets.make(name)),
+        status: 401,
+        statuses: [400, 401, 500]
+      }
     }
   }
 }
@@ -156,7 +187,12 @@ async function sendAll (
   const wrong: string[] = []
   for (const { name, path, carried, method = 'GET', payload, statuses, echoed } of requests(secrets, schemes)) {
     const headers = { ...carried.headers, ...(payload === undefined ? {} : { 'content-type': 'application/json' }) }
-    const answer = await app.inject({ method, url: urlOf(path, carried), headers, ...(payload === undefined ? {} : { payload }) })
+    const answer = await app.inject({
+      method,
+      url: urlOf(path, carried),
+      headers,
+      ...(payload === undefined ? {} : { payload })
+    })
     if (!statuses.includes(answer.statusCode)) wrong.push(`${name}: ${answer.statusCode}`)
     answers.push(JSON.stringify(answer.headers), echoed === true ? '' : answer.body)
   }
@@ -164,7 +200,11 @@ async function sendAll (
 }
 
 /** Checks that no secret is in the output. */
-async function nothingIsIn (t: Test, { app, lines, answers, secrets }: Told & { app: FastifyInstance }, silent = false): Promise<void> {
+async function nothingIsIn (
+  t: Test,
+  { app, lines, answers, secrets }: Told & { app: FastifyInstance },
+  silent = false
+): Promise<void> {
   await app.close()
   if (!silent) t.ok(lines.records().length > secrets.count, 'there is a log')
   t.strictSame(secrets.foundIn(lines.text()), [], 'the log')
@@ -178,7 +218,12 @@ t.test('Fastify by itself logs the query', async (t) => {
   t.teardown(() => app.close())
   app.get('/', async () => 'in')
   await app.inject(`/?api_key=${secrets.make('a query')}`)
-  await sendRaw(app, 'GET / HTTP/1.1', `authorization: Bearer ${secrets.make('a request that cannot be parsed')}`, 'no header')
+  await sendRaw(
+    app,
+    'GET / HTTP/1.1',
+    `authorization: Bearer ${secrets.make('a request that cannot be parsed')}`,
+    'no header'
+  )
   t.strictSame(secrets.foundIn(lines.text()), ['a query', 'a request that cannot be parsed'])
   t.strictSame(secrets.foundIn(Buffer.from(`a ${secrets.make('base64')}`).toString('base64')), ['base64'])
 })
@@ -200,14 +245,22 @@ const SETUPS: Readonly<Record<string, Setup>> = {
       msg: (text: string) => `${text}!`
     }
   }),
-  'an err serializer that writes everything': logger({ serializers: { err: (error: Error) => inspect(error, { depth: 5, showHidden: true }) } }),
+  'an err serializer that writes everything': logger({
+    serializers: { err: (error: Error) => inspect(error, { depth: 5, showHidden: true }) }
+  }),
   'redacted lines': logger({ redact: ['req.host', 'res.*'] }),
   'lines with other keys': logger({ messageKey: 'message', errorKey: 'error', nestedKey: 'payload' }),
   'a hook on the lines': logger({ hooks: { streamWrite: (line: string) => line.replace('"level"', '"severity"') } }),
   'a logger of the user\'s own': { server: (lines) => ({ loggerInstance: pino({ level: 'trace' }, lines) }) },
   'a logger of the user\'s own with serializers': {
     server: (lines) => ({
-      loggerInstance: pino({ level: 'trace', serializers: { req: ({ url }: FastifyRequest) => ({ address: url }), err: pino.stdSerializers.errWithCause } }, lines)
+      loggerInstance: pino(
+        {
+          level: 'trace',
+          serializers: { req: ({ url }: FastifyRequest) => ({ address: url }), err: pino.stdSerializers.errWithCause }
+        },
+        lines
+      )
     })
   },
   'a factory of child loggers': {
@@ -217,22 +270,37 @@ const SETUPS: Readonly<Record<string, Setup>> = {
     })
   },
   'a child of each request\'s logger': {
-    before: (app) => { app.addHook('onRequest', async (request) => { request.log.child({ of: 'mine' }, { serializers: {} }).info({ req: request }, 'mine') }) }
+    before: (app) => {
+      app.addHook('onRequest', async (request) => {
+        request.log.child({ of: 'mine' }, { serializers: {} }).info({ req: request }, 'mine')
+      })
+    }
   },
   'the app\'s logger, given a request, with requestSerializer': {
-    ...logger({ serializers: { req: requestSerializer({ schemes: Object.values(SCHEMES).map(({ dependency }) => dependency) }) } }),
+    ...logger({
+      serializers: { req: requestSerializer({ schemes: Object.values(SCHEMES).map(({ dependency }) => dependency) }) }
+    }),
     before: (app) => { app.addHook('onResponse', async (request) => { app.log.info({ req: request }, 'mine') }) }
   },
   'no lines of requests': {
-    server: (lines) => ({ logger: { level: 'trace', stream: lines }, logController: new LogController({ disableRequestLogging: true }) }),
+    server: (lines) => ({
+      logger: { level: 'trace', stream: lines },
+      logController: new LogController({ disableRequestLogging: true })
+    }),
     silent: true
   },
   'routes that log more than the app': { ...logger({ level: 'fatal' }), route: { logLevel: 'trace' } },
-  'routes with a serializer': { route: { logSerializers: { req: ({ url, query }: FastifyRequest) => ({ address: url, query }) } } },
+  'routes with a serializer': {
+    route: { logSerializers: { req: ({ url, query }: FastifyRequest) => ({ address: url, query }) } }
+  },
   'names of requests': {
     server: (lines) => {
       let count = 0
-      return { logger: { level: 'trace', stream: lines }, genReqId: () => `number-${++count}`, logController: new LogController({ requestIdLogLabel: 'number' }) }
+      return {
+        logger: { level: 'trace', stream: lines },
+        genReqId: () => `number-${++count}`,
+        logController: new LogController({ requestIdLogLabel: 'number' })
+      }
     }
   },
   'an error handler that logs request and error': {
@@ -247,7 +315,10 @@ const SETUPS: Readonly<Record<string, Setup>> = {
   'an error handler that answers with the whole error': {
     before: (app) => {
       app.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) =>
-        reply.code(error.statusCode ?? 500).send({ seen: inspect(error, { depth: Infinity, showHidden: true }), ...error }))
+        reply
+          .code(error.statusCode ?? 500)
+          .send({ seen: inspect(error, { depth: Infinity, showHidden: true }), ...error })
+      )
     }
   },
   'addresses that are rewritten': logger({}, { rewriteUrl: ({ url }) => url! }),
@@ -276,10 +347,13 @@ t.test('no credential of any scheme reaches the log or an answer', async (t) => 
       answers.push(echoed === true ? answer.slice(0, answer.indexOf('\r\n\r\n')) : answer)
     }
     for (const [scheme, { sent }] of Object.entries(SCHEMES)) {
-      const lines = Object.entries(sent(secrets.make(`${scheme}: twice`)).headers ?? {}).map(([name, value]) => `${name}: ${value}`)
+      const lines = Object.entries(sent(secrets.make(`${scheme}: twice`)).headers ?? {}).map(
+        ([name, value]) => `${name}: ${value}`
+      )
       if (lines.length === 0 || lines[0]!.startsWith('cookie')) continue
       const answer = await exchange(app, [
-        `GET ${pathOf(scheme, 'it is granted')} HTTP/1.1`, 'host: localhost', 'connection: close', ...lines, ...lines, '', ''
+        `GET ${pathOf(scheme, 'it is granted')} HTTP/1.1`, 'host: localhost', 'connection: close', ...lines, ...lines,
+        '', ''
       ].join('\r\n'))
       if (statusOf(answer) !== 400) wrong.push(`${scheme}: twice: ${statusOf(answer)}`)
       answers.push(answer)
@@ -299,22 +373,29 @@ t.test('no credential of any scheme reaches the log or an answer', async (t) => 
     const client = http2.connect(`http://127.0.0.1:${await portOf(app)}`)
     for (const { name, path, carried, method = 'GET', payload, statuses, echoed } of requests(told.secrets)) {
       const stream = client.request({
-        ':method': method, ':path': urlOf(path, carried), ...carried.headers, ...(payload === undefined ? {} : { 'content-type': 'application/json' })
+        ':method': method,
+        ':path': urlOf(path, carried),
+        ...carried.headers,
+        ...(payload === undefined ? {} : { 'content-type': 'application/json' })
       })
       stream.end(payload)
       let body = ''
       stream.setEncoding('utf8')
       stream.on('data', (chunk: string) => { body += chunk })
       const [headers] = await Promise.all([
-        new Promise<http2.IncomingHttpHeaders>((resolve) => { stream.on('response', resolve) }), new Promise((resolve) => { stream.on('close', resolve) })
+        new Promise<http2.IncomingHttpHeaders>((resolve) => { stream.on('response', resolve) }),
+        new Promise((resolve) => { stream.on('close', resolve) })
       ])
       if (!statuses.includes(Number(headers[':status']))) wrong.push(`${name}: ${headers[':status']}`)
       told.answers.push(JSON.stringify(headers), echoed === true ? '' : body)
     }
     // White space that HTTP/1.1 does not allow, and that a parser of queries keeps
-    const stream = client.request({ ':path': `${pathOf('apiKeyQuery', 'it is granted')}?api_key=a\xa0${told.secrets.make('apiKeyQuery: white space')}` })
+    const stream = client.request({
+      ':path': `${pathOf('apiKeyQuery', 'it is granted')}?api_key=a\xa0${told.secrets.make('apiKeyQuery: white space')}`
+    })
     const [{ ':status': status }] = await Promise.all([
-      new Promise<http2.IncomingHttpHeaders>((resolve) => { stream.on('response', resolve) }), new Promise((resolve) => { stream.resume().on('close', resolve) })
+      new Promise<http2.IncomingHttpHeaders>((resolve) => { stream.on('response', resolve) }),
+      new Promise((resolve) => { stream.resume().on('close', resolve) })
     ])
     t.equal(status, 200)
     client.close()
@@ -367,7 +448,13 @@ t.test('a key under another spelling of its name is masked in the log', async (t
     logger: { level: 'trace', stream: lines },
     // As some do for clients that are not sure of the case, and those that separate by semicolons
     routerOptions: {
-      querystringParser: (text) => Object.fromEntries(text.split(/[&;]/).map((pair) => pair.split('=')).map(([name = '', value = '']) => [name.toLowerCase(), value]))
+      querystringParser: (text) =>
+        Object.fromEntries(
+          text
+            .split(/[&;]/)
+            .map((pair) => pair.split('='))
+            .map(([name = '', value = '']) => [name.toLowerCase(), value])
+        )
     }
   })
   t.teardown(() => app.close())
@@ -382,9 +469,14 @@ t.test('a key under another spelling of its name is masked in the log', async (t
 
 t.test('no field of a login form reaches the log or an answer', async (t) => {
   const encoded = (fields: Record<string, string>): string => new URLSearchParams(fields).toString()
-  const basic = (user: string, password: string): Record<string, string> => ({ authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}` })
+  const basic = (user: string, password: string): Record<string, string> => ({
+    authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
+  })
   type Fields = Record<'username' | 'password' | 'client_id' | 'client_secret', string>
-  const rows: Record<string, [status: number, request: (fields: Fields) => { payload: string, headers?: Record<string, string>, url?: string }]> = {
+  const rows: Record<
+    string,
+    [status: number, request: (fields: Fields) => { payload: string, headers?: Record<string, string>, url?: string }]
+  > = {
     'a valid form': [200, (fields) => ({ payload: encoded(fields) })],
     'a wrong password': [400, (fields) => ({ payload: encoded(fields), url: '/refused' })],
     'a handler that breaks': [500, (fields) => ({ payload: encoded(fields), url: '/breaks' })],
@@ -394,23 +486,50 @@ t.test('no field of a login form reaches the log or an answer', async (t) => {
     'another grant': [400, (fields) => ({ payload: encoded({ ...fields, grant_type: fields.password }) })],
     'an invalid scope': [400, (fields) => ({ payload: encoded({ ...fields, scope: `"${fields.password}"` }) })],
     'a client without a name': [400, ({ client_id: _, ...fields }) => ({ payload: encoded(fields) })],
-    'a client by HTTP Basic': [200, ({ username, password, ...client }) => ({
-      payload: encoded({ username, password }), headers: basic(client.client_id, client.client_secret)
-    })],
-    'a client by HTTP Basic and in the body': [400, (fields) => ({ payload: encoded(fields), headers: basic(fields.client_id, fields.client_secret) })],
-    'a client by HTTP Basic that is malformed': [401, ({ username, password, ...client }) => ({
-      payload: encoded({ username, password }), headers: { authorization: `Basic ${client.client_secret}-` }
-    })],
-    'a client by HTTP Basic that is wrongly encoded': [401, ({ username, password, ...client }) => ({
-      payload: encoded({ username, password }), headers: basic(client.client_id, `${client.client_secret}%zz`)
-    })],
+    'a client by HTTP Basic': [
+      200,
+      ({ username, password, ...client }) => ({
+        payload: encoded({ username, password }),
+        headers: basic(client.client_id, client.client_secret)
+      })
+    ],
+    'a client by HTTP Basic and in the body': [
+      400,
+      (fields) => ({ payload: encoded(fields), headers: basic(fields.client_id, fields.client_secret) })
+    ],
+    'a client by HTTP Basic that is malformed': [
+      401,
+      ({ username, password, ...client }) => ({
+        payload: encoded({ username, password }),
+        headers: { authorization: `Basic ${client.client_secret}-` }
+      })
+    ],
+    'a client by HTTP Basic that is wrongly encoded': [
+      401,
+      ({ username, password, ...client }) => ({
+        payload: encoded({ username, password }),
+        headers: basic(client.client_id, `${client.client_secret}%zz`)
+      })
+    ],
     JSON: [400, (fields) => ({ payload: JSON.stringify(fields), headers: { 'content-type': 'application/json' } })],
-    'broken JSON': [400, (fields) => ({ payload: `{"password":"${fields.password}`, headers: { 'content-type': 'application/json' } })],
-    'a media type that is a secret': [400, (fields) => ({ payload: encoded(fields), headers: { 'content-type': `text/${fields.password}` } })],
-    'a charset that is a secret': [400, (fields) => ({ payload: encoded(fields), headers: { 'content-type': `${FORM}; charset=${fields.password}` } })],
+    'broken JSON': [
+      400,
+      (fields) => ({ payload: `{"password":"${fields.password}`, headers: { 'content-type': 'application/json' } })
+    ],
+    'a media type that is a secret': [
+      400,
+      (fields) => ({ payload: encoded(fields), headers: { 'content-type': `text/${fields.password}` } })
+    ],
+    'a charset that is a secret': [
+      400,
+      (fields) => ({ payload: encoded(fields), headers: { 'content-type': `${FORM}; charset=${fields.password}` } })
+    ],
     'a form that is wrongly encoded': [400, (fields) => ({ payload: `${encoded(fields)}&scope=%zz` })],
     'a form that is too large': [400, (fields) => ({ payload: `${encoded(fields)}&a=${'a'.repeat(2000)}` })],
-    'fields that are not text': [400, (fields) => ({ payload: `${encoded(fields)}&password[a]=${fields.password}&scope="${fields.password}` })]
+    'fields that are not text': [
+      400,
+      (fields) => ({ payload: `${encoded(fields)}&password[a]=${fields.password}&scope="${fields.password}` })
+    ]
   }
   const setups: Record<string, Setup | undefined> = Object.fromEntries([
     'the default logger', 'an err serializer that writes everything', 'an error handler that logs request and error',
@@ -426,9 +545,13 @@ t.test('no field of a login form reaches the log or an answer', async (t) => {
       '/refused': () => { throw new OAuth2Error('invalid_grant', 'Incorrect username or password') },
       '/breaks': () => { throw new Error('Broken') }
     }
-    for (const [url, handler] of Object.entries(handlers)) app.post(url, { security: { form }, bodyLimit: 1000 }, async () => handler())
+    for (const [url, handler] of Object.entries(handlers)) {
+      app.post(url, { security: { form }, bodyLimit: 1000 }, async () => handler())
+    }
     for (const [row, [status, make]] of Object.entries(rows)) {
-      const fields = Object.fromEntries(['username', 'password', 'client_id', 'client_secret'].map((field) => [field, secrets.make(`${row}: ${field}`)])) as Fields
+      const fields = Object.fromEntries(
+        ['username', 'password', 'client_id', 'client_secret'].map((field) => [field, secrets.make(`${row}: ${field}`)])
+      ) as Fields
       const { payload, headers = {}, url = '/in' } = make(fields)
       const answer = await app.inject({ method: 'POST', url, headers: { 'content-type': FORM, ...headers }, payload })
       t.equal(answer.statusCode, status, `${name}: ${row}`)

@@ -28,7 +28,12 @@ interface Browser {
   login (password?: string): Promise<LightMyRequestResponse>
 }
 
-interface Started { readonly app: FastifyInstance, readonly accounts: Accounts, readonly clock: { now: number }, browser (): Browser }
+interface Started {
+  readonly app: FastifyInstance
+  readonly accounts: Accounts
+  readonly clock: { now: number }
+  browser(): Browser
+}
 
 async function start (t: Test, options: Partial<SessionAppOptions> = {}): Promise<Started> {
   const database = openDatabase(':memory:')
@@ -36,7 +41,12 @@ async function start (t: Test, options: Partial<SessionAppOptions> = {}): Promis
   await accounts.add('johndoe', 'secret')
   const clock = { now: 1_700_000_000_000 }
   const app = await sessionApp({
-    database, accounts, now: () => clock.now, loginsPerMinute: 1000, lifetimes: { idle: 1_800, total: 7_200 }, ...options
+    database,
+    accounts,
+    now: () => clock.now,
+    loginsPerMinute: 1000,
+    lifetimes: { idle: 1_800, total: 7_200 },
+    ...options
   })
   app.addHook('onClose', async () => { database.close() })
   t.teardown(async () => { await app.close() })
@@ -45,7 +55,12 @@ async function start (t: Test, options: Partial<SessionAppOptions> = {}): Promis
 
 // A browser that keeps the one cookie, and says as browsers do where its forms come from.
 function browserOf (app: FastifyInstance): Browser {
-  const send = async (method: 'GET' | 'POST', url: string, headers: Record<string, string>, payload?: string): Promise<LightMyRequestResponse> => {
+  const send = async (
+    method: 'GET' | 'POST',
+    url: string,
+    headers: Record<string, string>,
+    payload?: string
+  ): Promise<LightMyRequestResponse> => {
     const cookie = browser.cookie === undefined ? {} : { cookie: `${COOKIE}=${browser.cookie}` }
     const response = await app.inject({
       method, url, headers: { host: 'app.example', ...cookie, ...headers }, ...payload === undefined ? {} : { payload }
@@ -79,7 +94,11 @@ t.test('a login sets a cookie that only this host gets, by HTTPS, and that scrip
   const reader = browser()
   const form = await reader.get('/login')
   t.match(form.body, '<form method="post" action="/login">')
-  t.match(form.headers, { 'cache-control': 'no-store', 'content-security-policy': "frame-ancestors 'none'", 'referrer-policy': 'same-origin' })
+  t.match(form.headers, {
+    'cache-control': 'no-store',
+    'content-security-policy': "frame-ancestors 'none'",
+    'referrer-policy': 'same-origin'
+  })
   const answer = await reader.login()
   t.match(answer, { statusCode: 303, headers: { location: '/' } })
   t.same(setCookieOf(answer)!.attributes, ['HttpOnly', 'Max-Age=1800', 'Path=/', 'SameSite=Lax', 'Secure'])
@@ -228,7 +247,10 @@ t.test('a logout ends the session on the server, and takes the cookie away', asy
   thief.cookie = reader.cookie
   const answer = await reader.post('/logout', {})
   t.match(answer, { statusCode: 303, headers: { location: '/login' } })
-  t.match(setCookieOf(answer), { value: '', attributes: ['Expires=Thu, 01 Jan 1970 00:00:00 GMT', 'HttpOnly', 'Max-Age=0', 'Path=/', 'SameSite=Lax', 'Secure'] })
+  t.match(setCookieOf(answer), {
+    value: '',
+    attributes: ['Expires=Thu, 01 Jan 1970 00:00:00 GMT', 'HttpOnly', 'Max-Age=0', 'Path=/', 'SameSite=Lax', 'Secure']
+  })
   t.equal((await thief.get('/api/me')).statusCode, 401)
   t.equal((await browser().post('/logout', {})).statusCode, 303, 'a logout without a session succeeds')
 })
@@ -275,7 +297,8 @@ t.test('a session outlives a restart, and the file does not have its id', async 
   })
   t.equal(login.status, 303)
   const cookie = login.headers.getSetCookie()[0]!.split(';')[0]!
-  const me = async (address: string): Promise<number> => (await fetch(`${address}/api/me`, { headers: { cookie } })).status
+  const me = async (address: string): Promise<number> =>
+    (await fetch(`${address}/api/me`, { headers: { cookie } })).status
   t.equal(await me(addressOf(first, 'session-cookie.ts')), 200)
   await first.stop()
 
@@ -307,7 +330,10 @@ t.test('development users serve on loopback alone, and not in production', async
     [{ HOST: '0.0.0.0' }, 'HOST must be a loopback address, got 0.0.0.0'],
     [{ NODE_ENV: 'production', DATABASE_FILE }, 'Set ADMIN_PASSWORD for the user admin'],
     [{ NODE_ENV: 'production', DATABASE_FILE, ADMIN_PASSWORD: '' }, 'Set ADMIN_PASSWORD for the user admin'],
-    [{ NODE_ENV: 'production', DATABASE_FILE, ADMIN_PASSWORD: 'secret' }, 'ADMIN_PASSWORD must have at least 12 characters, got 6']
+    [
+      { NODE_ENV: 'production', DATABASE_FILE, ADMIN_PASSWORD: 'secret' },
+      'ADMIN_PASSWORD must have at least 12 characters, got 6'
+    ]
   ] as const
   for (const [variables, message] of refusals) {
     const { code, output } = await runToEnd('session-cookie.ts', variables)

@@ -53,7 +53,8 @@ const setups: readonly Setup[] = [
   noDocument,
   {
     name: 'a document of the plugin',
-    register: (app, options, openapi) => app.register(fastifySecurity, { swagger: { openapi }, swaggerUi: false, ...options })
+    register: (app, options, openapi) =>
+      app.register(fastifySecurity, { swagger: { openapi }, swaggerUi: false, ...options })
   },
   {
     name: '@fastify/swagger before the plugin',
@@ -79,7 +80,11 @@ interface Order {
   readonly code?: string
   /** whether the plugin is loaded when the route is there */
   readonly isBehind?: true
-  readonly setUp: (app: FastifyInstance, register: (app: FastifyInstance) => PromiseLike<unknown>, declare: (app: FastifyInstance) => void) => unknown
+  readonly setUp: (
+    app: FastifyInstance,
+    register: (app: FastifyInstance) => PromiseLike<unknown>,
+    declare: (app: FastifyInstance) => void
+  ) => unknown
 }
 
 const autoloaded = (name: string): string => fileURLToPath(new URL(`../fixtures/autoloaded/${name}`, import.meta.url))
@@ -151,7 +156,9 @@ const orders: readonly Order[] = [
     setUp (app, register, declare) {
       register(app)
       // Fastify's types do not know the form with done().
-      const after = app.after.bind(app) as unknown as (callback: (error: Error | null, done: (error: unknown) => void) => void) => void
+      const after = app.after.bind(app) as unknown as (
+        callback: (error: Error | null, done: (error: unknown) => void) => void
+      ) => void
       after((refusal, done) => {
         let error: unknown = refusal
         try { declare(app) } catch (thrown) { error = thrown }
@@ -352,7 +359,9 @@ const orders: readonly Order[] = [
     name: 'by @fastify/autoload in a child, and routes/ beside it',
     reach: 'out of reach',
     setUp (app, register, declare) {
-      app.register(async (child) => { await child.register(autoload, { dir: autoloaded('plugins'), options: { register } }) })
+      app.register(async (child) => {
+        await child.register(autoload, { dir: autoloaded('plugins'), options: { register } })
+      })
       app.register(autoload, { dir: autoloaded('routes'), options: { declare } })
     }
   }
@@ -379,7 +388,11 @@ interface Case {
   readonly isUnguarded?: true
 }
 
-const everywhere = (code: string): Case['outcome'] => ({ 'in force': code, 'too early': REFUSED, 'out of reach': REFUSED })
+const everywhere = (code: string): Case['outcome'] => ({
+  'in force': code,
+  'too early': REFUSED,
+  'out of reach': REFUSED
+})
 
 const keys = (count: number): Array<{ key: Dependency }> => Array.from({ length: count }, (_, index) => ({
   key: apiKeyHeader({ name: `x-key-${index}`, schemeName: `key${index}` })
@@ -440,7 +453,9 @@ const cases: readonly Case[] = [
   },
   {
     name: '3: a scope that the scheme does not list',
-    declare: (app, secret) => { app.get('/secret', { security: [{ token }, { checking: checking.scoped('mee') }] }, secret) },
+    declare: (app, secret) => {
+      app.get('/secret', { security: [{ token }, { checking: checking.scoped('mee') }] }, secret)
+    },
     outcome: everywhere('FST_SECURITY_UNKNOWN_SCOPE: no handler runs')
   },
   {
@@ -456,7 +471,9 @@ const cases: readonly Case[] = [
   {
     name: '4: a lock written by hand beside security',
     isDocumented: true,
-    declare: (app, secret) => { app.get('/secret', { security: { user }, schema: { security: [{ HTTPBearer: [] }] } as object }, secret) },
+    declare: (app, secret) => {
+      app.get('/secret', { security: { user }, schema: { security: [{ HTTPBearer: [] }] } as object }, secret)
+    },
     outcome: everywhere('FST_SECURITY_HAND_WRITTEN: no handler runs')
   },
   {
@@ -512,7 +529,8 @@ const cases: readonly Case[] = [
 /**
  * Sets an app up.
  *
- * @returns the code of its refusal, and whether a handler runs all the same; or the answers without credentials, and with them
+ * @returns the code of its refusal, and whether a handler runs all the same; or the answers without credentials, and
+ *   with them
  */
 async function become (app: FastifyInstance, { setUp }: Order, setup: Setup, theCase: Case): Promise<string> {
   const { options = {}, securitySchemes, declare, asks = [{ url: '/secret' }] } = theCase
@@ -524,7 +542,11 @@ async function become (app: FastifyInstance, { setUp }: Order, setup: Setup, the
   }
   let refusal: unknown = null
   try {
-    await setUp(app, (instance) => setup.register(instance, options, openapi), (instance) => { declare(instance, secret) })
+    await setUp(
+      app,
+      (instance) => setup.register(instance, options, openapi),
+      (instance) => { declare(instance, secret) }
+    )
     await app.ready()
   } catch (error) {
     refusal = error
@@ -542,14 +564,19 @@ async function become (app: FastifyInstance, { setUp }: Order, setup: Setup, the
   const anonymousCalls = calls
   const statuses = [...anonymous, ...await answers(withToken)]
   if (refusal === null) return `ready: ${statuses.join(', ')}`
-  const ran = anonymousCalls > 0 ? 'the handler runs' : calls > 0 ? 'the handler runs with credentials' : 'no handler runs'
+  const ran =
+    anonymousCalls > 0 ? 'the handler runs' : calls > 0 ? 'the handler runs with credentials' : 'no handler runs'
   return `${(refusal as { code?: string }).code ?? String(refusal)}: ${ran}`
 }
 
 function expectedOf (theCase: Case, { reach, code }: Order, setup: Setup): string {
-  if (code !== undefined && reach === 'too early' && theCase.isUnguarded === true) return code.replace('no handler', 'the handler')
+  if (code !== undefined && reach === 'too early' && theCase.isUnguarded === true) {
+    return code.replace('no handler', 'the handler')
+  }
   if (code !== undefined) return code
-  if (setup === noDocument && reach === 'in force' && theCase.withoutDocument !== undefined) return theCase.withoutDocument
+  if (setup === noDocument && reach === 'in force' && theCase.withoutDocument !== undefined) {
+    return theCase.withoutDocument
+  }
   return theCase.outcome[reach]
 }
 
@@ -571,7 +598,11 @@ for (const order of orders) {
       // A call that throws does so in an app of any age.
       if (/UNCHECKED|UNKNOWN|INVALID|TOO_/.test(theCase.outcome['in force'])) continue
       const app = olderApps.pop()!
-      t.equal(await become(app, order, noDocument, theCase), isUnseen ? UNSEEN : expectedOf(theCase, order, noDocument), theCase.name)
+      t.equal(
+        await become(app, order, noDocument, theCase),
+        isUnseen ? UNSEEN : expectedOf(theCase, order, noDocument),
+        theCase.name
+      )
       await app.close()
     }
   })
@@ -580,29 +611,63 @@ for (const order of orders) {
 /** Changes that a plugin may make to a route of the app. */
 const changes: Array<[string, (route: RouteOptions & Record<PropertyKey, any>) => void]> = [
   ['assigns no hooks', (route) => { Object.assign(route, { onRequest: [], preHandler: undefined }) }],
-  ['assigns hooks of its own', (route) => { Object.assign(route, { onRequest: async () => {}, preHandler: [async () => {}] }) }],
+  [
+    'assigns hooks of its own',
+    (route) => {
+      Object.assign(route, { onRequest: async () => {}, preHandler: [async () => {}] })
+    }
+  ],
   ['assigns an array that gives nothing', (route) => {
     class Nothing extends Array { override concat (): never[] { return [] } }
     Object.assign(route, { onRequest: Nothing.from([route.onRequest ?? []].flat()), preHandler: new Nothing() })
   }],
   ['assigns an array without a length', (route) => {
     const hooks = [route.onRequest ?? []].flat()
-    Object.assign(route, { onRequest: new Proxy(hooks, { get: (target, name) => name === 'length' ? 0 : Reflect.get(target, name) }) })
+    Object.assign(route, {
+      onRequest: new Proxy(hooks, { get: (target, name) => name === 'length' ? 0 : Reflect.get(target, name) })
+    })
   }],
-  ['empties the hooks', (route) => { for (const hooks of [route.onRequest, route.preHandler]) if (Array.isArray(hooks)) hooks.length = 0 }],
-  ['keeps the hooks from being put together', (route) => { Object.assign(Object(route.onRequest), { [Symbol.isConcatSpreadable]: false }) }],
+  [
+    'empties the hooks',
+    (route) => {
+      for (const hooks of [route.onRequest, route.preHandler]) if (Array.isArray(hooks)) hooks.length = 0
+    }
+  ],
+  [
+    'keeps the hooks from being put together',
+    (route) => {
+      Object.assign(Object(route.onRequest), { [Symbol.isConcatSpreadable]: false })
+    }
+  ],
   ['takes the methods of the array of hooks away', (route) => { Object.setPrototypeOf(Object(route.onRequest), null) }],
-  ['replaces the methods of the array of hooks', (route) => { Object.assign(Object(route.onRequest), { map: () => [], concat: () => [], flat: () => [] }) }],
+  [
+    'replaces the methods of the array of hooks',
+    (route) => {
+      Object.assign(Object(route.onRequest), { map: () => [], concat: () => [], flat: () => [] })
+    }
+  ],
   ['replaces the methods of the hooks', (route) => {
     for (const hook of [route.onRequest ?? [], route.preHandler ?? []].flat()) {
       const nothing = (_request: unknown, _reply: unknown, done: () => void): void => { done() }
       Object.assign(hook, { bind: () => nothing, call: () => {}, apply: () => {} })
     }
   }],
-  ['puts a hook before all others', (route) => { route.onRequest = [async () => {}, ...[route.onRequest ?? []].flat()] }],
-  ['deletes what it can', (route) => { for (const key of Reflect.ownKeys(route)) if (key !== 'handler') Reflect.deleteProperty(route, key) }],
+  [
+    'puts a hook before all others',
+    (route) => {
+      route.onRequest = [async () => {}, ...[route.onRequest ?? []].flat()]
+    }
+  ],
+  [
+    'deletes what it can',
+    (route) => {
+      for (const key of Reflect.ownKeys(route)) if (key !== 'handler') Reflect.deleteProperty(route, key)
+    }
+  ],
   ['defines what it can', (route) => {
-    for (const key of ['onRequest', 'preHandler', 'security', 'config', 'schema']) Reflect.defineProperty(route, key, { value: undefined, writable: true })
+    for (const key of ['onRequest', 'preHandler', 'security', 'config', 'schema']) {
+      Reflect.defineProperty(route, key, { value: undefined, writable: true })
+    }
   }],
   ['freezes it', (route) => { Object.freeze(route) }],
   ['seals it', (route) => { Object.seal(route) }],
@@ -612,7 +677,12 @@ const changes: Array<[string, (route: RouteOptions & Record<PropertyKey, any>) =
     const { handler } = route
     route.handler = async function (request, reply) { return handler.call(this as never, request, reply) }
   }],
-  ['defines the handler', (route) => { Object.defineProperty(route, 'handler', { value: route.handler, writable: false }) }],
+  [
+    'defines the handler',
+    (route) => {
+      Object.defineProperty(route, 'handler', { value: route.handler, writable: false })
+    }
+  ],
   ['gives it more methods', (route) => { if (route.method === 'GET') route.method = ['GET', 'POST'] }],
   ['gives it another address', (route) => { route.url = '/other' }],
   ['deletes its security', (route) => { delete route['security'] }],
@@ -620,41 +690,71 @@ const changes: Array<[string, (route: RouteOptions & Record<PropertyKey, any>) =
 ]
 
 t.test('a route does not answer a client without credentials, even if another plugin changes the route', async (t) => {
-  const times: Array<[string, 'new' | 'older', (app: FastifyInstance, change: (route: RouteOptions) => void, declare: () => void) => Promise<void>]> = [
-    ['in an onRoute hook after the plugin', 'new', async (app, change, declare) => {
-      await app.register(fastifySecurity, { swagger: false })
-      app.addHook('onRoute', change)
-      declare()
-    }],
-    ['in an onRoute hook before the plugin', 'new', async (app, change, declare) => {
-      app.addHook('onRoute', change)
-      await app.register(fastifySecurity, { swagger: false })
-      declare()
-    }],
-    ['in an onRoute hook before the plugin, in an app that is older than the module', 'older', async (app, change, declare) => {
-      app.addHook('onRoute', change)
-      await app.register(fastifySecurity, { swagger: false })
-      declare()
-    }],
-    ['in an onRoute hook after the plugin, in an app that is older than the module', 'older', async (app, change, declare) => {
-      await app.register(fastifySecurity, { swagger: false })
-      app.addHook('onRoute', change)
-      declare()
-    }],
-    ['in a later plugin', 'new', async (app, change, declare) => {
-      const routes: RouteOptions[] = []
-      await app.register(fastifySecurity, { swagger: false })
-      app.addHook('onRoute', (route) => { routes.push(route) })
-      declare()
-      await app.register(async () => { routes.forEach(change) })
-    }],
-    ['when the app becomes ready', 'new', async (app, change, declare) => {
-      const routes: RouteOptions[] = []
-      app.addHook('onRoute', (route) => { routes.push(route) })
-      app.addHook('onReady', async () => { routes.forEach(change) })
-      await app.register(fastifySecurity, { swagger: false })
-      declare()
-    }]
+  const times: Array<
+    [
+      string,
+      'new' | 'older',
+      (app: FastifyInstance, change: (route: RouteOptions) => void, declare: () => void) => Promise<void>
+    ]
+  > = [
+    [
+      'in an onRoute hook after the plugin',
+      'new',
+      async (app, change, declare) => {
+        await app.register(fastifySecurity, { swagger: false })
+        app.addHook('onRoute', change)
+        declare()
+      }
+    ],
+    [
+      'in an onRoute hook before the plugin',
+      'new',
+      async (app, change, declare) => {
+        app.addHook('onRoute', change)
+        await app.register(fastifySecurity, { swagger: false })
+        declare()
+      }
+    ],
+    [
+      'in an onRoute hook before the plugin, in an app that is older than the module',
+      'older',
+      async (app, change, declare) => {
+        app.addHook('onRoute', change)
+        await app.register(fastifySecurity, { swagger: false })
+        declare()
+      }
+    ],
+    [
+      'in an onRoute hook after the plugin, in an app that is older than the module',
+      'older',
+      async (app, change, declare) => {
+        await app.register(fastifySecurity, { swagger: false })
+        app.addHook('onRoute', change)
+        declare()
+      }
+    ],
+    [
+      'in a later plugin',
+      'new',
+      async (app, change, declare) => {
+        const routes: RouteOptions[] = []
+        await app.register(fastifySecurity, { swagger: false })
+        app.addHook('onRoute', (route) => { routes.push(route) })
+        declare()
+        await app.register(async () => { routes.forEach(change) })
+      }
+    ],
+    [
+      'when the app becomes ready',
+      'new',
+      async (app, change, declare) => {
+        const routes: RouteOptions[] = []
+        app.addHook('onRoute', (route) => { routes.push(route) })
+        app.addHook('onReady', async () => { routes.forEach(change) })
+        await app.register(fastifySecurity, { swagger: false })
+        declare()
+      }
+    ]
   ]
   for (const [name, change] of changes) {
     t.test(`a plugin ${name}`, async (t) => {
@@ -670,7 +770,11 @@ t.test('a route does not answer a client without credentials, even if another pl
           }
           let refusal: unknown = null
           try {
-            await setUp(app, change as (route: RouteOptions) => void, () => { app.get('/secret', { security, exposeHeadRoute: false }, handler) })
+            await setUp(
+              app,
+              change as (route: RouteOptions) => void,
+              () => { app.get('/secret', { security, exposeHeadRoute: false }, handler) }
+            )
             await app.ready()
           } catch (error) {
             refusal = error
@@ -681,7 +785,9 @@ t.test('a route does not answer a client without credentials, even if another pl
           }
           t.equal(calls, 0, `${when}, a guard of ${where}`)
           if (refusal === null) {
-            const answers = await Promise.all(['/secret', '/other'].map(async (url) => app.inject({ url, headers: withToken })))
+            const answers = await Promise.all(
+              ['/secret', '/other'].map(async (url) => app.inject({ url, headers: withToken }))
+            )
             t.ok(answers.some(({ body }) => body === 'secret' || body.includes('FST_SECURITY_ROUTE_NOT_GUARDED')),
               `${when}, a guard of ${where}: the app answers a client with credentials, or says that the guard is gone`)
           }

@@ -39,7 +39,11 @@ const login = (t: Test, options: Partial<ProviderOptions> = {}): Provider => pro
   issuer: ISSUER, alg: 'ES256', ...options
 })
 
-async function start (t: Test, code: string, { given = {}, shown = [] }: { given?: Record<string, string>, shown?: string[] } = {}): Promise<Running> {
+async function start (
+  t: Test,
+  code: string,
+  { given = {}, shown = [] }: { given?: Record<string, string>, shown?: string[] } = {}
+): Promise<Running> {
   return await run(t, code, { given: { ...GIVEN, ...given }, shown })
 }
 
@@ -78,7 +82,9 @@ t.test('the first block guards a route by a user with a scope', async (t) => {
 
 t.test('the order of the checks: what fails first costs no request', async (t) => {
   const idp = login(t)
-  const code = `const token = tokens_.jwtBearer({ issuer: tokens_.issuer('${ISSUER}', { start: 'lazy' }), audience: '${AUDIENCE}' })
+  const code = `
+    const issuer = tokens_.issuer('${ISSUER}', { start: 'lazy' })
+    const token = tokens_.jwtBearer({ issuer, audience: '${AUDIENCE}' })
     app.get('/items', { security: { token } }, async () => 'in')`
   const { app } = await start(t, code)
   const rejected = {
@@ -117,14 +123,18 @@ t.test('the tables name every option, with its default', async (t) => {
   }
   const [, reasons = ''] = /export type RejectionReason =(.*?)\n\n/s.exec(textOf('src/tokens/errors.ts')) ?? []
   const [, listed = ''] = /`reason` is one of (.*?)\. /s.exec(page) ?? []
-  t.same([...listed.matchAll(/`([\w-]+)`/g)].map(([, reason]) => reason), [...reasons.matchAll(/'([\w-]+)'/g)].map(([, reason]) => reason))
+  t.same(
+    [...listed.matchAll(/`([\w-]+)`/g)].map(([, reason]) => reason),
+    [...reasons.matchAll(/'([\w-]+)'/g)].map(([, reason]) => reason)
+  )
 })
 
 for (const [index, name] of ['zod', 'TypeBox'].entries()) {
   t.test(`claims typed by ${name}: a token that does not fit is 401`, async (t) => {
     const idp = login(t)
     const { app } = await start(t, piece('Typed claims', index))
-    const org = async (claims: object): Promise<unknown> => await ask(app, idp.sign({ ...CLAIMS, ...claims }), { url: '/org' })
+    const org = async (claims: object): Promise<unknown> =>
+      await ask(app, idp.sign({ ...CLAIMS, ...claims }), { url: '/org' })
     t.equal(await org({ org_id: 'acme' }), index === 0 ? '{"org":"acme","plan":"free"}' : '{"org":"acme"}')
     t.equal(await org({}), '401 invalid_token')
     t.equal(await org({ org_id: 1 }), '401 invalid_token')
@@ -140,7 +150,9 @@ t.test('scopes of another claim', async (t) => {
   }
   t.same(await answers(['items:read']), ['[]', '403 insufficient_scope'])
   t.same(await answers('items:write items:read'), ['[]', '{"deleted":true}'])
-  for (const nothing of [undefined, 1, null, {}]) t.same(await answers(nothing), Array(2).fill('403 insufficient_scope'))
+  for (const nothing of [undefined, 1, null, {}]) {
+    t.same(await answers(nothing), Array(2).fill('403 insufficient_scope'))
+  }
 })
 
 t.test('several issuers, each with its own keys', async (t) => {
@@ -168,7 +180,10 @@ t.test('the issuers of many tenants', async (t) => {
   const { app } = await start(t, `${piece('Issuers', 1)}
     app.get('/items', { security: { token } }, async ({ security: { token } }) => token.issuer)`)
   t.equal(await ask(app, customer.sign(CLAIMS)), customer.issuer)
-  t.equal(await ask(app, customer.sign({ ...CLAIMS, iss: 'https://login.customer.example.evil/' })), '401 invalid_token')
+  t.equal(
+    await ask(app, customer.sign({ ...CLAIMS, iss: 'https://login.customer.example.evil/' })),
+    '401 invalid_token'
+  )
 })
 
 t.test('an issuer through a gateway', async (t) => {
@@ -191,9 +206,17 @@ t.test('an issuer through a gateway', async (t) => {
 })
 
 t.test('tokens that the app issues', async (t) => {
-  await t.rejects(start(t, piece('Tokens that your app issues')), { code: 'FST_SECURITY_INVALID_OPTION' }, 'without a secret it does not start')
+  await t.rejects(
+    start(t, piece('Tokens that your app issues')),
+    { code: 'FST_SECURITY_INVALID_OPTION' },
+    'without a secret it does not start'
+  )
   setVariables(t, { TOKEN_SECRET: 'x'.repeat(31) })
-  await t.rejects(start(t, piece('Tokens that your app issues')), { code: 'FST_SECURITY_INVALID_OPTION' }, 'nor with a short one')
+  await t.rejects(
+    start(t, piece('Tokens that your app issues')),
+    { code: 'FST_SECURITY_INVALID_OPTION' },
+    'nor with a short one'
+  )
   setVariables(t, { TOKEN_SECRET: 'x'.repeat(32) })
   const { app, own } = await start(t, piece('Tokens that your app issues'), { shown: ['own'] })
   const logIn = async (password: string) => await app.inject({
@@ -215,7 +238,10 @@ t.test('tests with a local issuer: nothing is fetched', async (t) => {
   const names = ['passed', 'expired', 'foreign', 'narrow']
   const code = piece('Tests')
   const running = await start(t, code, { shown: names })
-  const written = [...code.matchAll(/^const (\w+) = .*\/\/ (\d{3})$/gm)].map(([, name, status]) => [name, Number(status)])
+  const written = [...code.matchAll(/^const (\w+) = .*\/\/ (\d{3})$/gm)].map(([, name, status]) => [
+    name,
+    Number(status)
+  ])
   t.same(written.map(([name]) => name), names)
   t.same(names.map((name) => [name, running[name].statusCode]), written)
   t.same(idp.asked, [])
@@ -239,7 +265,9 @@ t.test('the reason of a rejection is for logs and metrics', async (t) => {
   const idp = login(t)
   const { app, rejections } = await start(t, `${piece('Logs and metrics')}
     app.get('/items', { security: { token } }, async () => 'in')`, { shown: ['rejections'] })
-  for (const claims of [{ exp: seconds() - 60 }, { exp: seconds() - 60 }, { aud: 'other' }, {}]) await ask(app, idp.sign({ ...CLAIMS, ...claims }))
+  for (const claims of [{ exp: seconds() - 60 }, { exp: seconds() - 60 }, { aud: 'other' }, {}]) {
+    await ask(app, idp.sign({ ...CLAIMS, ...claims }))
+  }
   await app.inject('/items')
   t.same([...rejections], [['expired', 2], ['audience', 1]])
 })
@@ -270,7 +298,11 @@ t.test('introspection', async (t) => {
   })
 
   t.test('of every token', async (t) => {
-    await t.rejects(start(t, piece('Introspection')), { code: 'FST_SECURITY_INVALID_OPTION' }, 'without a secret it does not start')
+    await t.rejects(
+      start(t, piece('Introspection')),
+      { code: 'FST_SECURITY_INVALID_OPTION' },
+      'without a secret it does not start'
+    )
     setVariables(t, { CLIENT_SECRET: 'secret' })
     const idp = login(t, options())
     const { app } = await start(t, piece('Introspection'))
@@ -328,7 +360,10 @@ t.test('DPoP with a store in Redis and nonces', async (t) => {
 
 t.test('DPoP with one store for two bearers: a proof counts once', async (t) => {
   const code = piece('DPoP', 1)
-  const twoStores = code.replace('anyOf(employee, customer)', 'anyOf(employee, jwtBearer({ issuer: login, audience, dpop: { ...dpop, replay: memoryStore() } }))')
+  const twoStores = code.replace(
+    'anyOf(employee, customer)',
+    'anyOf(employee, jwtBearer({ issuer: login, audience, dpop: { ...dpop, replay: memoryStore() } }))'
+  )
   t.not(twoStores, code)
   const idp = login(t)
   const answers = async (code: string): Promise<unknown[]> => {

@@ -1,4 +1,7 @@
-/** Verified tokens with a real authorization server: rotation under load, outages, introspection, DPoP and client certificates. */
+/**
+ * Verified tokens with a real authorization server: rotation under load, outages, introspection, DPoP and client
+ * certificates.
+ */
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import Fastify from 'fastify'
 import t from 'tap'
@@ -32,7 +35,9 @@ async function api (t: Teardown, token: Dependency<any>): Promise<Api> {
   await app.register(fastifySecurity, { swagger: false, swaggerUi: false })
   app.setErrorHandler((error: Error & { statusCode?: number, cause?: { reason?: string } }, _request, reply) => {
     const { statusCode = 500, cause } = error
-    return reply.code(statusCode).send({ told: [statusCode, ...cause?.reason === undefined ? [] : [cause.reason]].join(' ') })
+    return reply
+      .code(statusCode)
+      .send({ told: [statusCode, ...(cause?.reason === undefined ? [] : [cause.reason])].join(' ') })
   })
   app.get('/items', { security: { token: token.scoped('read') } }, async () => ({ told: '200' }))
   app.get('/admin', { security: { token: token.scoped('write') } }, async () => ({ told: '200' }))
@@ -40,7 +45,13 @@ async function api (t: Teardown, token: Dependency<any>): Promise<Api> {
   return {
     app,
     ask: async (token, options = {}) =>
-      (await app.inject({ url: '/items', ...options, headers: { authorization: `Bearer ${token}`, ...options.headers } })).json().told
+      (
+        await app.inject({
+          url: '/items',
+          ...options,
+          headers: { authorization: `Bearer ${token}`, ...options.headers }
+        })
+      ).json().told
   }
 }
 
@@ -112,7 +123,9 @@ t.test('an outage never makes a token invalid, and no key outlives maxAge and ma
   t.equal(await ask(old), '200', 'a known key')
   clock.move(MAX_AGE + MAX_STALE - COOLDOWN - 10)
   t.equal(await ask(old), '200', 'a stale key')
-  const many = await Promise.all(Array.from({ length: 50 }, async (_, index) => await ask(index % 2 === 0 ? old : fresh)))
+  const many = await Promise.all(
+    Array.from({ length: 50 }, async (_, index) => await ask(index % 2 === 0 ? old : fresh))
+  )
   t.strictSame([...new Set(many)].sort(), ['200', '503'])
   clock.move(20)
   t.equal(await ask(old), '503', 'too old')
@@ -126,7 +139,10 @@ t.test('an outage never makes a token invalid, and no key outlives maxAge and ma
 t.test('opaque tokens are introspected, also with signed answers, and a revoked one is rejected', async (t) => {
   const server = await authorizationServer(t, { format: 'opaque', keys: [privateKey('one')], audience: AUDIENCE })
   for (const signed of [false, true]) {
-    const { ask } = await api(t, introspectedBearer({ issuer: issuer(server.url), client: API, audience: AUDIENCE, signed }))
+    const { ask } = await api(
+      t,
+      introspectedBearer({ issuer: issuer(server.url), client: API, audience: AUDIENCE, signed })
+    )
     const token = await server.token()
     t.equal(await ask(token), '200', `signed: ${signed}`)
     t.equal(await ask(token, { url: '/admin' }), '403')

@@ -1,4 +1,7 @@
-/** An app of which two processes run: its proofs are used up in one Redis server. load.ts starts it, and asks how many requests passed. */
+/**
+ * An app of which two processes run: its proofs are used up in one Redis server. load.ts starts it, and asks how many
+ * requests passed.
+ */
 import type { AddressInfo } from 'node:net'
 import Fastify from 'fastify'
 import { Redis } from 'ioredis'
@@ -12,7 +15,11 @@ process.once('disconnect', () => { process.exit() })
 const redis = new Redis({ path, enableOfflineQueue: false, lazyConnect: true })
 await redis.connect()
 const replay = redisStore(async ([command, ...args]) => await redis.call(command, ...args))
-const token = jwtBearer({ issuer: localIssuer(ISSUER, { key }), audience: AUDIENCE, dpop: { baseUrl: AUDIENCE, maxAge: Number(maxAge), replay } })
+const token = jwtBearer({
+  issuer: localIssuer(ISSUER, { key }),
+  audience: AUDIENCE,
+  dpop: { baseUrl: AUDIENCE, maxAge: Number(maxAge), replay }
+})
 
 let passed = 0
 const app = Fastify()

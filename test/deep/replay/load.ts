@@ -1,6 +1,6 @@
 /**
- * DPoP proofs, some of them replayed, to two processes that share a Redis server: each proof passes once. The right answer to a request
- * is known before it is sent.
+ * DPoP proofs, some of them replayed, to two processes that share a Redis server: each proof passes once. The right
+ * answer to a request is known before it is sent.
  */
 import type { ChildProcess } from 'node:child_process'
 import { fork } from 'node:child_process'
@@ -53,7 +53,10 @@ interface App { readonly child: ChildProcess, readonly port: number, readonly ag
 /** Sends all proofs, and counts the answers. The processes end with the test. */
 export async function replayLoad (t: Teardown, options: LoadOptions): Promise<LoadResult> {
   const { proofs, keys, onProgress } = options
-  const pem = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' }) as string
+  const pem = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({
+    type: 'pkcs8',
+    format: 'pem'
+  }) as string
   const apps = await Promise.all([startApp(t, pem, options), startApp(t, pem, options)])
   const clients = await Promise.all(Array.from({ length: keys }, async () => await makeClient(pem)))
   const wrong: Record<string, number> = {}
@@ -91,11 +94,19 @@ export async function replayLoad (t: Teardown, options: LoadOptions): Promise<Lo
       if (index % 10_000 === 0) await onProgress?.(index)
     }
   }))
-  return { requests, replayed, firstAt, wrong, passed: await Promise.all(apps.map(async ({ child }) => (await told(child, 'passed', 'passed')))) }
+  return {
+    requests,
+    replayed,
+    firstAt,
+    wrong,
+    passed: await Promise.all(apps.map(async ({ child }) => await told(child, 'passed', 'passed')))
+  }
 }
 
 async function startApp (t: Teardown, pem: string, { path, maxAge }: LoadOptions): Promise<App> {
-  const child = fork(fileURLToPath(new URL('app.ts', import.meta.url)), [path, pem, String(maxAge)], { execArgv: ['--import', 'tsx'] })
+  const child = fork(fileURLToPath(new URL('app.ts', import.meta.url)), [path, pem, String(maxAge)], {
+    execArgv: ['--import', 'tsx']
+  })
   const agent = new Agent({ keepAlive: true })
   t.teardown(async () => {
     agent.destroy()
@@ -110,29 +121,43 @@ async function startApp (t: Teardown, pem: string, { path, maxAge }: LoadOptions
 async function told (child: ChildProcess, name: string, question?: string): Promise<number> {
   return await new Promise((resolve, reject) => {
     child.once('exit', (code) => { reject(new Error(`The app ended with ${String(code)}`)) })
-    child.on('message', (message: Record<string, unknown>) => { if (typeof message[name] === 'number') resolve(message[name]) })
+    child.on(
+      'message',
+      (message: Record<string, unknown>) => { if (typeof message[name] === 'number') resolve(message[name]) }
+    )
     if (question !== undefined) child.send(question)
   })
 }
 
 async function makeClient (pem: string): Promise<Client> {
   const key = signingKey('ES256', undefined, {})
-  return { key, token: await localIssuer(ISSUER, { key: pem }).sign({ aud: AUDIENCE, cnf: { jkt: thumbprint(key) } }, { lifetime: 3600 }) }
+  return {
+    key,
+    token: await localIssuer(ISSUER, { key: pem }).sign(
+      { aud: AUDIENCE, cnf: { jkt: thumbprint(key) } },
+      { lifetime: 3600 }
+    )
+  }
 }
 
 // The status; of a denial also its code, and the error of its challenge.
 async function ask ({ port, agent }: App, token: string, proof: string): Promise<string> {
   return await new Promise((resolve, reject) => {
-    get({ port, agent, host: '127.0.0.1', path: '/items', headers: { authorization: `DPoP ${token}`, dpop: proof } }, (response) => {
-      let body = ''
-      response.setEncoding('utf8')
-      response.on('data', (text) => { body += String(text) })
-      response.on('end', () => {
-        const { statusCode, headers } = response
-        const error = /^DPoP .*error="(\w+)"/.exec(headers['www-authenticate'] ?? '')?.[1]
-        resolve(statusCode === 200 ? PASSES : `${String(statusCode)} ${String(JSON.parse(body).code)} ${String(error)}`)
-      })
-      response.on('error', reject)
-    }).on('error', reject)
+    get(
+      { port, agent, host: '127.0.0.1', path: '/items', headers: { authorization: `DPoP ${token}`, dpop: proof } },
+      (response) => {
+        let body = ''
+        response.setEncoding('utf8')
+        response.on('data', (text) => { body += String(text) })
+        response.on('end', () => {
+          const { statusCode, headers } = response
+          const error = /^DPoP .*error="(\w+)"/.exec(headers['www-authenticate'] ?? '')?.[1]
+          resolve(
+            statusCode === 200 ? PASSES : `${String(statusCode)} ${String(JSON.parse(body).code)} ${String(error)}`
+          )
+        })
+        response.on('error', reject)
+      }
+    ).on('error', reject)
   })
 }

@@ -1,6 +1,7 @@
 /**
- * `npm run replay -- [--proofs N]`: N DPoP proofs of 50 clients, 20 % of them replayed, to two processes that share a Redis server. It
- * prints a table, and ends with 1 where a proof passes twice, a good one does not pass, or Redis keeps something for ever.
+ * `npm run replay -- [--proofs N]`: N DPoP proofs of 50 clients, 20 % of them replayed, to two processes that share a
+ * Redis server. It prints a table, and ends with 1 where a proof passes twice, a good one does not pass, or Redis keeps
+ * something for ever.
  */
 import { cpus } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -26,7 +27,13 @@ const used = async (): Promise<number> => Number(/used_memory:(\d+)/.exec(await 
 const before = await used()
 const start = performance.now()
 let mostKeys = 0
-const result = await replayLoad(t, { proofs, keys: KEYS, maxAge: MAX_AGE, path, onProgress: async () => { mostKeys = Math.max(mostKeys, await redis.dbsize()) } })
+const result = await replayLoad(t, {
+  proofs,
+  keys: KEYS,
+  maxAge: MAX_AGE,
+  path,
+  onProgress: async () => { mostKeys = Math.max(mostKeys, await redis.dbsize()) }
+})
 const seconds = (performance.now() - start) / 1000
 mostKeys = Math.max(mostKeys, await redis.dbsize())
 const during = await used()
@@ -39,11 +46,27 @@ const passed = result.passed.reduce((sum, count) => sum + count, 0)
 const isGood = Object.keys(result.wrong).length === 0 && passed === proofs && left === 0
 const megabytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MB`
 const rows = [
-  ['machine', `${cpus()[0]?.model ?? 'unknown'}, ${cpus().length} cores; Node.js ${process.version}; Redis ${/redis_version:(\S+)/.exec(await redis.info('server'))![1]}`],
-  ['proofs', `${proofs} of ${KEYS} keys, of which ${result.replayed} were replayed: ${result.requests} requests in ${seconds.toFixed(0)} s`],
+  [
+    'machine',
+    `${cpus()[0]?.model ?? 'unknown'}, ${cpus().length} cores; Node.js ${process.version}; ` +
+      `Redis ${/redis_version:(\S+)/.exec(await redis.info('server'))![1]}`
+  ],
+  [
+    'proofs',
+    `${proofs} of ${KEYS} keys, of which ${result.replayed} were replayed: ${result.requests} requests ` +
+      `in ${seconds.toFixed(0)} s`
+  ],
   ['passed', `${passed}: ${result.passed.join(' at one process, ')} at the other`],
-  ['sent to both processes at the same time', `${result.replayed}, of which ${result.firstAt.join(' passed at one, ')} at the other`],
-  ['answered in another way than expected', Object.entries(result.wrong).map(([line, count]) => `${line}: ${count}`).join('; ') || '0'],
+  [
+    'sent to both processes at the same time',
+    `${result.replayed}, of which ${result.firstAt.join(' passed at one, ')} at the other`
+  ],
+  [
+    'answered in another way than expected',
+    Object.entries(result.wrong)
+      .map(([line, count]) => `${line}: ${count}`)
+      .join('; ') || '0'
+  ],
   ['keys in Redis, at most', `${mostKeys}; ${megabytes(before)} before, ${megabytes(during)} at the end of the load`],
   ['keys in Redis, later', `${left} after ${waited} s; ${megabytes(await used())}`]
 ]
