@@ -20,7 +20,8 @@ const quality = fc.constantFrom<Quality>('good', 'good', 'good', 'good', 'unknow
 
 export const ask: fc.Arbitrary<Ask> = fc.record({
   path: fc.constantFrom(...PATHS),
-  method: fc.nat({ max: 19 }).map((n): Ask['method'] => n < 17 ? 'own' : (['HEAD', 'OPTIONS', 'DELETE'] as const)[n - 17]!),
+  method: fc.nat({ max: 19 })
+    .map((n): Ask['method'] => n < 17 ? 'own' : (['HEAD', 'OPTIONS', 'DELETE'] as const)[n - 17]!),
   token: quality,
   key: quality,
   scheme: fc.constantFrom('Bearer', 'Bearer', 'Basic', 'Digest'),
@@ -45,7 +46,12 @@ export function messageOf (ask: Ask, number: number): Message {
   const { path, key, body } = ask
   const isPosted = POSTED.includes(path)
   const method = ask.method === 'own' ? (isPosted ? 'POST' : 'GET') : ask.method
-  const target = path === '/query' ? `/query${valuesOf(key, number + 2).map((value, index) => `${index === 0 ? '?' : '&'}api_key=${value}`).join('')}` : path
+  const target =
+    path === '/query'
+      ? `/query${valuesOf(key, number + 2)
+          .map((value, index) => `${index === 0 ? '?' : '&'}api_key=${value}`)
+          .join('')}`
+      : path
   const cookies = path === '/cookie' ? valuesOf(key, number + 2) : []
   const keys = ['/key', '/both', '/either'].includes(path) ? valuesOf(key, number + 2) : []
   const text = isPosted && method === 'POST' ? bodyOf(path, body, number + 4) : ''
@@ -56,7 +62,9 @@ export function messageOf (ask: Ask, number: number): Message {
       ...valuesOf(ask.token, number).map((value) => ['authorization', withScheme(schemeFor(ask), value)] as const),
       ...keys.map((value) => ['x-api-key', value] as const),
       ...(cookies.length === 0 ? [] : [['cookie', cookies.map((value) => `sid=${value}`).join('; ')] as const]),
-      ...(text === '' ? [] : [['content-type', path === '/body' ? 'application/json' : 'application/x-www-form-urlencoded'] as const])
+      ...(text === ''
+        ? []
+        : [['content-type', path === '/body' ? 'application/json' : 'application/x-www-form-urlencoded'] as const])
     ],
     body: text
   }
@@ -73,12 +81,20 @@ function valuesOf (quality: Quality, number: number): string[] {
 }
 
 function schemeFor ({ path, scheme }: Ask): Ask['scheme'] {
-  return path === '/basic' ? 'Basic' : path === '/digest' ? 'Digest' : ['/openid', '/token'].includes(path) ? scheme : 'Bearer'
+  return path === '/basic'
+    ? 'Basic'
+    : path === '/digest'
+      ? 'Digest'
+      : ['/openid', '/token'].includes(path)
+          ? scheme
+          : 'Bearer'
 }
 
 function withScheme (scheme: Ask['scheme'], value: string): string {
   if (scheme === 'Bearer') return `Bearer ${value}`
-  if (scheme === 'Digest') return value.endsWith('@') ? `Digest username="u", response="${value}` : `Digest username="u", response="${value}"`
+  if (scheme === 'Digest') {
+    return value.endsWith('@') ? `Digest username="u", response="${value}` : `Digest username="u", response="${value}"`
+  }
   const text = Buffer.from(`client:${value}`).toString('base64')
   return `Basic ${value.endsWith('@') ? text.replace(/=*$/, '*') : text}`
 }
@@ -87,5 +103,7 @@ function bodyOf (path: string, body: Ask['body'], number: number): string {
   if (body === 'none') return ''
   if (path === '/body') return body === 'good' ? '{"a":1}' : `{"a":"${secret(number)}`
   if (body === 'twice') return `username=u&username=v&password=${secret(number)}`
-  return body === 'good' ? `grant_type=password&username=u&password=${secret(number)}` : `username=u&password=${secret(number)}%zz`
+  return body === 'good'
+    ? `grant_type=password&username=u&password=${secret(number)}`
+    : `username=u&password=${secret(number)}%zz`
 }

@@ -22,9 +22,12 @@ export interface Witness {
  * Declares the routes of a tree, as `/0`, `/1` and so on. A context around a route has the prefix of that route.
  *
  * @param without routes that are left out
- * @returns routes that a call refused for having too many alternatives; those within contexts are added when the app is loaded
+ * @returns routes that a call refused for having too many alternatives; those within contexts are added when the app is
+ *   loaded
  */
-export function declare (app: FastifyInstance, tree: Tree, witness: Witness, without: ReadonlySet<number>): Set<number> {
+export function declare (
+  app: FastifyInstance, tree: Tree, witness: Witness, without: ReadonlySet<number>
+): Set<number> {
   const dependencies = KNOWN.map((known) => known.make())
   const use = (ref: Ref, definitions: number): Dependency => {
     const dependency = dependencies[targetOf(ref, definitions)]!
@@ -33,11 +36,16 @@ export function declare (app: FastifyInstance, tree: Tree, witness: Witness, wit
   }
   const passesOn: boolean[] = []
   tree.defs.forEach((def, index) => {
-    const below = (def.kind === 'resolver' ? def.needs : [def.of].flat()).map((ref) => passesOn[targetOf(ref, index) - KNOWN.length] ?? false)
+    const below = (def.kind === 'resolver' ? def.needs : [def.of].flat()).map(
+      (ref) => passesOn[targetOf(ref, index) - KNOWN.length] ?? false
+    )
     passesOn.push(below.includes(true) || (def.kind === 'resolver' && def.takesScopes))
-    // What takes no scopes itself, and has something below that does, is resolved for each set of them and cannot tell which.
+    // What takes no scopes itself, and has something below that does, is resolved for each set of them and cannot tell
+    // which.
     const isCounted = !below.includes(true) || (def.kind === 'resolver' && def.takesScopes)
-    dependencies.push(dependencyOf(def, index, (ref) => use(ref, index), isCounted ? witness : { ...witness, called () {} }))
+    dependencies.push(
+      dependencyOf(def, index, (ref) => use(ref, index), isCounted ? witness : { ...witness, called () {} })
+    )
   })
   const all = (refs: Ref[]): Record<string, Dependency> => named(refs.map((ref) => use(ref, tree.defs.length)))
   const refused = new Set<number>()
@@ -56,14 +64,25 @@ export function declare (app: FastifyInstance, tree: Tree, witness: Witness, wit
 }
 
 function declareRoute (
-  app: FastifyInstance, { around, own }: Route, path: string, all: (refs: Ref[]) => Record<string, Dependency>, tried: (declareAll: () => void) => void,
+  app: FastifyInstance,
+  { around, own }: Route,
+  path: string,
+  all: (refs: Ref[]) => Record<string, Dependency>,
+  tried: (declareAll: () => void) => void,
   handler: Handler
 ): void {
   const security = own === null ? undefined : own === false ? false : optionOf(own.alternatives.map(all), own.orNobody)
   const declareIn = (context: FastifyInstance, levels: Ref[][], rest: string): void => {
     const [level, ...below] = levels
     if (level === undefined) {
-      tried(() => { context.route({ method: 'GET', url: rest, ...(security === undefined ? {} : { security }), handler } as unknown as Parameters<typeof app.route>[0]) })
+      tried(() => {
+        context.route({
+          method: 'GET',
+          url: rest,
+          ...(security === undefined ? {} : { security }),
+          handler
+        } as unknown as Parameters<typeof app.route>[0])
+      })
       return
     }
     context.register(async (child) => {

@@ -4,7 +4,8 @@ import Fastify from 'fastify'
 import type { Socket } from 'node:net'
 import type { Dependency } from '../../src/index.js'
 import fastifySecurity, {
-  apiKeyCookie, apiKeyHeader, apiKeyQuery, depends, httpBasic, httpBearer, httpDigest, oauth2PasswordRequestForm, openIdConnect, Unauthorized
+  apiKeyCookie, apiKeyHeader, apiKeyQuery, depends, httpBasic, httpBearer, httpDigest, oauth2PasswordRequestForm,
+  openIdConnect, Unauthorized
 } from '../../src/index.js'
 import { expectedForm } from './form.js'
 import { pathOf } from './http1.js'
@@ -47,7 +48,9 @@ function ownerOf (found: string): number | null {
 /** Every known owner whose credential is somewhere in the sent bytes, in any encoding. */
 export function ownersAnywhere (text: string): Set<number> {
   const unescaped = text.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)))
-  const decoded = (text.match(/[A-Za-z0-9+/]{8,}/g) ?? []).flatMap((word) => [0, 1, 2, 3].map((skip) => Buffer.from(word.slice(skip), 'base64').toString('latin1')))
+  const decoded = (text.match(/[A-Za-z0-9+/]{8,}/g) ?? []).flatMap((word) =>
+    [0, 1, 2, 3].map((skip) => Buffer.from(word.slice(skip), 'base64').toString('latin1'))
+  )
   const owners = [text, unescaped, ...decoded].flatMap(secretsIn).map(ownerOf)
   return new Set(owners.filter((owner): owner is number => owner !== null && isKnown(owner)))
 }
@@ -103,15 +106,25 @@ export async function openDoors (options: FastifyServerOptions | { http2: true }
   }
   await app.register(fastifySecurity, { swagger: false })
   const schemes = schemesByName()
-  const users = Object.fromEntries(Object.entries(schemes).map(([name, credential]) => [name, depends({ credential }, async ({ credential }) => {
-    await null
-    if (ownersIn(credential) === null) throw new Unauthorized('Unknown credentials')
-    return { credential }
-  })]))
+  const users = Object.fromEntries(
+    Object.entries(schemes).map(([name, credential]) => [
+      name,
+      depends({ credential }, async ({ credential }) => {
+        await null
+        if (ownersIn(credential) === null) throw new Unauthorized('Unknown credentials')
+        return { credential }
+      })
+    ])
+  )
   for (const [url, { methods, alternatives, orNobody }] of Object.entries(DOORS)) {
     const named = alternatives.map((names) => Object.fromEntries(names.map((name) => [name, users[name]!])))
     const security = orNobody ? [...named, {}] : named
-    app.route({ method: methods[0] as 'GET', url, security, handler: async (request) => arrive(request, url, request.security) })
+    app.route({
+      method: methods[0] as 'GET',
+      url,
+      security,
+      handler: async (request) => arrive(request, url, request.security)
+    })
   }
   app.get('/public', { security: false }, async (request) => arrive(request, '/public', null))
   app.post('/token', { security: { form: oauth2PasswordRequestForm() } }, async (request) => {
@@ -135,14 +148,20 @@ function schemesByName (): Record<string, Dependency> {
 
 // Fastify logs the URL of a route that takes no key in its query, or of an unknown route, as it is.
 function isNoKeyOfOurs (line: string): boolean {
-  const { req, msg, err, ...rest } = JSON.parse(line) as { req?: { url?: string, method?: string, host?: string }, msg: string, err?: { message?: string } }
+  const { req, msg, err, ...rest } = JSON.parse(line) as {
+    req?: { url?: string, method?: string, host?: string }
+    msg: string
+    err?: { message?: string }
+  }
   if (req?.url !== undefined) {
     // Nor is a host that has swallowed another line a credential.
     const { url, host: _, ...others } = req
     if (leaks(JSON.stringify([rest, msg, others]))) return false
     if (pathOf(url) !== '/query' || (req.method !== 'GET' && req.method !== 'HEAD')) return true
     // A parameter of another name does not belong to a scheme.
-    return !fieldsOf(url.slice(url.search(/[?#]/) + 1)).some(([name, value]) => (name === 'api_key' || name.startsWith('api_key[')) && leaks(value))
+    return !fieldsOf(url.slice(url.search(/[?#]/) + 1)).some(
+      ([name, value]) => (name === 'api_key' || name.startsWith('api_key[')) && leaks(value)
+    )
   }
   return !leaks(JSON.stringify(rest)) && (msg.startsWith('Route ') || isUrlEcho(err?.message ?? ''))
 }
@@ -154,21 +173,37 @@ export function isUrlEcho (message: string): boolean {
 
 const read = (name: string, sent: Sent): Reading => KNOWN.find((known) => known.name === name)!.read(sent)
 
-const CHALLENGES: Readonly<Record<string, string>> = { KeyHeader: 'APIKey', KeyQuery: 'APIKey', KeyCookie: 'APIKey', OpenId: 'Bearer' }
+const CHALLENGES: Readonly<Record<string, string>> = {
+  KeyHeader: 'APIKey',
+  KeyQuery: 'APIKey',
+  KeyCookie: 'APIKey',
+  OpenId: 'Bearer'
+}
 
 /** The expected answer to a request, by the headers that it came with. */
 export function expectedOf (method: string, sent: Sent, body: Buffer): Expected {
   const path = pathOf(sent.target)
   // Fastify reads a body before it says that there is nothing.
-  const nowhere: Expected = { statuses: path === null || body.length > 0 ? [404, 400, 413, 415] : [404], arrival: null, perhaps: null, challenges: null }
-  if (path === '/public') return method === 'GET' || method === 'HEAD' ? { ...nowhere, statuses: [200], arrival: { door: path, owners: [] } } : nowhere
+  const nowhere: Expected = {
+    statuses: path === null || body.length > 0 ? [404, 400, 413, 415] : [404],
+    arrival: null,
+    perhaps: null,
+    challenges: null
+  }
+  if (path === '/public') {
+    return method === 'GET' || method === 'HEAD'
+      ? { ...nowhere, statuses: [200], arrival: { door: path, owners: [] } }
+      : nowhere
+  }
   if (path === '/token') return method === 'POST' ? expectedOfToken(sent, body) : nowhere
   const door = path !== null && Object.hasOwn(DOORS, path) ? DOORS[path]! : null
   if (door === null || !door.methods.includes(method)) return nowhere
   const guarded = expectedOfDoor(path!, door, sent)
   if (path !== '/body' || guarded.arrival === null) return guarded
   // Whether its body is any good is Fastify's to say.
-  return isGoodJson(sent, body) ? guarded : { ...guarded, statuses: [200, 400, 413, 415], arrival: null, perhaps: guarded.arrival }
+  return isGoodJson(sent, body)
+    ? guarded
+    : { ...guarded, statuses: [200, 400, 413, 415], arrival: null, perhaps: guarded.arrival }
 }
 
 function isGoodJson ({ lines }: Sent, body: Buffer): boolean {
@@ -183,7 +218,14 @@ function expectedOfDoor (path: string, { alternatives, orNobody }: Door, sent: S
     const readings = all.map((name) => read(name, sent))
     const values = readings.map((reading) => typeof reading === 'object' ? ownersIn(reading.value) : null)
     const failed = values.indexOf(null)
-    if (failed < 0) return { statuses: [200], arrival: { door: path, owners: values.flatMap((owners) => owners!) }, perhaps: null, challenges: null }
+    if (failed < 0) {
+      return {
+        statuses: [200],
+        arrival: { door: path, owners: values.flatMap((owners) => owners!) },
+        perhaps: null,
+        challenges: null
+      }
+    }
     worst = readings[failed] === 'ambiguous' ? 400 : 401
     if (worst === 400) break
   }
@@ -191,17 +233,29 @@ function expectedOfDoor (path: string, { alternatives, orNobody }: Door, sent: S
     return { statuses: [200], arrival: { door: path, owners: [] }, perhaps: null, challenges: null }
   }
   // Of all of them, the one that failed is asked for; which one is another part's to say.
-  return { statuses: [worst!], arrival: null, perhaps: null, challenges: [...new Set(names.map((name) => CHALLENGES[name] ?? name))] }
+  return {
+    statuses: [worst!],
+    arrival: null,
+    perhaps: null,
+    challenges: [...new Set(names.map((name) => CHALLENGES[name] ?? name))]
+  }
 }
 
 function expectedOfToken (sent: Sent, body: Buffer): Expected {
   const types = sent.lines.filter(([name]) => name.toLowerCase() === 'content-type')
   const form = expectedForm({ body, mediaType: types[0]?.[1] ?? '', sent, strict: false })
   if (typeof form === 'string') {
-    return { statuses: [form === 'invalid_client' ? 401 : 400], arrival: null, perhaps: null, challenges: form === 'invalid_client' ? ['Basic'] : null }
+    return {
+      statuses: [form === 'invalid_client' ? 401 : 400],
+      arrival: null,
+      perhaps: null,
+      challenges: form === 'invalid_client' ? ['Basic'] : null
+    }
   }
   const { username, password, clientSecret } = form as Record<string, unknown>
   const arrival = { door: '/token', owners: ownersIn({ username, password, clientSecret }) ?? [] }
   // The first of two media types counts, for those who do not refuse them.
-  return types.length === 1 ? { statuses: [200], arrival, perhaps: null, challenges: null } : { statuses: [200, 400, 415], arrival: null, perhaps: arrival, challenges: null }
+  return types.length === 1
+    ? { statuses: [200], arrival, perhaps: null, challenges: null }
+    : { statuses: [200, 400, 415], arrival: null, perhaps: arrival, challenges: null }
 }

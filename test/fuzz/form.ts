@@ -32,8 +32,12 @@ export function expectedForm ({ body, mediaType, sent, strict }: PostedForm): un
 
 function isFormType (mediaType: string): boolean {
   const [type, ...parameters] = mediaType.split(';').map((part) => part.trim().toLowerCase())
-  return type === 'application/x-www-form-urlencoded' &&
-    parameters.every((parameter) => !parameter.startsWith('charset=') || ['charset=utf-8', 'charset="utf-8"'].includes(parameter))
+  return (
+    type === 'application/x-www-form-urlencoded' &&
+    parameters.every(
+      (parameter) => !parameter.startsWith('charset=') || ['charset=utf-8', 'charset="utf-8"'].includes(parameter)
+    )
+  )
 }
 
 // An empty field counts as absent; a repeated one is rejected, empty or not.
@@ -74,7 +78,8 @@ function clientOf (fields: Fields, sent: Sent): string | { clientId: string | nu
   const reading = basic(sent)
   if (reading === 'ambiguous') return 'invalid_request'
   if (reading === 'malformed') return 'invalid_client'
-  const { username, password } = reading === 'absent' ? { username: '', password: '' } : reading.value as { username: string, password: string }
+  const { username, password } =
+    reading === 'absent' ? { username: '', password: '' } : (reading.value as { username: string, password: string })
   if (username === '' && password === '') {
     return clientId === null && clientSecret !== null ? 'invalid_request' : { clientId, clientSecret }
   }

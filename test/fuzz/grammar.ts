@@ -1,6 +1,6 @@
 /**
- * The grammars of HTTP authentication, read by hand: one character after the other, with no regular expression. What the
- * package reads and writes is compared with this, so nothing here comes from it.
+ * The grammars of HTTP authentication, read by hand: one character after the other, with no regular expression. What
+ * the package reads and writes is compared with this, so nothing here comes from it.
  *
  * @see RFC 9110 §5 and §11, RFC 6749 §3.3, RFC 4648 §4
  */
@@ -108,7 +108,10 @@ function elements (text: string): string[] | null {
   return isQuoted ? null : [...found, element]
 }
 
-/** #auth-param as a recipient reads it: empty elements are passed over. `null` for a malformed list, or one that repeats a name. RFC 9110 §11.2 */
+/**
+ * #auth-param as a recipient reads it: empty elements are passed over. `null` for a malformed list, or one that repeats
+ * a name. RFC 9110 §11.2
+ */
 export function authParams (text: string): Map<string, string> | null {
   const params = new Map<string, string>()
   const list = elements(text) ?? ['broken']
@@ -116,7 +119,9 @@ export function authParams (text: string): Map<string, string> | null {
     const param = trimmed(element)
     if (param === '') continue
     // OWS stands beside a comma, and at neither end.   RFC 9110 §5.6.1.2
-    if ((index === 0 && !element.startsWith(param)) || (index === list.length - 1 && !element.endsWith(param))) return null
+    if ((index === 0 && !element.startsWith(param)) || (index === list.length - 1 && !element.endsWith(param))) {
+      return null
+    }
     const equals = param.indexOf('=')
     if (equals < 0) return null
     const name = trimmed(param.slice(0, equals)).toLowerCase()
@@ -151,7 +156,10 @@ export function parseChallenge (line: string): { scheme: string, params: Map<str
   return params.has('realm') ? { scheme, params } : null
 }
 
-/** Canonical base64 with padding, or `null`: no other alphabet, no white space, no bits left over. RFC 4648 §3.3, §3.5, §4 */
+/**
+ * Canonical base64 with padding, or `null`: no other alphabet, no white space, no bits left over.
+ * RFC 4648 §3.3, §3.5, §4
+ */
 export function base64 (text: string): Uint8Array | null {
   if (text.length % 4 !== 0) return null
   const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0

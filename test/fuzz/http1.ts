@@ -1,6 +1,6 @@
 /**
- * HTTP/1.1 as a sender has to write it. Bytes that are written like this have one meaning; of all others it is said only
- * that their meaning is open, as servers may repair or reject them.
+ * HTTP/1.1 as a sender has to write it. Bytes that are written like this have one meaning; of all others it is said
+ * only that their meaning is open, as servers may repair or reject them.
  *
  * @see RFC 9112
  */
@@ -61,17 +61,30 @@ function readRequest (text: string, start: number): { request: PlainRequest, end
     if (line === '') break
     lines.push(field(line))
   }
-  const of = (name: string): string[] => lines.filter(([given]) => given.toLowerCase() === name).map(([, value]) => value)
+  const of = (name: string): string[] =>
+    lines.filter(([given]) => given.toLowerCase() === name).map(([, value]) => value)
   const hosts = of('host')
   if (hosts.length > 1 || hosts.some((host) => !isHost(host))) throw new Open()
   const connection = of('connection')
-  if (connection.length > 1 || !['', 'keep-alive', 'close'].includes((connection[0] ?? '').toLowerCase())) throw new Open()
+  if (connection.length > 1 || !['', 'keep-alive', 'close'].includes((connection[0] ?? '').toLowerCase())) {
+    throw new Open()
+  }
   if (of('upgrade').length > 0 || of('trailer').length > 0) throw new Open()
   if (of('expect').some((value) => value !== '100-continue') || of('expect').length > 1) throw new Open()
   const { body, end } = readBody(text, at, of('content-length'), of('transfer-encoding'))
   // A request without a host is refused   RFC 9112 §3.2
   const isRefused = hosts.length === 0
-  return { request: { method, target, lines, body, isLast: isRefused || (connection[0] ?? '').toLowerCase() === 'close', isRefused }, end }
+  return {
+    request: {
+      method,
+      target,
+      lines,
+      body,
+      isLast: isRefused || (connection[0] ?? '').toLowerCase() === 'close',
+      isRefused
+    },
+    end
+  }
 }
 
 function lineAt (text: string, at: number): [line: string, next: number] {
@@ -92,7 +105,9 @@ function requestLine (text: string, start: number): [method: string, target: str
 
 // origin-form = absolute-path [ "?" query ]   RFC 9112 §3.2.1, RFC 3986 §3.3
 function isTarget (target: string): boolean {
-  return target.startsWith('/') && [...target].every((character) => PCHAR.includes(character) || '/?%'.includes(character))
+  return (
+    target.startsWith('/') && [...target].every((character) => PCHAR.includes(character) || '/?%'.includes(character))
+  )
 }
 
 const PCHAR = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@"
@@ -113,7 +128,9 @@ function field (line: string): [name: string, value: string] {
   const value = trimmed(line.slice(colon + 1))
   if (!isFieldValue(value)) throw new Open()
   // In what says where a message ends, servers are strict about white space, and should be.
-  if (['transfer-encoding', 'content-length'].includes(name.toLowerCase()) && line.slice(colon + 1) !== ` ${value}`) throw new Open()
+  if (['transfer-encoding', 'content-length'].includes(name.toLowerCase()) && line.slice(colon + 1) !== ` ${value}`) {
+    throw new Open()
+  }
   return [name, value]
 }
 
@@ -124,7 +141,14 @@ function readBody (text: string, at: number, lengths: string[], encodings: strin
   }
   if (lengths.length === 0) return { body: Buffer.alloc(0), end: at }
   const [length] = lengths
-  if (lengths.length > 1 || length === '' || length!.length > 6 || ![...length!].every((digit) => digit >= '0' && digit <= '9')) throw new Open()
+  if (
+    lengths.length > 1 ||
+    length === '' ||
+    length!.length > 6 ||
+    ![...length!].every((digit) => digit >= '0' && digit <= '9')
+  ) {
+    throw new Open()
+  }
   const end = at + Number(length)
   if (end > text.length) throw new Open()
   return { body: Buffer.from(text.slice(at, end), 'latin1'), end }
@@ -136,7 +160,9 @@ function chunked (text: string, start: number): { body: Buffer, end: number } {
   let body = ''
   for (;;) {
     const [size, next] = lineAt(text, at)
-    if (size === '' || size.length > 4 || ![...size].every((digit) => '0123456789abcdefABCDEF'.includes(digit))) throw new Open()
+    if (size === '' || size.length > 4 || ![...size].every((digit) => '0123456789abcdefABCDEF'.includes(digit))) {
+      throw new Open()
+    }
     const length = parseInt(size, 16)
     if (length === 0) {
       if (text.slice(next, next + 2) !== '\r\n') throw new Open()
@@ -148,14 +174,17 @@ function chunked (text: string, start: number): { body: Buffer, end: number } {
   }
 }
 
-/** The path of a target as a router is to see it: decoded, but for what would make other paths of it. `null` where it is broken. */
+/**
+ * The path of a target as a router is to see it: decoded, but for what would make other paths of it. `null` where it is
+ * broken.
+ */
 export function pathOf (target: string): string | null {
   const query = target.indexOf('?')
   const path = query < 0 ? target : target.slice(0, query)
   return formDecoded(path.replaceAll('+', '%2B').replace(/%2f/gi, '%00'))
 }
 
-// --- Answers ----------------------------------------------------------------------------------------------------------
+// --- Answers ---------------------------------------------------------------------------------------------------------
 
 export interface PlainAnswer {
   readonly status: number
@@ -168,7 +197,11 @@ export interface PlainAnswer {
  *
  * @param isHead whether it is the answer to a HEAD request, which has no body
  */
-export function readAnswer (text: string, at: number, isHead: boolean): { answer: PlainAnswer, end: number } | null | undefined {
+export function readAnswer (
+  text: string,
+  at: number,
+  isHead: boolean
+): { answer: PlainAnswer, end: number } | null | undefined {
   const end = text.indexOf('\r\n\r\n', at)
   if (end < 0) return text.length - at > 0 && !'HTTP/1.1 '.startsWith(text.slice(at, at + 9)) ? undefined : null
   const [statusLine = '', ...headerLines] = text.slice(at, end).split('\r\n')
@@ -180,7 +213,10 @@ export function readAnswer (text: string, at: number, isHead: boolean): { answer
     const colon = line.indexOf(':')
     return [line.slice(0, colon).toLowerCase(), trimmed(line.slice(colon + 1))]
   })
-  const length = isHead || status === 204 || status === 304 ? 0 : Number(lines.find(([name]) => name === 'content-length')?.[1] ?? 0)
+  const length =
+    isHead || status === 204 || status === 304 ? 0 : Number(lines.find(([name]) => name === 'content-length')?.[1] ?? 0)
   const body = text.slice(end + 4, end + 4 + length)
-  return body.length < length ? null : { answer: { status, lines, body: Buffer.from(body, 'latin1').toString() }, end: end + 4 + length }
+  return body.length < length
+    ? null
+    : { answer: { status, lines, body: Buffer.from(body, 'latin1').toString() }, end: end + 4 + length }
 }

@@ -30,30 +30,39 @@ interface Ask {
   query: string[]
 }
 
-// --- Who is known -----------------------------------------------------------------------------------------------------
+// --- Who is known ----------------------------------------------------------------------------------------------------
 
 // Accounts with every set of scopes, more with all of them; then the barred ones, and the unknown ones.
 const ACCOUNTS: ReadonlyMap<string, Account> = new Map<string, Account>([
-  ...[SCOPES, SCOPES, SCOPES, SCOPES, SCOPES, [], ['a'], ['a', 'b'], ['c']].map((scopes, index) => [secret(index), { scopes, isBarred: false }] as const),
+  ...[SCOPES, SCOPES, SCOPES, SCOPES, SCOPES, [], ['a'], ['a', 'b'], ['c']].map(
+    (scopes, index) => [secret(index), { scopes, isBarred: false }] as const
+  ),
   [secret(9), { scopes: SCOPES, isBarred: true }]
 ])
-const words = fc.oneof({ weight: 8, arbitrary: fc.nat({ max: 8 }) }, { weight: 2, arbitrary: fc.nat({ max: 15 }) }).map(secret)
+const words = fc.oneof({ weight: 8, arbitrary: fc.nat({ max: 8 }) }, { weight: 2, arbitrary: fc.nat({ max: 15 }) })
+  .map(secret)
 
-// --- Requests ---------------------------------------------------------------------------------------------------------
+// --- Requests --------------------------------------------------------------------------------------------------------
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64')
 
 const good = fc.oneof(
   fc.tuple(fc.constantFrom('Bearer ', 'bearer ', 'BEARER  '), words),
   fc.tuple(fc.constantFrom('DPoP ', 'dpop '), words),
-  fc.tuple(fc.constantFrom('Basic ', 'bASIC '), fc.tuple(fc.constantFrom('', 'u', 'us', 'üser'), words).map(([user, word]) => base64(`${user}:${word}`))),
+  fc.tuple(
+    fc.constantFrom('Basic ', 'bASIC '),
+    fc.tuple(fc.constantFrom('', 'u', 'us', 'üser'), words).map(([user, word]) => base64(`${user}:${word}`))
+  ),
   fc.tuple(fc.constantFrom('Digest '), words.map((word) => `username="u", response="${word}"`))
 ).map((parts) => parts.join(''))
 
 const bad = fc.tuple(words, fc.nat({ max: 25 })).map(([word, kind]) => [
-  `Bearer ${word} x`, `Bearer ${word},`, `Bearer "${word}"`, `Bearer\t${word}`, `Bearer${word}`, `Bearer é${word}`, `Bearer ${word}\0`, `Bearer ${word}\n`, 'Bearer ', 'Bearer', '', ' ',
-  `Basic ${word}`, `Basic ${base64(word)}`, `Basic ${base64(`u:${word}\0`)}`, `Basic ${base64(`u:${word}`).replace(/=*$/, '')}!`, `Basic  ${base64(`u:${word}x`).slice(0, -1)}`, `Basic ${base64(`u:${word}`)} `,
-  `Digest response="${word}`, `Digest a=${word}, A=${word}`, `Digest a=${word} b=c`, `Token ${word}`, ` Bearer ${word}`, `Bearer =${word}`, `DPoP ${word}\x7f`, word
+  `Bearer ${word} x`, `Bearer ${word},`, `Bearer "${word}"`, `Bearer\t${word}`, `Bearer${word}`, `Bearer é${word}`,
+  `Bearer ${word}\0`, `Bearer ${word}\n`, 'Bearer ', 'Bearer', '', ' ', `Basic ${word}`, `Basic ${base64(word)}`,
+  `Basic ${base64(`u:${word}\0`)}`, `Basic ${base64(`u:${word}`).replace(/=*$/, '')}!`,
+  `Basic  ${base64(`u:${word}x`).slice(0, -1)}`, `Basic ${base64(`u:${word}`)} `, `Digest response="${word}`,
+  `Digest a=${word}, A=${word}`, `Digest a=${word} b=c`, `Token ${word}`, ` Bearer ${word}`, `Bearer =${word}`,
+  `DPoP ${word}\x7f`, word
 ][kind]!)
 
 const authorization: fc.Arbitrary<string[]> = fc.oneof<Array<fc.WeightedArbitrary<string[]>>>(
@@ -65,7 +74,15 @@ const authorization: fc.Arbitrary<string[]> = fc.oneof<Array<fc.WeightedArbitrar
 const key: fc.Arbitrary<string[]> = fc.oneof<Array<fc.WeightedArbitrary<string[]>>>(
   { weight: 3, arbitrary: fc.constant([]) },
   { weight: 5, arbitrary: words.map((word) => [word]) },
-  { weight: 1, arbitrary: fc.oneof<Array<fc.Arbitrary<string[]>>>(words.map((word) => [`${word}\0`]), fc.constant(['']), fc.tuple(words, words), fc.constant([' '])) }
+  {
+    weight: 1,
+    arbitrary: fc.oneof<Array<fc.Arbitrary<string[]>>>(
+      words.map((word) => [`${word}\0`]),
+      fc.constant(['']),
+      fc.tuple(words, words),
+      fc.constant([' '])
+    )
+  }
 )
 const cookie = fc.oneof(
   { weight: 3, arbitrary: fc.constant('') },
@@ -73,7 +90,8 @@ const cookie = fc.oneof(
   {
     weight: 1,
     arbitrary: fc.tuple(words, words, fc.nat({ max: 6 })).map(([one, other, kind]) => [
-      `a=b; sid=${one};sid=${one}`, `sid=${one}; sid=${other}`, `SID=${one}`, `sid=; sid=${one}`, ` sid = ${one} `, `sid${one}`, `%73id=${one}; xsid=${other}`
+      `a=b; sid=${one};sid=${one}`, `sid=${one}; sid=${other}`, `SID=${one}`, `sid=; sid=${one}`, ` sid = ${one} `,
+      `sid${one}`, `%73id=${one}; xsid=${other}`
     ][kind]!)
   }
 )
@@ -83,12 +101,17 @@ const query: fc.Arbitrary<string[]> = fc.oneof<Array<fc.WeightedArbitrary<string
   {
     weight: 1,
     arbitrary: fc.tuple(words, words, fc.nat({ max: 6 })).map(([one, other, kind]) => [
-      [`api_key=${one}`, `api_key=${other}`], [`api%5Fkey=${one}`], [`ap%69_key=${one}`, `api_key=${one}`], ['api_key='], ['x=1', `api_key=${one}`, ''], ['api_key', `api_key=${one}`],
+      [`api_key=${one}`, `api_key=${other}`], [`api%5Fkey=${one}`], [`ap%69_key=${one}`, `api_key=${one}`],
+      ['api_key='], ['x=1', `api_key=${one}`, ''], ['api_key', `api_key=${one}`],
       [`api_key=${encodeURIComponent(one).replace('Z', '%5A')}`]
     ][kind]!)
   }
 )
-const own = fc.oneof({ weight: 2, arbitrary: fc.constant('') }, { weight: 2, arbitrary: words }, { weight: 1, arbitrary: fc.constant('malformed') })
+const own = fc.oneof(
+  { weight: 2, arbitrary: fc.constant('') },
+  { weight: 2, arbitrary: words },
+  { weight: 1, arbitrary: fc.constant('malformed') }
+)
 
 const ask: fc.Arbitrary<Ask> = fc.record({
   route: fc.nat({ max: 7 }),
@@ -100,7 +123,7 @@ const ask: fc.Arbitrary<Ask> = fc.record({
   query
 })
 
-// --- The check --------------------------------------------------------------------------------------------------------
+// --- The check -------------------------------------------------------------------------------------------------------
 
 /** The values that a handler found in `request.security`, or the code of the error that reading it threw. */
 type Seen = { readonly security: unknown } | { readonly code: unknown }
@@ -132,26 +155,41 @@ async function tryTree (tree: Tree, asks: readonly Ask[], bench: Bench): Promise
   const naive = new Naive(tree, ACCOUNTS)
   const without = new Set<number>()
   // A public route lifts the requirement of its contexts: then the requirement applies to no route.
-  const lifted = new Map([...tree.routes.entries()].filter(([, { own, around }]) => own === false && around.length > 0).map(([index, { around }]) => [index, around.length]))
-  const started = { ...tree, routes: tree.routes.map((route) => route.own === false ? { ...route, around: [] } : route) }
+  const lifted = new Map(
+    [...tree.routes.entries()]
+      .filter(([, { own, around }]) => own === false && around.length > 0)
+      .map(([index, { around }]) => [index, around.length])
+  )
+  const started = {
+    ...tree,
+    routes: tree.routes.map((route) => route.own === false ? { ...route, around: [] } : route)
+  }
   for (let form = lifted.size > 0 ? tree : started; ;) {
     const opened = await open(form, without)
     try {
       const refused = await refusedAtStart(opened, without)
       if (refused === null) {
-        if (form === tree && lifted.size > 0) throw new Violation('it starts with a requirement that its only route lifts')
+        if (form === tree && lifted.size > 0) {
+          throw new Violation('it starts with a requirement that its only route lifts')
+        }
         await askAll({ tree: form, naive, without }, asks, bench, opened)
         return
       }
       bench.tally['refused']!++
       for (const index of refused.tooMany) {
         const alternatives = naive.alternativesOf(tree.routes[index]!)
-        if (alternatives <= MAX_ALTERNATIVES) throw new Violation(`a route of ${alternatives} alternatives is refused for having too many`)
+        if (alternatives <= MAX_ALTERNATIVES) {
+          throw new Violation(`a route of ${alternatives} alternatives is refused for having too many`)
+        }
         without.add(index)
       }
       if (refused.tooMany.size > 0) continue
-      const [found, wanted] = [refused.lifted, form === tree ? lifted : new Map()].map((one) => JSON.stringify([...one].filter(([index]) => !without.has(index)).sort()))
-      if (found !== wanted) throw new Violation(`requirements that their only route lifts, by route: ${found}, and not ${wanted}`)
+      const [found, wanted] = [refused.lifted, form === tree ? lifted : new Map()].map((one) =>
+        JSON.stringify([...one].filter(([index]) => !without.has(index)).sort())
+      )
+      if (found !== wanted) {
+        throw new Violation(`requirements that their only route lifts, by route: ${found}, and not ${wanted}`)
+      }
       form = started
     } finally {
       await opened.app.close()
@@ -161,7 +199,10 @@ async function tryTree (tree: Tree, asks: readonly Ask[], bench: Bench): Promise
 
 const MAX_ALTERNATIVES = 64
 
-async function open (tree: Tree, without: ReadonlySet<number>): Promise<Opened & { readonly tooMany: ReadonlySet<number> }> {
+async function open (
+  tree: Tree,
+  without: ReadonlySet<number>
+): Promise<Opened & { readonly tooMany: ReadonlySet<number> }> {
   const log = watchedLog()
   const app = Fastify({ logger: { level: 'trace', stream: log } })
   await app.register(fastifySecurity, { swagger: false, onUncheckedScopes: 'allow' })
@@ -187,7 +228,10 @@ function seenBy (request: { readonly security: unknown }): Seen {
 }
 
 // `null`: it starts.
-async function refusedAtStart ({ app, tooMany }: { app: FastifyInstance, tooMany: ReadonlySet<number> }, without: ReadonlySet<number>): Promise<Refused | null> {
+async function refusedAtStart (
+  { app, tooMany }: { app: FastifyInstance, tooMany: ReadonlySet<number> },
+  without: ReadonlySet<number>
+): Promise<Refused | null> {
   const found = new Set<number>()
   const lifted = new Map<number, number>()
   try {
@@ -196,7 +240,10 @@ async function refusedAtStart ({ app, tooMany }: { app: FastifyInstance, tooMany
     const { code, problems } = error as { code?: string, problems?: readonly StartProblem[] }
     if (code !== 'FST_SECURITY_START_REFUSED') throw error
     for (const { code, route, message } of problems!) {
-      const index = Number(/^\S+ \/(\d+)$/.exec(route ?? '')?.[1] ?? /\(under \/(\d+)\): every route that it applies to lifts it/.exec(message)?.[1])
+      const index = Number(
+        /^\S+ \/(\d+)$/.exec(route ?? '')?.[1] ??
+          /\(under \/(\d+)\): every route that it applies to lifts it/.exec(message)?.[1]
+      )
       if (code === 'FST_SECURITY_TOO_MANY_ALTERNATIVES') found.add(index)
       else if (route === null && Number.isInteger(index)) lifted.set(index, (lifted.get(index) ?? 0) + 1)
       // A route that was refused by the call is missing here.
@@ -210,7 +257,12 @@ async function refusedAtStart ({ app, tooMany }: { app: FastifyInstance, tooMany
 
 interface Running { readonly tree: Tree, readonly naive: Naive, readonly without: ReadonlySet<number> }
 
-async function askAll ({ tree, naive, without }: Running, asks: readonly Ask[], bench: Bench, opened: Opened): Promise<void> {
+async function askAll (
+  { tree, naive, without }: Running,
+  asks: readonly Ask[],
+  bench: Bench,
+  opened: Opened
+): Promise<void> {
   const { app, log } = opened
   // An uncached dependency may be called often, and so may those below it.
   const isShared = !JSON.stringify(tree).includes('"uncached":true')
@@ -218,7 +270,10 @@ async function askAll ({ tree, naive, without }: Running, asks: readonly Ask[], 
     const index = ask.route % tree.routes.length
     if (without.has(index)) continue
     const route = tree.routes[index]!
-    const guarded = [...route.around.flat(), ...(route.own === null || route.own === false ? [] : route.own.alternatives.flat())]
+    const guarded = [
+      ...route.around.flat(),
+      ...(route.own === null || route.own === false ? [] : route.own.alternatives.flat())
+    ]
     const sent = sentOf(ask, index, naive.schemesOf(guarded).includes(QUERY_SCHEME))
     opened.seen = null
     opened.calls = new Map()
@@ -227,7 +282,11 @@ async function askAll ({ tree, naive, without }: Running, asks: readonly Ask[], 
     // An injected request runs in microtasks alone: without a pause, no timer and no I/O would have its turn.
     if (bench.requests % 20 === 0) await turn()
     bench.tally[reply.statusCode] = (bench.tally[reply.statusCode] ?? 0) + 1
-    sameAnswer(reply, opened.seen, naive.judge(route, sent), { sent, method: ask.method, isDeclared: route.own !== null })
+    sameAnswer(reply, opened.seen, naive.judge(route, sent), {
+      sent,
+      method: ask.method,
+      isDeclared: route.own !== null
+    })
     if (isShared) {
       for (const [call, times] of opened.calls) {
         if (times > 1) throw new Violation(`in one request a resolver was called ${times} times: ${call}`)
@@ -269,7 +328,12 @@ interface Asked {
   readonly isDeclared: boolean
 }
 
-function sameAnswer (reply: LightMyRequestResponse, seen: Seen | null, verdict: Verdict, { sent, method, isDeclared }: Asked): void {
+function sameAnswer (
+  reply: LightMyRequestResponse,
+  seen: Seen | null,
+  verdict: Verdict,
+  { sent, method, isDeclared }: Asked
+): void {
   const { outcome } = verdict
   const told = `${method} ${JSON.stringify(sent)} was answered ${reply.statusCode} ${reply.body}`
   if (reply.statusCode >= 500) throw new Violation(`a server error: ${told}`)
@@ -283,14 +347,22 @@ function sameAnswer (reply: LightMyRequestResponse, seen: Seen | null, verdict: 
     const { refused: { rank } } = outcome
     if (seen !== null) throw new Violation(`the handler ran, and ${rank} was expected: ${told}`)
     if (reply.statusCode !== STATUS[rank]) throw new Violation(`${STATUS[rank]} (${rank}) was expected: ${told}`)
-    if (method === 'GET' && (JSON.parse(reply.body) as { code: string }).code !== CODE[rank]) throw new Violation(`${CODE[rank]} was expected: ${told}`)
+    if (method === 'GET' && (JSON.parse(reply.body) as { code: string }).code !== CODE[rank]) {
+      throw new Violation(`${CODE[rank]} was expected: ${told}`)
+    }
     if (reply.headers['cache-control'] !== 'no-store') throw new Violation(`it may be stored: ${told}`)
   }
   sameChallenges(reply, challengesOf(verdict, sent), told)
-  if (leaks(reply.body) || leaks(JSON.stringify(reply.headers))) throw new Violation(`a secret in the answer: ${told} ${JSON.stringify(reply.headers)}`)
+  if (leaks(reply.body) || leaks(JSON.stringify(reply.headers))) {
+    throw new Violation(`a secret in the answer: ${told} ${JSON.stringify(reply.headers)}`)
+  }
 }
 
-function sameChallenges ({ statusCode, headers }: LightMyRequestResponse, wanted: ReadonlyArray<readonly string[]>, told: string): void {
+function sameChallenges (
+  { statusCode, headers }: LightMyRequestResponse,
+  wanted: ReadonlyArray<readonly string[]>,
+  told: string
+): void {
   const lines = [headers['www-authenticate'] ?? []].flat()
   if (statusCode === 401 && lines.length === 0) throw new Violation(`a 401 without a challenge: ${told}`)
   const found = lines.map((line) => {
@@ -303,7 +375,7 @@ function sameChallenges ({ statusCode, headers }: LightMyRequestResponse, wanted
   }
 }
 
-// --- The part ---------------------------------------------------------------------------------------------------------
+// --- The part --------------------------------------------------------------------------------------------------------
 
 const MOST = 400
 

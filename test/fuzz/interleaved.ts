@@ -1,6 +1,6 @@
 /**
- * Requests that are under way at the same time, whose resolvers wait for each other's turns: each must find its own values,
- * and those of no other request, wherever a value can be read.
+ * Requests that are under way at the same time, whose resolvers wait for each other's turns: each must find its own
+ * values, and those of no other request, wherever a value can be read.
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import Fastify from 'fastify'
@@ -34,7 +34,7 @@ const ask: fc.Arbitrary<Ask> = fc.record({
   waits: fc.array(fc.nat({ max: 9 }), { minLength: 1, maxLength: 8 })
 })
 
-// --- The app ----------------------------------------------------------------------------------------------------------
+// --- The app ---------------------------------------------------------------------------------------------------------
 
 interface Session { readonly owner: number }
 
@@ -98,8 +98,12 @@ class World {
     app.get('/shared', { security: { one: user.scoped('a'), two: user.scoped('b'), session, pair } }, async (request) =>
       await this.#arrive(request, () => {
         const { one, two, session: own, pair: both } = request.security
-        if (one.session !== own || two.session !== own || both.user.session !== own) throw new Violation('a shared session is not the same')
-        if (one !== user.scoped('a').of(request) || session.of(request) !== own) throw new Violation('`of` gives another value')
+        if (one.session !== own || two.session !== own || both.user.session !== own) {
+          throw new Violation('a shared session is not the same')
+        }
+        if (one !== user.scoped('a').of(request) || session.of(request) !== own) {
+          throw new Violation('`of` gives another value')
+        }
         return [one.owner, two.owner, own.owner, both.owner, tenant.of(request).owner]
       }))
     app.post('/late', { security: { late, user } }, async (request) =>
@@ -110,20 +114,30 @@ class World {
       }))
     app.get('/either', { security: { someone } }, async (request) =>
       await this.#arrive(request, () => [request.security.someone.owner, someone.of(request).owner]))
-    app.get('/maybe', { security: { perhaps } }, async (request) =>
-      await this.#arrive(request, () => request.security.perhaps === null ? [] : [request.security.perhaps.owner, user.of(request).owner]))
+    app.get(
+      '/maybe',
+      { security: { perhaps } },
+      async (request) =>
+        await this.#arrive(request, () =>
+          request.security.perhaps === null ? [] : [request.security.perhaps.owner, user.of(request).owner]
+        )
+    )
     app.get('/fresh', { security: { one: fresh.uncached(), two: fresh.uncached(), three: fresh } }, async (request) =>
       await this.#arrive(request, () => {
         const { one, two, three } = request.security
         if (one === two || two === three) throw new Violation('an uncached value is shared')
-        if (one.session !== two.session || two.session !== three.session) throw new Violation('what an uncached one needs is not shared')
+        if (one.session !== two.session || two.session !== three.session) {
+          throw new Violation('what an uncached one needs is not shared')
+        }
         return [one.owner, two.owner, three.owner]
       }))
     await app.register(async (child) => {
       child.security.require({ session })
       child.get('/around', { security: { pair } }, async (request) =>
         await this.#arrive(request, () => {
-          if (session.of(request) !== request.security.pair.user.session) throw new Violation('the requirement of the context has a session of its own')
+          if (session.of(request) !== request.security.pair.user.session) {
+            throw new Violation('the requirement of the context has a session of its own')
+          }
           return [request.security.pair.owner, session.of(request).owner]
         }))
     })
@@ -143,7 +157,9 @@ class World {
     const [found] = secretsIn(credential)
     if (found === undefined || found !== secret(traveller.number)) {
       // Its own, and unknown; anybody else's is a mix-up.
-      if (found !== secret(traveller.number + UNKNOWN)) traveller.trouble ??= `it was given the credentials ${credential}`
+      if (found !== secret(traveller.number + UNKNOWN)) {
+        traveller.trouble ??= `it was given the credentials ${credential}`
+      }
       throw new Unauthorized('Unknown credentials')
     }
     return { owner: traveller.number }
@@ -189,7 +205,11 @@ class World {
     const reply = await this.app.inject({
       method: ask.path === '/late' ? 'POST' : 'GET',
       url: ask.path,
-      headers: { 'x-number': String(number), ...(ask.token === 'none' ? {} : { authorization: `Bearer ${wordOf(ask.token, number)}` }), ...(ask.key === 'none' ? {} : { 'x-api-key': wordOf(ask.key, number) }) },
+      headers: {
+        'x-number': String(number),
+        ...(ask.token === 'none' ? {} : { authorization: `Bearer ${wordOf(ask.token, number)}` }),
+        ...(ask.key === 'none' ? {} : { 'x-api-key': wordOf(ask.key, number) })
+      },
       ...(ask.path === '/late' ? { payload: { owner: number } } : {})
     })
     this.travellers.delete(number)
@@ -198,14 +218,21 @@ class World {
     let trouble = traveller.trouble
     if (statusCode !== wanted.status) trouble ??= `${wanted.status} was expected, and ${statusCode} came: ${body}`
     if (traveller.ran !== (wanted.status === 200)) trouble ??= 'the handler ran, or did not, unlike expected'
-    if (wanted.status === 200 && body !== JSON.stringify({ owner: wanted.isNobody ? null : number })) trouble ??= `it was answered ${body}`
+    if (wanted.status === 200 && body !== JSON.stringify({ owner: wanted.isNobody ? null : number })) {
+      trouble ??= `it was answered ${body}`
+    }
     if (traveller.sessions > 1) trouble ??= `its session was looked for ${traveller.sessions} times`
     const lines = [headers['www-authenticate'] ?? []].flat()
-    if (statusCode === 401 && (lines.length === 0 || lines.some((line) => parseChallenge(line) === null))) trouble ??= 'a 401 without a challenge that can be read'
+    if (statusCode === 401 && (lines.length === 0 || lines.some((line) => parseChallenge(line) === null))) {
+      trouble ??= 'a 401 without a challenge that can be read'
+    }
     if (leaks(body) || leaks(JSON.stringify(headers))) trouble ??= `its answer shows a secret: ${body}`
     const line = this.log.leaked()
     if (line !== null) trouble ??= `a log line shows a secret: ${line}`
-    return { status: statusCode, trouble: trouble === null ? null : `request ${number} ${JSON.stringify(ask)}: ${trouble}` }
+    return {
+      status: statusCode,
+      trouble: trouble === null ? null : `request ${number} ${JSON.stringify(ask)}: ${trouble}`
+    }
   }
 }
 
@@ -241,7 +268,7 @@ async function turns (count: number): Promise<void> {
   for (let i = 0; i < count; i++) await new Promise<void>((resolve) => { setImmediate(resolve) })
 }
 
-// --- The part ---------------------------------------------------------------------------------------------------------
+// --- The part --------------------------------------------------------------------------------------------------------
 
 const TOGETHER = 150
 

@@ -14,7 +14,9 @@ export function secret (number: number): string {
 /** The secrets in a text, in the order in which they stand there. */
 export function secretsIn (text: string): string[] {
   const found: string[] = []
-  for (let at = text.indexOf(MARK); at >= 0; at = text.indexOf(MARK, at + 1)) found.push(text.slice(at, at + MARK.length + DIGITS))
+  for (let at = text.indexOf(MARK); at >= 0; at = text.indexOf(MARK, at + 1)) {
+    found.push(text.slice(at, at + MARK.length + DIGITS))
+  }
   return found
 }
 
@@ -26,7 +28,11 @@ const SHAPES = [MARK, ...[0, 1, 2].map((before) => {
 
 /** Whether a text holds a secret: as it is, in base64, or percent-encoded. */
 export function leaks (text: string): boolean {
-  return isPlain(text) || (text.includes('%') && isPlain(text.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)))))
+  return (
+    isPlain(text) ||
+    (text.includes('%') &&
+      isPlain(text.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)))))
+  )
 }
 
 function isPlain (text: string): boolean {

@@ -1,7 +1,7 @@
 /**
  * The fuzzer: random inputs for the parsers, random declarations and requests, bytes on sockets, and requests that are
- * under way at once. Every part runs in a process of its own, two at a time. Says what it tried; fails with the first thing
- * that went wrong, as small as it could be made, and the seed that repeats it.
+ * under way at once. Every part runs in a process of its own, two at a time. Says what it tried; fails with the first
+ * thing that went wrong, as small as it could be made, and the seed that repeats it.
  */
 import { fork } from 'node:child_process'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -38,7 +38,13 @@ interface Report {
 }
 
 const { values: options } = parseArgs({
-  options: { runs: { type: 'string' }, seed: { type: 'string' }, only: { type: 'string' }, part: { type: 'string' }, help: { type: 'boolean' } }
+  options: {
+    runs: { type: 'string' },
+    seed: { type: 'string' },
+    only: { type: 'string' },
+    part: { type: 'string' },
+    help: { type: 'boolean' }
+  }
 })
 const seed = integerOf('seed', options.seed, Date.now() % 2 ** 31)
 
@@ -56,7 +62,7 @@ function countsOf (names: readonly string[], only: string | undefined): Readonly
   return new Map(names.map((name) => [name, isExact ? runs : Math.max(1, Math.round(runs * PARTS[name]!.share))]))
 }
 
-// --- The process of one part ------------------------------------------------------------------------------------------
+// --- The process of one part -----------------------------------------------------------------------------------------
 
 async function runHere (part: Part, count: number, seed: number): Promise<void> {
   const start = performance.now()
@@ -82,7 +88,7 @@ async function leftover (judge: () => string | null): Promise<string | null> {
   return judge()
 }
 
-// --- All parts --------------------------------------------------------------------------------------------------------
+// --- All parts -------------------------------------------------------------------------------------------------------
 
 async function runAll (only: string | undefined, seed: number): Promise<void> {
   const names = only === undefined ? Object.keys(PARTS) : [only]
@@ -109,7 +115,10 @@ async function runAll (only: string | undefined, seed: number): Promise<void> {
   if (failed.length === 0) {
     process.stdout.write(`fuzz: ok, seed ${seed}, ${tried}, ${seconds} s\n`)
   } else {
-    process.stdout.write(`fuzz: failed in ${failed.join(', ')}; to repeat it: npm run fuzz -- --seed ${seed} --runs ${counts.get(failed[0]!)} --only ${failed[0]}\n`)
+    process.stdout.write(
+      `fuzz: failed in ${failed.join(', ')}; to repeat it: npm run fuzz -- --seed ${seed} ` +
+        `--runs ${counts.get(failed[0]!)} --only ${failed[0]}\n`
+    )
     process.exitCode = 1
   }
   process.stdout.write(`${names.length - failed.length} passed, ${failed.length} failed\n`)
@@ -126,24 +135,33 @@ const WHAT: Readonly<Record<string, string>> = {
 
 function countedBy (name: string, tally: Tally): number {
   if (name === 'proofs') return (tally['proofs'] ?? 0) + (tally['answers'] ?? 0)
-  return tally['tokens'] ?? tally['requests'] ?? (name === 'parsers' ? Object.values(tally).reduce((sum, count) => sum + count, 0) : 0)
+  return (
+    tally['tokens'] ??
+    tally['requests'] ??
+    (name === 'parsers' ? Object.values(tally).reduce((sum, count) => sum + count, 0) : 0)
+  )
 }
 
 async function runApart (part: string, count: number, seed: number): Promise<Report> {
   return await new Promise<Report>((resolve) => {
     // The flags that load TypeScript are handed on with it.
-    const child = fork(fileURLToPath(import.meta.url), ['--part', part, '--runs', String(count), '--seed', String(seed)])
+    const child = fork(fileURLToPath(import.meta.url), [
+      '--part', part, '--runs', String(count), '--seed', String(seed)
+    ])
     let report: Report | null = null
     child.on('message', (message) => { report = message as Report })
     child.on('exit', (code, signal) => {
-      resolve(report ?? { tally: {}, seconds: 0, trouble: `its process ended with ${signal ?? code} before it was done` })
+      resolve(
+        report ?? { tally: {}, seconds: 0, trouble: `its process ended with ${signal ?? code} before it was done` }
+      )
     })
   })
 }
 
 function told (name: string, { tally, seconds, trouble }: Report, count: number, seed: number): string {
   const numbers = Object.entries(tally).map(([what, count]) => `${what} ${count}`).join(', ')
-  const line = `${name}: ${trouble === null ? 'ok' : 'FAILED'}, seed ${seed}, ${count} wanted, ${seconds.toFixed(1)} s${numbers === '' ? '' : ` (${numbers})`}\n`
+  const line = `${name}: ${trouble === null ? 'ok' : 'FAILED'}, seed ${seed}, ${count} wanted, ${seconds.toFixed(1)} ` +
+    `s${numbers === '' ? '' : ` (${numbers})`}\n`
   return trouble === null ? line : `${line}  ${trouble}\n`
 }
 

@@ -1,6 +1,6 @@
 /**
- * Which JWTs are access tokens of an issuer: worked out as the documentation says it, one step after the other. Nothing of it
- * comes from the package, and signatures are verified by jose.
+ * Which JWTs are access tokens of an issuer: worked out as the documentation says it, one step after the other. Nothing
+ * of it comes from the package, and signatures are verified by jose.
  *
  * @see RFC 7515, RFC 7519, RFC 8725, RFC 9068
  */
@@ -65,7 +65,9 @@ function isPlain (value: object): boolean {
   for (let depth = 1; level.length > 0; depth++) {
     if (depth > MAX_LEVELS) return false
     if (level.some((one) => Object.keys(one).includes('__proto__'))) return false
-    level = level.flatMap((one) => Object.values(one) as unknown[]).filter((one): one is object => typeof one === 'object' && one !== null)
+    level = level
+      .flatMap((one) => Object.values(one) as unknown[])
+      .filter((one): one is object => typeof one === 'object' && one !== null)
   }
   return true
 }
@@ -102,14 +104,18 @@ export async function judgeToken (token: string, rules: TokenRules): Promise<Tok
   const parts = partsOf(token)
   if (parts === null) return 'invalid'
   const { header, claims } = parts
-  if (!isGoodHeader(header, rules) || !isAccessToken(header, claims, rules) || !areGoodClaims(claims, rules)) return 'invalid'
+  if (!isGoodHeader(header, rules) || !isAccessToken(header, claims, rules) || !areGoodClaims(claims, rules)) {
+    return 'invalid'
+  }
   // Sent as Bearer, and neither DPoP nor certificates are looked at.
   if (has(claims, 'cnf')) return 'invalid'
   const alg = member(header, 'alg') as string
   const kid = member(header, 'kid')
   const named = rules.keys.filter((key) => kid === undefined || key.kid === kid)
   if (kid !== undefined && named.length === 0) return 'unknown-key'
-  const fitting = named.filter((key) => sameName(key.alg ?? (key.kty === 'RSA' ? 'RS256' : undefined)) === sameName(alg))
+  const fitting = named.filter(
+    (key) => sameName(key.alg ?? (key.kty === 'RSA' ? 'RS256' : undefined)) === sameName(alg)
+  )
   if (fitting.length === 0) return kid === undefined ? 'unknown-key' : 'invalid'
   if (fitting.length > 1) return 'invalid'
   return await isSignedBy(token, fitting[0]!, alg) ? { claims } : 'invalid'
@@ -117,7 +123,12 @@ export async function judgeToken (token: string, rules: TokenRules): Promise<Tok
 
 function isGoodHeader (header: Members, { algorithms }: TokenRules): boolean {
   const kid = member(header, 'kid')
-  return isOneOf(member(header, 'alg'), algorithms) && !has(header, 'crit') && !has(header, 'b64') && (kid === undefined || typeof kid === 'string')
+  return (
+    isOneOf(member(header, 'alg'), algorithms) &&
+    !has(header, 'crit') &&
+    !has(header, 'b64') &&
+    (kid === undefined || typeof kid === 'string')
+  )
 }
 
 function isAccessToken (header: Members, claims: Members, { isTyped }: TokenRules): boolean {
@@ -140,7 +151,9 @@ function areGoodClaims (claims: Members, { issuer, audience, clockTolerance, max
   if (nbf !== undefined && !(isNumber(nbf) && nbf <= now + clockTolerance)) return false
   if (iat !== undefined && !(isNumber(iat) && iat <= now + 60)) return false
   if (maxLifetime < Infinity && !(isNumber(iat) && exp - iat <= maxLifetime)) return false
-  return ['sub', 'jti', 'client_id', 'azp'].map((name) => member(claims, name)).every((one) => one === undefined || typeof one === 'string')
+  return ['sub', 'jti', 'client_id', 'azp']
+    .map((name) => member(claims, name))
+    .every((one) => one === undefined || typeof one === 'string')
 }
 
 /** A number of JSON that is not too large to be one. */

@@ -1,6 +1,6 @@
 /**
- * Which DPoP proofs and which answers of an introspection endpoint are good: worked out as the documentation says it. Nothing of
- * it comes from the package.
+ * Which DPoP proofs and which answers of an introspection endpoint are good: worked out as the documentation says it.
+ * Nothing of it comes from the package.
  *
  * @see RFC 9449 §4.3, RFC 7662 §2.2, RFC 7638 §3
  */
@@ -14,7 +14,7 @@ type Members = Readonly<Record<string, unknown>>
 
 const has = (members: Members, name: string): boolean => Object.keys(members).includes(name)
 
-// --- Proofs -----------------------------------------------------------------------------------------------------------
+// --- Proofs ----------------------------------------------------------------------------------------------------------
 
 const PROOF_ALGORITHMS = ['ES256', 'Ed25519', 'EdDSA', 'PS256']
 
@@ -37,12 +37,17 @@ export interface FormedProof {
 }
 
 /** Judges all of a proof but its signature and its nonce; `null`: not good. */
-export async function formedProof (text: string, { token, method, isHere, now }: ProofRules): Promise<FormedProof | null> {
+export async function formedProof (
+  text: string,
+  { token, method, isHere, now }: ProofRules
+): Promise<FormedProof | null> {
   const parts = partsOf(text)
   if (parts === null) return null
   const { header, claims } = parts
   const alg = member(header, 'alg')
-  if (typeIn(header) !== 'dpop+jwt' || has(header, 'crit') || has(header, 'b64') || !isOneOf(alg, PROOF_ALGORITHMS)) return null
+  if (typeIn(header) !== 'dpop+jwt' || has(header, 'crit') || has(header, 'b64') || !isOneOf(alg, PROOF_ALGORITHMS)) {
+    return null
+  }
   const [iat, exp, nbf, jti] = ['iat', 'exp', 'nbf', 'jti'].map((name) => member(claims, name))
   if (!isNumber(iat) || iat < now - 60 || iat > now + 10) return null
   if (exp !== undefined && !(isNumber(exp) && exp > now - 5)) return null
@@ -52,7 +57,9 @@ export async function formedProof (text: string, { token, method, isHere, now }:
   if (member(claims, 'ath') !== createHash('sha256').update(token).digest('base64url')) return null
   const jwk = member(header, 'jwk')
   const thumbprint = isObject(jwk) ? await thumbprintOf(jwk, alg) : null
-  return thumbprint === null ? null : { jwk: publicPart(jwk as PublishedKey), alg, thumbprint, jti, nonce: member(claims, 'nonce') }
+  return thumbprint === null
+    ? null
+    : { jwk: publicPart(jwk as PublishedKey), alg, thumbprint, jti, nonce: member(claims, 'nonce') }
 }
 
 const URI = new Set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:/?#@!$&'()*+,;=%")
@@ -66,7 +73,15 @@ export function isAddress (text: unknown, host: string, path: string): boolean {
   if (plain === null || decoded(text) === null || fragments.length > 1) return false
   const [scheme, empty, authority, ...segments] = plain.split('/')
   const [name, port = '443', ...more] = (authority ?? '').toLowerCase().split(':')
-  if (scheme!.toLowerCase() !== 'https:' || empty !== '' || name !== host || (port !== '' && port !== '443') || more.length > 0) return false
+  if (
+    scheme!.toLowerCase() !== 'https:' ||
+    empty !== '' ||
+    name !== host ||
+    (port !== '' && port !== '443') ||
+    more.length > 0
+  ) {
+    return false
+  }
   const kept: string[] = []
   for (const [index, segment] of segments.entries()) {
     if (segment === '..') kept.pop()
@@ -105,8 +120,22 @@ async function thumbprintOf (jwk: Record<string, unknown>, alg: string): Promise
   if (PRIVATE.some((name) => has(jwk, name))) return null
   if (has(jwk, 'alg') && sameName(jwk['alg']) !== sameName(alg)) return null
   const { kty, crv, x, y, n, e } = jwk
-  if (alg === 'PS256' ? kty !== 'RSA' || !isRsaOfSize(n, e) : alg === 'ES256' ? kty !== 'EC' || crv !== 'P-256' : kty !== 'OKP' || crv !== 'Ed25519') return null
-  if ([x, ...(alg === 'ES256' ? [y] : [])].some((one) => alg !== 'PS256' && (typeof one !== 'string' || bytesOf(one)?.length !== 32))) return null
+  if (
+    alg === 'PS256'
+      ? kty !== 'RSA' || !isRsaOfSize(n, e)
+      : alg === 'ES256'
+        ? kty !== 'EC' || crv !== 'P-256'
+        : kty !== 'OKP' || crv !== 'Ed25519'
+  ) {
+    return null
+  }
+  if (
+    [x, ...(alg === 'ES256' ? [y] : [])].some(
+      (one) => alg !== 'PS256' && (typeof one !== 'string' || bytesOf(one)?.length !== 32)
+    )
+  ) {
+    return null
+  }
   if (kty === 'OKP' && !isPoint(bytesOf(x)!)) return null
   try {
     return await calculateJwkThumbprint(await exportJWK(await importJWK(publicPart(jwk), alg, { extractable: true })))
@@ -133,7 +162,8 @@ function isRsaOfSize (n: unknown, e: unknown): boolean {
 
 const P = 2n ** 255n - 19n
 
-// y² − 1 over d·y² + 1 is a square: by Euler's criterion, for which a division may be a multiplication.   RFC 8032 §5.1.3
+// y² − 1 over d·y² + 1 is a square: by Euler's criterion, for which a division may be a multiplication.   RFC 8032
+// §5.1.3
 function isPoint (bytes: Uint8Array): boolean {
   const y = numberOf(Uint8Array.from(bytes, (_, index) => index === 0 ? bytes[31]! & 0x7f : bytes[31 - index]!))
   if (y >= P) return false
@@ -148,7 +178,7 @@ function powered (base: bigint, exponent: bigint): bigint {
   return half * half * (exponent % 2n === 1n ? base : 1n) % P
 }
 
-// --- Answers of an introspection endpoint -----------------------------------------------------------------------------
+// --- Answers of an introspection endpoint ----------------------------------------------------------------------------
 
 /** The answer of the endpoint. */
 export interface Answer {
@@ -179,9 +209,18 @@ export function judgeAnswer ({ status, body, retryAfter }: Answer, rules: Answer
   const members = objectIn(body)
   if (status !== 200) {
     const error = members === null ? undefined : member(members, 'error')
-    if (status === 401 || status === 403 || (status >= 400 && (error === 'invalid_client' || error === 'unauthorized_client'))) return { status: 500 }
-    const isWhole = retryAfter !== null && retryAfter.length > 0 && [...retryAfter].every((digit) => digit >= '0' && digit <= '9')
-    return status >= 400 && isWhole && Number(retryAfter) <= 300 ? { status: 503, retryAfter: Number(retryAfter) } : NO_ANSWER
+    if (
+      status === 401 ||
+      status === 403 ||
+      (status >= 400 && (error === 'invalid_client' || error === 'unauthorized_client'))
+    ) {
+      return { status: 500 }
+    }
+    const isWhole =
+      retryAfter !== null && retryAfter.length > 0 && [...retryAfter].every((digit) => digit >= '0' && digit <= '9')
+    return status >= 400 && isWhole && Number(retryAfter) <= 300
+      ? { status: 503, retryAfter: Number(retryAfter) }
+      : NO_ANSWER
   }
   const active = members === null ? undefined : member(members, 'active')
   if (active === false) return { status: 401, isKept: false }
@@ -203,11 +242,15 @@ function objectIn (body: Uint8Array): Members | null {
 
 function isPlain (members: Members, levels = 100): boolean {
   if (levels === 0 || has(members, '__proto__')) return false
-  return Object.values(members).every((value) => typeof value !== 'object' || value === null || isPlain(value as Members, levels - 1))
+  return Object.values(members).every(
+    (value) => typeof value !== 'object' || value === null || isPlain(value as Members, levels - 1)
+  )
 }
 
 function isGood (members: Members, { issuer, audience, now }: AnswerRules): boolean {
-  const [use, typ, type, iss, aud, exp, nbf, iat] = ['token_use', 'typ', 'token_type', 'iss', 'aud', 'exp', 'nbf', 'iat'].map((name) => member(members, name))
+  const [use, typ, type, iss, aud, exp, nbf, iat] = [
+    'token_use', 'typ', 'token_type', 'iss', 'aud', 'exp', 'nbf', 'iat'
+  ].map((name) => member(members, name))
   if (use !== undefined && use !== 'access_token' && use !== 'access') return false
   if (typ === 'Refresh' || typ === 'ID' || typ === 'Offline') return false
   if (iss !== undefined && iss !== issuer) return false
@@ -215,6 +258,12 @@ function isGood (members: Members, { issuer, audience, now }: AnswerRules): bool
   if (exp !== undefined && !(isNumber(exp) && exp < 1e11 && exp > now - 5)) return false
   if (nbf !== undefined && !(isNumber(nbf) && nbf <= now + 5)) return false
   if (iat !== undefined && !(isNumber(iat) && iat <= now + 60)) return false
-  if (['sub', 'jti', 'client_id', 'azp'].map((name) => member(members, name)).some((one) => one !== undefined && typeof one !== 'string')) return false
+  if (
+    ['sub', 'jti', 'client_id', 'azp']
+      .map((name) => member(members, name))
+      .some((one) => one !== undefined && typeof one !== 'string')
+  ) {
+    return false
+  }
   return !has(members, 'cnf') && !(typeof type === 'string' && type.toLowerCase() === 'dpop')
 }

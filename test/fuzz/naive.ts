@@ -7,7 +7,7 @@ import { secretsIn } from './leaks.js'
 import type { Reading, Sent } from './reading.js'
 import { KNOWN, SCOPES } from './reading.js'
 
-// --- Declarations -----------------------------------------------------------------------------------------------------
+// --- Declarations ----------------------------------------------------------------------------------------------------
 
 /** A use of a dependency: below `KNOWN.length` a scheme, else a definition that comes before. */
 export interface Ref {
@@ -18,7 +18,15 @@ export interface Ref {
 
 /** `checks` rejects unknown credentials; `insists` requires credentials where an optional need had none. */
 export type Def =
-  | { kind: 'resolver', needs: Ref[], takesScopes: boolean, checks: boolean, insists: boolean, late: boolean, isAsync: boolean }
+  | {
+    kind: 'resolver'
+    needs: Ref[]
+    takesScopes: boolean
+    checks: boolean
+    insists: boolean
+    late: boolean
+    isAsync: boolean
+  }
   | { kind: 'anyOf', of: Ref[] }
   | { kind: 'optional', of: Ref }
 
@@ -35,8 +43,14 @@ export interface Tree {
 }
 
 const ref: fc.Arbitrary<Ref> = fc.record({
-  to: fc.oneof({ weight: 1, arbitrary: fc.nat({ max: KNOWN.length - 1 }) }, { weight: 2, arbitrary: fc.integer({ min: 100, max: 120 }) }),
-  scopes: fc.oneof({ weight: 1, arbitrary: fc.constant<string[]>([]) }, { weight: 1, arbitrary: fc.shuffledSubarray(SCOPES) }),
+  to: fc.oneof(
+    { weight: 1, arbitrary: fc.nat({ max: KNOWN.length - 1 }) },
+    { weight: 2, arbitrary: fc.integer({ min: 100, max: 120 }) }
+  ),
+  scopes: fc.oneof(
+    { weight: 1, arbitrary: fc.constant<string[]>([]) },
+    { weight: 1, arbitrary: fc.shuffledSubarray(SCOPES) }
+  ),
   uncached: fc.oneof({ weight: 7, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) })
 })
 
@@ -49,7 +63,13 @@ const def: fc.Arbitrary<Def> = fc.oneof(
   {
     weight: 5,
     arbitrary: fc.record({
-      kind: fc.constant('resolver' as const), needs: some(2), takesScopes: fc.boolean(), checks: often, insists: seldom, late: seldom, isAsync: fc.boolean()
+      kind: fc.constant('resolver' as const),
+      needs: some(2),
+      takesScopes: fc.boolean(),
+      checks: often,
+      insists: seldom,
+      late: seldom,
+      isAsync: fc.boolean()
     })
   },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('anyOf' as const), of: some(3) }) },
@@ -57,9 +77,15 @@ const def: fc.Arbitrary<Def> = fc.oneof(
 )
 
 const route: fc.Arbitrary<Route> = fc.record({
-  around: fc.oneof({ weight: 2, arbitrary: fc.constant<Ref[][]>([]) }, { weight: 1, arbitrary: fc.array(some(1), { minLength: 1, maxLength: 2 }) }),
+  around: fc.oneof(
+    { weight: 2, arbitrary: fc.constant<Ref[][]>([]) },
+    { weight: 1, arbitrary: fc.array(some(1), { minLength: 1, maxLength: 2 }) }
+  ),
   own: fc.oneof(
-    { weight: 8, arbitrary: fc.record({ alternatives: fc.array(some(2), { minLength: 1, maxLength: 3 }), orNobody: seldom }) },
+    {
+      weight: 8,
+      arbitrary: fc.record({ alternatives: fc.array(some(2), { minLength: 1, maxLength: 3 }), orNobody: seldom })
+    },
     { weight: 1, arbitrary: fc.constantFrom(null, false as const) }
   )
 })
@@ -73,7 +99,7 @@ export function targetOf ({ to }: Ref, definitions: number): number {
   return to < KNOWN.length || definitions === 0 ? to % KNOWN.length : KNOWN.length + to % definitions
 }
 
-// --- Who is who -------------------------------------------------------------------------------------------------------
+// --- Who is who ------------------------------------------------------------------------------------------------------
 
 /** The account that a credential belongs to. */
 export interface Account {
@@ -94,7 +120,7 @@ export function judge (values: unknown, accounts: ReadonlyMap<string, Account>):
   }
 }
 
-// --- Outcomes ---------------------------------------------------------------------------------------------------------
+// --- Outcomes --------------------------------------------------------------------------------------------------------
 
 /** Why one alternative did not pass: what its challenges are written from. */
 export interface Refusal {
@@ -118,7 +144,10 @@ const RANKS = ['absent', 'refused', 'forbidden', 'ambiguous'] as const
 /** The answer of a route: the values for the handler, or the reason why it does not run. */
 export interface Verdict {
   readonly outcome: Outcome
-  /** the scopes that are required of a scheme, along the first alternative that it is in; several lists where any of them will do */
+  /**
+   * the scopes that are required of a scheme, along the first alternative that it is in; several lists where any of
+   * them will do
+   */
   first(scheme: number): ReadonlyArray<readonly string[]>
   /** the scopes that are required of a scheme, along the first alternative that was refused in this way */
   denied(scheme: number, refusal: Refusal): readonly string[]
@@ -147,11 +176,18 @@ export class Naive {
   }
 
   judge ({ around, own }: Route, sent: Sent): Verdict {
-    const asked = new Asked(this.tree, this.accounts, { below: this.#below, late: this.#late, scoped: this.#scoped }, sent)
+    const asked = new Asked(
+      this.tree,
+      this.accounts,
+      { below: this.#below, late: this.#late, scoped: this.#scoped },
+      sent
+    )
     const refs = own === false ? [] : around.flat()
     const route: Route = { around: own === false ? [] : around, own }
     const verdictOf = (outcome: Outcome): Verdict => ({
-      outcome, first: (scheme) => this.#firstScopes(route, scheme), denied: (scheme, refusal) => asked.deniedScopes(route, scheme, refusal)
+      outcome,
+      first: (scheme) => this.#firstScopes(route, scheme),
+      denied: (scheme, refusal) => asked.deniedScopes(route, scheme, refusal)
     })
     let outcome: Outcome = { value: {} }
     // Once before the body is there, and once after it.
@@ -170,7 +206,8 @@ export class Naive {
   /** At least as many as the alternatives of a route: each place is counted by itself. */
   alternativesOf ({ around, own }: Route): number {
     const counts: number[] = KNOWN.map(({ isOptional }) => isOptional ? 2 : 1)
-    const all = (refs: readonly Ref[], definitions: number): number => refs.reduce((product, ref) => product * counts[targetOf(ref, definitions)]!, 1)
+    const all = (refs: readonly Ref[], definitions: number): number =>
+      refs.reduce((product, ref) => product * counts[targetOf(ref, definitions)]!, 1)
     this.tree.defs.forEach((def, index) => {
       if (def.kind === 'resolver') counts.push(all(def.needs, index))
       else counts.push([def.of].flat().reduce((sum, ref) => sum + all([ref], index), def.kind === 'optional' ? 1 : 0))
@@ -202,7 +239,9 @@ export class Naive {
 
 function orders (scopes: readonly string[]): string[][] {
   if (scopes.length < 2) return [[...scopes]]
-  return scopes.flatMap((scope) => orders(scopes.filter((other) => other !== scope)).map((others) => [scope, ...others]))
+  return scopes.flatMap((scope) =>
+    orders(scopes.filter((other) => other !== scope)).map((others) => [scope, ...others])
+  )
 }
 
 /** One alternative, written out: the schemes that it takes with their scopes, and which way each dependency went. */
@@ -215,7 +254,10 @@ interface Place { readonly ref: Ref, readonly place: string }
 
 const NO_CHOICES: Way['choices'] = new Map()
 
-/** Writes alternatives out, one after the other: that of the last requirement changes first. A dependency that is resolved once takes one alternative. */
+/**
+ * Writes alternatives out, one after the other: that of the last requirement changes first. A dependency that is
+ * resolved once takes one alternative.
+ */
 class Ways {
   /** whether something with alternatives is resolved anew at each place */
   readonly isLoose: boolean
@@ -228,35 +270,55 @@ class Ways {
       isLoose ||= has && ref.uncached
       return has
     }
-    tree.defs.forEach((def, index) => { choices.push(childrenOf(def).map((ref) => look(ref, index)).includes(true) || def.kind !== 'resolver') })
+    tree.defs.forEach((def, index) => {
+      choices.push(
+        childrenOf(def)
+          .map((ref) => look(ref, index))
+          .includes(true) || def.kind !== 'resolver'
+      )
+    })
     for (const { around, own } of tree.routes) {
-      for (const ref of [...around.flat(), ...(own === null || own === false ? [] : own.alternatives.flat())]) look(ref, tree.defs.length)
+      for (const ref of [...around.flat(), ...(own === null || own === false ? [] : own.alternatives.flat())]) {
+        look(ref, tree.defs.length)
+      }
     }
     this.isLoose = isLoose
   }
 
-  * route (around: readonly Place[], { alternatives, orNobody }: NonNullable<Exclude<Route['own'], false>>, definitions: number): Iterable<Way> {
+  * route (
+    around: readonly Place[],
+    { alternatives, orNobody }: NonNullable<Exclude<Route['own'], false>>,
+    definitions: number
+  ): Iterable<Way> {
     for (const outer of this.all(around, [], definitions, NO_CHOICES)) {
       for (const [index, refs] of alternatives.entries()) {
         const places = refs.map((ref, at) => ({ ref, place: `own/${index}/${at}` }))
-        for (const inner of this.all(places, [], definitions, outer.choices)) yield { ...inner, uses: [...outer.uses, ...inner.uses] }
+        for (const inner of this.all(places, [], definitions, outer.choices)) {
+          yield { ...inner, uses: [...outer.uses, ...inner.uses] }
+        }
       }
       if (orNobody) yield outer
     }
   }
 
-  * all (places: readonly Place[], scopes: readonly string[], definitions: number, choices: Way['choices']): Iterable<Way> {
+  * all (
+    places: readonly Place[], scopes: readonly string[], definitions: number, choices: Way['choices']
+  ): Iterable<Way> {
     const [first, ...others] = places
     if (first === undefined) {
       yield { uses: [], choices }
       return
     }
     for (const one of this.#use(first, scopes, definitions, choices)) {
-      for (const rest of this.all(others, scopes, definitions, one.choices)) yield { ...rest, uses: [...one.uses, ...rest.uses] }
+      for (const rest of this.all(others, scopes, definitions, one.choices)) {
+        yield { ...rest, uses: [...one.uses, ...rest.uses] }
+      }
     }
   }
 
-  * #use ({ ref, place }: Place, outer: readonly string[], definitions: number, choices: Way['choices']): Iterable<Way> {
+  * #use (
+    { ref, place }: Place, outer: readonly string[], definitions: number, choices: Way['choices']
+  ): Iterable<Way> {
     const target = targetOf(ref, definitions)
     const scopes = [...new Set([...outer, ...ref.scopes])]
     const key = ref.uncached ? place : keyOf(target, scopes, this.scoped)
@@ -269,12 +331,23 @@ class Ways {
     const index = target - KNOWN.length
     const def = this.tree.defs[index]!
     const below = (refs: readonly Ref[]): Place[] => refs.map((ref, at) => ({ ref, place: `${key}/${at}` }))
-    if (def.kind === 'resolver') yield * this.all(below(def.needs), scopes, index, choices)
-    else yield * this.#either(key, choices, below([def.of].flat()).map((one) => (known) => this.#use(one, scopes, index, known)), def.kind === 'optional')
+    if (def.kind === 'resolver') {
+      yield * this.all(below(def.needs), scopes, index, choices)
+    } else {
+      yield * this.#either(
+        key,
+        choices,
+        below([def.of].flat()).map((one) => (known) => this.#use(one, scopes, index, known)),
+        def.kind === 'optional'
+      )
+    }
   }
 
   * #either (
-    key: string, choices: Way['choices'], alternatives: ReadonlyArray<(choices: Way['choices']) => Iterable<Way>>, orNobody: boolean
+    key: string,
+    choices: Way['choices'],
+    alternatives: ReadonlyArray<(choices: Way['choices']) => Iterable<Way>>,
+    orNobody: boolean
   ): Iterable<Way> {
     const known = choices.get(key)
     for (const [index, alternative] of alternatives.entries()) {
@@ -301,8 +374,17 @@ class Asked {
     this.#readings = KNOWN.map(({ read }) => read(sent))
   }
 
-  /** One after the other: the first that fails ends it, and what has to wait does not keep the others from being looked at. */
-  all (refs: readonly Ref[], scopes: readonly string[], isParsed: boolean, place: string, definitions = this.tree.defs.length): State {
+  /**
+   * One after the other: the first that fails ends it, and what has to wait does not keep the others from being looked
+   * at.
+   */
+  all (
+    refs: readonly Ref[],
+    scopes: readonly string[],
+    isParsed: boolean,
+    place: string,
+    definitions = this.tree.defs.length
+  ): State {
     const values: Record<string, unknown> = {}
     let isLater = false
     for (const [index, ref] of refs.entries()) {
@@ -319,12 +401,21 @@ class Asked {
   }
 
   #own ({ alternatives, orNobody }: { alternatives: Ref[][], orNobody: boolean }, isParsed: boolean): State {
-    const state = this.#first(alternatives.map((refs, index) => () => this.#once(`own/${index}`, () => this.all(refs, [], isParsed, `own/${index}`))))
+    const state = this.#first(
+      alternatives.map(
+        (refs, index) => () => this.#once(`own/${index}`, () => this.all(refs, [], isParsed, `own/${index}`))
+      )
+    )
     const definitions = this.tree.defs.length
-    return orNobody ? this.#orAbsent(state, alternatives.flat().flatMap((ref) => this.facts.below[targetOf(ref, definitions)]!), {}) : state
+    return orNobody
+      ? this.#orAbsent(state, alternatives.flat().flatMap((ref) => this.facts.below[targetOf(ref, definitions)]!), {})
+      : state
   }
 
-  /** Visits what a route asked: at a choice, the alternative that passed, or the first one that was rejected in this way. */
+  /**
+   * Visits what a route asked: at a choice, the alternative that passed, or the first one that was rejected in this
+   * way.
+   */
   deniedScopes ({ around, own }: Route, scheme: number, refusal: Refusal): readonly string[] {
     const found: string[] = []
     const definitions = this.tree.defs.length
@@ -356,7 +447,9 @@ class Asked {
   }
 
   #keyAt (ref: Ref, outer: readonly string[], place: string, definitions: number): string {
-    return ref.uncached ? place : keyOf(targetOf(ref, definitions), [...new Set([...outer, ...ref.scopes])], this.facts.scoped)
+    return ref.uncached
+      ? place
+      : keyOf(targetOf(ref, definitions), [...new Set([...outer, ...ref.scopes])], this.facts.scoped)
   }
 
   #isNobody (key: string): boolean {
@@ -370,7 +463,9 @@ class Asked {
     const outcomes = keys.map((key) => this.#known.get(key))
     if ('value' in state) return outcomes.findIndex((outcome) => outcome !== undefined && 'value' in outcome)
     const wanted = state.all.includes(refusal) ? refusal : state.refused
-    return outcomes.findIndex((outcome) => outcome !== undefined && 'refused' in outcome && outcome.all.includes(wanted))
+    return outcomes.findIndex(
+      (outcome) => outcome !== undefined && 'refused' in outcome && outcome.all.includes(wanted)
+    )
   }
 
   #once (key: string, resolve: () => State): State {
@@ -393,9 +488,12 @@ class Asked {
     const index = target - KNOWN.length
     const def = this.tree.defs[index]!
     switch (def.kind) {
-      case 'anyOf': return this.#first(def.of.map((ref, i) => () => this.#use(ref, scopes, isParsed, `${place}/${i}`, index)))
-      case 'optional': return this.#orAbsent(this.#use(def.of, scopes, isParsed, `${place}/0`, index), this.facts.below[target]!, null)
-      case 'resolver': return this.#resolver(def, index, scopes, isParsed, place)
+      case 'anyOf':
+        return this.#first(def.of.map((ref, i) => () => this.#use(ref, scopes, isParsed, `${place}/${i}`, index)))
+      case 'optional':
+        return this.#orAbsent(this.#use(def.of, scopes, isParsed, `${place}/0`, index), this.facts.below[target]!, null)
+      case 'resolver':
+        return this.#resolver(def, index, scopes, isParsed, place)
     }
   }
 
@@ -406,7 +504,13 @@ class Asked {
     return refused(reading === 'malformed' ? 'refused' : reading, [scheme])
   }
 
-  #resolver (def: Def & { kind: 'resolver' }, index: number, scopes: readonly string[], isParsed: boolean, place: string): State {
+  #resolver (
+    def: Def & { kind: 'resolver' },
+    index: number,
+    scopes: readonly string[],
+    isParsed: boolean,
+    place: string
+  ): State {
     const needs = this.all(def.needs, scopes, isParsed, place, index)
     if (needs === LATER || 'refused' in needs) return needs
     const target = index + KNOWN.length
@@ -449,7 +553,7 @@ function childrenOf (def: Def): Ref[] {
   return def.kind === 'resolver' ? def.needs : [def.of].flat()
 }
 
-// --- Answers ----------------------------------------------------------------------------------------------------------
+// --- Answers ---------------------------------------------------------------------------------------------------------
 
 export const STATUS = { absent: 401, refused: 401, forbidden: 403, ambiguous: 400 } as const
 
@@ -461,8 +565,8 @@ export const CODE = {
 } as const
 
 /**
- * The challenges of an answer, by scheme, each as texts of which any will do. Every scheme's realm is its name, and below
- * every resolver there is a scheme. RFC 6750 §3.1, RFC 9449 §7.1
+ * The challenges of an answer, by scheme, each as texts of which any will do. Every scheme's realm is its name, and
+ * below every resolver there is a scheme. RFC 6750 §3.1, RFC 9449 §7.1
  */
 export function challengesOf (verdict: Verdict, sent: Sent): string[][] {
   const { outcome } = verdict
@@ -477,15 +581,23 @@ export function challengesOf (verdict: Verdict, sent: Sent): string[][] {
   return [...byScheme].map(([scheme, refusal]) => challengeOf(scheme, refusal, verdict, sent))
 }
 
-const ERRORS = { absent: null, refused: 'invalid_token', forbidden: 'insufficient_scope', ambiguous: 'invalid_request' } as const
+const ERRORS = {
+  absent: null,
+  refused: 'invalid_token',
+  forbidden: 'insufficient_scope',
+  ambiguous: 'invalid_request'
+} as const
 
 function challengeOf (index: number, refusal: Refusal, { first, denied }: Verdict, sent: Sent): string[] {
   const { name, challenge, read } = KNOWN[index]!
-  if (challenge !== 'Bearer' && challenge !== 'DPoP') return [`${challenge} realm=${name}${challenge === 'Basic' ? ' charset=UTF-8' : ''}`]
+  if (challenge !== 'Bearer' && challenge !== 'DPoP') {
+    return [`${challenge} realm=${name}${challenge === 'Basic' ? ' charset=UTF-8' : ''}`]
+  }
   // Where no credentials came for it, it only says what to come with.
   const error = read(sent) === 'absent' ? null : ERRORS[refusal.rank]
   const lists = error === null ? first(index) : [error === 'insufficient_scope' ? denied(index, refusal) : []]
   return lists.map((scopes) => [
-    challenge, `realm=${name}`, ...(error === null ? [] : [`error=${error}`]), ...(scopes.length === 0 ? [] : [`scope=${scopes.join(' ')}`])
+    challenge, `realm=${name}`, ...(error === null ? [] : [`error=${error}`]),
+    ...(scopes.length === 0 ? [] : [`scope=${scopes.join(' ')}`])
   ].join(' '))
 }

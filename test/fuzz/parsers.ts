@@ -32,11 +32,13 @@ const text = (units: readonly string[], maxLength: number): fc.Arbitrary<string>
 
 // What grammars turn on: separators, quotes, edges of the ranges, and characters that look like others.
 const EDGES = [
-  ' ', '  ', '\t', ',', '=', '==', '"', '\\', ';', ':', '%', '&', '+', '/', '-', '_', '.', '~', '!', '(', '@', '[', '`', '{', '|', '}',
-  '\0', '\x01', '\x08', '\n', '\r', '\x1f', '\x7f', '\x80', '\x9f', '\xa0', '\xff', 'é', 'ſ', 'K', 'İ', '\u2028', '\ud800', '😀'
+  ' ', '  ', '\t', ',', '=', '==', '"', '\\', ';', ':', '%', '&', '+', '/', '-', '_', '.', '~', '!', '(', '@', '[', '`',
+  '{', '|', '}', '\0', '\x01', '\x08', '\n', '\r', '\x1f', '\x7f', '\x80', '\x9f', '\xa0', '\xff', 'é', 'ſ', 'K', 'İ',
+  '\u2028', '\ud800', '😀'
 ]
 const WORDS = [
-  'a', 'Z', '0', 'abc', 'Bearer', 'bEaReR', 'Basic', 'DIGEST', 'DPoP', 'realm', 'Realm', 'nc', 'YQ==', 'YWI=', 'YWJj', 'dTpw', 'Og==', '"q"', '"\\""', 'a=b', 'a="b"'
+  'a', 'Z', '0', 'abc', 'Bearer', 'bEaReR', 'Basic', 'DIGEST', 'DPoP', 'realm', 'Realm', 'nc', 'YQ==', 'YWI=', 'YWJj',
+  'dTpw', 'Og==', '"q"', '"\\""', 'a=b', 'a="b"'
 ]
 const anything = fc.oneof(
   { weight: 6, arbitrary: text([...WORDS, ...WORDS, ...EDGES], 9) },
@@ -45,7 +47,9 @@ const anything = fc.oneof(
   { weight: 1, arbitrary: fc.base64String({ maxLength: 16 }) }
 )
 
-const quotedString = text(['a', ' ', '\\"', '\\\\', '\\a', '\t', '\xff', ',', '=', '\\', '"'], 5).map((inner) => `"${inner}"`)
+const quotedString = text(['a', ' ', '\\"', '\\\\', '\\a', '\t', '\xff', ',', '=', '\\', '"'], 5).map(
+  (inner) => `"${inner}"`
+)
 const param = fc.tuple(
   fc.constantFrom('a', 'A', 'b', 'nc', 'x-y', 'é', ''), fc.constantFrom('=', ' = ', '\t=', '==', ''),
   fc.oneof(fc.constantFrom('1', 'tok/en', 'v'), quotedString)
@@ -54,28 +58,65 @@ const params = fc.array(fc.tuple(param, fc.constantFrom(',', ', ', ' , ', ',,', 
   .map((pairs) => pairs.flat().join(''))
 
 const basicPair = fc.uint8Array({ maxLength: 9 }).map((bytes) => Buffer.from(bytes))
-const userPass = fc.oneof(
-  basicPair, text(['u', ':', 'p', '\0', '\x7f', '\x85', 'é', '😀', ' ', '\ufeff'], 5).map((userPass) => Buffer.from(userPass))
-).map((bytes) => bytes.toString('base64'))
+const userPass = fc
+  .oneof(
+    basicPair,
+    text(['u', ':', 'p', '\0', '\x7f', '\x85', 'é', '😀', ' ', '\ufeff'], 5).map((userPass) => Buffer.from(userPass))
+  )
+  .map((bytes) => bytes.toString('base64'))
 
 // A good one in a form that some decoders take as well.
-const nearlyUserPass = fc.tuple(text(['u', ':', ':', 'p', '>', '?', 'é'], 5).map((pair) => `${pair}:`), fc.nat({ max: 6 })).map(([pair, kind]) => {
-  const good = Buffer.from(pair).toString('base64')
-  return [
-    good, good.replace(/=+$/, ''), `${good}=`, good.replaceAll('+', '-').replaceAll('/', '_'), good.replace(/([A-Za-z])(=*)$/, (_, last: string, padding: string) => String.fromCharCode(last.charCodeAt(0) + 1) + padding),
-    `${good}A`, `.${good}`
-  ][kind]!
-})
+const nearlyUserPass = fc
+  .tuple(text(['u', ':', ':', 'p', '>', '?', 'é'], 5).map((pair) => `${pair}:`), fc.nat({ max: 6 }))
+  .map(([pair, kind]) => {
+    const good = Buffer.from(pair).toString('base64')
+    return [
+      good,
+      good.replace(/=+$/, ''),
+      `${good}=`,
+      good.replaceAll('+', '-').replaceAll('/', '_'),
+      good.replace(
+        /([A-Za-z])(=*)$/,
+        (_, last: string, padding: string) => String.fromCharCode(last.charCodeAt(0) + 1) + padding
+      ),
+      `${good}A`,
+      `.${good}`
+    ][kind]!
+  })
 
-const schemeName = fc.constantFrom('Bearer', 'bearer', 'BEARER', 'Basic', 'basic', 'Digest', 'digest', 'DPoP', 'dpop', 'Token', 'Bearer,', 'Bea', '')
-const separator = fc.oneof({ weight: 5, arbitrary: fc.constant(' ') }, { weight: 2, arbitrary: fc.constantFrom('', '  ', '\t', ' \t', ',', ':', '\xa0') })
-const credentials = fc.oneof(userPass, nearlyUserPass, params, anything, fc.constant(''), fc.constantFrom('abc.def-ghi_j~k+l/m==', 'b@d', 'a b', 'a,b'))
+const schemeName = fc.constantFrom(
+  'Bearer',
+  'bearer',
+  'BEARER',
+  'Basic',
+  'basic',
+  'Digest',
+  'digest',
+  'DPoP',
+  'dpop',
+  'Token',
+  'Bearer,',
+  'Bea',
+  ''
+)
+const separator = fc.oneof(
+  { weight: 5, arbitrary: fc.constant(' ') },
+  { weight: 2, arbitrary: fc.constantFrom('', '  ', '\t', ' \t', ',', ':', '\xa0') }
+)
+const credentials = fc.oneof(
+  userPass,
+  nearlyUserPass,
+  params,
+  anything,
+  fc.constant(''),
+  fc.constantFrom('abc.def-ghi_j~k+l/m==', 'b@d', 'a b', 'a,b')
+)
 const authorizationValue = fc.oneof(
   { weight: 6, arbitrary: fc.tuple(schemeName, separator, credentials).map((parts) => parts.join('')) },
   { weight: 1, arbitrary: anything }
 )
 
-// --- The grammar of credentials ---------------------------------------------------------------------------------------
+// --- The grammar of credentials --------------------------------------------------------------------------------------
 
 function sameGrammar (value: string): void {
   assert.equal(authorization.isToken(value), grammar.isToken(value), 'isToken')
@@ -99,7 +140,7 @@ function entriesOf (map: ReadonlyMap<string, string> | null): unknown {
   return map === null ? null : [...map]
 }
 
-// --- What schemes read ------------------------------------------------------------------------------------------------
+// --- What schemes read -----------------------------------------------------------------------------------------------
 
 // Has the cookie parser.
 const server = Fastify()
@@ -115,10 +156,18 @@ const plainValue = fc.oneof(fc.constantFrom('', ' ', '\t', 'key', 'key '), anyth
 const header = fc.oneof(
   fc.tuple(cased('Authorization'), fc.oneof(authorizationValue.filter(isNoOddSpace), plainValue)),
   fc.tuple(fc.oneof(cased('X-API-Key'), fc.constantFrom('X_API_Key', 'X-API-Keys')), plainValue),
-  fc.tuple(cased('Cookie'), text(['sid', 'sid', 'Sid', '=', '=', '=', ';', '; ', 'a', 'b', '%61', '%', '"', ' ', '\t', '+', '%zz', '%00'], 9))
+  fc.tuple(
+    cased('Cookie'),
+    text(['sid', 'sid', 'Sid', '=', '=', '=', ';', '; ', 'a', 'b', '%61', '%', '"', ' ', '\t', '+', '%zz', '%00'], 9)
+  )
 )
-const target = text(['api_key', 'api_key', 'api%5Fkey', '=', '=', '&', 'a', '%61', '%', '%zz', '%c3', '+', 'API_KEY', '?', 'é', ';', 'api_key[]'], 9)
-  .map((query) => `/?${query}`)
+const target = text(
+  [
+    'api_key', 'api_key', 'api%5Fkey', '=', '=', '&', 'a', '%61', '%', '%zz', '%c3', '+', 'API_KEY', '?', 'é', ';',
+    'api_key[]'
+  ],
+  9
+).map((query) => `/?${query}`)
 const sent: fc.Arbitrary<Sent> = fc.record({ lines: fc.array(header, { maxLength: 3 }), target })
 
 // A parser of HTTP takes white space off; what other white space does is not for a header to tell.
@@ -133,7 +182,9 @@ function sameReading (sent: Sent): void {
   }
 }
 
-/** As Node hands them over: the first Authorization counts, cookies are joined with a semicolon, others with a comma. */
+/**
+ * As Node hands them over: the first Authorization counts, cookies are joined with a semicolon, others with a comma.
+ */
 function requestOf ({ lines, target }: Sent): FastifyRequest {
   const headers: Record<string, string> = {}
   for (const [name, value] of lines) {
@@ -147,7 +198,13 @@ function requestOf ({ lines, target }: Sent): FastifyRequest {
     const before = query[name]
     query[name] = before === undefined ? value : [before, value].flat()
   }
-  return { method: 'GET', headers, query, server, raw: { rawHeaders: lines.flat(), url: target } } as unknown as FastifyRequest
+  return {
+    method: 'GET',
+    headers,
+    query,
+    server,
+    raw: { rawHeaders: lines.flat(), url: target }
+  } as unknown as FastifyRequest
 }
 
 function outcomeOf (read: () => unknown): Reading {
@@ -162,44 +219,83 @@ function outcomeOf (read: () => unknown): Reading {
   }
 }
 
-// --- The login form ---------------------------------------------------------------------------------------------------
+// --- The login form --------------------------------------------------------------------------------------------------
 
 const fieldName = fc.constantFrom(
-  'grant_type', 'username', 'username', 'password', 'password', 'scope', 'client_id', 'client_secret', 'user%6eame', 'x', '__proto__', 'Username')
+  'grant_type',
+  'username',
+  'username',
+  'password',
+  'password',
+  'scope',
+  'client_id',
+  'client_secret',
+  'user%6eame',
+  'x',
+  '__proto__',
+  'Username'
+)
 const fieldText = fc.oneof(
   fc.constantFrom('password', 'u', 'p', '', 'a b', 'a+b', 'a%20b', 'client'),
-  text(['a', '+', '%20', '%C3%A9', 'é', '%', '%zz', '%E9', '%00', '=', ' ', '%22', '%5C', '\xa0', '%ED%A0%80', '😀'], 4))
-const field = fc.tuple(fieldName, fc.constantFrom('=', '=', '=', '=', '=', ''), fieldText).map((parts) => parts.join(''))
+  text(['a', '+', '%20', '%C3%A9', 'é', '%', '%zz', '%E9', '%00', '=', ' ', '%22', '%5C', '\xa0', '%ED%A0%80', '😀'], 4)
+)
+const field = fc.tuple(fieldName, fc.constantFrom('=', '=', '=', '=', '=', ''), fieldText)
+  .map((parts) => parts.join(''))
 const login = fc.constantFrom('username=u&password=p', 'grant_type=password&username=u&password=p&scope=a+b', '')
 const body = fc.oneof(
-  { weight: 8, arbitrary: fc.tuple(login, fc.array(field, { maxLength: 4 })).map(([first, more]) => Buffer.from([first, ...more].filter((part) => part !== '').join('&'))) },
-  { weight: 1, arbitrary: fc.tuple(login, basicPair).map(([first, bytes]) => Buffer.concat([Buffer.from(first), bytes])) }
+  {
+    weight: 8,
+    arbitrary: fc.tuple(login, fc.array(field, { maxLength: 4 }))
+      .map(([first, more]) => Buffer.from([first, ...more].filter((part) => part !== '').join('&')))
+  },
+  {
+    weight: 1,
+    arbitrary: fc.tuple(login, basicPair).map(([first, bytes]) => Buffer.concat([Buffer.from(first), bytes]))
+  }
 )
 const mediaType = fc.oneof(
   { weight: 6, arbitrary: fc.constant('application/x-www-form-urlencoded') },
   {
     weight: 1,
     arbitrary: fc.constantFrom(
-      'Application/X-WWW-Form-URLEncoded', 'application/x-www-form-urlencoded; charset=UTF-8', 'application/x-www-form-urlencoded;charset="utf-8"',
-      'application/x-www-form-urlencoded ; charset=latin1', 'application/x-www-form-urlencoded; a=b', 'application/json', 'text/plain', '',
-      'application/x-www-form-urlencodedx', 'multipart/form-data; boundary=x')
+      'Application/X-WWW-Form-URLEncoded',
+      'application/x-www-form-urlencoded; charset=UTF-8',
+      'application/x-www-form-urlencoded;charset="utf-8"',
+      'application/x-www-form-urlencoded ; charset=latin1',
+      'application/x-www-form-urlencoded; a=b',
+      'application/json',
+      'text/plain',
+      '',
+      'application/x-www-form-urlencodedx',
+      'multipart/form-data; boundary=x'
+    )
   }
 )
 const clientHeader = fc.oneof(
   { weight: 4, arbitrary: fc.constant<string[]>([]) },
-  { weight: 2, arbitrary: fc.oneof(fc.constantFrom('Og==', 'YTpi', 'YTo=', 'OmI=', 'YSUzQTpiK2M=', 'JTpi'), userPass, nearlyUserPass).map((pair) => [`Basic ${pair}`]) },
+  {
+    weight: 2,
+    arbitrary: fc
+      .oneof(fc.constantFrom('Og==', 'YTpi', 'YTo=', 'OmI=', 'YSUzQTpiK2M=', 'JTpi'), userPass, nearlyUserPass)
+      .map((pair) => [`Basic ${pair}`])
+  },
   { weight: 1, arbitrary: fc.array(authorizationValue.filter(isNoOddSpace), { minLength: 1, maxLength: 2 }) }
 )
 const login6749 = fc.record({
   body, mediaType, clientHeader, strict: fc.boolean(), pieces: fc.array(fc.nat({ max: 20 }), { maxLength: 2 })
 })
 
-const forms = [false, true].map((strict) => (viewOf(oauth2PasswordRequestForm({ strict }))!.definition as ResolverDefinition).resolve)
+const forms = [false, true].map(
+  (strict) => (viewOf(oauth2PasswordRequestForm({ strict }))!.definition as ResolverDefinition).resolve
+)
 
 function sameForm ({ body, mediaType, clientHeader, strict, pieces }: {
   body: Buffer, mediaType: string, clientHeader: readonly string[], strict: boolean, pieces: readonly number[]
 }): void {
-  const sent: Sent = { lines: [['content-type', mediaType], ...clientHeader.map((value) => ['authorization', value] as const)], target: '/token' }
+  const sent: Sent = {
+    lines: [['content-type', mediaType], ...clientHeader.map((value) => ['authorization', value] as const)],
+    target: '/token'
+  }
   const request = requestOf(sent) as FastifyRequest & { body: unknown }
   Object.assign(request, { routeOptions: { bodyLimit: 1000 } })
   Object.assign(request.raw, { httpVersionMajor: 1 })
@@ -238,12 +334,15 @@ function formOf (request: FastifyRequest, resolve: ResolverDefinition['resolve']
   }
 }
 
-// --- Scopes -----------------------------------------------------------------------------------------------------------
+// --- Scopes ----------------------------------------------------------------------------------------------------------
 
 const scope = fc.constantFrom('a', 'b', 'a:b', 'ab', 'A', '__proto__', 'constructor', 'a,b')
 const scopes = fc.array(scope, { maxLength: 4 })
 const granted = fc.oneof(
-  scopes, scopes.map((list) => new Set(list)), scopes.map((list) => list.join(' ')), fc.tuple(scopes, fc.constantFrom('  ', ',', '\t')).map(([list, by]) => list.join(by)),
+  scopes,
+  scopes.map((list) => new Set(list)),
+  scopes.map((list) => list.join(' ')),
+  fc.tuple(scopes, fc.constantFrom('  ', ',', '\t')).map(([list, by]) => list.join(by)),
   fc.constantFrom(null, undefined, '', 1, {}, true, [['a']])
 )
 const scopeCase = fc.record({ outer: scopes, inner: scopes, granted })
@@ -254,7 +353,14 @@ function sameScopes ({ outer, inner, granted }: { outer: string[], inner: string
   assert.deepEqual(both, wanted, 'union')
   const required = new SeenScopes(new ScopeDemand(both))
   assert.equal(required.scopeStr, wanted.join(' '))
-  const has: unknown[] = typeof granted === 'string' ? granted.split(' ') : granted instanceof Set ? [...granted] : Array.isArray(granted) ? granted : []
+  const has: unknown[] =
+    typeof granted === 'string'
+      ? granted.split(' ')
+      : granted instanceof Set
+        ? [...granted]
+        : Array.isArray(granted)
+          ? granted
+          : []
   const isGranted = wanted.every((scope) => has.some((given) => given === scope))
   let passed = true
   try {
@@ -267,14 +373,24 @@ function sameScopes ({ outer, inner, granted }: { outer: string[], inner: string
   assert.equal(passed, isGranted, 'assertGranted')
 }
 
-// --- Output -----------------------------------------------------------------------------------------------------------
+// --- Output ----------------------------------------------------------------------------------------------------------
 
 const quotable = text(['a', '"', '\\', '\\"', ' ', '\t', ',', '=', '~', 'realm="x"'], 6)
 const challengeCase = fc.record({
-  scheme: fc.constantFrom('Bearer', 'Basic', 'APIKey', 'DPoP'), realm: quotable, error: fc.option(quotable, { nil: undefined }), scope: fc.option(quotable, { nil: undefined })
+  scheme: fc.constantFrom('Bearer', 'Basic', 'APIKey', 'DPoP'),
+  realm: quotable,
+  error: fc.option(quotable, { nil: undefined }),
+  scope: fc.option(quotable, { nil: undefined })
 })
 
-function sameChallenge ({ scheme, ...params }: { scheme: string, realm: string, error: string | undefined, scope: string | undefined }): void {
+function sameChallenge ({
+  scheme, ...params
+}: {
+  scheme: string
+  realm: string
+  error: string | undefined
+  scope: string | undefined
+}): void {
   const line = authorization.challenge(scheme, params)
   const parsed = grammar.parseChallenge(line)
   assert.notEqual(parsed, null, `${JSON.stringify(line)} is not a challenge`)
@@ -295,14 +411,15 @@ function isMasked (url: string): void {
   if (leaks(shown)) throw new Violation(`${JSON.stringify(shown)} shows the key`)
 }
 
-// --- The part ---------------------------------------------------------------------------------------------------------
+// --- The part --------------------------------------------------------------------------------------------------------
 
 interface Family {
   readonly weight: number
   readonly property: fc.IProperty<any>
 }
 
-const property = <T>(input: fc.Arbitrary<T>, same: (input: T) => void): fc.IProperty<[T]> => fc.property(input, (input) => { same(input) })
+const property = <T>(input: fc.Arbitrary<T>, same: (input: T) => void): fc.IProperty<[T]> =>
+  fc.property(input, (input) => { same(input) })
 
 const FAMILIES: Readonly<Record<string, Family>> = {
   grammar: { weight: 20, property: property(fc.oneof(authorizationValue, anything), sameGrammar) },
@@ -324,7 +441,9 @@ export const parsers: Part = {
     const weights = Object.values(FAMILIES).reduce((sum, { weight }) => sum + weight, 0)
     for (const [name, { weight, property }] of Object.entries(FAMILIES)) {
       let left = tally[name] = Math.ceil(count * weight / weights)
-      for (let step = 0; left > 0; step++, left -= AT_ONCE) await check(name, property, Math.min(left, AT_ONCE), seedOf(seed, step))
+      for (let step = 0; left > 0; step++, left -= AT_ONCE) {
+        await check(name, property, Math.min(left, AT_ONCE), seedOf(seed, step))
+      }
     }
     return tally
   }

@@ -70,7 +70,10 @@ export interface Bystander {
   stop(): void
 }
 
-const EVENTS = ['unhandledRejection', 'uncaughtException', 'warning', 'rejectionHandled', 'multipleResolves', 'beforeExit', 'exit', 'SIGTERM', 'SIGINT'] as const
+const EVENTS = [
+  'unhandledRejection', 'uncaughtException', 'warning', 'rejectionHandled', 'multipleResolves', 'beforeExit', 'exit',
+  'SIGTERM', 'SIGINT'
+] as const
 
 /** Watches the process from here on. */
 export function bystander (): Bystander {
@@ -78,14 +81,19 @@ export function bystander (): Bystander {
   const note = (kind: string) => (what: unknown): void => {
     trouble ??= `${kind}: ${what instanceof Error ? what.stack ?? what.message : String(what)}`
   }
-  const noted = (['unhandledRejection', 'uncaughtException', 'warning'] as const).map((event) => [event, note(event)] as const)
+  const noted = (['unhandledRejection', 'uncaughtException', 'warning'] as const).map(
+    (event) => [event, note(event)] as const
+  )
   for (const [event, listener] of noted) process.on(event, listener)
   const before = census()
   return {
     get trouble () { return trouble },
     judge () {
       const grown = Object.entries(census()).filter(([what, count]) => count > (before[what] ?? 0))
-      return grown.length === 0 ? null : `more is left than was there: ${grown.map(([what, count]) => `${what} ${before[what] ?? 0} → ${count}`).join(', ')}`
+      return grown.length === 0
+        ? null
+        : 'more is left than was ' +
+          `there: ${grown.map(([what, count]) => `${what} ${before[what] ?? 0} → ${count}`).join(', ')}`
     },
     stop () { for (const [event, listener] of noted) process.removeListener(event, listener) }
   }

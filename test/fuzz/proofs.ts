@@ -1,6 +1,7 @@
 /**
- * Mutated DPoP proofs, and answers of an introspection endpoint, against a naive model: the same verdict, the same error, a proof
- * that is used up once and not before all else is good, and no server error but for an endpoint that gives no answer.
+ * Mutated DPoP proofs, and answers of an introspection endpoint, against a naive model: the same verdict, the same
+ * error, a proof that is used up once and not before all else is good, and no server error but for an endpoint that
+ * gives no answer.
  */
 import type { FastifyInstance } from 'fastify'
 import Fastify from 'fastify'
@@ -22,10 +23,11 @@ const ISSUER = 'https://issuer.example/'
 const HOST = 'api.example.com'
 const BASE = `https://${HOST}`
 
-// --- Proofs -----------------------------------------------------------------------------------------------------------
+// --- Proofs ----------------------------------------------------------------------------------------------------------
 
 const CLIENTS = [
-  signer('ES256', {}), signer('Ed25519', {}), signer('PS256', {}), signer('ES384', {}), signer('ES256', { alg: 'ES256' }), signer('Ed25519', { alg: 'EdDSA' })
+  signer('ES256', {}), signer('Ed25519', {}), signer('PS256', {}), signer('ES384', {}),
+  signer('ES256', { alg: 'ES256' }), signer('Ed25519', { alg: 'EdDSA' })
 ] as const
 const FORGER = signer('ES256', {})
 
@@ -35,26 +37,59 @@ const HUGE_MODULUS = Buffer.alloc(520, 0xff).toString('base64url')
 const HUGE_EXPONENT = Buffer.from([2, 0, 0, 0, 1]).toString('base64url')
 
 const JWKS: readonly unknown[] = [
-  ...CLIENTS.map(({ jwk }) => jwk), SMALL_RSA, { ...CLIENTS[2].jwk, e: 'Aw' }, { ...CLIENTS[2].jwk, n: HUGE_MODULUS }, { ...CLIENTS[2].jwk, e: HUGE_EXPONENT },
-  FORGER.privateKey.export({ format: 'jwk' }), { kty: 'oct', k: 'AAAA' }
+  ...CLIENTS.map(({ jwk }) => jwk),
+  SMALL_RSA,
+  { ...CLIENTS[2].jwk, e: 'Aw' },
+  { ...CLIENTS[2].jwk, n: HUGE_MODULUS },
+  { ...CLIENTS[2].jwk, e: HUGE_EXPONENT },
+  FORGER.privateKey.export({ format: 'jwk' }),
+  { kty: 'oct', k: 'AAAA' }
 ]
 
 /** Each says how an address is spelled, and whether that is the same one. RFC 3986 §6.2.2, §6.2.3 */
 const SPELLINGS: ReadonlyArray<readonly [spell: (path: string) => unknown, isSame: boolean]> = [
-  [(path) => BASE + path, true], [(path) => `HTTPS://API.EXAMPLE.COM${path}`, true], [(path) => `${BASE}:443${path}`, true], [(path) => `${BASE}:${path}`, true],
-  [(path) => `${BASE}${path}?a=b`, true], [(path) => `${BASE}${path}#f`, true], [(path) => `${BASE}${path}?#`, true],
-  [(path) => `${BASE}${path.replace('s', '%73')}`, true], [(path) => `${BASE}/x/..${path}`, true], [(path) => `${BASE}/.${path}`, true],
-  [(path) => `${BASE}/%2e%2E${path}`, true], [(path) => `https://%61pi.example.com${path}`, true],
-  [(path) => `http://api.example.com${path}`, false], [(path) => `${BASE}:8443${path}`, false], [(path) => `${BASE}.evil.example${path}`, false],
-  [(path) => `https://evil.example${path}`, false], [(path) => `https://u@api.example.com${path}`, false], [(path) => `https://api.example.com@evil.example${path}`, false],
-  [(path) => `${BASE}${path}/`, false], [(path) => `${BASE}${path.toUpperCase()}`, false], [(path) => `${BASE}/${path}`, false], [(path) => `${BASE}${path.replace('/', '%2F')}`, false],
-  [(path) => `${BASE}\\${path.slice(1)}`, false], [(path) => ` ${BASE}${path}`, false], [(path) => `${BASE}${path} `, false], [(path) => `${BASE}\t${path}`, false],
-  [(path) => `${BASE}${path}é`, false], [(path) => `${BASE}${path}%zz`, false], [(path) => path, false], [() => BASE, false], [() => '', false], [() => null, false],
-  [() => undefined, false], [(path) => [BASE + path], false], [(path) => `//api.example.com${path}`, false], [(path) => `ftp://api.example.com${path}`, false]
+  [(path) => BASE + path, true],
+  [(path) => `HTTPS://API.EXAMPLE.COM${path}`, true],
+  [(path) => `${BASE}:443${path}`, true],
+  [(path) => `${BASE}:${path}`, true],
+  [(path) => `${BASE}${path}?a=b`, true],
+  [(path) => `${BASE}${path}#f`, true],
+  [(path) => `${BASE}${path}?#`, true],
+  [(path) => `${BASE}${path.replace('s', '%73')}`, true],
+  [(path) => `${BASE}/x/..${path}`, true],
+  [(path) => `${BASE}/.${path}`, true],
+  [(path) => `${BASE}/%2e%2E${path}`, true],
+  [(path) => `https://%61pi.example.com${path}`, true],
+  [(path) => `http://api.example.com${path}`, false],
+  [(path) => `${BASE}:8443${path}`, false],
+  [(path) => `${BASE}.evil.example${path}`, false],
+  [(path) => `https://evil.example${path}`, false],
+  [(path) => `https://u@api.example.com${path}`, false],
+  [(path) => `https://api.example.com@evil.example${path}`, false],
+  [(path) => `${BASE}${path}/`, false],
+  [(path) => `${BASE}${path.toUpperCase()}`, false],
+  [(path) => `${BASE}/${path}`, false],
+  [(path) => `${BASE}${path.replace('/', '%2F')}`, false],
+  [(path) => `${BASE}\\${path.slice(1)}`, false],
+  [(path) => ` ${BASE}${path}`, false],
+  [(path) => `${BASE}${path} `, false],
+  [(path) => `${BASE}\t${path}`, false],
+  [(path) => `${BASE}${path}é`, false],
+  [(path) => `${BASE}${path}%zz`, false],
+  [(path) => path, false],
+  [() => BASE, false],
+  [() => '', false],
+  [() => null, false],
+  [() => undefined, false],
+  [(path) => [BASE + path], false],
+  [(path) => `//api.example.com${path}`, false],
+  [(path) => `ftp://api.example.com${path}`, false]
 ]
 
 for (const [spell, isSame] of SPELLINGS) {
-  if (isAddress(spell('/items'), HOST, '/items') !== isSame) throw new Error(`The model does not know ${String(spell('/items'))}`)
+  if (isAddress(spell('/items'), HOST, '/items') !== isSame) {
+    throw new Error(`The model does not know ${String(spell('/items'))}`)
+  }
 }
 
 type Path = '/items' | '/scoped' | '/nonces'
@@ -87,7 +122,14 @@ const keyMembers = edits({
   kty: ['EC', 'OKP', 'RSA', 'oct', 'ec'],
   crv: ['P-256', 'P-384', 'Ed25519', 'X25519', 'secp256k1'],
   // Some of the first numbers are not points of Ed25519.
-  x: ['AAAA', CLIENTS[0].jwk['x'], CLIENTS[1].jwk['x'], FORGER.jwk['x'], `${'_'.repeat(42)}8`, ...[0, 1, 2, 3, 4, 5, 6, 7].map((byte) => Buffer.alloc(32).fill(byte, 0, 1).toString('base64url'))],
+  x: [
+    'AAAA',
+    CLIENTS[0].jwk['x'],
+    CLIENTS[1].jwk['x'],
+    FORGER.jwk['x'],
+    `${'_'.repeat(42)}8`,
+    ...[0, 1, 2, 3, 4, 5, 6, 7].map((byte) => Buffer.alloc(32).fill(byte, 0, 1).toString('base64url'))
+  ],
   y: ['AAAA', CLIENTS[0].jwk['y'], FORGER.jwk['y']],
   n: ['AAAA', CLIENTS[2].jwk['n'], SMALL_RSA.n, HUGE_MODULUS],
   e: ['AQAB', 'Aw', 'AQ', 'AAEAAQ', HUGE_EXPONENT, 'AQAAAAA', 'AQAAAAE'],
@@ -124,19 +166,26 @@ const proofAsk: fc.Arbitrary<ProofAsk> = fc.record({
   kind: fc.constant('proof' as const),
   draft: drafts(proofHeader, proofClaims),
   keyEdits: fc.oneof({ weight: 4, arbitrary: fc.constant<Edit[]>([]) }, { weight: 1, arbitrary: keyMembers }),
-  client: fc.oneof({ weight: 6, arbitrary: fc.nat({ max: 1 }) }, { weight: 1, arbitrary: fc.constant(2) }, { weight: 1, arbitrary: fc.nat({ max: CLIENTS.length - 1 }) }),
+  client: fc.oneof(
+    { weight: 6, arbitrary: fc.nat({ max: 1 }) },
+    { weight: 1, arbitrary: fc.constant(2) },
+    { weight: 1, arbitrary: fc.nat({ max: CLIENTS.length - 1 }) }
+  ),
   alg: fc.nat({ max: 1 }),
   token: mostly<TokenKind>('good', ['unbound', 'other', 'two', 'certificate', 'expired', 'forged'], 8),
   path: fc.constantFrom<Path>('/items', '/items', '/scoped', '/nonces'),
   method: mostly<'GET' | 'POST'>('GET', ['POST']),
-  spelling: fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: fc.nat({ max: SPELLINGS.length - 1 }) }),
+  spelling: fc.oneof(
+    { weight: 3, arbitrary: fc.constant(0) },
+    { weight: 1, arbitrary: fc.nat({ max: SPELLINGS.length - 1 }) }
+  ),
   jti: fc.oneof({ weight: 1, arbitrary: fc.nat({ max: 4 }) }, { weight: 3, arbitrary: fc.nat({ max: 1e9 }) }),
   nonce: fc.constantFrom('good', 'good', 'good', 'none', 'bad'),
   scheme: fc.constantFrom('DPoP', 'DPoP', 'DPoP', 'DPoP', 'dpop', 'DPOP', 'Bearer'),
   header: mostly<ProofAsk['header']>('one', ['none', 'two', 'empty'], 20)
 })
 
-// --- Answers ----------------------------------------------------------------------------------------------------------
+// --- Answers ---------------------------------------------------------------------------------------------------------
 
 const members = edits({
   active: [true, false, 'true', 'false', 1],
@@ -175,20 +224,44 @@ const answerAsk: fc.Arbitrary<AnswerAsk> = fc.record({
   form,
   status: mostly(200, [201, 204, 301, 302, 304, 400, 401, 403, 404, 429, 500, 503], 4),
   error: fc.constantFrom(null, null, 'invalid_client', 'unauthorized_client', 'invalid_request'),
-  retryAfter: fc.constantFrom(null, '1', '300', '301', '007', '0', '1.5', '-1', '9999', 'Wed, 21 Oct 2099 07:28:00 GMT', ''),
+  retryAfter: fc.constantFrom(
+    null,
+    '1',
+    '300',
+    '301',
+    '007',
+    '0',
+    '1.5',
+    '-1',
+    '9999',
+    'Wed, 21 Oct 2099 07:28:00 GMT',
+    ''
+  ),
   padding: mostly(0, [1, 520_000, 524_288, 600_000], 200),
   isTorn: mostly(false, [true], 60),
   url: fc.constantFrom('/asked', '/asked', '/trusting', '/kept')
 })
 
 function answerOf ({ members, form, status, error, retryAfter, padding }: AnswerAsk): Answer {
-  const base = { active: true, iss: ISSUER, aud: BASE, sub: 'johndoe', client_id: 'client', exp: NOW + 300, scope: 'a b' }
+  const base = {
+    active: true,
+    iss: ISSUER,
+    aud: BASE,
+    sub: 'johndoe',
+    client_id: 'client',
+    exp: NOW + 300,
+    scope: 'a b'
+  }
   const json = status === 200 ? edited(base, members, NOW) : { ...error === null ? {} : { error } }
   const body = Buffer.concat([bytesOf(json, { ...form, of: 'claims' }), Buffer.alloc(padding, ' ')])
-  return { status, body: status === 204 || status === 304 ? new Uint8Array() : body, retryAfter: status >= 400 ? retryAfter : null }
+  return {
+    status,
+    body: status === 204 || status === 304 ? new Uint8Array() : body,
+    retryAfter: status >= 400 ? retryAfter : null
+  }
 }
 
-// --- The app ----------------------------------------------------------------------------------------------------------
+// --- The app ---------------------------------------------------------------------------------------------------------
 
 type Ask = ProofAsk | AnswerAsk
 
@@ -223,7 +296,11 @@ class Bench {
     const guards = {
       '/items': bearer,
       '/scoped': bearer.scoped('b'),
-      '/nonces': jwtBearer({ issuer: this.#local, audience: BASE, dpop: { ...dpop, nonce: { secret: 's'.repeat(32) } } }),
+      '/nonces': jwtBearer({
+        issuer: this.#local,
+        audience: BASE,
+        dpop: { ...dpop, nonce: { secret: 's'.repeat(32) } }
+      }),
       '/asked': introspectedBearer({ ...common, audience: BASE }).scoped('a'),
       '/trusting': introspectedBearer({ ...common, audience: false }),
       '/kept': introspectedBearer({ ...common, audience: BASE, cache: 300 })
@@ -259,7 +336,10 @@ class Bench {
       }
       for (const kind of Object.keys(claims) as TokenKind[]) {
         const by = kind === 'forged' ? this.#other : this.#local
-        const token = await by.sign({ aud: BASE, sub: 'johndoe', scope: 'a', ...claims[kind] }, kind === 'expired' ? { lifetime: -60 } : {})
+        const token = await by.sign(
+          { aud: BASE, sub: 'johndoe', scope: 'a', ...claims[kind] },
+          kind === 'expired' ? { lifetime: -60 } : {}
+        )
         this.#tokens.set(`${kind} ${client}`, token)
       }
     }
@@ -268,14 +348,18 @@ class Bench {
   #once (key: string, ttl: number, owner: string | undefined): boolean {
     if (!/^[\x21-\x7e]{1,199}$/.test(key)) this.#trouble = `the key of a proof is ${JSON.stringify(key)}`
     if (!Number.isInteger(ttl) || ttl < 1 || ttl > 72) this.#trouble = `a proof is remembered for ${ttl} s`
-    if (typeof owner !== 'string' || owner.length !== 43) this.#trouble = `the owner of a proof is ${JSON.stringify(owner)}`
+    if (typeof owner !== 'string' || owner.length !== 43) {
+      this.#trouble = `the owner of a proof is ${JSON.stringify(owner)}`
+    }
     if (this.#burned.has(key)) return false
     this.#burned.add(key)
     return true
   }
 
   #fetch (address: string): Response {
-    if (address.includes('/.well-known/')) return Response.json({ issuer: ISSUER, introspection_endpoint: `${ISSUER}introspect` })
+    if (address.includes('/.well-known/')) {
+      return Response.json({ issuer: ISSUER, introspection_endpoint: `${ISSUER}introspect` })
+    }
     this.#questions++
     return this.#answer!
   }
@@ -291,7 +375,11 @@ class Bench {
     }
   }
 
-  async #inject (request: { method: 'GET' | 'POST', url: string, headers: Record<string, string> }): Promise<{ statusCode: number, headers: Record<string, unknown>, body: string }> {
+  async #inject (request: {
+    method: 'GET' | 'POST'
+    url: string
+    headers: Record<string, string>
+  }): Promise<{ statusCode: number, headers: Record<string, unknown>, body: string }> {
     this.#lines = []
     this.#value = undefined
     this.#trouble = null
@@ -302,14 +390,15 @@ class Bench {
     return reply
   }
 
-  // --- Proofs ---------------------------------------------------------------------------------------------------------
+  // --- Proofs --------------------------------------------------------------------------------------------------------
 
   async #tryProof (ask: ProofAsk): Promise<void> {
     const token = this.#tokens.get(`${ask.token} ${ask.client}`)!
     const proof = this.#proofOf(ask, token)
     const headers = { authorization: `${ask.scheme} ${token}`, ...proof === null ? {} : { dpop: proof } }
     const reply = await this.#inject({ method: ask.method, url: ask.path, headers })
-    const told = `${ask.method} ${ask.path} with a token that is ${ask.token} answered ${reply.statusCode} ${reply.body} to ${JSON.stringify(headers)}`
+    const told = `${ask.method} ${ask.path} with a token that is ${ask.token} ` +
+      `answered ${reply.statusCode} ${reply.body} to ${JSON.stringify(headers)}`
     const burned = this.#burned.size
     const wanted = await this.#expectedOf(ask, token, proof)
     const lines = [reply.headers['www-authenticate'] ?? []].flat() as string[]
@@ -317,20 +406,30 @@ class Bench {
     const params = lines.length === 1 ? parseChallenge(lines[0]!)?.params : undefined
     const found = reply.statusCode === 200 ? '200' : `${reply.statusCode} ${params?.get('error') ?? 'without an error'}`
     if (found !== wanted) throw new Violation(`${wanted} was expected, and ${found} came: ${told}`)
-    if (reply.statusCode !== 200 && params?.get('algs') !== 'ES256 Ed25519 EdDSA PS256') throw new Violation(`the challenge is ${JSON.stringify(lines)}: ${told}`)
+    if (reply.statusCode !== 200 && params?.get('algs') !== 'ES256 Ed25519 EdDSA PS256') {
+      throw new Violation(`the challenge is ${JSON.stringify(lines)}: ${told}`)
+    }
     if (wanted.endsWith('use_dpop_nonce')) {
       const nonce = reply.headers['dpop-nonce']
-      if (typeof nonce !== 'string' || (this.#nonce !== '' && nonce !== this.#nonce)) throw new Violation(`the nonce is ${String(nonce)}, and was ${this.#nonce}: ${told}`)
+      if (typeof nonce !== 'string' || (this.#nonce !== '' && nonce !== this.#nonce)) {
+        throw new Violation(`the nonce is ${String(nonce)}, and was ${this.#nonce}: ${told}`)
+      }
       this.#nonce = nonce
     }
-    if (this.#used.size !== burned) throw new Violation(`${burned} proofs are used up, and not ${this.#used.size}: ${told}`)
+    if (this.#used.size !== burned) {
+      throw new Violation(`${burned} proofs are used up, and not ${this.#used.size}: ${told}`)
+    }
     if (this.#trouble !== null) throw new Violation(`${this.#trouble}: ${told}`)
     this.#checkSecrets(`${token}.${proof ?? ''}`, `${reply.body} ${JSON.stringify(reply.headers)}`, told)
   }
 
   #proofOf (ask: ProofAsk, token: string): string | null {
     const client = CLIENTS[ask.client]!
-    const header = { typ: 'dpop+jwt', alg: client.alg === 'Ed25519' && ask.alg === 1 ? 'EdDSA' : client.alg, jwk: edited(client.jwk, ask.keyEdits, NOW) }
+    const header = {
+      typ: 'dpop+jwt',
+      alg: client.alg === 'Ed25519' && ask.alg === 1 ? 'EdDSA' : client.alg,
+      jwk: edited(client.jwk, ask.keyEdits, NOW)
+    }
     const claims = {
       jti: `jti ${ask.jti}`,
       htm: ask.method,
@@ -359,7 +458,7 @@ class Bench {
     return '200'
   }
 
-  // --- Answers --------------------------------------------------------------------------------------------------------
+  // --- Answers -------------------------------------------------------------------------------------------------------
 
   async #tryAnswer (ask: AnswerAsk): Promise<void> {
     const answer = answerOf(ask)
@@ -376,7 +475,8 @@ class Bench {
       this.#answer = responseOf(answer, ask.isTorn)
       const reply = await this.#inject({ method: 'GET', url: ask.url, headers: { authorization: `Bearer ${token}` } })
       const text = Buffer.from(answer.body).toString('latin1')
-      const told = `${isAgain ? 'the second time, ' : ''}${ask.url} answered ${reply.statusCode} ${reply.body} to ${answer.status}${ask.isTorn ? ', torn,' : ''} ${text.slice(0, 2000)}`
+      const told = `${isAgain ? 'the second time, ' : ''}${ask.url} answered ${reply.statusCode} ${reply.body} ` +
+        `to ${answer.status}${ask.isTorn ? ', torn,' : ''} ${text.slice(0, 2000)}`
       sameVerdict(reply, verdict, { ask, found: this.#value, told })
       const questions = this.#questions - before
       if (questions !== (isAgain && kept ? 0 : 1)) throw new Violation(`it was asked ${questions} times: ${told}`)
@@ -386,14 +486,23 @@ class Bench {
 
   #isKept (verdict: AnswerVerdict, { body }: Answer): boolean {
     if (verdict.status === 500 || verdict.status === 503 || (verdict.status === 401 && !verdict.isKept)) return false
-    const exp = member(JSON.parse(Buffer.from(body).toString().replace(/^\ufeff/, '')) as Record<string, unknown>, 'exp')
+    const exp = member(
+      JSON.parse(
+        Buffer.from(body)
+          .toString()
+          .replace(/^\ufeff/, '')
+      ) as Record<string, unknown>,
+      'exp'
+    )
     return !(typeof exp === 'number' && (exp === -Infinity || (isNumber(exp) && exp * 1000 <= Date.now())))
   }
 
   #checkSecrets (token: string, answer: string, told: string): void {
     const secrets = token.split('.').filter((part) => part.length > 20 && !part.startsWith('eyJ'))
     for (const text of [answer, ...this.#lines]) {
-      if (secrets.some((secret) => text.includes(secret))) throw new Violation(`${text} repeats a part of the request: ${told}`)
+      if (secrets.some((secret) => text.includes(secret))) {
+        throw new Violation(`${text} repeats a part of the request: ${told}`)
+      }
     }
   }
 }
@@ -412,14 +521,19 @@ function responseOf ({ status, body, retryAfter }: Answer, isTorn: boolean): Res
 
 // Of an answer that ends early, status and header count still.
 function retryAfterOf ({ status, retryAfter }: Answer): number {
-  const verdict = judgeAnswer({ status: status === 200 ? 400 : status, body: new Uint8Array(), retryAfter: status === 200 ? null : retryAfter }, { issuer: ISSUER, audience: null, now: NOW })
+  const verdict = judgeAnswer(
+    { status: status === 200 ? 400 : status, body: new Uint8Array(), retryAfter: status === 200 ? null : retryAfter },
+    { issuer: ISSUER, audience: null, now: NOW }
+  )
   return verdict.status === 503 ? verdict.retryAfter : 5
 }
 
 interface Told { readonly ask: AnswerAsk, readonly found: unknown, readonly told: string }
 
 function sameVerdict (
-  { statusCode, headers, body }: { statusCode: number, headers: Record<string, unknown>, body: string }, verdict: AnswerVerdict, { ask, found, told }: Told
+  { statusCode, headers, body }: { statusCode: number, headers: Record<string, unknown>, body: string },
+  verdict: AnswerVerdict,
+  { ask, found, told }: Told
 ): void {
   const isScoped = verdict.status === 200 && ask.url === '/asked' && !scopesIn(verdict.members).includes('a')
   const wanted = isScoped ? 403 : verdict.status
@@ -430,20 +544,33 @@ function sameVerdict (
     if (texts[0] !== texts[1]) throw new Violation(`the route found ${texts[0]}, and not ${texts[1]}: ${told}`)
     return
   }
-  const codes: Readonly<Record<number, string>> = { 401: 'FST_SECURITY_UNAUTHORIZED', 403: 'FST_SECURITY_INSUFFICIENT_SCOPE', 500: 'FST_SECURITY_INTROSPECTION', 503: 'FST_SECURITY_UNAVAILABLE' }
+  const codes: Readonly<Record<number, string>> = {
+    401: 'FST_SECURITY_UNAUTHORIZED',
+    403: 'FST_SECURITY_INSUFFICIENT_SCOPE',
+    500: 'FST_SECURITY_INTROSPECTION',
+    503: 'FST_SECURITY_UNAVAILABLE'
+  }
   const code = codes[statusCode]!
   if ((JSON.parse(body) as { code: string }).code !== code) throw new Violation(`${code} was expected: ${told}`)
-  if ((headers['www-authenticate'] === undefined) !== (statusCode >= 500)) throw new Violation(`a challenge is there, or is not: ${told}`)
-  if (verdict.status === 503 && headers['retry-after'] !== String(verdict.retryAfter)) throw new Violation(`retry-after is ${String(headers['retry-after'])}, and not ${verdict.retryAfter}: ${told}`)
+  if ((headers['www-authenticate'] === undefined) !== (statusCode >= 500)) {
+    throw new Violation(`a challenge is there, or is not: ${told}`)
+  }
+  if (verdict.status === 503 && headers['retry-after'] !== String(verdict.retryAfter)) {
+    throw new Violation(`retry-after is ${String(headers['retry-after'])}, and not ${verdict.retryAfter}: ${told}`)
+  }
 }
 
 // RFC 7638 §3
 function thumbprint (jwk: Readonly<Record<string, unknown>>): string {
-  const names = { EC: ['crv', 'kty', 'x', 'y'], OKP: ['crv', 'kty', 'x'], RSA: ['e', 'kty', 'n'] }[jwk['kty'] as string]!
-  return createHash('sha256').update(JSON.stringify(Object.fromEntries(names.map((name) => [name, jwk[name]])))).digest('base64url')
+  const names = { EC: ['crv', 'kty', 'x', 'y'], OKP: ['crv', 'kty', 'x'], RSA: ['e', 'kty', 'n'] }[
+    jwk['kty'] as string
+  ]!
+  return createHash('sha256')
+    .update(JSON.stringify(Object.fromEntries(names.map((name) => [name, jwk[name]]))))
+    .digest('base64url')
 }
 
-// --- The part ---------------------------------------------------------------------------------------------------------
+// --- The part --------------------------------------------------------------------------------------------------------
 
 const TOGETHER = 60
 
@@ -457,8 +584,17 @@ export const proofs: Part = {
       for (let step = 0; done() < count; step++) {
         const left = count - done()
         const maxLength = Math.min(TOGETHER, left)
-        const asks = fc.array(fc.oneof<Array<fc.Arbitrary<Ask>>>(proofAsk, answerAsk), { minLength: 1, maxLength, size: 'max' })
-        await check('proofs', fc.asyncProperty(asks, async (asks) => { await bench.tryAll(asks) }), Math.min(100, Math.ceil(left / maxLength)), seedOf(seed, step))
+        const asks = fc.array(fc.oneof<Array<fc.Arbitrary<Ask>>>(proofAsk, answerAsk), {
+          minLength: 1,
+          maxLength,
+          size: 'max'
+        })
+        await check(
+          'proofs',
+          fc.asyncProperty(asks, async (asks) => { await bench.tryAll(asks) }),
+          Math.min(100, Math.ceil(left / maxLength)),
+          seedOf(seed, step)
+        )
       }
     } finally {
       await bench.app.close()

@@ -1,11 +1,12 @@
 /**
- * What every scheme is to read off a request, judged from the lines that were sent and from what the documentation says.
- * It also makes the schemes, so that a scheme and its reading stand side by side.
+ * What every scheme is to read off a request, judged from the lines that were sent and from what the documentation
+ * says. It also makes the schemes, so that a scheme and its reading stand side by side.
  */
 import type { Dependency } from '../../src/index.js'
 import {
-  apiKeyCookie, apiKeyHeader, apiKeyQuery, http, httpBasic, httpBearer, httpDigest, oauth2, oauth2AuthorizationCodeBearer,
-  oauth2ClientCredentialsBearer, oauth2PasswordBearer, openIdConnect, scheme, Unauthorized
+  apiKeyCookie, apiKeyHeader, apiKeyQuery, http, httpBasic, httpBearer, httpDigest, oauth2,
+  oauth2AuthorizationCodeBearer, oauth2ClientCredentialsBearer, oauth2PasswordBearer, openIdConnect, scheme,
+  Unauthorized
 } from '../../src/index.js'
 import { authParams, base64, credentialsOf, formDecoded, isFieldValue, isToken68, trimmed, utf8 } from './grammar.js'
 
@@ -39,27 +40,74 @@ const named = (schemeName: string): { schemeName: string, realm: string } => ({ 
 const isAnything = (): boolean => true
 
 export const KNOWN: readonly KnownScheme[] = [
-  known('KeyHeader', 'APIKey', () => apiKeyHeader({ ...named('KeyHeader'), name: 'X-API-Key' }), (sent) => plain(sent, 'x-api-key')),
-  known('KeyQuery', 'APIKey', () => apiKeyQuery({ ...named('KeyQuery'), name: 'api_key' }), (sent) => query(sent, 'api_key')),
-  known('KeyCookie', 'APIKey', () => apiKeyCookie({ ...named('KeyCookie'), name: 'sid' }), (sent) => cookie(sent, 'sid')),
-  known('DPoP', 'DPoP', () => http({ ...named('DPoP'), scheme: 'DPoP' }), (sent) => ofScheme(sent, 'dpop', isFieldValue)),
+  known(
+    'KeyHeader',
+    'APIKey',
+    () => apiKeyHeader({ ...named('KeyHeader'), name: 'X-API-Key' }),
+    (sent) => plain(sent, 'x-api-key')
+  ),
+  known(
+    'KeyQuery',
+    'APIKey',
+    () => apiKeyQuery({ ...named('KeyQuery'), name: 'api_key' }),
+    (sent) => query(sent, 'api_key')
+  ),
+  known(
+    'KeyCookie',
+    'APIKey',
+    () => apiKeyCookie({ ...named('KeyCookie'), name: 'sid' }),
+    (sent) => cookie(sent, 'sid')
+  ),
+  known(
+    'DPoP',
+    'DPoP',
+    () => http({ ...named('DPoP'), scheme: 'DPoP' }),
+    (sent) => ofScheme(sent, 'dpop', isFieldValue)
+  ),
   known('Basic', 'Basic', () => httpBasic(named('Basic')), basic),
   known('Bearer', 'Bearer', () => httpBearer(named('Bearer')), (sent) => ofScheme(sent, 'bearer', isToken68)),
-  known('Digest', 'Digest', () => httpDigest(named('Digest')),
-    (sent) => ofScheme(sent, 'digest', (text) => isToken68(text) || authParams(text) !== null)),
-  known('OAuth2', 'Bearer', () => oauth2({ ...named('OAuth2'), flows: { password: { tokenUrl: 'token', scopes } } }),
-    (sent) => plain(sent, 'authorization')),
+  known(
+    'Digest',
+    'Digest',
+    () => httpDigest(named('Digest')),
+    (sent) => ofScheme(sent, 'digest', (text) => isToken68(text) || authParams(text) !== null)
+  ),
+  known(
+    'OAuth2',
+    'Bearer',
+    () => oauth2({ ...named('OAuth2'), flows: { password: { tokenUrl: 'token', scopes } } }),
+    (sent) => plain(sent, 'authorization')
+  ),
   known('Password', 'Bearer', () => oauth2PasswordBearer({ ...named('Password'), tokenUrl: 'token', scopes }), token),
-  known('Code', 'Bearer',
-    () => oauth2AuthorizationCodeBearer({ ...named('Code'), authorizationUrl: 'authorize', tokenUrl: 'token', scopes }), token),
-  known('Client', 'Bearer', () => oauth2ClientCredentialsBearer({ ...named('Client'), tokenUrl: 'token', scopes }), token),
-  known('OpenId', 'Bearer', () => openIdConnect({ ...named('OpenId'), openIdConnectUrl: '/.well-known/openid-configuration' }),
-    (sent) => plain(sent, 'authorization')),
+  known(
+    'Code',
+    'Bearer',
+    () => oauth2AuthorizationCodeBearer({ ...named('Code'), authorizationUrl: 'authorize', tokenUrl: 'token', scopes }),
+    token
+  ),
+  known(
+    'Client',
+    'Bearer',
+    () => oauth2ClientCredentialsBearer({ ...named('Client'), tokenUrl: 'token', scopes }),
+    token
+  ),
+  known(
+    'OpenId',
+    'Bearer',
+    () => openIdConnect({ ...named('OpenId'), openIdConnectUrl: '/.well-known/openid-configuration' }),
+    (sent) => plain(sent, 'authorization')
+  ),
   known('Own', 'Own', own, (sent) => {
     const value = linesOf(sent, 'x-own')[0]
     return value === undefined || value === '' ? 'absent' : value === 'malformed' ? 'malformed' : { value }
   }),
-  known('Maybe', 'Bearer', () => httpBearer({ ...named('Maybe'), autoError: false }), (sent) => ofScheme(sent, 'bearer', isToken68), true)
+  known(
+    'Maybe',
+    'Bearer',
+    () => httpBearer({ ...named('Maybe'), autoError: false }),
+    (sent) => ofScheme(sent, 'bearer', isToken68),
+    true
+  )
 ]
 
 /** HTTP Basic. RFC 7617 §2 */

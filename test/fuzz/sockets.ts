@@ -21,14 +21,25 @@ import { check, seedOf, turn, Violation } from './part.js'
 
 /** What goes over one connection. */
 interface Script {
-  readonly requests: ReadonlyArray<{ readonly ask: Ask, readonly mutations: readonly Mutation[], readonly chunked: boolean }>
+  readonly requests: ReadonlyArray<{
+    readonly ask: Ask
+    readonly mutations: readonly Mutation[]
+    readonly chunked: boolean
+  }>
   /** where the bytes are cut into writes, as shares of the rest */
   readonly cuts: readonly number[]
 }
 
 const script: fc.Arbitrary<Script> = fc.record({
-  requests: fc.array(fc.record({ ask, mutations, chunked: fc.nat({ max: 3 }).map((n) => n === 0) }), { minLength: 1, maxLength: 6, size: 'max' }),
-  cuts: fc.oneof({ weight: 2, arbitrary: fc.constant<number[]>([]) }, { weight: 1, arbitrary: fc.array(fc.nat({ max: 999 }), { maxLength: 6 }) })
+  requests: fc.array(fc.record({ ask, mutations, chunked: fc.nat({ max: 3 }).map((n) => n === 0) }), {
+    minLength: 1,
+    maxLength: 6,
+    size: 'max'
+  }),
+  cuts: fc.oneof(
+    { weight: 2, arbitrary: fc.constant<number[]>([]) },
+    { weight: 1, arbitrary: fc.array(fc.nat({ max: 999 }), { maxLength: 6 }) }
+  )
 })
 
 // The last one of a connection, behind which the server closes.
@@ -39,17 +50,29 @@ function bytesOf ({ requests }: Script, number: number): Buffer {
     const { method, target, lines, body } = messageOf(ask, number + index * NUMBERS)
     const isBare = body === '' && method !== 'POST'
     const framing = isBare ? [] : [chunked ? 'transfer-encoding: chunked' : `content-length: ${body.length}`]
-    const text = [`${method} ${target} HTTP/1.1`, 'host: localhost', ...lines.map(([name, value]) => `${name}: ${value}`), ...framing, '', ''].join('\r\n')
+    const text = [
+      `${method} ${target} HTTP/1.1`,
+      'host: localhost',
+      ...lines.map(([name, value]) => `${name}: ${value}`),
+      ...framing,
+      '',
+      ''
+    ].join('\r\n')
     return mutated(text + (isBare || !chunked ? body : inChunks(body)), mutations)
   }).join('') + LAST, 'latin1')
 }
 
 function inChunks (body: string): string {
   const half = body.length >> 1
-  return [body.slice(0, half), body.slice(half)].filter((part) => part !== '').map((part) => `${part.length.toString(16)}\r\n${part}\r\n`).join('') + '0\r\n\r\n'
+  return (
+    [body.slice(0, half), body.slice(half)]
+      .filter((part) => part !== '')
+      .map((part) => `${part.length.toString(16)}\r\n${part}\r\n`)
+      .join('') + '0\r\n\r\n'
+  )
 }
 
-// --- One connection ---------------------------------------------------------------------------------------------------
+// --- One connection --------------------------------------------------------------------------------------------------
 
 // Where the meaning is open, the server may wait for more: so long is it waited for, and no longer than that.
 const PATIENCE = 120
@@ -59,7 +82,12 @@ const REFUSED: Expected = { statuses: [400], arrival: null, perhaps: null, chall
 
 interface Received { readonly port: number, readonly text: string, readonly isClosed: boolean }
 
-async function exchange (port: number, bytes: Buffer, cuts: readonly number[], isEnough: (text: string) => boolean): Promise<Received> {
+async function exchange (
+  port: number,
+  bytes: Buffer,
+  cuts: readonly number[],
+  isEnough: (text: string) => boolean
+): Promise<Received> {
   return await new Promise<Received>((resolve) => {
     let text = ''
     let own = 0
@@ -108,8 +136,15 @@ async function exchange (port: number, bytes: Buffer, cuts: readonly number[], i
 async function tryScript (doors: Doors, port: number, script: Script, number: number, tally: Tally): Promise<void> {
   const bytes = bytesOf(script, number)
   const stream = readStream(bytes)
-  const expected = stream.requests.map((request) => request.isRefused ? REFUSED : expectedOf(request.method, request, request.body))
-  const received = await exchange(port, bytes, script.cuts, (text) => answersIn(text, stream.requests).length >= stream.requests.length || stream.rest !== 'nothing')
+  const expected = stream.requests.map((request) =>
+    request.isRefused ? REFUSED : expectedOf(request.method, request, request.body)
+  )
+  const received = await exchange(
+    port,
+    bytes,
+    script.cuts,
+    (text) => answersIn(text, stream.requests).length >= stream.requests.length || stream.rest !== 'nothing'
+  )
   await turn()
   const arrivals = doors.arrivals.get(received.port) ?? []
   doors.arrivals.delete(received.port)
@@ -136,24 +171,33 @@ function answersIn (text: string, requests: readonly PlainRequest[]): PlainAnswe
 }
 
 // What Node answers where it cannot read on, in place of all that is not answered yet.
-const isEndOfAll = ({ status, body }: PlainAnswer): boolean => [400, 408, 413, 417, 431].includes(status) && (body === '' || body.includes('"Client Error"'))
+const isEndOfAll = ({ status, body }: PlainAnswer): boolean =>
+  [400, 408, 413, 417, 431].includes(status) && (body === '' || body.includes('"Client Error"'))
 
 function sameAnswers (
-  { requests, rest }: Stream, expected: readonly Expected[], received: Received, arrivals: readonly Arrival[], tally: Tally
+  { requests, rest }: Stream,
+  expected: readonly Expected[],
+  received: Received,
+  arrivals: readonly Arrival[],
+  tally: Tally
 ): void {
   const answers = answersIn(received.text, requests)
   for (const [index, answer] of answers.entries()) {
     const request = requests[index]
     if (request === undefined || (rest !== 'nothing' && isEndOfAll(answer))) {
       soundAnswer(answer, true)
-      if (rest === 'refused' && answer.status !== 400) throw new Violation(`400 was expected, and ${answer.status} came`)
+      if (rest === 'refused' && answer.status !== 400) {
+        throw new Violation(`400 was expected, and ${answer.status} came`)
+      }
       return
     }
     tally[answer.status] = (tally[answer.status] ?? 0) + 1
     sameAnswer(answer, request.method, expected[index]!, arrivals)
     if (isClosing(answer)) return
   }
-  if (rest === 'nothing' && answers.length < requests.length) throw new Violation(`${requests.length} answers were expected, and ${answers.length} came`)
+  if (rest === 'nothing' && answers.length < requests.length) {
+    throw new Violation(`${requests.length} answers were expected, and ${answers.length} came`)
+  }
   // Where the meaning is open, so is whether an answer is one to HEAD.
   if (received.text !== '' && !received.text.startsWith('HTTP/1.1 ')) throw new Violation('the answer cannot be read')
 }
@@ -171,25 +215,42 @@ export function soundAnswer ({ status, lines, body }: PlainAnswer, mayEcho: bool
     if (parseChallenge(line) === null) throw new Violation(`${JSON.stringify(line)} is not a challenge`)
   }
   if (leaks(JSON.stringify(lines))) throw new Violation(`a header shows a secret: ${JSON.stringify(lines)}`)
-  if (leaks(body) && !(mayEcho && (status === 404 || status === 400) && isUrlEcho((JSON.parse(body) as { message: string }).message))) {
+  if (
+    leaks(body) &&
+    !(mayEcho && (status === 404 || status === 400) && isUrlEcho((JSON.parse(body) as { message: string }).message))
+  ) {
     throw new Violation(`an answer shows a secret: ${body}`)
   }
 }
 
 /** Whether a request was answered as it had to be. */
-export function sameAnswer (answer: PlainAnswer, method: string, expected: Expected, arrivals: readonly Arrival[]): void {
+export function sameAnswer (
+  answer: PlainAnswer,
+  method: string,
+  expected: Expected,
+  arrivals: readonly Arrival[]
+): void {
   const { status, lines, body } = answer
   soundAnswer(answer, expected.arrival === null && expected.challenges === null)
-  if (!expected.statuses.includes(status)) throw new Violation(`${expected.statuses.join(' or ')} was expected, and ${status} came`)
+  if (!expected.statuses.includes(status)) {
+    throw new Violation(`${expected.statuses.join(' or ')} was expected, and ${status} came`)
+  }
   if (status === 401 || status === 400) {
     const given = lines.filter(([name]) => name === 'www-authenticate').map(([, line]) => parseChallenge(line)!.scheme)
-    if (expected.challenges !== null && (given.length === 0 || given.some((scheme) => !expected.challenges!.includes(scheme)))) {
-      throw new Violation(`challenges of ${expected.challenges.join(' or ')} were expected, and those of ${given.join(' and ')} came`)
+    if (
+      expected.challenges !== null &&
+      (given.length === 0 || given.some((scheme) => !expected.challenges!.includes(scheme)))
+    ) {
+      throw new Violation(
+        `challenges of ${expected.challenges.join(' or ')} were expected, and those of ${given.join(' and ')} came`
+      )
     }
   }
   const arrival = expected.arrival ?? expected.perhaps
   if (status !== 200 || arrival === null) return
-  if (method !== 'HEAD' && body !== JSON.stringify(arrival)) throw new Violation(`${JSON.stringify(arrival)} was expected, and it was answered ${body}`)
+  if (method !== 'HEAD' && body !== JSON.stringify(arrival)) {
+    throw new Violation(`${JSON.stringify(arrival)} was expected, and it was answered ${body}`)
+  }
   if (!arrivals.some((found) => isSame(found, arrival))) throw new Violation('answered, and the handler was not called')
 }
 
@@ -199,10 +260,15 @@ const isSame = (one: Arrival, other: Arrival): boolean => JSON.stringify(one) ==
 const OPEN_TO_ALL = ['/public', '/token', '/maybe']
 
 /**
- * Whether everybody who got in was let in: by a request that has one meaning, or else with credentials that are somewhere
- * in what has none.
+ * Whether everybody who got in was let in: by a request that has one meaning, or else with credentials that are
+ * somewhere in what has none.
  */
-export function soundArrivals (bytes: Buffer, { requests, rest, at }: Pick<Stream, 'rest' | 'at'> & { requests: readonly unknown[] }, expected: readonly Expected[], arrivals: readonly Arrival[]): void {
+export function soundArrivals (
+  bytes: Buffer,
+  { requests, rest, at }: Pick<Stream, 'rest' | 'at'> & { requests: readonly unknown[] },
+  expected: readonly Expected[],
+  arrivals: readonly Arrival[]
+): void {
   const allowed = expected.slice(0, requests.length).flatMap(({ arrival, perhaps }) => arrival ?? perhaps ?? [])
   const others: Arrival[] = []
   for (const arrival of arrivals) {
@@ -221,7 +287,7 @@ export function soundArrivals (bytes: Buffer, { requests, rest, at }: Pick<Strea
   }
 }
 
-// --- The part ---------------------------------------------------------------------------------------------------------
+// --- The part --------------------------------------------------------------------------------------------------------
 
 // Connections at a time.
 const TOGETHER = 24
@@ -257,7 +323,12 @@ async function http1 (count: number, seed: number, tally: Tally): Promise<void> 
         const failed = results.find((result) => result.status === 'rejected')
         if (failed !== undefined) throw failed.reason
       })
-      await check('sockets', property, Math.min(20, Math.ceil((count - tally['requests']!) / (TOGETHER * 3))), seedOf(seed, step))
+      await check(
+        'sockets',
+        property,
+        Math.min(20, Math.ceil((count - tally['requests']!) / (TOGETHER * 3))),
+        seedOf(seed, step)
+      )
     }
   } finally {
     await doors.app.close()

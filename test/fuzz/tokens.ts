@@ -1,7 +1,7 @@
 /**
- * Mutated JWTs: bits, forms of base64, members of header and claims, huge and deep JSON, against a naive verifier. The verdict is to
- * be the same, with and without a memory; there is no server error; and keys are fetched for an unknown key alone, of a token whose
- * claims are all good.
+ * Mutated JWTs: bits, forms of base64, members of header and claims, huge and deep JSON, against a naive verifier. The
+ * verdict is to be the same, with and without a memory; there is no server error; and keys are fetched for an unknown
+ * key alone, of a token whose claims are all good.
  */
 import type { FastifyInstance } from 'fastify'
 import Fastify from 'fastify'
@@ -19,14 +19,21 @@ import { check, seedOf, stoppedClock, turn, Violation } from './part.js'
 const ISSUER = 'https://issuer.example/'
 const AUDIENCE = 'https://api.example.com'
 
-// --- Keys and rules ---------------------------------------------------------------------------------------------------
+// --- Keys and rules --------------------------------------------------------------------------------------------------
 
 // One kid twice for one algorithm, one for two algorithms, a key that names no algorithm, and one without a kid.
 const SIGNERS = [
-  signer('ES256', { kid: 'ec', alg: 'ES256' }), signer('Ed25519', { kid: 'ed', alg: 'EdDSA' }), signer('ES384', { kid: 'e384', alg: 'ES384' }),
-  signer('RS256', { kid: 'rsa', alg: 'RS256' }), signer('PS256', { kid: 'ps', alg: 'PS256' }), signer('RS256', { kid: 'plain' }),
-  signer('ES256', { kid: 'mixed', alg: 'ES256' }), signer('Ed25519', { kid: 'mixed', alg: 'Ed25519' }), signer('ES256', { kid: 'twin', alg: 'ES256' }),
-  signer('ES256', { kid: 'twin', alg: 'ES256' }), signer('ES512', { alg: 'ES512' })
+  signer('ES256', { kid: 'ec', alg: 'ES256' }),
+  signer('Ed25519', { kid: 'ed', alg: 'EdDSA' }),
+  signer('ES384', { kid: 'e384', alg: 'ES384' }),
+  signer('RS256', { kid: 'rsa', alg: 'RS256' }),
+  signer('PS256', { kid: 'ps', alg: 'PS256' }),
+  signer('RS256', { kid: 'plain' }),
+  signer('ES256', { kid: 'mixed', alg: 'ES256' }),
+  signer('Ed25519', { kid: 'mixed', alg: 'Ed25519' }),
+  signer('ES256', { kid: 'twin', alg: 'ES256' }),
+  signer('ES256', { kid: 'twin', alg: 'ES256' }),
+  signer('ES512', { alg: 'ES512' })
 ] as const
 
 const FORGER = signer('ES256', { kid: 'ec', alg: 'ES256' })
@@ -36,7 +43,14 @@ const ASYMMETRIC = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256
 const NOW = 1_800_000_000
 
 const RULES: TokenRules = {
-  issuer: ISSUER, audience: AUDIENCE, keys: SIGNERS.map(({ jwk }) => jwk), algorithms: ASYMMETRIC, isTyped: false, clockTolerance: 5, maxLifetime: Infinity, now: NOW
+  issuer: ISSUER,
+  audience: AUDIENCE,
+  keys: SIGNERS.map(({ jwk }) => jwk),
+  algorithms: ASYMMETRIC,
+  isTyped: false,
+  clockTolerance: 5,
+  maxLifetime: Infinity,
+  now: NOW
 }
 
 const ROUTES = {
@@ -47,12 +61,18 @@ const ROUTES = {
 
 type Url = keyof typeof ROUTES
 
-// --- Requests ---------------------------------------------------------------------------------------------------------
+// --- Requests --------------------------------------------------------------------------------------------------------
 
 const header = edits({
-  typ: ['at+jwt', 'AT+JWT', 'application/at+jwt', 'JWT', 'jwt', 'application/jwt', 'id_token', 'dpop+jwt', 'logout+jwt', 'text/at+jwt', 'application/x/at+jwt'],
+  typ: [
+    'at+jwt', 'AT+JWT', 'application/at+jwt', 'JWT', 'jwt', 'application/jwt', 'id_token', 'dpop+jwt', 'logout+jwt',
+    'text/at+jwt', 'application/x/at+jwt'
+  ],
   alg: ['none', 'None', 'nOnE', 'HS256', 'es256', ...ASYMMETRIC],
-  kid: ['ec', 'ed', 'rsa', 'plain', 'mixed', 'twin', 'unknown', '../../dev/null', '__proto__', 'constructor', "' OR 1=1", 'k'.repeat(8192)],
+  kid: [
+    'ec', 'ed', 'rsa', 'plain', 'mixed', 'twin', 'unknown', '../../dev/null', '__proto__', 'constructor', "' OR 1=1",
+    'k'.repeat(8192)
+  ],
   crit: [['exp'], ['b64'], ['alg']],
   b64: [false],
   jwk: [FORGER.jwk],
@@ -66,7 +86,16 @@ const header = edits({
 
 const claims = edits({
   iss: [ISSUER, ISSUER.slice(0, -1), ISSUER.toUpperCase(), [ISSUER], `${ISSUER}x`],
-  aud: [AUDIENCE, [AUDIENCE], ['x', AUDIENCE], [[AUDIENCE]], `${AUDIENCE}/`, `${AUDIENCE}.evil`, AUDIENCE.slice(0, -1), { 0: AUDIENCE }],
+  aud: [
+    AUDIENCE,
+    [AUDIENCE],
+    ['x', AUDIENCE],
+    [[AUDIENCE]],
+    `${AUDIENCE}/`,
+    `${AUDIENCE}.evil`,
+    AUDIENCE.slice(0, -1),
+    { 0: AUDIENCE }
+  ],
   sub: ['johndoe', 'client'],
   jti: ['j'],
   client_id: ['client'],
@@ -96,7 +125,10 @@ interface Ask {
 const ask: fc.Arbitrary<Ask> = fc.record({
   draft: drafts(header, claims),
   // RSA takes its time.
-  signer: fc.oneof({ weight: 10, arbitrary: fc.nat({ max: 2 }) }, { weight: 2, arbitrary: fc.nat({ max: SIGNERS.length - 1 }) }),
+  signer: fc.oneof(
+    { weight: 10, arbitrary: fc.nat({ max: 2 }) },
+    { weight: 2, arbitrary: fc.nat({ max: SIGNERS.length - 1 }) }
+  ),
   type: fc.constantFrom('at+jwt' as const, 'at+jwt' as const, 'at+jwt' as const, 'JWT' as const, undefined),
   url: fc.constantFrom('/', '/', '/scoped', '/strict')
 })
@@ -107,12 +139,21 @@ function tokenOf ({ draft, signer, type }: Ask): string {
     signer: SIGNERS[signer]!,
     forger: FORGER,
     header: { alg, kid, typ: type },
-    claims: { iss: ISSUER, aud: AUDIENCE, sub: 'johndoe', exp: NOW + 300, iat: NOW - 10, jti: 'j', client_id: 'client', scope: 'b a' },
+    claims: {
+      iss: ISSUER,
+      aud: AUDIENCE,
+      sub: 'johndoe',
+      exp: NOW + 300,
+      iat: NOW - 10,
+      jti: 'j',
+      client_id: 'client',
+      scope: 'b a'
+    },
     now: NOW
   })
 }
 
-// --- The check --------------------------------------------------------------------------------------------------------
+// --- The check -------------------------------------------------------------------------------------------------------
 
 interface Sent {
   readonly url: Url
@@ -148,7 +189,15 @@ class Bench {
       }
     })
     const bearer = jwtBearer({ issuer: trusted, audience: AUDIENCE })
-    const strict = jwtBearer({ issuer: trusted, audience: AUDIENCE, typ: 'at+jwt', algorithms: ['ES256', 'EdDSA', 'RS256'], clockTolerance: 0, maxLifetime: 3600, cache: 0 })
+    const strict = jwtBearer({
+      issuer: trusted,
+      audience: AUDIENCE,
+      typ: 'at+jwt',
+      algorithms: ['ES256', 'EdDSA', 'RS256'],
+      clockTolerance: 0,
+      maxLifetime: 3600,
+      cache: 0
+    })
     await app.register(fastifySecurity, { swagger: false })
     for (const [url, token] of [['/', bearer], ['/scoped', bearer.scoped('a')], ['/strict', strict]] as const) {
       app.get(url, { security: { token } }, async (request) => {
@@ -178,29 +227,46 @@ class Bench {
     this.requests++
     if (this.requests % 20 === 0) await turn()
     this.tally[statusCode] = (this.tally[statusCode] ?? 0) + 1
-    const told = `${isAgain ? 'the second time, ' : ''}${url} answered ${statusCode} ${body} to ${token.length > 3000 ? `${token.slice(0, 3000)}…` : token}`
+    const told = `${isAgain ? 'the second time, ' : ''}${url} answered ${statusCode} ${body} ` +
+      `to ${token.length > 3000 ? `${token.slice(0, 3000)}…` : token}`
     const wanted = statusFor(url, verdict)
     if (statusCode >= 500) throw new Violation(`a server error: ${told}`)
     if (statusCode !== wanted) throw new Violation(`${wanted} was expected: ${told}`)
     const fetches = this.#fetches - before
     this.tally['fetches']! += fetches
-    if (fetches !== (verdict === 'unknown-key' ? 1 : 0)) throw new Violation(`keys were fetched ${fetches} times: ${told}`)
-    if (statusCode === 200) sameValue(this.#value, typeof verdict === 'object' ? valueOf(verdict.claims, ISSUER) : null, told)
-    else sameRefusal([headers['www-authenticate'] ?? []].flat(), { isSent, statusCode, told })
+    if (fetches !== (verdict === 'unknown-key' ? 1 : 0)) {
+      throw new Violation(`keys were fetched ${fetches} times: ${told}`)
+    }
+    if (statusCode === 200) {
+      sameValue(this.#value, typeof verdict === 'object' ? valueOf(verdict.claims, ISSUER) : null, told)
+    } else {
+      sameRefusal([headers['www-authenticate'] ?? []].flat(), { isSent, statusCode, told })
+    }
     this.#checkSecrets(token, `${body} ${JSON.stringify(headers)}`, told)
   }
 
   #checkSecrets (token: string, answer: string, told: string): void {
     const secrets = token.split('.').slice(1).filter((part) => part.length > 20)
     for (const text of [answer, ...this.#lines]) {
-      if (secrets.some((secret) => text.includes(secret))) throw new Violation(`a part of the token comes out again, in ${text}: ${told}`)
+      if (secrets.some((secret) => text.includes(secret))) {
+        throw new Violation(`a part of the token comes out again, in ${text}: ${told}`)
+      }
     }
   }
 
   // The keys are there before the first token is.
   async warmUp (): Promise<void> {
-    const none: Draft = { header: [], claims: [], form: { of: 'claims', kind: 'plain', size: 0 }, signed: 'well', damage: [] }
-    const { statusCode } = await this.app.inject({ url: '/', headers: { authorization: `Bearer ${tokenOf({ draft: none, signer: 0, type: 'at+jwt', url: '/' })}` } })
+    const none: Draft = {
+      header: [],
+      claims: [],
+      form: { of: 'claims', kind: 'plain', size: 0 },
+      signed: 'well',
+      damage: []
+    }
+    const { statusCode } = await this.app.inject({
+      url: '/',
+      headers: { authorization: `Bearer ${tokenOf({ draft: none, signer: 0, type: 'at+jwt', url: '/' })}` }
+    })
     if (statusCode !== 200) throw new Violation(`a token without a change was answered ${statusCode}`)
   }
 }
@@ -208,7 +274,8 @@ class Bench {
 async function sentOf (ask: Ask): Promise<Sent> {
   const token = tokenOf(ask)
   const read = credentialsOf(`Bearer ${token}`, 'bearer')
-  const verdict = read === null || !isToken68(read.credentials) ? 'invalid' : await judgeToken(read.credentials, ROUTES[ask.url])
+  const verdict =
+    read === null || !isToken68(read.credentials) ? 'invalid' : await judgeToken(read.credentials, ROUTES[ask.url])
   return { url: ask.url, token, isSent: read !== null, verdict }
 }
 
@@ -222,13 +289,18 @@ function sameValue (found: unknown, wanted: unknown, told: string): void {
   if (texts[0] !== texts[1]) throw new Violation(`the route found ${texts[0]}, and not ${texts[1]}: ${told}`)
 }
 
-function sameRefusal (lines: readonly string[], { isSent, statusCode, told }: { readonly isSent: boolean, readonly statusCode: number, readonly told: string }): void {
+function sameRefusal (
+  lines: readonly string[],
+  { isSent, statusCode, told }: { readonly isSent: boolean, readonly statusCode: number, readonly told: string }
+): void {
   const params = lines.length === 1 ? parseChallenge(lines[0]!)?.params : undefined
   const error = statusCode === 403 ? 'insufficient_scope' : isSent ? 'invalid_token' : undefined
-  if (params === undefined || params.get('error') !== error) throw new Violation(`the challenge is ${JSON.stringify(lines)}: ${told}`)
+  if (params === undefined || params.get('error') !== error) {
+    throw new Violation(`the challenge is ${JSON.stringify(lines)}: ${told}`)
+  }
 }
 
-// --- The part ---------------------------------------------------------------------------------------------------------
+// --- The part --------------------------------------------------------------------------------------------------------
 
 const TOGETHER = 50
 
@@ -242,7 +314,10 @@ export const tokens: Part = {
       for (let step = 0; bench.tally['tokens']! < count; step++) {
         const left = count - bench.tally['tokens']!
         const maxLength = Math.min(TOGETHER, left)
-        const property = fc.asyncProperty(fc.array(ask, { minLength: 1, maxLength, size: 'max' }), async (asks) => { await bench.tryAll(asks) })
+        const property = fc.asyncProperty(
+          fc.array(ask, { minLength: 1, maxLength, size: 'max' }),
+          async (asks) => { await bench.tryAll(asks) }
+        )
         await check('tokens', property, Math.min(100, Math.ceil(left / maxLength)), seedOf(seed, step))
       }
     } finally {
