@@ -3,7 +3,10 @@ import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline/promises'
 import { launch, SwaggerUi } from './swagger-ui.js'
 
-const example = spawn(process.execPath, ['--import', 'tsx', 'example/main.ts'], { env: { ...process.env, PORT: '3000' }, stdio: ['ignore', 'pipe', 'inherit'] })
+const example = spawn(process.execPath, ['--import', 'tsx', 'example/main.ts'], {
+  env: { ...process.env, PORT: '3000' },
+  stdio: ['ignore', 'pipe', 'inherit']
+})
 const browser = await launch()
 try {
   for await (const line of createInterface(example.stdout)) {
@@ -21,7 +24,10 @@ try {
   await ui.authorize(part)
   await ui.closeDialog()
   await ui.call('get', '/users/me/items')
-  await ui.operation('get', '/users/me/items').locator('.live-responses-table').screenshot({ path: 'docs/images/refused.png' })
+  await ui
+    .operation('get', '/users/me/items')
+    .locator('.live-responses-table')
+    .screenshot({ path: 'docs/images/refused.png' })
 } finally {
   await browser.close()
   example.kill()

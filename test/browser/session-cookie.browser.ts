@@ -39,11 +39,14 @@ async function start (t: Test): Promise<Started> {
     const [path, ...fields] = [...searchParams.entries()]
     response.setHeader('content-type', 'text/html')
     response.end(`<form method="post" action="${address}${path![0]}">
-      ${fields.map(([name, value]) => `<input name="${name}" value="${value}">`).join('')}</form><script>document.forms[0].submit()</script>`)
+      ${fields.map(([name, value]) => `<input name="${name}" value="${value}">`).join('')}
+      </form><script>document.forms[0].submit()</script>`)
   }).listen(0, '127.0.0.1')
   const second = createServer(attacker.listeners('request')[0] as () => void).listen(0, 'localhost')
   t.teardown(() => { attacker.close(); second.close() })
-  await Promise.all([attacker, second].map(async (server) => { if (!server.listening) await once(server, 'listening') }))
+  await Promise.all(
+    [attacker, second].map(async (server) => { if (!server.listening) await once(server, 'listening') })
+  )
 
   const context = await browser.newContext()
   t.teardown(async () => { await context.close() })
@@ -92,7 +95,9 @@ t.test('forms of other origins do not act for the user, nor log them in or out',
     for (const [query, status] of [
       ['/notes&text=stolen', expected], ['/login&username=mallory&password=secret', 403], ['/logout', 403]
     ] as const) {
-      const answer = page.waitForResponse((response) => response.url().startsWith(address) && response.request().method() === 'POST')
+      const answer = page.waitForResponse(
+        (response) => response.url().startsWith(address) && response.request().method() === 'POST'
+      )
       await page.goto(`${origin}/?${query}`)
       t.equal((await answer).status(), status, `${query} from ${name}`)
     }

@@ -8,8 +8,8 @@ import { createInterface } from 'node:readline/promises'
 import t from 'tap'
 import type { Test } from 'tap'
 import fastifySecurity, {
-  apiKeyCookie, apiKeyHeader, apiKeyQuery, depends, httpBasic, httpBearer, OAuth2Error, oauth2PasswordBearer, oauth2PasswordRequestForm,
-  securityScopes, Unauthorized
+  apiKeyCookie, apiKeyHeader, apiKeyQuery, depends, httpBasic, httpBearer, OAuth2Error, oauth2PasswordBearer,
+  oauth2PasswordRequestForm, securityScopes, Unauthorized
 } from '../../src/index.js'
 import { launch, SwaggerUi } from './swagger-ui.js'
 
@@ -44,11 +44,17 @@ function routes (app: FastifyInstance, tokenUrl: string): void {
   })
   app.post('/token', { security: { form: oauth2PasswordRequestForm() } }, async (request) => {
     const { username, password, scopes } = request.security.form
-    if (username !== 'johndoe' || password !== 'secret') throw new OAuth2Error('invalid_grant', 'Incorrect username or password')
+    if (username !== 'johndoe' || password !== 'secret') {
+      throw new OAuth2Error('invalid_grant', 'Incorrect username or password')
+    }
     return { access_token: `${username}~${scopes.join('.')}`, token_type: 'bearer' }
   })
-  app.get('/users/me', { security: { user: currentUser.scoped('me') } }, async (request) => ({ me: request.security.user }))
-  app.get('/users/me/items', { security: { user: currentUser.scoped('items') } }, async (request) => [{ owner: request.security.user }])
+  app.get('/users/me', { security: { user: currentUser.scoped('me') } }, async (request) => ({
+    me: request.security.user
+  }))
+  app.get('/users/me/items', { security: { user: currentUser.scoped('items') } }, async (request) => [
+    { owner: request.security.user }
+  ])
   app.get('/health', { security: false }, async () => ({ status: 'up' }))
 }
 
@@ -57,7 +63,9 @@ async function login (ui: SwaggerUi, scopes: readonly string[]): Promise<void> {
   const part = ui.scheme('OAuth2PasswordBearer')
   await part.locator('#oauth_username').fill('johndoe')
   await part.locator('#oauth_password').fill('secret')
-  for (const scope of scopes) await part.locator(`.checkbox:has(input[data-value="${scope}"]) label, label[for^="${scope}-"]`).first().click()
+  for (const scope of scopes) {
+    await part.locator(`.checkbox:has(input[data-value="${scope}"]) label, label[for^="${scope}-"]`).first().click()
+  }
   await ui.authorize(part)
   await ui.closeDialog()
 }
@@ -143,7 +151,9 @@ t.test('behind a proxy that takes a prefix off, the page opens and the password 
 t.test('each scheme that a browser can serve is authorised in the dialog', async (t) => {
   const app = Fastify()
   await app.register(fastifySecurity)
-  const basic = depends({ user: httpBasic() }, ({ user }) => user.username === 'johndoe' && user.password === 's3cr3t' ? true : refuse())
+  const basic = depends({ user: httpBasic() }, ({ user }) =>
+    user.username === 'johndoe' && user.password === 's3cr3t' ? true : refuse()
+  )
   const bearer = depends({ token: httpBearer() }, ({ token }) => token.credentials === 'abc' ? true : refuse())
   const header = depends({ key: apiKeyHeader({ name: 'x-key' }) }, ({ key }) => key === 'k1' ? true : refuse())
   const query = depends({ key: apiKeyQuery({ name: 'key' }) }, ({ key }) => key === 'k2' ? true : refuse())
@@ -200,7 +210,9 @@ t.test('the docs themselves can be guarded, and open for who logs in', async (t)
   await app.register(fastifySecurity, { swaggerUi: { security: { reader } } })
   routes(app, 'token')
   const address = await listen(t, app)
-  for (const path of ['/docs', '/docs/', '/docs/json', '/docs/yaml', '/docs/static/swagger-ui.css', '/docs/static/index.html']) {
+  for (const path of [
+    '/docs', '/docs/', '/docs/json', '/docs/yaml', '/docs/static/swagger-ui.css', '/docs/static/index.html'
+  ]) {
     t.equal((await fetch(`${address}${path}`)).status, 401, path)
   }
   const context = await browser.newContext({ httpCredentials: { username: 'reader', password: 'docs' } })
@@ -212,13 +224,17 @@ t.test('the docs themselves can be guarded, and open for who logs in', async (t)
 t.test('under a strict content security policy the page works, and the password flow logs in', async (t) => {
   const app = Fastify()
   // upgrade-insecure-requests of the ready-made policy is for https, which this test has not.
-  await app.register(fastifySecurity, { swaggerUi: { staticCSP: true, transformStaticCSP: (header) => header.replace('upgrade-insecure-requests;', '') } })
+  await app.register(fastifySecurity, {
+    swaggerUi: { staticCSP: true, transformStaticCSP: (header) => header.replace('upgrade-insecure-requests;', '') }
+  })
   routes(app, 'token')
   const address = await listen(t, app)
   t.match((await fetch(`${address}/docs`)).headers.get('content-security-policy'), "default-src 'self'")
   const ui = await newPage(t, `${address}/docs`)
   const errors: string[] = []
-  ui.page.on('console', (message) => { if (message.text().includes('Content Security Policy')) errors.push(message.text()) })
+  ui.page.on('console', (message) => {
+    if (message.text().includes('Content Security Policy')) errors.push(message.text())
+  })
   await login(ui, ['me'])
   t.equal((await ui.call('get', '/users/me')).status, '200')
   t.same(errors, [])
@@ -234,7 +250,11 @@ for (const [example, scheme, refused] of [
     t.equal((await ui.call('get', '/users/me')).status, '401')
 
     await ui.openDialog()
-    const part = ui.page.locator('.dialog-ux .auth-container').filter({ hasText: scheme }).filter({ has: ui.page.locator('.flow:has-text("authorization"), p:has-text("authorization")') }).first()
+    const part = ui.page
+      .locator('.dialog-ux .auth-container')
+      .filter({ hasText: scheme })
+      .filter({ has: ui.page.locator('.flow:has-text("authorization"), p:has-text("authorization")') })
+      .first()
     await part.locator('label[for^="me-"]').first().click()
     const popup = ui.page.context().waitForEvent('page')
     await part.locator('.auth-btn-wrapper .btn.authorize').click()
@@ -249,7 +269,9 @@ for (const [example, scheme, refused] of [
     const me = await ui.call('get', '/users/me')
     t.equal(me.status, '200')
     t.match(me.text, 'johndoe')
-    if (refused !== null) t.equal((await ui.call('get', refused)).status, '403', 'the scope that was not ticked is not granted')
+    if (refused !== null) {
+      t.equal((await ui.call('get', refused)).status, '403', 'the scope that was not ticked is not granted')
+    }
   })
 }
 
@@ -286,10 +308,14 @@ async function stripping (t: Test, prefix: string, target: string): Promise<stri
       response.writeHead(404).end()
       return
     }
-    const onward = httpRequest(`${target}${request.url!.slice(prefix.length)}`, { method: request.method!, headers: request.headers }, (answer) => {
-      response.writeHead(answer.statusCode!, answer.headers)
-      answer.pipe(response)
-    })
+    const onward = httpRequest(
+      `${target}${request.url!.slice(prefix.length)}`,
+      { method: request.method!, headers: request.headers },
+      (answer) => {
+        response.writeHead(answer.statusCode!, answer.headers)
+        answer.pipe(response)
+      }
+    )
     request.pipe(onward)
   }).listen(0, '127.0.0.1')
   t.teardown(() => { server.close() })
@@ -300,7 +326,10 @@ async function stripping (t: Test, prefix: string, target: string): Promise<stri
 // Starts an example with a provider beside it, as its README says, on free ports.
 async function startExample (t: Test, name: string): Promise<string> {
   const env = { ...process.env, PORT: String(await freePort()), PROVIDER_PORT: String(await freePort()) }
-  const example = spawn(process.execPath, ['--import', 'tsx', `example/${name}.ts`], { env, stdio: ['ignore', 'pipe', 'inherit'] })
+  const example = spawn(process.execPath, ['--import', 'tsx', `example/${name}.ts`], {
+    env,
+    stdio: ['ignore', 'pipe', 'inherit']
+  })
   t.teardown(() => { example.kill() })
   for await (const line of createInterface(example.stdout)) {
     const [, address] = /^Open (http\S+)\/docs$/.exec(line) ?? []

@@ -11,22 +11,25 @@ import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { allFiles } from '../../scripts/tests/suites.js'
 
-const SCHEMES = ['http', 'http-basic', 'api-key', 'oauth2', 'open-id-connect', 'scheme', 'options', 'readers', 'request-head', 'cross-origin']
-  .map((name) => `schemes/${name}`)
+const SCHEMES = [
+  'http', 'http-basic', 'api-key', 'oauth2', 'open-id-connect', 'scheme', 'options', 'readers', 'request-head',
+  'cross-origin'
+].map((name) => `schemes/${name}`)
 
-// The tests that must notice a change, by changed file, the quick ones first. They start no process, and say the same whenever they are
-// run. A mutant that others would notice, and these do not, counts as a survivor.
+// The tests that must notice a change, by changed file, the quick ones first. They start no process, and say the same
+// whenever they are run. A mutant that others would notice, and these do not, counts as a survivor.
 const TESTS = [
   [/src\/schemes\//, ['mutants', 'authorization', ...SCHEMES]],
   [/src\/requirement\//, ['mutants', 'scopes', 'any-of', 'require', 'route', 'denials', 'at-ready', 'document']],
   [/src\/dependency\//, ['mutants', 'dependency', 'scopes', 'any-of', 'cache', 'resolvers']],
   [/src\/openapi\//, ['mutants', 'document', 'documents', 'openapi']],
   [/src\/guard\//, [
-    'mutants', 'denials', 'decisions', 'errors', 'require', 'route', 'routes-list', 'at-ready', 'log', 'any-of', 'cache', 'resolvers',
-    'phases', 'faults', 'start-up', 'start-up-orders'
+    'mutants', 'denials', 'decisions', 'errors', 'require', 'route', 'routes-list', 'at-ready', 'log', 'any-of',
+    'cache', 'resolvers', 'phases', 'faults', 'start-up', 'start-up-orders'
   ]],
   [/src\/plan\//, [
-    'mutants', 'any-of', 'cache', 'dependency', 'phases', 'override', 'require', 'resolvers', 'denials', 'decisions', 'errors', 'faults'
+    'mutants', 'any-of', 'cache', 'dependency', 'phases', 'override', 'require', 'resolvers', 'denials', 'decisions',
+    'errors', 'faults'
   ]]
 ].map(([sources, tests]) => [sources, tests.map(fileOf)])
 
@@ -43,7 +46,8 @@ function testsFor (source) {
   return found[1]
 }
 
-// A test of a file that is marked @alone may need a process in which the package is not loaded yet. Those that fail here are not asked.
+// A test of a file that is marked @alone may need a process in which the package is not loaded yet. Those that fail
+// here are not asked.
 function wantsProcess (file) {
   return readFileSync(file, 'utf8').includes('@alone')
 }
@@ -75,7 +79,9 @@ class Runner {
   }
 
   async init () {
-    for (const event of ['uncaughtException', 'unhandledRejection']) process.on(event, (reason) => { this.#stray(reason) })
+    for (const event of ['uncaughtException', 'unhandledRejection']) {
+      process.on(event, (reason) => { this.#stray(reason) })
+    }
     // Stryker talks to this process in text. What tap and tsx tell a parent is not for Stryker.
     const send = process.send.bind(process)
     process.send = (message, ...rest) => typeof message !== 'string' || send(message, ...rest)
@@ -159,7 +165,9 @@ class Runner {
   }
 
   async #run (test, milliseconds) {
-    const stray = new Promise((resolve) => { this.#stray = (reason) => { resolve(new Error(`Stray: ${reason?.message}`)) } })
+    const stray = new Promise((resolve) => {
+      this.#stray = (reason) => { resolve(new Error(`Stray: ${reason?.message}`)) }
+    })
     return await Promise.race([this.#tap.run(test, milliseconds), stray])
   }
 }

@@ -1,35 +1,78 @@
 /**
- * Why a mutant may live: most are equivalent, which means that no request and no declaration could tell them from the original. Known
- * by words of their lines, as lines move.
+ * Why a mutant may live: most are equivalent, which means that no request and no declaration could tell them from the
+ * original. Known by words of their lines, as lines move.
  */
 const REASONS = [
-  ['alternatives.ts', 'one < other ? -1 : 1', undefined, 'Names are different, and any order will do that is always the same.'],
-  ['alternatives.ts', 'const unverified = ', undefined, 'A key: the verified schemes of a requirement tell the unverified ones as well.'],
-  ['alternatives.ts', 'unverified.sort()', undefined, 'A key: of two that differ in order alone, the document has one.'],
-  ['api-key.ts', 'url.includes(\'&\')', undefined, 'A short cut: without "&" there is one parameter at most.'],
-  ['failure.ts', 'instanceof InvalidCredentialsRequest', undefined, 'The status of the error says the same two lines later.'],
-  ['authorization.ts', 'at === -1) return null', undefined, 'The code that follows rejects an unterminated value as well.'],
-  ['authorization.ts', 'token === null ? -1', undefined, 'From there on no separator follows, and the list is malformed.'],
-  ['authorization.ts', 'isQuoted(text.charCodeAt(at))) return -1', undefined, 'From there on no separator follows, and the list is malformed.'],
+  [
+    'alternatives.ts', 'one < other ? -1 : 1', undefined,
+    'Names are different, and any order will do that is always the same.'
+  ],
+  [
+    'alternatives.ts',
+    'const unverified = ',
+    undefined,
+    'A key: the verified schemes of a requirement tell the unverified ones as well.'
+  ],
+  [
+    'alternatives.ts', 'unverified.sort()', undefined, 'A key: of two that differ in order alone, the document has one.'
+  ],
+  ['api-key.ts', "url.includes('&')", undefined, 'A short cut: without "&" there is one parameter at most.'],
+  [
+    'failure.ts', 'instanceof InvalidCredentialsRequest', undefined,
+    'The status of the error says the same two lines later.'
+  ],
+  [
+    'authorization.ts', 'at === -1) return null', undefined,
+    'The code that follows rejects an unterminated value as well.'
+  ],
+  [
+    'authorization.ts', 'token === null ? -1', undefined,
+    'From there on no separator follows, and the list is malformed.'
+  ],
+  [
+    'authorization.ts',
+    'isQuoted(text.charCodeAt(at))) return -1',
+    undefined,
+    'From there on no separator follows, and the list is malformed.'
+  ],
   ['authorization.ts', 'return -1', undefined, 'From there on no separator follows, and the list is malformed.'],
   ['authorization.ts', 'at < text.length; at++', undefined, 'No quoted character follows the last one.'],
-  ['run.ts', 'if (step.takesReply) noteSend(reply)', 'true', 'Only slower: nothing asks whether a resolver that has no reply sent one.'],
+  [
+    'run.ts',
+    'if (step.takesReply) noteSend(reply)',
+    'true',
+    'Only slower: nothing asks whether a resolver that has no reply sent one.'
+  ],
   ['sites.ts', 'if (this.#slot === undefined)', 'true', 'The slot is looked up again: only slower.'],
   ['sites.ts', 'slot === undefined ? null', 'false', 'No anyOf has the slot undefined.'],
   ['sites.ts', "definition.kind === 'anyOf' &&", 'true', 'Only an anyOf has the property isRequirement.'],
   ['compile.ts', 'const NOWHERE: Place', undefined, 'The place of steps that cannot fail: nothing reads it.'],
-  ['compile.ts', 'NO_PLACES : this.#own', 'false', 'Nothing asks for places in a plan without alternatives: only larger.'],
+  [
+    'compile.ts', 'NO_PLACES : this.#own', 'false',
+    'Nothing asks for places in a plan without alternatives: only larger.'
+  ],
   ['challenges.ts', 'known === undefined', undefined, 'The text is computed again: only slower.'],
   ['challenges.ts', 'line === undefined', undefined, 'The text is computed again: only slower.'],
   ['failure.ts', '#isFailure = true', undefined, 'That the field is there counts, and not what it holds.'],
   ['frame.ts', 'slot < keys.length', undefined, 'Behind the last key there is none.'],
-  ['query-name.ts', 'encoded === -1 && (code', undefined, 'An encoded name begins with "%", which is neither of the two.'],
-  ['requirement.ts', 'NO_VALUES : undefined, true)', undefined, 'An optional requirement that is not recognised as one gets a plan of its own: only slower.'],
+  [
+    'query-name.ts', 'encoded === -1 && (code', undefined,
+    'An encoded name begins with "%", which is neither of the two.'
+  ],
+  [
+    'requirement.ts',
+    'NO_VALUES : undefined, true)',
+    undefined,
+    'An optional requirement that is not recognised as one gets a plan of its own: only slower.'
+  ],
   ['api-key.ts', 'earlier === start', undefined, 'A short cut: to count twice from one place gives the same.'],
   ['api-key.ts', 'end !== -1 &&', undefined, 'There is no character at −1, so that no name ends there.']
 ]
 
 /** The reason of a survivor, or `undefined` where there is none. */
 export function reasonOf (file, line, replacement) {
-  return REASONS.find(([name, words, wanted]) => file.endsWith(name) && line.includes(words) && (wanted === undefined || wanted === replacement))?.[3]
+  return REASONS.find(
+    ([name, words, wanted]) =>
+      file.endsWith(name) && line.includes(words) && (wanted === undefined || wanted === replacement)
+  )?.[3]
 }

@@ -12,7 +12,13 @@ export const BUNDLERS = { webpack: '^5.0.0', '@vercel/ncc': '^0.45.0' }
 
 /** A bundle in which esbuild renamed everything that it could. */
 export async function bundleMinified (folder: string): Promise<void> {
-  await build({ ...OPTIONS, minify: true, absWorkingDir: folder, entryPoints: ['served.mjs'], outfile: 'bundled/minified.mjs' })
+  await build({
+    ...OPTIONS,
+    minify: true,
+    absWorkingDir: folder,
+    entryPoints: ['served.mjs'],
+    outfile: 'bundled/minified.mjs'
+  })
   await runServed(folder, 'bundled/minified.mjs')
 }
 
@@ -28,7 +34,11 @@ export async function bundleByWebpack (folder: string): Promise<string> {
 /** A folder by ncc, which takes the pages of the docs with it: it runs where no package is installed. */
 export async function bundleByNcc (folder: string): Promise<string> {
   const require = createRequire(join(folder, 'package.json'))
-  await exec(process.execPath, [require.resolve('@vercel/ncc/dist/ncc/cli.js'), 'build', 'served.mjs', '-o', 'ncc'], folder)
+  await exec(
+    process.execPath,
+    [require.resolve('@vercel/ncc/dist/ncc/cli.js'), 'build', 'served.mjs', '-o', 'ncc'],
+    folder
+  )
   const empty = makeFolder()
   try {
     cpSync(join(folder, 'ncc'), empty, { recursive: true })

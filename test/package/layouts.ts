@@ -31,7 +31,9 @@ export async function checkPnpm (folder: string, pnpm: string, versions: Version
   for (const linker of ['isolated', 'hoisted']) {
     const own = join(folder, linker)
     write(own, { 'package.json': JSON.stringify({ private: true, dependencies: versions }) })
-    const settings = ['--node-linker', linker, '--store-dir', join(folder, 'store'), '--ignore-scripts', '--prefer-offline']
+    const settings = [
+      '--node-linker', linker, '--store-dir', join(folder, 'store'), '--ignore-scripts', '--prefer-offline'
+    ]
     await exec(process.execPath, [pnpm, 'install', ...settings], own)
     assert.equal(existsSync(join(own, 'node_modules/@sinclair')), linker === 'hoisted', linker)
     writePrograms(own)

@@ -1,6 +1,6 @@
 /**
- * Checks what npm would publish, and uses it as its users do. Run `npm run build` and `node scripts/runtimes.js` before.
- * The last line is `N passed, N failed`.
+ * Checks what npm would publish, and uses it as its users do. Run `npm run build` and `node scripts/runtimes.js`
+ * before. The last line is `N passed, N failed`.
  *
  * npx tsx test/package/main.ts [group…]     only these groups. `compilers` runs by its name alone: it takes minutes
  */

@@ -90,13 +90,17 @@ test('the apps of the files before are gone', async () => {
   const left = (references) => references.filter((reference) => reference.deref() !== undefined).length
   // A runner keeps some files for a while. Files that are never freed exceed any limit.
   assert.ok(left(apps) <= MOST, left(apps) + ' of ' + apps.length + ' apps')
-  if (ENVIRONMENTS) assert.ok(left(environments) <= MOST, left(environments) + ' of ' + environments.length + ' environments')
+  if (ENVIRONMENTS) {
+    assert.ok(left(environments) <= MOST, left(environments) + ' of ' + environments.length + ' environments')
+  }
   process.stdout.write('apps: ' + apps.length + ' made' + String.fromCharCode(10))
 })
 `
 
 /** Writes the app and its test files into a folder, and returns the names of the test files. */
-export function writeTests (folder: string, { imports = '', extension, files, environments = false }: Runner): string[] {
+export function writeTests (
+  folder: string, { imports = '', extension, files, environments = false }: Runner
+): string[] {
   const isModule = extension === 'mjs'
   const [take, give] = isModule
     ? [(text: string) => text.replace(/(\w+): (\w+)/g, '$1 as $2'), 'export']
@@ -106,7 +110,10 @@ export function writeTests (folder: string, { imports = '', extension, files, en
   write(folder, { [`app.${extension}`]: `${take(APP_IMPORTS)}${APP}${give} { buildApp, issuer, user }\n` })
   for (const [index, name] of names.entries()) {
     // The first file has the defaults; the others leave out the page of the docs, which takes longest to load.
-    const tests = TESTS.replace('OPTIONS', index === 0 ? '' : '{ swaggerUi: false }').replace('ENVIRONMENTS', String(environments))
+    const tests = TESTS.replace('OPTIONS', index === 0 ? '' : '{ swaggerUi: false }').replace(
+      'ENVIRONMENTS',
+      String(environments)
+    )
     write(folder, { [name]: take(`${imports}\n${TEST_IMPORTS}${ours}\n`) + tests })
   }
   return names

@@ -13,7 +13,8 @@ export const RUNNERS = { jest: '^30.0.0', '@babel/preset-env': '^7.0.0', vitest:
 
 const MANY = 30
 const FEW = 3
-// Jest loads ES modules by an experimental API of Node, which keeps the environments of all files, with any app and without.
+// Jest loads ES modules by an experimental API of Node, which keeps the environments of all files, with any app and
+// without.
 const MODULES = '--experimental-vm-modules'
 
 /** CommonJS and ES modules on the Node that runs this, by the transform of docs/testing.md. */
@@ -37,8 +38,8 @@ export async function checkJest (folder: string): Promise<string> {
 export async function checkVitest (folder: string): Promise<string> {
   writeTests(join(folder, 'vitest'), { imports: "import { test } from 'vitest'", extension: 'mjs', files: MANY })
   const output = await exec(process.execPath, [
-    'node_modules/vitest/vitest.mjs', 'run', '--dir', 'vitest', '--pool', 'forks', '--no-isolate', '--no-file-parallelism',
-    '--testTimeout', '60000'
+    'node_modules/vitest/vitest.mjs', 'run', '--dir', 'vitest', '--pool', 'forks', '--no-isolate',
+    '--no-file-parallelism', '--testTimeout', '60000'
   ], folder)
   checkApps(output, MANY)
   return `vitest ${versionIn(folder, 'vitest')}`
@@ -69,7 +70,9 @@ async function runJest (
       testTimeout: 60_000
     })
   })
-  const args = ['node_modules/jest/bin/jest.js', '--runInBand', '--silent=false', '--config', join(own, 'jest.config.json')]
+  const args = [
+    'node_modules/jest/bin/jest.js', '--runInBand', '--silent=false', '--config', join(own, 'jest.config.json')
+  ]
   checkApps(await exec(node!, [...flags, ...args], folder), runner.files)
 }
 

@@ -82,7 +82,10 @@ async function logsIn (app) {
     [await post('/token', '{"username":"ann","password":"secret"}', 'application/json'), 'invalid_request'],
     [await post('/token', `username=${'a'.repeat(2 ** 21)}`), 'invalid_request']
   ]) {
-    assert.deepEqual([answer.statusCode, answer.json().error, answer.headers['cache-control']], [400, error, 'no-store'])
+    assert.deepEqual(
+      [answer.statusCode, answer.json().error, answer.headers['cache-control']],
+      [400, error, 'no-store']
+    )
   }
   assert.equal((await post('/json', 'a=b')).statusCode, 415, 'a form is for the login route alone')
   assert.equal((await post('/json', '{}', 'application/json')).statusCode, 200)

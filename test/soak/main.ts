@@ -20,7 +20,10 @@ const HOSTILE = 0.3
 const CONNECTIONS = 64
 /** The heap may grow by so much between the end of the warm-up and the end of all. */
 const HEAP = { share: 0.05, bytes: 2 * 1024 * 1024 }
-/** Milliseconds: the 99th percentile of the event loop's delay in the median stretch of the soak. What else the machine does may spoil one. */
+/**
+ * Milliseconds: the 99th percentile of the event loop's delay in the median stretch of the soak. What else the machine
+ * does may spoil one.
+ */
 const MOST_DELAY = 100
 /** Of the requests that are watched, how many may be alive at the end: the last one of each kept connection. */
 const MOST_ALIVE = CONNECTIONS
@@ -47,7 +50,9 @@ const byStatus = new Map<number, number>()
 let sent = 0
 let wrongCount = 0
 
-const server = fork(fileURLToPath(new URL('server.ts', import.meta.url)), { execArgv: ['--expose-gc', ...process.execArgv] })
+const server = fork(fileURLToPath(new URL('server.ts', import.meta.url)), {
+  execArgv: ['--expose-gc', ...process.execArgv]
+})
 server.on('exit', (code) => {
   if (code === 0) return
   console.error(`The app ended with ${String(code)}`)
@@ -68,7 +73,8 @@ server.disconnect()
 await once(server, 'exit')
 report()
 
-// Every kind of request once, before anything is measured: code and caches that the first use fills are there from then on.
+// Every kind of request once, before anything is measured: code and caches that the first use fills are there from then
+// on.
 async function askAllOnce (): Promise<void> {
   await Promise.all([...attacks.map(launch), ...pool.map(async (connection) => {
     for (const question of [...questions, ...refusals]) await put(connection, question)
@@ -105,7 +111,8 @@ async function load (ms: number): Promise<void> {
     while (begun < due) {
       begun++
       const dice = random()
-      // Where all connections are taken, the server does not keep up with the rate: it is left out, and seen in the count.
+      // Where all connections are taken, the server does not keep up with the rate: it is left out, and seen in the
+      // count.
       const connection = dice < HOSTILE / 2 ? null : free.pop()
       if (connection === undefined) continue
       const one = (connection === null
@@ -142,7 +149,9 @@ async function health (): Promise<Health> {
 }
 
 async function allGone (): Promise<void> {
-  for (let turn = 0; turn < 50 && (await health()).sockets > 0; turn++) await new Promise((resolve) => { setTimeout(resolve, 100) })
+  for (let turn = 0; turn < 50 && (await health()).sockets > 0; turn++) {
+    await new Promise((resolve) => { setTimeout(resolve, 100) })
+  }
 }
 
 function report (): void {
@@ -155,27 +164,73 @@ function report (): void {
   const alive = end.sampled - end.collected
   const soaked = last.requests - afterBurst.requests
   const rows: Array<[name: string, value: string, isRight?: boolean]> = [
-    ['machine', `${cpus()[0]?.model ?? 'unknown processor'}, ${cpus().length} cores; Node.js ${process.version}; load ${loadavg().map((load) => load.toFixed(1)).join(', ')}`],
+    [
+      'machine',
+      `${cpus()[0]?.model ?? 'unknown processor'}, ${cpus().length} cores; Node.js ${process.version}; load ${loadavg()
+        .map((load) => load.toFixed(1))
+        .join(', ')}`
+    ],
     ['burst: requests a second', `${reached.toFixed(0)}, for ${burstMs / 1000} s on ${CONNECTIONS} connections`],
     ['burst: delay of the event loop, p50 / p99 / max', shown(afterBurst.delay)],
-    ['soak', `${soakMs / 60_000} min, ${soaked} requests that the server saw (${(soaked / (soakMs / 1000)).toFixed(0)} a second), ${HOSTILE * 100} % hostile`],
-    ['soak: delay of the event loop, p50 / p99 / max', `${shown(usual)} in the median stretch, ${shown(delays.at(-1)!)} in the worst; p99 at most ${MOST_DELAY} ms in the median one`, usual.p99 <= MOST_DELAY],
-    ['the clients\' own delay, longest', `${(ownDelay.max / 1e6).toFixed(0)} ms`],
+    [
+      'soak',
+      `${soakMs / 60_000} min, ${soaked} requests that the server saw (${(soaked / (soakMs / 1000)).toFixed(0)} a ` +
+        `second), ${HOSTILE * 100} % hostile`
+    ],
+    [
+      'soak: delay of the event loop, p50 / p99 / max',
+      `${shown(usual)} in the median stretch, ${shown(delays.at(-1)!)} in the worst; ` +
+        `p99 at most ${MOST_DELAY} ms in the median one`,
+      usual.p99 <= MOST_DELAY
+    ],
+    ["the clients' own delay, longest", `${(ownDelay.max / 1e6).toFixed(0)} ms`],
     ['heap after GC: start, after the burst', `${mb(cold.heapUsed)}, ${mb(afterBurst.heapUsed)}`],
-    ['heap after GC: first, last of the soak', `${mb(first.heapUsed)}, ${mb(last.heapUsed)}: ${mb(growth)} more, at most ${mb(bound)}`, growth <= bound],
+    [
+      'heap after GC: first, last of the soak',
+      `${mb(first.heapUsed)}, ${mb(last.heapUsed)}: ${mb(growth)} more, at most ${mb(bound)}`,
+      growth <= bound
+    ],
     ['heap: slope', `${slope(checkpoints).toFixed(1)} KB a minute`],
-    ['heap after GC, all of the soak, MB', checkpoints.map(({ health }) => (health.heapUsed / 1024 / 1024).toFixed(1)).join(' ')],
+    [
+      'heap after GC, all of the soak, MB',
+      checkpoints.map(({ health }) => (health.heapUsed / 1024 / 1024).toFixed(1)).join(' ')
+    ],
     ['resident: first, last, end', [first, last, end].map(({ rss }) => mb(rss)).join(', ')],
     ['sockets left at the end', String(end.sockets), end.sockets === 0],
-    ['listeners on a kept connection: start, last', `${cold.socketListeners}, ${last.socketListeners}`, last.socketListeners <= cold.socketListeners],
-    ['listeners on process and server: start, end', `${cold.listeners}, ${end.listeners}`, end.listeners <= cold.listeners],
-    ['requests not collected at the end', `${alive} of ${end.sampled} watched, at most ${MOST_ALIVE}`, alive <= MOST_ALIVE],
-    ['handlers that ran for a refused request or a client that had gone', String(end.wronglyAdmitted), end.wronglyAdmitted === 0],
-    ['unhandled rejections, uncaught exceptions, warnings', `${end.rejections}, ${end.exceptions}, ${end.warnings}`, end.rejections + end.exceptions + end.warnings === 0],
+    [
+      'listeners on a kept connection: start, last',
+      `${cold.socketListeners}, ${last.socketListeners}`,
+      last.socketListeners <= cold.socketListeners
+    ],
+    [
+      'listeners on process and server: start, end',
+      `${cold.listeners}, ${end.listeners}`,
+      end.listeners <= cold.listeners
+    ],
+    [
+      'requests not collected at the end',
+      `${alive} of ${end.sampled} watched, at most ${MOST_ALIVE}`,
+      alive <= MOST_ALIVE
+    ],
+    [
+      'handlers that ran for a refused request or a client that had gone',
+      String(end.wronglyAdmitted),
+      end.wronglyAdmitted === 0
+    ],
+    [
+      'unhandled rejections, uncaught exceptions, warnings',
+      `${end.rejections}, ${end.exceptions}, ${end.warnings}`,
+      end.rejections + end.exceptions + end.warnings === 0
+    ],
     ['5xx on routes that are not made to fail', String(end.unmeant5xx), end.unmeant5xx === 0],
     ['answers other than expected', `${wrongCount} of ${sent}`, wrongCount === 0],
-    ['answers by status', [...byStatus].sort(([one], [other]) => one - other)
-      .map(([status, count]) => `${status === NO_ANSWER ? 'none (the client left)' : status}: ${count}`).join(', ')]
+    [
+      'answers by status',
+      [...byStatus]
+        .sort(([one], [other]) => one - other)
+        .map(([status, count]) => `${status === NO_ANSWER ? 'none (the client left)' : status}: ${count}`)
+        .join(', ')
+    ]
   ]
   console.log(['| | | |', '|---|---|---|', ...rows.map(([name, value, isRight]) =>
     `| ${name} | ${value} | ${isRight === undefined ? '' : isRight ? 'ok' : '**wrong**'} |`)].join('\n'))
@@ -189,7 +244,9 @@ function slope (points: ReadonlyArray<{ at: number, health: Health }>): number {
   const ys = points.map(({ health }) => health.heapUsed / 1024)
   const x = mean(xs)
   const y = mean(ys)
-  return xs.reduce((sum, each, i) => sum + (each - x) * (ys[i]! - y), 0) / xs.reduce((sum, each) => sum + (each - x) ** 2, 0)
+  return (
+    xs.reduce((sum, each, i) => sum + (each - x) * (ys[i]! - y), 0) / xs.reduce((sum, each) => sum + (each - x) ** 2, 0)
+  )
 }
 
 function mean (numbers: readonly number[]): number {

@@ -45,7 +45,8 @@ const user = depends({ session, required: securityScopes }, ({ session, required
   required.assertGranted(session.scopes)
   return session
 })
-const keyOf = (key: Dependency<string>): Dependency<string> => depends({ key }, async ({ key }) => await found(key === 'key' ? 'service' : undefined))
+const keyOf = (key: Dependency<string>): Dependency<string> =>
+  depends({ key }, async ({ key }) => await found(key === 'key' ? 'service' : undefined))
 const headerKey = keyOf(apiKeyHeader({ name: 'x-key', schemeName: 'HeaderKey' }))
 const queryKey = keyOf(apiKeyQuery({ name: 'key', schemeName: 'QueryKey' }))
 const cookieKey = keyOf(apiKeyCookie({ name: 'key', schemeName: 'CookieKey' }))
@@ -62,7 +63,9 @@ const owner = depends({ user: user.scoped('me'), tenant }, async ({ user }, { pa
   return await ask(user.name)
 }, { hook: 'preHandler' })
 const buyer = depends({ owner }, async ({ owner }, { body }) => {
-  if ((body as { buyer?: unknown } | null)?.buyer !== owner) throw Object.assign(new Error('Not you'), { statusCode: 403 })
+  if ((body as { buyer?: unknown } | null)?.buyer !== owner) {
+    throw Object.assign(new Error('Not you'), { statusCode: 403 })
+  }
   return await ask(owner)
 }, { hook: 'preHandler' })
 
@@ -85,7 +88,16 @@ const never = depends({}, async (): Promise<string> => await new Promise(() => {
 
 // ——— how it is
 
-const seen = { requests: 0, sampled: 0, collected: 0, wronglyAdmitted: 0, rejections: 0, exceptions: 0, warnings: 0, unmeant5xx: 0 }
+const seen = {
+  requests: 0,
+  sampled: 0,
+  collected: 0,
+  wronglyAdmitted: 0,
+  rejections: 0,
+  exceptions: 0,
+  warnings: 0,
+  unmeant5xx: 0
+}
 const byStatus = new Map<number, number>()
 const sockets = new Set<Socket>()
 const requests = new FinalizationRegistry(() => { seen.collected++ })
@@ -164,7 +176,11 @@ app.get('/signal', { security: { value: listening } }, handler)
 
 app.get('/faults/error', { security: { value: failing(new Error('Broken')) } }, handler)
 app.get('/faults/undefined', { security: { value: failing(undefined) } }, handler)
-app.get('/faults/down', { security: { value: failing(Object.assign(new Error('Down'), { statusCode: 503 })) } }, handler)
+app.get(
+  '/faults/down',
+  { security: { value: failing(Object.assign(new Error('Down'), { statusCode: 503 })) } },
+  handler
+)
 app.get('/faults/open-door', { security: [{ value: failing(new Error('Broken')) }, {}] }, handler)
 app.get('/faults/never', { handlerTimeout: 60, security: { value: never } }, handler)
 app.get('/faults/forever', { security: { value: never } }, handler)

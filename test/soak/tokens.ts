@@ -1,6 +1,7 @@
 /**
- * `npm run soak:tokens -- [--tokens n]`: a million different tokens through one process, half of them valid. It collects the
- * garbage at several points, prints what the heap holds then, and ends with 1 where that grows or an answer is not the expected one.
+ * `npm run soak:tokens -- [--tokens n]`: a million different tokens through one process, half of them valid. It
+ * collects the garbage at several points, prints what the heap holds then, and ends with 1 where that grows or an
+ * answer is not the expected one.
  */
 import { generateKeyPairSync, sign } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
@@ -14,7 +15,9 @@ import { issuer, jwtBearer } from '../../src/tokens/index.js'
 const ISSUER = 'https://issuer.example/'
 const AUDIENCE = 'https://api.example.com'
 
-/** The heap may grow by so much after the first point: there the memory of signatures is full, and the code is compiled. */
+/**
+ * The heap may grow by so much after the first point: there the memory of signatures is full, and the code is compiled.
+ */
 const GROWTH = { share: 0.05, bytes: 2 * 1024 * 1024 }
 const POINTS = 20
 
@@ -79,8 +82,12 @@ async function ask ({ name, status, make }: Kind, serial: number): Promise<void>
 }
 
 function kindsOf (key: KeyObject, other: KeyObject): readonly Kind[] {
-  const kind = (name: string, status: number, change: Record<string, unknown> = {}, { signer = key, kid = 'k' } = {}): Kind =>
-    ({ name, status, make: (serial) => tokenOf(claimsOf(serial, change), { signer, kid }) })
+  const kind = (
+    name: string,
+    status: number,
+    change: Record<string, unknown> = {},
+    { signer = key, kid = 'k' } = {}
+  ): Kind => ({ name, status, make: (serial) => tokenOf(claimsOf(serial, change), { signer, kid }) })
   const good = kind('valid', 200)
   return [
     good,
@@ -132,7 +139,8 @@ function report (): void {
     ...[...answers].map(([name, times]): [string, string] => [`tokens: ${name}`, String(times)]),
     ['key sets fetched', String(fetches)],
     [`heap after GC: after ${Math.floor(count / POINTS)} tokens, most, last`,
-      `${[first, most, heap.at(-1)!].map(megabytes).join(', ')} MB: ${megabytes(most - first)} MB more, at most ${megabytes(bound)} MB`,
+      `${[first, most, heap.at(-1)!].map(megabytes).join(', ')} MB: ${megabytes(most - first)} MB more, ` +
+        `at most ${megabytes(bound)} MB`,
       most - first <= bound],
     [`heap after GC, at ${POINTS} points, MB`, heap.map((bytes) => (bytes / 2 ** 20).toFixed(1)).join(' ')],
     ['answers other than expected', `${wrongCount} of ${count}`, wrongCount === 0]

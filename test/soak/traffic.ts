@@ -87,31 +87,68 @@ export const attacks: readonly Attack[] = [
   attack('an invalid method', [400], 1, ['G@T / HTTP/1.1\r\nhost: a\r\n\r\n']),
   attack('a header with a NUL in it', [400], 1, [head('GET /items', 'authorization: Bearer ann\0-token')]),
   attack('no Host', [400], 1, [`GET /items HTTP/1.1\r\n${ANN}\r\n\r\n`]),
-  attack('a length and chunks', [400], 1, [head('POST /orders/ann', ANN, 'content-length: 4', 'transfer-encoding: chunked') + '0\r\n\r\n']),
+  attack('a length and chunks', [400], 1, [
+    head('POST /orders/ann', ANN, 'content-length: 4', 'transfer-encoding: chunked') + '0\r\n\r\n'
+  ]),
   attack('headers of 20 KB', [431], 1, [head('GET /items', ANN, `x-large: ${'a'.repeat(20_000)}`)]),
-  attack('a body of 20 KB', [413], 1, [head('POST /orders/ann', JSON_BODY, ANN, 'content-length: 20000') + 'a'.repeat(1000)]),
-  attack('a body of 20 KB without credentials', [401], 1, [head('POST /orders/ann', JSON_BODY, 'content-length: 20000') + 'a'.repeat(1000)]),
+  attack('a body of 20 KB', [413], 1, [
+    head('POST /orders/ann', JSON_BODY, ANN, 'content-length: 20000') + 'a'.repeat(1000)
+  ]),
+  attack('a body of 20 KB without credentials', [401], 1, [
+    head('POST /orders/ann', JSON_BODY, 'content-length: 20000') + 'a'.repeat(1000)
+  ]),
   attack('a log-in of 20 KB', [400], 1, [head('POST /token', FORM, 'content-length: 20000') + 'a'.repeat(1000)]),
   attack('an upgrade without credentials', [401], 1, [upgrade()]),
   attack('an upgrade', [101], 1, [upgrade(ANN)]),
   attack('a slow body', [200], 1, [order, '{"buy', 'er":"', 'ann"}'], { pause: 80 }),
-  attack('a slow body without credentials', [401], 1, [head('POST /orders/ann', JSON_BODY, 'content-length: 15'), '{"buy', 'er":"', 'ann"}'], { pause: 80 }),
-  attack('a slow log-in', [200], 1, [head('POST /token', FORM, 'content-length: 28'), 'username=ann', '&password=', 'secret'], { pause: 80 }),
+  attack(
+    'a slow body without credentials',
+    [401],
+    1,
+    [head('POST /orders/ann', JSON_BODY, 'content-length: 15'), '{"buy', 'er":"', 'ann"}'],
+    { pause: 80 }
+  ),
+  attack(
+    'a slow log-in',
+    [200],
+    1,
+    [head('POST /token', FORM, 'content-length: 28'), 'username=ann', '&password=', 'secret'],
+    { pause: 80 }
+  ),
   attack('half a request line, and gone', [NO_ANSWER], 1, ['GET /us'], { leaveAfter: 30 }),
-  attack('half of the headers, and gone', [NO_ANSWER], 2, [`GET /users/me HTTP/1.1\r\nhost: a\r\n${ANN}\r\n`], { leaveAfter: 30 }),
+  attack('half of the headers, and gone', [NO_ANSWER], 2, [`GET /users/me HTTP/1.1\r\nhost: a\r\n${ANN}\r\n`], {
+    leaveAfter: 30
+  }),
   attack('half of the headers, and waiting', [408], 1, [`GET /users/me HTTP/1.1\r\nhost: a\r\n${ANN}\r\n`]),
   attack('half of a body, and gone', [NO_ANSWER], 2, [order, '{"buy'], { leaveAfter: 30 }),
-  attack('half of a log-in, and gone', [NO_ANSWER], 1, [head('POST /token', FORM, 'content-length: 28'), 'username=ann'], { leaveAfter: 30 }),
+  attack(
+    'half of a log-in, and gone',
+    [NO_ANSWER],
+    1,
+    [head('POST /token', FORM, 'content-length: 28'), 'username=ann'],
+    { leaveAfter: 30 }
+  ),
   attack('a request, and gone at once', [NO_ANSWER, 200], 2, [head('GET /items', ANN)], { leaveAfter: 0 }),
-  attack('a resolver that hangs until the client goes', [NO_ANSWER], 3, [head('GET /faults/hang', ANN)], { leaveAfter: 40 }),
-  attack('a resolver that never settles, and gone', [NO_ANSWER], 1, [head('GET /faults/forever', ANN)], { leaveAfter: 20 })
+  attack('a resolver that hangs until the client goes', [NO_ANSWER], 3, [head('GET /faults/hang', ANN)], {
+    leaveAfter: 40
+  }),
+  attack('a resolver that never settles, and gone', [NO_ANSWER], 1, [head('GET /faults/forever', ANN)], {
+    leaveAfter: 20
+  })
 ]
 
 function asked (name: string, status: number, weight: number, line: string, ...lines: string[]): Question {
   return { name, status, weight, bytes: head(line, ...lines) }
 }
 
-function posted (name: string, status: number, weight: number, path: string, body: string, ...lines: string[]): Question {
+function posted (
+  name: string,
+  status: number,
+  weight: number,
+  path: string,
+  body: string,
+  ...lines: string[]
+): Question {
   return { name, status, weight, bytes: head(`POST ${path}`, ...lines, `content-length: ${body.length}`) + body }
 }
 
@@ -121,7 +158,11 @@ function refused (name: string, status: number, weight: number, line: string, ..
 }
 
 function attack (
-  name: string, statuses: readonly number[], weight: number, pieces: readonly string[], manners: Omit<Manners, 'pieces'> = {}
+  name: string,
+  statuses: readonly number[],
+  weight: number,
+  pieces: readonly string[],
+  manners: Omit<Manners, 'pieces'> = {}
 ): Attack {
   return { name, statuses, weight, pieces, ...manners }
 }

@@ -29,10 +29,22 @@ export function buildApp (options = {}) {
     app.get('/user', { security: { user } }, async (request) => request.security.user)
     app.post('/user', { security: { user } }, async (request) => ({ body: request.body }))
     app.get('/either', { security: [{ user }, { password }] }, async () => 'in')
-    app.get('/query', { security: { key: known(apiKeyQuery({ name: 'key' })) } }, async (request) => request.security.key)
-    app.get('/cookie', { security: { key: known(apiKeyCookie({ name: 'session' })) } }, async (request) => request.security.key)
+    app.get(
+      '/query',
+      { security: { key: known(apiKeyQuery({ name: 'key' })) } },
+      async (request) => request.security.key
+    )
+    app.get(
+      '/cookie',
+      { security: { key: known(apiKeyCookie({ name: 'session' })) } },
+      async (request) => request.security.key
+    )
     app.get('/token', { security: { token: token.scoped('items') } }, async (request) => request.security.token.subject)
-    app.post('/login', { security: { form: oauth2PasswordRequestForm() } }, async (request) => request.security.form.username)
+    app.post(
+      '/login',
+      { security: { form: oauth2PasswordRequestForm() } },
+      async (request) => request.security.form.username
+    )
   })
   return app
 }

@@ -1,4 +1,7 @@
-/** Cloud Functions: the framework has read the body before Fastify gets the request, and keeps it as `body` and `rawBody`. */
+/**
+ * Cloud Functions: the framework has read the body before Fastify gets the request, and keeps it as `body` and
+ * `rawBody`.
+ */
 import assert from 'node:assert/strict'
 import { http } from '@google-cloud/functions-framework'
 import { getTestServer } from '@google-cloud/functions-framework/testing'

@@ -8,7 +8,14 @@ const FORM = 'application/x-www-form-urlencoded'
 function parts ({ method = 'GET', path, query = {}, headers = {}, body = null }) {
   // API Gateway encodes bodies that may be binary.
   const encoded = body === null ? null : Buffer.from(body).toString('base64')
-  return { method, path, query, headers: { host: 'api.example.com', ...headers }, body: encoded, isBase64Encoded: body !== null }
+  return {
+    method,
+    path,
+    query,
+    headers: { host: 'api.example.com', ...headers },
+    body: encoded,
+    isBase64Encoded: body !== null
+  }
 }
 
 function multi (values) {
@@ -102,7 +109,11 @@ for (const [name, eventOf] of Object.entries(EVENTS)) {
     [{ path: '/token' }, 401],
     [{ path: '/token', headers: as(await sign('other')) }, 403],
     [{ path: '/token', headers: as(await sign('items')) }, 200, 'ann'],
-    [{ method: 'POST', path: '/login', body: 'username=ann&password=secret', headers: { 'content-type': FORM } }, 200, 'ann'],
+    [
+      { method: 'POST', path: '/login', body: 'username=ann&password=secret', headers: { 'content-type': FORM } },
+      200,
+      'ann'
+    ],
     [{ method: 'POST', path: '/login', body: 'username=ann', headers: { 'content-type': FORM } }, 400]
   ]) {
     const answer = await ask(request)
@@ -112,7 +123,10 @@ for (const [name, eventOf] of Object.entries(EVENTS)) {
     if (status === 401) assert.match(challengesOf(answer), /realm="api"/, what)
   }
   // Each alternative has a challenge of its own.
-  assert.match(challengesOf(await ask({ path: '/either' })), /^Basic realm="api", charset="UTF-8", ?Bearer realm="api"$/)
+  assert.match(
+    challengesOf(await ask({ path: '/either' })),
+    /^Basic realm="api", charset="UTF-8", ?Bearer realm="api"$/
+  )
   // Payload format 2.0 joins them, and a load balancer without several values keeps the last.
   const twice = await ask({ path: '/user', headers: { authorization: ['Bearer bad', 'Bearer good'] } })
   assert.equal(twice.statusCode, TWICE[name])

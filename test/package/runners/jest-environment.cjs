@@ -1,4 +1,7 @@
-/** Gives every test file the same lists: of the apps that test files made, and of the environments of the files themselves. */
+/**
+ * Gives every test file the same lists: of the apps that test files made, and of the environments of the files
+ * themselves.
+ */
 const { TestEnvironment } = require('jest-environment-node')
 
 // Jest loads this file once, outside of the environments.
