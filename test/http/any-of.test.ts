@@ -1,4 +1,7 @@
-/** Alternatives: which one counts, what a request gets if none does, and when it passes without credentials. */
+/**
+ * Alternatives of a requirement: which one decides, the answer if all fail, and when a request passes without
+ * credentials.
+ */
 import { expectTypeOf } from 'expect-type'
 import type { InjectOptions, LightMyRequestResponse } from 'fastify'
 import t from 'tap'
@@ -40,8 +43,8 @@ function refusing (calls: string[], name: string, error: () => unknown, needs: N
   return noting(calls, name, needs, (): string => { throw error() })
 }
 
-t.test('which one counts', async (t) => {
-  t.test('they are tried in order, one at a time, and the first that passes ends it', async (t) => {
+t.test('which alternative decides', async (t) => {
+  t.test('alternatives are tried in order, one at a time, until one passes', async (t) => {
     const calls: string[] = []
     const either = anyOf(
       refusing(calls, 'one', () => new Unauthorized()),
@@ -54,7 +57,7 @@ t.test('which one counts', async (t) => {
     t.strictSame(calls, ['one', 'two'])
   })
 
-  t.test('the next one is not begun before an async one has failed', async (t) => {
+  t.test('the next alternative starts only after an asynchronous one has failed', async (t) => {
     const calls: string[] = []
     const slow = noting(calls, 'slow', {}, async (): Promise<string> => {
       await new Promise((resolve) => { setImmediate(resolve) })
@@ -66,7 +69,7 @@ t.test('which one counts', async (t) => {
     t.strictSame(calls, ['slow', 'slow fails', 'next'])
   })
 
-  t.test('the order in which they are written decides where a request carries credentials for both', async (t) => {
+  t.test('the written order decides where a request carries credentials for both alternatives', async (t) => {
     const both = { ...withToken, ...withKey }
     const byToken = depends({ token }, () => 'token')
     const byKey = depends({ key }, () => 'key')
@@ -74,7 +77,7 @@ t.test('which one counts', async (t) => {
     t.strictSame((await ask(t, { either: anyOf(byKey, byToken) }, both))[0]!.json(), { either: 'key' })
   })
 
-  t.test('a route\'s array is any of its objects, and request.security holds the names of the one that passed', async (t) => {
+  t.test('an array of objects: any of them is enough, and request.security has the values of that one', async (t) => {
     const security = [{ token, key }, { user: basic }]
     const [none, both, half, other] = await ask(t, security, {}, { ...withToken, ...withKey }, withToken, withBasic)
     t.equal(none!.statusCode, 401)
@@ -83,7 +86,7 @@ t.test('which one counts', async (t) => {
     t.strictSame(other!.json(), { user: { username: 'u', password: 'p' } })
   })
 
-  t.test('the first need of an alternative that fails ends it, and the next alternative begins', async (t) => {
+  t.test('the first need that fails ends its alternative, and the next alternative starts', async (t) => {
     const calls: string[] = []
     const security = [
       { a: noting(calls, 'a'), b: refusing(calls, 'b', () => new Unauthorized()), c: noting(calls, 'c') },
@@ -105,7 +108,7 @@ t.test('which one counts', async (t) => {
     t.strictSame(calls, ['user', 'admin'])
   })
 
-  t.test('0 and the empty string pass', async (t) => {
+  t.test('0 and the empty string are values: their alternative passes', async (t) => {
     for (const value of [0, '']) {
       const calls: string[] = []
       const either = anyOf(noting<unknown>(calls, 'first', {}, () => value), noting(calls, 'second'))
@@ -114,13 +117,13 @@ t.test('which one counts', async (t) => {
     }
   })
 
-  t.test('the value is typed as one of theirs', async (t) => {
+  t.test('the type of the value is the union of the alternatives', async (t) => {
     const either = anyOf(depends({}, () => 1), depends({}, () => 'a'), optional(key))
     expectTypeOf(either).toEqualTypeOf<Dependency<string | number | null>>()
     t.strictSame((await ask(t, { either }, {}))[0]!.json(), { either: 1 })
   })
 
-  t.test('securityScopes among them passes always', async (t) => {
+  t.test('securityScopes as an alternative always passes', async (t) => {
     const calls: string[] = []
     const scopes = depends({ required: anyOf(refusing(calls, 'no', () => new Unauthorized()), securityScopes) },
       ({ required }) => typeof required === 'string' ? [required] : required.scopes)
@@ -128,7 +131,7 @@ t.test('which one counts', async (t) => {
     t.strictSame(calls, ['no'])
   })
 
-  t.test('anyOf takes one dependency at least, and nothing else', async (t) => {
+  t.test('anyOf takes at least one dependency, and only dependencies', async (t) => {
     t.throws(() => (anyOf as () => unknown)(), { code: 'FST_SECURITY_INVALID_OPTION' })
     for (const wrong of [undefined, null, {}, 'user', () => true, [key], httpBearer]) {
       t.throws(() => anyOf(key, wrong as never), {
@@ -140,7 +143,7 @@ t.test('which one counts', async (t) => {
   })
 })
 
-t.test('where all fail', async (t) => {
+t.test('the answer if all alternatives fail', async (t) => {
   const failures = {
     absent: () => new NotAuthenticated('absent'),
     refused: () => new Unauthorized('refused'),
@@ -175,7 +178,7 @@ t.test('where all fail', async (t) => {
     })
   }
 
-  t.test('it comes with the challenges of all, Basic first, each with what befell it', async (t) => {
+  t.test('the answer has the challenges of all alternatives, Basic first, each with its own error', async (t) => {
     const user = depends({ token }, () => { throw new Unauthorized('Unknown token') })
     const [nothing, refused] = await ask(t, { either: anyOf(user, key, basic) }, {}, withToken)
     t.strictSame(challenges(nothing!), [
@@ -188,7 +191,7 @@ t.test('where all fail', async (t) => {
       ['Basic realm="api", charset="UTF-8"', 'Bearer realm="api", error="invalid_token"', 'APIKey realm="api"'])
   })
 
-  t.test('a 403 names the scopes that its own alternative requires', async (t) => {
+  t.test('a 403 names the scopes that the denied alternative requires', async (t) => {
     const oauth2 = oauth2PasswordBearer({ tokenUrl: 'token' })
     const user = depends({ token: oauth2, required: securityScopes }, ({ required }) => {
       required.assertGranted([])
@@ -213,13 +216,13 @@ t.test('where all fail', async (t) => {
     t.strictSame(challenges((await ask(t, { either: anyOf(refusing401, key) }, {}))[0]!), ['APIKey realm="api"'])
   })
 
-  t.test('where no alternative has a scheme, those of the whole requirement are challenged', async (t) => {
+  t.test('if no alternative has a scheme, the answer has the challenges of the whole requirement', async (t) => {
     const refusing401 = (): Dependency<never> => depends({}, () => { throw new Unauthorized() })
     const [reply] = await ask(t, { either: anyOf(refusing401(), refusing401()), key }, {})
     t.strictSame(challenges(reply!), ['APIKey realm="api"'])
   })
 
-  t.test('nested: the furthest of all answers, with the challenges of all', async (t) => {
+  t.test('nested: the alternative that got furthest gives the answer, with the challenges of all', async (t) => {
     const missing = depends({ token }, () => { throw new InsufficientScope('missing') })
     const refused = depends({ basic: optional(basic) }, () => { throw new Unauthorized('refused') })
     const query = apiKeyQuery({ name: 'key', realm: 'query' })
@@ -235,7 +238,7 @@ t.test('where all fail', async (t) => {
     ])
   })
 
-  t.test('nested: the next one outside is tried after all inside', async (t) => {
+  t.test('nested: all inner alternatives are tried before the next outer one', async (t) => {
     const calls: string[] = []
     const no = (name: string): Dependency<string> => refusing(calls, name, () => new Unauthorized())
     const inner = noting(calls, 'inner', { one: anyOf(no('a'), no('b')) })
@@ -245,7 +248,7 @@ t.test('where all fail', async (t) => {
   })
 })
 
-t.test('what ends it at once', async (t) => {
+t.test('failures after which no other alternative is tried', async (t) => {
   class Foreign extends Error { statusCode = 401 }
   for (const [name, error, status] of [
     ['ambiguous credentials', () => new InvalidCredentialsRequest(), 400],
@@ -257,7 +260,7 @@ t.test('what ends it at once', async (t) => {
     ['a string', () => 'no', 500],
     ['undefined', () => undefined, 500]
   ] as const) {
-    t.test(`${name}: no other door is tried, nested, async and optional ones neither`, async (t) => {
+    t.test(`${name}: no other alternative is tried, whether nested, asynchronous or optional`, async (t) => {
       const calls: string[] = []
       const door = refusing(calls, 'door', error, { key: optional(key) })
       const slow = noting(calls, 'slow', {}, async (): Promise<string> => { throw error() })
@@ -281,7 +284,7 @@ t.test('what ends it at once', async (t) => {
     })
   }
 
-  t.test('a resolver that returns undefined', async (t) => {
+  t.test('a resolver that returns undefined fails with 500', async (t) => {
     const calls: string[] = []
     const [reply] = await ask(
       t,
@@ -294,7 +297,7 @@ t.test('what ends it at once', async (t) => {
     t.strictSame(calls, ['none'])
   })
 
-  t.test('credentials that came twice are 400 before the next alternative is asked', async (t) => {
+  t.test('credentials that a request carries twice are 400, and no other alternative is tried', async (t) => {
     const calls: string[] = []
     const query = apiKeyQuery({ name: 'key' })
     const [twice, once] = await ask(t, { either: anyOf(query, noting(calls, 'other')) }, '/?key=a&key=b', '/?key=a')
@@ -305,13 +308,13 @@ t.test('what ends it at once', async (t) => {
   })
 })
 
-t.test('optional', async (t) => {
+t.test('optional()', async (t) => {
   const user = depends({ token }, ({ token }) => {
     if (token.credentials !== 'abc') throw new Unauthorized('Unknown token')
     return 'user'
   })
 
-  t.test('without credentials its value is null, with good ones it is theirs, with bad ones it is 401', async (t) => {
+  t.test('an optional dependency: null without credentials, its value with good ones, 401 with bad ones', async (t) => {
     const replies = await ask(t, { maybe: optional(user) }, {}, withToken, { authorization: 'Bearer other' })
     t.strictSame(replies[0]!.json(), { maybe: null })
     t.strictSame(replies[1]!.json(), { maybe: 'user' })
@@ -322,7 +325,7 @@ t.test('optional', async (t) => {
   for (const [name, security] of [
     ['last', [{ user }, {}]], ['first', [{}, { user }]], ['in between, twice', [{ user }, {}, { key }, {}]]
   ] as const) {
-    t.test(`{} in a route's array admits a request without credentials, and is tried last also where it stands ${name}`, async (t) => {
+    t.test(`{} in a route's array admits a request without credentials, and is tried last (${name})`, async (t) => {
       const replies = await ask(t, security, {}, withToken, { authorization: 'Bearer other' })
       t.strictSame(replies[0]!.json(), {})
       t.strictSame(replies[1]!.json(), { user: 'user' })
@@ -330,7 +333,7 @@ t.test('optional', async (t) => {
     })
   }
 
-  t.test('credentials of another scheme count as absent', async (t) => {
+  t.test('credentials for another scheme count as absent', async (t) => {
     const replies = await ask(
       t,
       { maybe: optional(user) },
@@ -342,7 +345,7 @@ t.test('optional', async (t) => {
     for (const reply of replies) t.strictSame(reply.json(), { maybe: null })
   })
 
-  t.test('malformed credentials are an error, and never an anonymous visitor', async (t) => {
+  t.test('malformed credentials are an error: the client is not treated as anonymous', async (t) => {
     for (const maybe of [optional(user), optional(token), httpBearer({ autoError: false }), optional(optional(user))]) {
       const [reply] = await ask(t, { maybe }, { authorization: 'Bearer a b' })
       t.equal(reply!.statusCode, 401)
@@ -362,7 +365,7 @@ t.test('optional', async (t) => {
     t.equal((await ask(t, { maybe: optional(cookie) }, { cookie: 'sid=a; sid=b' }))[0]!.statusCode, 400)
   })
 
-  t.test('two Authorization lines are 400, over a real socket', async (t) => {
+  t.test('two Authorization lines over a socket are 400', async (t) => {
     const app = await secured(t)
     app.get('/', { security: { maybe: optional(user) } }, async () => 'in')
     t.equal(
@@ -372,7 +375,7 @@ t.test('optional', async (t) => {
     t.equal((await sendRaw(app, 'GET / HTTP/1.1')).statusCode, 200)
   })
 
-  t.test('credentials for half of an alternative are an error, whichever half', async (t) => {
+  t.test('credentials for one of the two schemes of an alternative are an error, for either scheme', async (t) => {
     const both = depends({ key, token }, () => 'both')
     for (const security of [
       { maybe: optional(both) },
@@ -385,7 +388,7 @@ t.test('optional', async (t) => {
     }
   })
 
-  t.test('the other half counts also where it is malformed, ambiguous, or deep in the tree', async (t) => {
+  t.test('credentials for the other scheme count if malformed, ambiguous, or needed deep in the tree', async (t) => {
     const query = apiKeyQuery({ name: 'q' })
     const deep = depends({ a: depends({ b: depends({ query }, () => 1) }, () => 1) }, () => 1)
     const replies = await ask(t, { maybe: optional(depends({ key, token, deep }, () => 1)) },
@@ -393,19 +396,19 @@ t.test('optional', async (t) => {
     t.strictSame(replies.map(({ statusCode }) => statusCode), [200, 401, 401, 401])
   })
 
-  t.test('credentials for an alternative that was not reached count, too', async (t) => {
+  t.test('credentials for an alternative that was not tried count as well', async (t) => {
     const first = depends({ key, either: anyOf(token, basic) }, () => 1)
     const replies = await ask(t, { maybe: optional(first) }, {}, withToken, withBasic)
     t.strictSame(replies.map(({ statusCode }) => statusCode), [200, 401, 401])
   })
 
-  t.test('a dependency that throws NotAuthenticated over credentials that came is an error', async (t) => {
+  t.test('a dependency that throws NotAuthenticated although the client sent credentials is an error', async (t) => {
     const forgetful = depends({ token }, () => { throw new NotAuthenticated() })
     const replies = await ask(t, { maybe: optional(forgetful) }, {}, withToken)
     t.strictSame(replies.map(({ statusCode }) => statusCode), [200, 401])
   })
 
-  t.test('without a scheme in the tree NotAuthenticated alone decides', async (t) => {
+  t.test('in a tree without schemes NotAuthenticated alone means that there are no credentials', async (t) => {
     const session = depends({}, (_, { headers }) => {
       switch (headers['x-session']) {
         case undefined: throw new NotAuthenticated()
@@ -429,7 +432,7 @@ t.test('optional', async (t) => {
     }
   })
 
-  t.test('with an own scheme what `read` says counts: nothing, something, or an error', async (t) => {
+  t.test('for a scheme of the app its read function decides: no credentials, credentials, or an error', async (t) => {
     const calls: string[] = []
     const own = scheme({
       schemeName: 'Own',
@@ -458,7 +461,7 @@ t.test('optional', async (t) => {
     t.equal(calls.filter((call) => call === 'read').length >= 4, true)
   })
 
-  t.test('credentials are not read a second time to find out whether they came', async (t) => {
+  t.test('credentials are read only once, also to find out whether the client sent them', async (t) => {
     const calls: string[] = []
     const own = scheme({
       schemeName: 'Own',
@@ -476,13 +479,13 @@ t.test('optional', async (t) => {
     t.strictSame(calls, ['read'])
   })
 
-  t.test('it stops no other requirement', async (t) => {
+  t.test('a failed optional dependency does not keep other requirements from being checked', async (t) => {
     const replies = await ask(t, { maybe: optional(user), key }, {}, withKey, withToken, { ...withKey, ...withToken })
     t.strictSame(replies.map(({ statusCode }) => statusCode), [401, 200, 401, 200])
     t.strictSame(replies[1]!.json(), { maybe: null, key: 'k' })
   })
 
-  t.test('as a need, its null is handed on', async (t) => {
+  t.test('an optional need passes null to its resolver', async (t) => {
     const name = depends({ maybe: optional(user) }, ({ maybe }) => {
       expectTypeOf(maybe).toEqualTypeOf<string | null>()
       return maybe ?? 'guest'
@@ -491,7 +494,7 @@ t.test('optional', async (t) => {
     t.strictSame(replies.map((reply) => reply.json().name), ['guest', 'user'])
   })
 
-  t.test('as a hook, it lets a request without credentials pass', async (t) => {
+  t.test('an optional dependency as a hook admits a request without credentials', async (t) => {
     const app = await secured(t)
     const maybe = optional(user)
     app.get('/', { onRequest: maybe }, async (request) => ({ maybe: maybe.of(request) }))
@@ -500,7 +503,7 @@ t.test('optional', async (t) => {
     t.equal((await app.inject({ url: '/', headers: { authorization: 'Bearer other' } })).statusCode, 401)
   })
 
-  t.test('before another alternative it decides by itself: without credentials it passes', async (t) => {
+  t.test('an optional first alternative passes without credentials, and the next one is not tried', async (t) => {
     const calls: string[] = []
     const either = anyOf(optional(user), noting(calls, 'other'))
     const replies = await ask(t, { either }, {}, withToken, { authorization: 'Bearer other' })
@@ -508,7 +511,7 @@ t.test('optional', async (t) => {
     t.strictSame(calls, ['other'])
   })
 
-  t.test('of alternatives it is null only where there are credentials for none', async (t) => {
+  t.test('optional(anyOf()) is null only where the client sent credentials for no alternative', async (t) => {
     const maybe = optional(anyOf(user, key, basic))
     const replies = await ask(
       t,
@@ -526,7 +529,7 @@ t.test('optional', async (t) => {
   })
 })
 
-t.test('a scheme that reads asynchronously is refused without a loose end, also where it is only asked for a trace', async (t) => {
+t.test('a scheme with an asynchronous read is 500 without an unhandled rejection, or inside optional', async (t) => {
   const loose: unknown[] = []
   const note = (reason: unknown): void => { loose.push(reason) }
   process.on('unhandledRejection', note)

@@ -1,4 +1,4 @@
-/** The decisions of the plugin when the app becomes ready, and the last check before a handler. */
+/** Decisions of the plugin when the app becomes ready, and the last check before a handler runs. */
 import fastifyCors from '@fastify/cors'
 import fastifyWebsocket from '@fastify/websocket'
 import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify'
@@ -99,7 +99,7 @@ t.test('require guards a route in any order of registration', async (t) => {
   }
 })
 
-t.test('require in an onReady hook, or after ready(), throws', async (t) => {
+t.test('app.security.require throws in an onReady hook, and after ready()', async (t) => {
   const app = await secured(t)
   app.get('/', { security: { user } }, async () => 'in')
   let thrown: unknown
@@ -111,7 +111,7 @@ t.test('require in an onReady hook, or after ready(), throws', async (t) => {
   t.throws(() => { app.security.require({ user }) }, { code: 'FST_SECURITY_TOO_LATE' })
 })
 
-t.test('routes() and print() throw until the app becomes ready', async (t) => {
+t.test('routes() and print() throw before the app is ready', async (t) => {
   const app = await secured(t)
   t.throws(() => app.security.routes(), { code: 'FST_SECURITY_NOT_READY' })
   t.throws(() => app.security.print(), { code: 'FST_SECURITY_NOT_READY' })
@@ -135,7 +135,7 @@ t.test('a requirement that guards no route stops the start', async (t) => {
   t.match(lifted, { problems: [{ route: null, message: /every route .* lifts it/ }] })
 })
 
-t.test('require(false) stands alone, and never in the context of the plugin', async (t) => {
+t.test('require(false) throws beside another requirement, and in the context of the plugin', async (t) => {
   const app = await secured(t)
   const code = 'FST_SECURITY_INVALID_REQUIREMENT'
   t.throws(() => { app.security.require(false) }, { code })
@@ -171,7 +171,7 @@ t.test('another plugin may set security in its onRoute hook', async (t) => {
   }
 })
 
-t.test('a handler that throws answers 500 where another plugin set a security that needs the parsed request', async (t) => {
+t.test('a handler answers 500 if another plugin set a security that needs the parsed request', async (t) => {
   const app = await secured(t)
   const slow = depends({ user }, async ({ user }) => user, { hook: 'preHandler' })
   app.addHook('onRoute', (route) => { (route as RouteOptions).security = { slow } })
@@ -190,7 +190,7 @@ t.test('a security that another plugin deletes in its onRoute hook stays in forc
   t.same((await app.inject({ url: '/', headers: good })).json(), { user: { name: 'johndoe' } })
 })
 
-t.test('the handler never runs where another plugin took the guard away', async (t) => {
+t.test('the handler never runs if another plugin removed the guard', async (t) => {
   const attacks: Array<[string, (route: RouteOptions) => void]> = [
     ['removed', (route) => { route.onRequest = [] }],
     ['deleted', (route) => { delete route.onRequest }],
@@ -213,7 +213,7 @@ t.test('the handler never runs where another plugin took the guard away', async 
       const denied = await app.inject('/')
       t.equal(denied.statusCode, isLate ? 401 : 500, name)
       t.equal(runs, 0)
-      // The part of the guard at preHandler is left, and resolves everything.
+      // The plugin's hook at preHandler is still there, and resolves everything.
       const granted = await app.inject({ url: '/', headers: good })
       if (isLate) t.equal(granted.body, 'in', name)
       else t.match(granted.json(), { statusCode: 500, code: 'FST_SECURITY_ROUTE_NOT_GUARDED' }, name)
@@ -230,7 +230,7 @@ t.test('a removed guard is logged when the app becomes ready', async (t) => {
   t.match(lines, [/GET \/lost/])
 })
 
-t.test('hooks that another plugin wraps go on to guard', async (t) => {
+t.test('a guard still works if another plugin wraps its hooks', async (t) => {
   const lines: string[] = []
   const app = Fastify({ logger: { level: 'warn', stream: { write: (line: string) => { lines.push(line) } } } })
   await app.register(fastifySecurity, { swagger: false })
@@ -256,7 +256,7 @@ t.test('hooks that another plugin wraps go on to guard', async (t) => {
   t.same(lines, [])
 })
 
-t.test('a WebSocket handler runs only where the guard has passed', async (t) => {
+t.test('a WebSocket handler runs only after the guard has passed', async (t) => {
   const app = await secured(t)
   await app.register(fastifyWebsocket)
   let runs = 0
@@ -277,7 +277,7 @@ t.test('a WebSocket handler runs only where the guard has passed', async (t) => 
   }
 })
 
-t.test('no handler runs before the app is ready, nor after a start that was refused', async (t) => {
+t.test('no handler runs before the app is ready, or after its start was refused', async (t) => {
   const app = await secured(t, { onUndeclaredRoute: 'error' })
   let runs = 0
   app.get('/declared', { security: { user } }, async () => { runs++ })
@@ -325,14 +325,14 @@ t.test('no handler runs before the app is ready, nor after a start that was refu
   t.strictSame([runs, resolved], [1, 1])
 })
 
-t.test('a route option that Fastify does not copy leaves request.security unreadable', async (t) => {
+t.test('request.security throws if Fastify did not copy an option of the route', async (t) => {
   const app = await secured(t)
   class Options { get security (): { user: typeof user } { return { user } } }
   app.get('/', new Options() as object, async (request) => (request.security as { user: unknown }).user)
   t.match((await app.inject('/')).json(), { statusCode: 500, code: 'FST_SECURITY_NOT_RESOLVED' })
 })
 
-t.test('defaultSecurity guards by convention, once for each route that declares nothing', async (t) => {
+t.test('defaultSecurity is asked once for each route that declares nothing, and guards it', async (t) => {
   const asked: string[] = []
   const app = await secured(t, {
     defaultSecurity: (route) => {
@@ -365,7 +365,7 @@ t.test('defaultSecurity guards by convention, once for each route that declares 
   })
 })
 
-t.test('a scheme whose credentials nothing verifies is named in one warning, or stops the start', async (t) => {
+t.test('a scheme whose credentials no resolver verifies is named in one warning, or stops the start', async (t) => {
   const key = apiKeyHeader({ name: 'x-key' })
   const verifiedKey = depends({ key }, ({ key }) => {
     if (key !== 'k') throw new Unauthorized('Unknown key')
@@ -424,7 +424,7 @@ t.test('strict rejects undeclared routes, unverified schemes, and docs without s
   t.same(await statuses(documented, '/docs/json'), [200])
 })
 
-t.test('a relative tokenUrl without a route, a locked login form and a prefix are logged', async (t) => {
+t.test('a relative tokenUrl without a route, a guarded login form, and a prefix cause log lines', async (t) => {
   const oauth2 = oauth2PasswordBearer({ tokenUrl: 'token' })
   const caller = depends({ oauth2 }, ({ oauth2 }) => {
     if (oauth2 !== 'good') throw new Unauthorized('Unknown token')
@@ -464,7 +464,7 @@ t.test('a misspelled option of the plugin is refused, and an option of another p
   await app.ready()
 })
 
-t.test('a copy of a route that another plugin registers is guarded as the original', async (t) => {
+t.test('a copy of a route that another plugin registers has the guard of the original', async (t) => {
   const app = await secured(t)
   app.addHook('onRoute', function (route) {
     if (route.url === '/original' && route.method === 'GET') this.route({ ...route, url: '/alias' })
@@ -529,7 +529,7 @@ t.test('a key in the query does not reach the log lines of routes that read it',
   t.match(lines.join(''), 'api_key=***&c=d')
 })
 
-t.test('a login form that comes after its route was registered is refused: nothing would read the body', async (t) => {
+t.test('a login form on a route that is already registered is refused: no hook could read the body', async (t) => {
   const form = oauth2PasswordRequestForm()
   const sources: Record<string, [plugin: object, change: (app: FastifyInstance) => void]> = {
     defaultSecurity: [{ defaultSecurity: () => ({ form }) }, () => {}],
@@ -549,7 +549,7 @@ t.test('a login form that comes after its route was registered is refused: nothi
   }
 })
 
-t.test('request.security throws until all that is required has passed, also where the own requirement is resolved', async (t) => {
+t.test('request.security throws until the whole requirement has passed, including that of a context', async (t) => {
   const read: unknown[] = []
   const app = await secured(t)
   app.security.require({ late })

@@ -1,6 +1,5 @@
 /**
- * The cache of one request: which dependencies are resolved once, which twice, and that other requests do not see their
- * values.
+ * The cache of one request: which dependencies are resolved once, and which twice. Other requests never see its values.
  */
 import type { ClientHttp2Session } from 'node:http2'
 import { connect as connectHttp2, constants } from 'node:http2'
@@ -20,8 +19,8 @@ import { portOf } from '../fixtures/socket.js'
 
 const withToken = { authorization: 'Bearer abc' }
 
-t.test('resolved once', async (t) => {
-  t.test('a dependency that is reached in three ways', async (t) => {
+t.test('dependencies that are resolved once', async (t) => {
+  t.test('a dependency that is needed in three ways is resolved once', async (t) => {
     const calls: string[] = []
     const app = await secured(t)
     const session = noting(calls, 'session')
@@ -40,7 +39,7 @@ t.test('resolved once', async (t) => {
     t.equal((await app.inject('/')).body, 'true')
   })
 
-  t.test('one of many async ones, too', async (t) => {
+  t.test('an asynchronous dependency with many users is resolved once', async (t) => {
     const calls: string[] = []
     const app = await secured(t)
     const session = noting(calls, 'session', {}, () => new Promise((resolve) => { setImmediate(resolve, 's') }))
@@ -54,7 +53,7 @@ t.test('resolved once', async (t) => {
     t.strictSame(calls, ['session', 'user', 'other'])
   })
 
-  t.test('a scheme', async (t) => {
+  t.test('a scheme is read once', async (t) => {
     let reads = 0
     const app = await secured(t)
     const own = scheme({
@@ -75,7 +74,7 @@ t.test('resolved once', async (t) => {
     t.equal(reads, 1)
   })
 
-  t.test('one set of scopes in two orders', async (t) => {
+  t.test('the same scopes in two orders are one set', async (t) => {
     const calls: string[] = []
     const app = await secured(t)
     const user = noting(calls, 'user', { required: securityScopes }, () => 'user')
@@ -91,7 +90,7 @@ t.test('resolved once', async (t) => {
     t.strictSame(calls, ['user'])
   })
 
-  t.test('a dependency without scopes, below one that takes them', async (t) => {
+  t.test('a dependency that ignores scopes is resolved once, below one that takes them', async (t) => {
     const calls: string[] = []
     const app = await secured(t)
     const session = noting(calls, 'session', { token: httpBearer() })
@@ -101,7 +100,7 @@ t.test('resolved once', async (t) => {
     t.strictSame(calls, ['session', 'user', 'user', 'user'])
   })
 
-  t.test('a dependency without scopes, to which scopes are added', async (t) => {
+  t.test('a dependency that ignores scopes is resolved once, even if scopes are added to it', async (t) => {
     const calls: string[] = []
     const app = await secured(t, { onUncheckedScopes: 'allow' })
     const user = noting(calls, 'user')
@@ -114,7 +113,7 @@ t.test('resolved once', async (t) => {
     ['at once', (): string => { throw new Unauthorized() }],
     ['later', async (): Promise<string> => { throw new Unauthorized() }]
   ] as const) {
-    t.test(`one that fails ${kind}, in the needs of all alternatives`, async (t) => {
+    t.test(`a dependency that fails ${kind} is resolved once, although all alternatives need it`, async (t) => {
       const calls: string[] = []
       const app = await secured(t)
       const session = noting(calls, 'session', {}, fail)
@@ -130,7 +129,7 @@ t.test('resolved once', async (t) => {
     })
   }
 
-  t.test('what failed with its need is not tried again by another way, either', async (t) => {
+  t.test('a dependency whose need failed is not tried again in another alternative', async (t) => {
     const calls: string[] = []
     const app = await secured(t)
     const user = noting(calls, 'user', {
@@ -141,7 +140,7 @@ t.test('resolved once', async (t) => {
     t.strictSame(calls, ['session', 'last'])
   })
 
-  t.test('alternatives that failed, in another dependency that needs them', async (t) => {
+  t.test('alternatives that failed are not tried again for another dependency that needs them', async (t) => {
     const calls: string[] = []
     const app = await secured(t)
     const no = (name: string): Dependency<string> =>
@@ -155,8 +154,8 @@ t.test('resolved once', async (t) => {
   })
 })
 
-t.test('a tree that reaches one dependency in very many ways', async (t) => {
-  t.test('starts and answers as fast as a small one', async (t) => {
+t.test('a tree with very many paths to one dependency', async (t) => {
+  t.test('resolves that dependency once', async (t) => {
     const calls: string[] = []
     const app = await secured(t)
     const leaf = noting(calls, 'leaf', { token: httpBearer(), required: securityScopes })
@@ -177,8 +176,8 @@ t.test('a tree that reaches one dependency in very many ways', async (t) => {
   })
 })
 
-t.test('who shares', async (t) => {
-  t.test('require, in every context around the route, and the route itself', async (t) => {
+t.test('parts of an app that share resolved values', async (t) => {
+  t.test('requirements of all contexts of a route, and of the route itself', async (t) => {
     const calls: string[] = []
     const app = await secured(t)
     const user = noting(calls, 'user')
@@ -192,7 +191,7 @@ t.test('who shares', async (t) => {
     t.strictSame(calls, ['user', 'admin'])
   })
 
-  t.test('app.addHook, the route\'s security and its own hooks, in all phases', async (t) => {
+  t.test("app.addHook, the route's security and its own hooks, in all phases", async (t) => {
     const calls: string[] = []
     const app = await secured(t)
     const user = noting(calls, 'user', { session: noting(calls, 'session') })
@@ -210,7 +209,7 @@ t.test('who shares', async (t) => {
     t.strictSame(calls, ['session', 'user', 'user'], 'once for all, and once for the uncached hook')
   })
 
-  t.test('a hook whose dependency failed in an alternative of the route, and does not run again', async (t) => {
+  t.test('a hook does not resolve a dependency again that failed in an alternative of the route', async (t) => {
     const calls: string[] = []
     const app = await secured(t)
     const user = noting(calls, 'user', {}, (): string => { throw new Unauthorized('no user') })
@@ -221,7 +220,7 @@ t.test('who shares', async (t) => {
     t.strictSame(calls, ['user', 'key'])
   })
 
-  t.test('alternatives with each other, and with other requirements of the route', async (t) => {
+  t.test('alternatives, with each other and with other requirements of the route', async (t) => {
     const calls: string[] = []
     const app = await secured(t)
     const session = noting(calls, 'session')
@@ -236,7 +235,7 @@ t.test('who shares', async (t) => {
     t.strictSame(calls, ['session', 'admin', 'user'])
   })
 
-  t.test('what stands behind alternatives resolves what the one that passed did not', async (t) => {
+  t.test('a dependency after anyOf resolves only what the alternative that passed did not resolve', async (t) => {
     const calls: string[] = []
     const app = await secured(t)
     const key = apiKeyHeader({ name: 'x-key' })
@@ -249,7 +248,7 @@ t.test('who shares', async (t) => {
     t.strictSame(calls, ['shared', 'by key', 'user'])
   })
 
-  t.test('views with different scopes, of what takes scopes, do not', async (t) => {
+  t.test('views with different scopes do not share, if the dependency takes scopes', async (t) => {
     const calls: string[] = []
     const app = await secured(t)
     const check = noting(calls, 'check', { required: securityScopes })
@@ -264,7 +263,7 @@ t.test('who shares', async (t) => {
     t.strictSame(calls, ['check', 'user', 'check', 'user', 'check', 'user'])
   })
 
-  t.test('two scope sets are two, and the failure of one is not the other\'s', async (t) => {
+  t.test('two sets of scopes are resolved separately, and each has its own failure', async (t) => {
     const calls: string[] = []
     const app = await secured(t)
     const user = noting(calls, 'user', { required: securityScopes }, (_request, { required }) => {
@@ -281,8 +280,8 @@ t.test('who shares', async (t) => {
   })
 })
 
-t.test('uncached', async (t) => {
-  t.test('it is resolved anew at each place where it stands, and its needs are shared', async (t) => {
+t.test('uncached()', async (t) => {
+  t.test('an uncached view is resolved anew at each place, and its needs are shared', async (t) => {
     const calls: string[] = []
     const app = await secured(t)
     let count = 0
@@ -301,7 +300,7 @@ t.test('uncached', async (t) => {
     t.strictSame(calls, ['needed', 'ticket', 'ticket', 'ticket', 'ticket', 'ticket', 'ticket'])
   })
 
-  t.test('it neither fills the cache nor takes from it', async (t) => {
+  t.test('an uncached view neither writes to the cache nor reads from it', async (t) => {
     const app = await secured(t)
     let count = 0
     const ticket = depends({}, () => ++count)
@@ -310,7 +309,7 @@ t.test('uncached', async (t) => {
     t.strictSame((await app.inject('/')).json(), { before: 1, cached: 2, after: 3, again: 2, of: 2 })
   })
 
-  t.test('its failure is not kept', async (t) => {
+  t.test('the failure of an uncached view is not kept', async (t) => {
     const app = await secured(t)
     let count = 0
     const flaky = depends({}, () => {
@@ -325,7 +324,7 @@ t.test('uncached', async (t) => {
     t.strictSame((await app.inject('/')).json(), { flaky: 2 })
   })
 
-  t.test('below a dependency that is cached, it stands in one place', async (t) => {
+  t.test('an uncached view below a cached dependency is resolved once', async (t) => {
     const calls: string[] = []
     const app = await secured(t)
     const user = noting(calls, 'user', { ticket: noting(calls, 'ticket').uncached() })
@@ -334,7 +333,7 @@ t.test('uncached', async (t) => {
     t.strictSame(calls, ['ticket', 'user'])
   })
 
-  t.test('it is resolved once for a request that has two phases', async (t) => {
+  t.test('an uncached view is resolved once in a request with two phases', async (t) => {
     const calls: string[] = []
     const app = await secured(t)
     const early = noting(calls, 'early')
@@ -344,7 +343,7 @@ t.test('uncached', async (t) => {
     t.strictSame(calls, ['early', 'early', 'late'])
   })
 
-  t.test('schemes, anyOf and optional have such views, too', async (t) => {
+  t.test('schemes, anyOf and optional have uncached views too', async (t) => {
     const calls: string[] = []
     const app = await secured(t)
     const either = anyOf(noting(calls, 'a', {}, (): string => { throw new Unauthorized() }), noting(calls, 'b'))
@@ -359,8 +358,8 @@ t.test('uncached', async (t) => {
   })
 })
 
-t.test('from one request to the next', async (t) => {
-  t.test('nothing is kept: neither a value nor a failure', async (t) => {
+t.test('two requests share nothing', async (t) => {
+  t.test('neither a value nor a failure is kept for the next request', async (t) => {
     const app = await secured(t)
     const counts = { good: 0, bad: 0, hook: 0 }
     const good = depends({}, () => ++counts.good)
@@ -375,7 +374,7 @@ t.test('from one request to the next', async (t) => {
     }
   })
 
-  t.test('nothing is kept on one connection, either', async (t) => {
+  t.test('nothing is kept for the next request on the same connection', async (t) => {
     const app = await secured(t)
     const user = depends({ token: httpBearer() }, ({ token }) => token.credentials)
     app.get('/', { security: [{ user }, {}] }, async (request) => ({ ...request.security }))
@@ -390,8 +389,8 @@ t.test('from one request to the next', async (t) => {
   })
 })
 
-t.test('requests that run at one time', async (t) => {
-  t.test('two never see each other\'s values', async (t) => {
+t.test('concurrent requests', async (t) => {
+  t.test("two concurrent requests never see each other's values", async (t) => {
     const app = await secured(t)
     const doors: Record<string, Gate> = { one: gate(), two: gate() }
     const calls: string[] = []
@@ -417,11 +416,11 @@ t.test('requests that run at one time', async (t) => {
     t.strictSame((await one).json(), ['user one', 'one', 'user one'])
   })
 
-  t.test('2,000 random ones, whose resolvers take turns at random, each get their own values and no others', async (t) => {
+  t.test('2,000 concurrent requests with resolvers in random order each get their own values', async (t) => {
     const SEED = 20260731
     const random = randomOf(SEED)
     const app = await secured(t)
-    // Resolvers wait here, and are let go on in random order.
+    // Resolvers wait here until the test lets one of them continue, chosen at random.
     const waiting: Array<() => void> = []
     const turn = (): Promise<void> | null => random() < 0.3 ? null : new Promise((resolve) => { waiting.push(resolve) })
     const resolved = new Map<string, string[]>()
@@ -508,8 +507,8 @@ t.test('requests that run at one time', async (t) => {
   })
 })
 
-t.test('when the client has gone', async (t) => {
-  // A route whose first resolver waits. Notes the later calls.
+t.test('a client that disconnects', async (t) => {
+  // A route whose first resolver waits. `calls` lists everything that runs later.
   async function waiting (app: FastifyInstance, kind: 'security' | 'hook' | 'preHandler' = 'security'): Promise<{
     calls: string[], isWaiting: Promise<void>, hasClosed: Promise<void>, door: Gate
   }> {
@@ -538,7 +537,7 @@ t.test('when the client has gone', async (t) => {
 
   for (const kind of ['security', 'hook', 'preHandler'] as const) {
     for (const settle of ['resolves', 'rejects'] as const) {
-      t.test(`in the middle of a resolver (${kind}) that ${settle}: no further resolver, no hook and no handler is called`, async (t) => {
+      t.test(`it disconnects, and then the running resolver (${kind}) ${settle}: nothing further runs`, async (t) => {
         const app = await secured(t)
         const { calls, isWaiting, hasClosed, door } = await waiting(app, kind)
         const errors: unknown[] = []
@@ -559,7 +558,7 @@ t.test('when the client has gone', async (t) => {
     }
   }
 
-  t.test('the same request goes through while the client is there', async (t) => {
+  t.test('the same request passes while the client is connected', async (t) => {
     const app = await secured(t)
     const { calls, isWaiting, door } = await waiting(app)
     const socket = await socketTo(t, app)
@@ -570,7 +569,7 @@ t.test('when the client has gone', async (t) => {
     t.strictSame(calls, ['first', 'second', 'third', 'preHandler hook', 'handler'])
   })
 
-  t.test('before the guard is reached, it does not begin', async (t) => {
+  t.test('before the guard: no resolver starts', async (t) => {
     const app = await secured(t)
     const calls: string[] = []
     const door = gate()
@@ -592,7 +591,7 @@ t.test('when the client has gone', async (t) => {
     t.strictSame(calls, [])
   })
 
-  t.test('an HTTP/2 client that resets its stream and keeps the connection has gone, too', async (t) => {
+  t.test('an HTTP/2 client that resets its stream has disconnected, although its connection is open', async (t) => {
     const app = Fastify({ http2: true })
     t.teardown(() => app.close())
     await app.register(fastifySecurity, { swagger: false })
@@ -613,7 +612,7 @@ t.test('when the client has gone', async (t) => {
     t.equal(session.destroyed, false)
   })
 
-  t.test('a client counts as connected after its body was read to the end', async (t) => {
+  t.test('a client counts as connected after the server has read its whole body', async (t) => {
     const app = await secured(t)
     const late = depends({}, async (_, { body }) => {
       await new Promise((resolve) => { setImmediate(resolve) })

@@ -14,7 +14,7 @@ function listen (t: { teardown(cleanUp: () => void): void }): Decision[] {
   return messages
 }
 
-t.test('each request of a guarded route is one message, when its guard is decided', async (t) => {
+t.test('the diagnostics channel gets one message for each guarded request, when the guard has decided', async (t) => {
   const bearer = httpBearer()
   const user = depends({ token: bearer, required: securityScopes }, ({ token, required }) => {
     if (token.credentials === 'bad') throw new Unauthorized('Unknown token', { cause: new Error('expired') })
@@ -109,7 +109,7 @@ t.test('each request of a guarded route is one message, when its guard is decide
   }
 })
 
-t.test('a request that the last check refuses is one message, the first request of an app included', async (t) => {
+t.test('a request that the last check refuses is one message, even if it is the first of the app', async (t) => {
   for (const isReady of [false, true]) {
     const app = await secured(t)
     app.addHook('onRoute', (route) => { delete route.onRequest })
@@ -125,7 +125,7 @@ t.test('a request that the last check refuses is one message, the first request 
   }
 })
 
-t.test('who it was is read by peek of the request in the message', async (t) => {
+t.test('a subscriber finds out who the caller is by peek() with the request in the message', async (t) => {
   const token = httpBearer()
   const user = depends({ token }, ({ token }) => token.credentials)
   const app = await secured(t)

@@ -14,7 +14,7 @@ const withToken = { authorization: 'Bearer abc' }
 const bearer = httpBearer()
 const key = apiKeyHeader({ name: 'x-key' })
 
-/** A dependency that needs a token and the scopes, and is granted some. */
+/** A dependency that needs a token and the required scopes, and grants the scopes given here. */
 function granting (granted: string) {
   return depends({ token: bearer, required: securityScopes }, ({ required }) => {
     required.assertGranted(granted)
@@ -40,7 +40,7 @@ async function ask (t: Parameters<typeof secured>[0], security: unknown, headers
   }
 }
 
-t.test('each error answers with its status, code, challenge and no-store, from a resolver, the handler and any hook (R7, R16)', async (t) => {
+t.test('each error has its status, code, challenge and no-store, wherever it is thrown (R7, R16)', async (t) => {
   const errors: Array<[error: () => Error, status: number, code: string, challenges: string[]]> = [
     [() => new NotAuthenticated(), 401, 'NOT_AUTHENTICATED', ['Bearer realm="api"']],
     [() => new Unauthorized('No'), 401, 'UNAUTHORIZED', ['Bearer realm="api", error="invalid_token"']],
@@ -73,7 +73,7 @@ t.test('each error answers with its status, code, challenge and no-store, from a
   }
 })
 
-t.test('Cache-Control of the app stays, and a foreign error from a handler is left alone', async (t) => {
+t.test("the app's Cache-Control stays, and errors of other packages from a handler are unchanged", async (t) => {
   const app = await secured(t)
   app.get('/own', { security: { bearer } }, async (_request, reply) => {
     reply.header('cache-control', 'private')
@@ -105,7 +105,7 @@ t.test('a redirect in a custom error handler answers 302, and a bare reply keeps
   t.match(await app.inject('/bare'), { statusCode: 401, body: 'own' })
 })
 
-t.test('Forbidden and CrossOriginRequest lead on to the next alternative, ServiceUnavailable does not (R16)', async (t) => {
+t.test('Forbidden and CrossOriginRequest lead to the next alternative; ServiceUnavailable ends it (R16)', async (t) => {
   for (const error of [() => new Forbidden(), () => new CrossOriginRequest()]) {
     t.equal((await ask(t, [{ one: failing(error) }, { key }], { ...withToken, 'x-key': 'k' })).statusCode, 200)
     const denied = await ask(t, [{ one: failing(error) }, { key }], withToken)
@@ -119,7 +119,7 @@ t.test('Forbidden and CrossOriginRequest lead on to the next alternative, Servic
   t.match([outage.statusCode, outage.challenges, outage.headers['retry-after']], [503, [], undefined])
 })
 
-t.test('of several failures a 403 or step-up counts before rejected credentials, and these before absent ones', async (t) => {
+t.test('a 403 or a step-up wins over rejected credentials, and these win over absent ones', async (t) => {
   const kinds = {
     absent: () => new NotAuthenticated('absent'),
     rejected: () => new Unauthorized('rejected', { cause: new Error('of rejected') }),
@@ -144,7 +144,7 @@ t.test('of several failures a 403 or step-up counts before rejected credentials,
   }
 })
 
-t.test('scope on a challenge lists what the route requires of the scheme along one alternative', async (t) => {
+t.test('a challenge lists the scopes that one alternative of the route requires of its scheme', async (t) => {
   const requirement = [
     { user: granting('a').scoped('a', 'b'), other: granting('a b c').scoped('c') },
     { user: granting('').scoped('d') }
@@ -161,7 +161,7 @@ t.test('scope on a challenge lists what the route requires of the scheme along o
     'Bearer realm="api", error="invalid_token"'
   ])
 
-  // Rejected credentials in the first alternative, missing scopes in the second one: the second one counts.
+  // The first alternative has rejected credentials, the second one lacks scopes: the answer is that of the second.
   const rejected = depends({ token: bearer, required: securityScopes }, (): string => { throw new Unauthorized() })
   t.strictSame(
     (await ask(t, [{ user: rejected.scoped('x') }, { user: granting('').scoped('y') }], withToken)).challenges,
@@ -171,7 +171,7 @@ t.test('scope on a challenge lists what the route requires of the scheme along o
     'Bearer realm="api", error="invalid_token"'
   ])
 
-  // The requirements of the contexts count, and so do errors that name scopes of their own.
+  // Requirements of the contexts count, and so do errors that name scopes of their own.
   const app = await secured(t)
   app.security.require({ user: granting('a b').scoped('a') })
   app.get('/', { security: { user: granting('a').scoped('b', 'a') } }, async () => 'in')
@@ -190,7 +190,7 @@ t.test('scope on a challenge lists what the route requires of the scheme along o
   t.equal(await lines('/handler'), 'Bearer realm="api", error="insufficient_scope", scope="a"')
 })
 
-t.test('routes with equal requirements, and HEAD, list the same scopes in the same order', async (t) => {
+t.test('routes with equal requirements, and their HEAD routes, list the same scopes in the same order', async (t) => {
   const app = await secured(t)
   app.security.require({ user: granting('a').scoped('b') })
   const [none, some] = [failing(() => new Unauthorized()).scoped(), granting('c a b')]
@@ -219,7 +219,7 @@ t.test('routes with equal requirements, and HEAD, list the same scopes in the sa
   }
 })
 
-t.test('where several alternatives are denied, each challenge lists the scopes of the first denied one that its scheme is in', async (t) => {
+t.test('of several denied alternatives, a challenge lists the scopes of the first one with its scheme', async (t) => {
   const [one, two] = ['one', 'two'].map((realm) =>
     depends({ token: httpBearer({ schemeName: realm, realm }), required: securityScopes }, ({ required }) => {
       required.assertGranted('')
@@ -251,7 +251,7 @@ t.test('where several alternatives are denied, each challenge lists the scopes o
   )
 })
 
-t.test('a dependency that is needed twice counts with the alternative that each use of it takes', async (t) => {
+t.test('a dependency that two places need lists the scopes of the alternative that each place takes', async (t) => {
   const [one, two] = ['one', 'two'].map((realm) =>
     depends({ token: httpBearer({ schemeName: realm, realm }), required: securityScopes }, ({ required }) => {
       required.assertGranted(realm === 'one' ? '' : 'a')
@@ -264,13 +264,13 @@ t.test('a dependency that is needed twice counts with the alternative that each 
       'Bearer realm="one", error="insufficient_scope", scope="b"',
       'Bearer realm="two", error="insufficient_scope", scope="a b"'
     ])
-  // Each use is resolved for scopes of its own: the second scheme is first in the alternative in which only the second
-  // use takes it.
+  // Each use is resolved for its own scopes: the first alternative with the second scheme is one that only the second
+  // use takes.
   t.strictSame((await ask(t, { first: either.scoped('a'), second: either.scoped('b') })).challenges,
     ['Bearer realm="one", scope="a b"', 'Bearer realm="two", scope="b"'])
 })
 
-t.test('an uncached anyOf that is needed at two places counts at each with the alternative that it takes there', async (t) => {
+t.test('an uncached anyOf in two places lists the scopes of the alternative that each place takes', async (t) => {
   const byKey = depends({ key, required: securityScopes }, ({ required }) => {
     if (required.scopes.includes('write')) throw new Unauthorized('A key cannot write')
     return 'machine'
@@ -290,7 +290,7 @@ t.test('an uncached anyOf that is needed at two places counts at each with the a
   }
 })
 
-t.test('the alternative that a challenge lists scopes of is the one that was denied, wherever it is resolved', async (t) => {
+t.test('a challenge lists the scopes of the alternative that was denied, wherever that is resolved', async (t) => {
   const headers = { ...withToken, 'x-key': 'abc' }
   const rejected = depends({ key, required: securityScopes }, (): string => { throw new Unauthorized() })
   const either = anyOf(rejected, granting('').scoped('read'))
@@ -318,7 +318,7 @@ t.test('the alternative that a challenge lists scopes of is the one that was den
   }
 })
 
-t.test('an anyOf among the hooks of a route lists the scopes of its own alternative', async (t) => {
+t.test('an anyOf among the hooks of a route lists the scopes of its denied alternative', async (t) => {
   const rejected = depends({ key }, (): string => { throw new Unauthorized() })
   const either = anyOf(rejected, granting('').scoped('read'))
   const passing = depends({}, () => 'in')
@@ -342,7 +342,7 @@ t.test('an anyOf among the hooks of a route lists the scopes of its own alternat
   }
 })
 
-t.test('where what failed needs no scheme, the failure that got furthest is on the challenges of the route, at any depth', async (t) => {
+t.test("if the failed dependency has no scheme, the route's challenges show the furthest failure", async (t) => {
   const absent = failing(() => new NotAuthenticated(), {})
   const denied = failing(() => new InsufficientScope(), {})
   for (const either of [
@@ -356,7 +356,7 @@ t.test('where what failed needs no scheme, the failure that got furthest is on t
   }
 })
 
-t.test('the error stands on the challenge of the auth-scheme under which the credentials came, and on no other', async (t) => {
+t.test('an error is only on the challenge whose auth-scheme the client used', async (t) => {
   const both = failing(() => new InsufficientScope('No', { scopes: ['a'] }), {
     basic: httpBasic(),
     token: anyOf(bearer, key)
@@ -378,7 +378,7 @@ t.test('the error stands on the challenge of the auth-scheme under which the cre
   ])
 })
 
-t.test('an Unauthorized adds parameters to the challenge: step-up, stale of Digest, and of a function', async (t) => {
+t.test('Unauthorized adds parameters to the challenge: step-up, stale of Digest, challenge functions', async (t) => {
   const stepUp = depends({ token: bearer, required: securityScopes }, ({ required }): string => {
     throw new Unauthorized('Stronger', {
       challenge: {
@@ -426,7 +426,7 @@ t.test('an Unauthorized adds parameters to the challenge: step-up, stale of Dige
   )
 })
 
-t.test('parameters that a challenge cannot carry throw when the error is made', async (t) => {
+t.test('the error constructor throws for parameters that a challenge cannot carry', async (t) => {
   for (const challenge of [
     { realm: 'x' },
     { Realm: 'x' },
@@ -467,7 +467,7 @@ t.test('Bearer and DPoP challenges carry the address of the resource metadata, o
   ])
 })
 
-t.test('a class that extends one of the errors is told apart from it', async (t) => {
+t.test('code can distinguish a subclass of one of the errors from its parent', async (t) => {
   class Own extends Unauthorized {}
   t.equal(new Own() instanceof Unauthorized, true)
   t.equal(new Own() instanceof Own, true)

@@ -11,7 +11,7 @@ import { everythingElse, gate, noting, secured } from '../fixtures/secured.js'
 
 const withToken = { authorization: 'Bearer abc' }
 
-t.test('what a dependency needs', async (t) => {
+t.test('the needs of a dependency', async (t) => {
   t.test('a resolver gets the values of its needs under their names, and the request', async (t) => {
     const app = await secured(t)
     const token = httpBearer()
@@ -43,7 +43,7 @@ t.test('what a dependency needs', async (t) => {
     t.strictSame(calls, ['z', 'b1', 'b21', 'b2', 'b', 'a', 'root', 'last', 'handler'])
   })
 
-  t.test('one need is waited for before the next one is begun', async (t) => {
+  t.test('the next need starts only after the one before has settled', async (t) => {
     const app = await secured(t)
     const calls: string[] = []
     const first = gate<string>()
@@ -61,7 +61,7 @@ t.test('what a dependency needs', async (t) => {
     ['at once', () => { throw new Unauthorized('No') }],
     ['later', async () => { throw new Unauthorized('No') }]
   ] as const) {
-    t.test(`the first need that fails ${kind} ends it: neither the next nor the handler is called`, async (t) => {
+    t.test(`a need that fails ${kind} ends the request: neither the next need nor the handler runs`, async (t) => {
       const app = await secured(t)
       const calls: string[] = []
       const outer = noting(calls, 'outer', {
@@ -91,7 +91,7 @@ t.test('what a dependency needs', async (t) => {
     [httpBearer(), /a dependency/],
     [[httpBearer()], /an array/]
   ] as const) {
-    t.test(`depends throws for ${message.source}`, async (t) => {
+    t.test(`depends throws an error that matches ${message.source}`, async (t) => {
       t.throws(() => depends(needs as never, () => true), { code: 'FST_SECURITY_INVALID_OPTION', message })
     })
   }
@@ -116,14 +116,14 @@ t.test('what a dependency needs', async (t) => {
     t.strictSame((await app.inject('/')).json(), ['one'])
   })
 
-  t.test('a name that every object has is a name like any other', async (t) => {
+  t.test('a need may have a name that every object has, such as constructor', async (t) => {
     const app = await secured(t)
     const user = depends({ constructor: noting([], 'c'), toString: noting([], 't') }, (values) => ({ ...values }))
     app.get('/', { security: { user } }, async (request) => request.security.user)
     t.strictSame((await app.inject('/')).json(), { constructor: 'c', toString: 't' })
   })
 
-  t.test('a dependency belongs to no app: two may share it', async (t) => {
+  t.test('two apps may share one dependency', async (t) => {
     const user = depends({ token: httpBearer() }, ({ token }) => token.credentials)
     for (const expected of ['one', 'two']) {
       const app = await secured(t)
@@ -133,8 +133,8 @@ t.test('what a dependency needs', async (t) => {
   })
 })
 
-t.test('sync and async resolvers', async (t) => {
-  t.test('with sync resolvers all the way down a request is guarded at once, and without one promise', async (t) => {
+t.test('synchronous and asynchronous resolvers', async (t) => {
+  t.test('if all resolvers are synchronous, the guard decides at once and makes no promise', async (t) => {
     const app = await secured(t)
     const token = httpBearer()
     const user = depends({ token, required: securityScopes }, ({ token, required }) => {
@@ -166,7 +166,7 @@ t.test('sync and async resolvers', async (t) => {
     t.equal(promises, 0)
   })
 
-  t.test('a denial is as immediate', async (t) => {
+  t.test('synchronous resolvers also deny at once', async (t) => {
     const app = await secured(t)
     const user = depends({ token: httpBearer() }, () => true)
     let error: unknown
@@ -181,7 +181,7 @@ t.test('sync and async resolvers', async (t) => {
     t.equal((await app.inject('/')).statusCode, 401)
   })
 
-  t.test('an async resolver is waited for', async (t) => {
+  t.test('the guard waits for an asynchronous resolver', async (t) => {
     const app = await secured(t)
     const calls: string[] = []
     const door = gate<string>()
@@ -198,7 +198,7 @@ t.test('sync and async resolvers', async (t) => {
     t.equal((await reply).body, 'open!')
   })
 
-  t.test('a thenable is waited for like a promise', async (t) => {
+  t.test('the guard waits for a thenable as for a promise', async (t) => {
     const app = await secured(t)
     const thenable: PromiseLike<string> = { then: (resolve: any) => { setImmediate(resolve, 'value') } } as never
     const user = depends({}, () => thenable)
@@ -206,14 +206,14 @@ t.test('sync and async resolvers', async (t) => {
     t.equal((await app.inject('/')).body, 'value')
   })
 
-  t.test('a thenable that throws is an error, and not a way in', async (t) => {
+  t.test('a thenable that throws is an error: the request does not pass', async (t) => {
     const app = await secured(t)
     const user = depends({}, () => ({ get then (): never { throw new Unauthorized('No') } }))
     app.get('/', { security: { user } }, async () => 'in')
     t.equal((await app.inject('/')).statusCode, 401)
   })
 
-  t.test('a thenable that settles twice is counted once', async (t) => {
+  t.test('of a thenable that settles twice only the first result counts', async (t) => {
     const app = await secured(t)
     const calls: string[] = []
     const thenable = {
@@ -226,7 +226,7 @@ t.test('sync and async resolvers', async (t) => {
   })
 })
 
-t.test('a resolver without a value', async (t) => {
+t.test('a resolver that returns no value', async (t) => {
   for (const [kind, resolve] of [
     ['returns', (): unknown => undefined],
     ['promises', async (): Promise<unknown> => undefined]
@@ -248,7 +248,7 @@ t.test('a resolver without a value', async (t) => {
     ['returns', (): unknown => new Unauthorized()],
     ['promises', async (): Promise<unknown> => new Error('no')]
   ] as const) {
-    t.test(`a resolver that ${kind} an Error instead of throwing it is 500, and the handler does not run`, async (t) => {
+    t.test(`a resolver that ${kind} an Error without throwing it is 500, and the handler does not run`, async (t) => {
       const app = await secured(t)
       const calls: string[] = []
       app.get('/', { security: { user: noting(calls, 'user', {}, resolve) } }, async () => calls.push('handler'))
@@ -260,11 +260,11 @@ t.test('a resolver without a value', async (t) => {
   }
 
   t.test('the compiler refuses a resolver that may return undefined', async (t) => {
-    // @ts-expect-error a look-up that found nothing
+    // @ts-expect-error a look-up that may find nothing
     depends({}, () => new Map<string, string>().get('a'))
-    // @ts-expect-error the same, later
+    // @ts-expect-error an asynchronous look-up that may find nothing
     depends({}, async () => new Map<string, string>().get('a'))
-    // @ts-expect-error a check that says nothing
+    // @ts-expect-error a check without a return value
     depends({}, () => {})
     t.pass('npm run check compiles this file')
   })
@@ -310,10 +310,10 @@ t.test('a resolver without a value', async (t) => {
   }
 })
 
-t.test('of', async (t) => {
+t.test('of()', async (t) => {
   const user = depends({ token: httpBearer() }, ({ token }) => ({ name: token.credentials }))
 
-  t.test('it gives the value, typed, in the handler and in every hook behind the guard', async (t) => {
+  t.test('of() returns the typed value in the handler, and in every hook after the guard', async (t) => {
     const app = await secured(t)
     const seen: Record<string, string> = {}
     for (const hook of [
@@ -338,7 +338,7 @@ t.test('of', async (t) => {
     })
   })
 
-  t.test('it returns the values of needs', async (t) => {
+  t.test('of() returns the values of needs', async (t) => {
     const app = await secured(t)
     const token = httpBearer()
     const deep = depends({ token }, () => 'deep')
@@ -347,7 +347,7 @@ t.test('of', async (t) => {
     t.strictSame((await app.inject({ url: '/', headers: withToken })).json(), ['deep', 'abc'])
   })
 
-  t.test('it returns the values that the context requires, which request.security does not have', async (t) => {
+  t.test('of() returns values that the context requires, which request.security does not have', async (t) => {
     const app = await secured(t)
     app.security.require({ around: user })
     app.get('/', { security: { own: depends({}, () => 1) } },
@@ -355,7 +355,7 @@ t.test('of', async (t) => {
     t.strictSame((await app.inject({ url: '/', headers: withToken })).json(), ['abc', ['own']])
   })
 
-  t.test('it takes any view, and gives the same value', async (t) => {
+  t.test('of() is the same function on every view of a dependency', async (t) => {
     const app = await secured(t, { onUncheckedScopes: 'allow' })
     app.get('/', { security: { user: user.scoped('a') } }, async (request) => {
       t.equal(user.of(request), request.security.user)
@@ -366,7 +366,7 @@ t.test('of', async (t) => {
     t.equal((await app.inject({ url: '/', headers: withToken })).body, 'ok')
   })
 
-  t.test('of a view with scopes it gives one that was resolved for at least those: of several, the one with the fewest', async (t) => {
+  t.test('of() of a scoped view returns the value with the fewest scopes that include those of the view', async (t) => {
     const app = await secured(t)
     const scopes = depends({ required: securityScopes }, ({ required }) => required.scopeStr)
     app.get(
@@ -380,7 +380,7 @@ t.test('of', async (t) => {
     t.strictSame((await app.inject('/')).json(), ['b', 'a b', 'b', 'a b', 'a b c', 'a b c'])
   })
 
-  t.test('of a view it throws where it was resolved for other scopes only', async (t) => {
+  t.test('of() of a scoped view throws if the dependency was resolved for other scopes only', async (t) => {
     const app = await secured(t)
     const scopes = depends({ required: securityScopes }, ({ required }) => required.scopeStr)
     app.get('/', { security: { one: scopes.scoped('read') } }, async (request) => scopes.scoped('write').of(request))
@@ -390,7 +390,7 @@ t.test('of', async (t) => {
     t.match(reply.json().message, /with these scopes/)
   })
 
-  t.test('it throws a clear error for what the route does not require', async (t) => {
+  t.test('of() throws a clear error for a dependency that the route does not require', async (t) => {
     const app = await secured(t)
     app.get('/other', { security: { other: depends({}, () => 1) } }, async (request) => user.of(request))
     app.get('/public', { security: false }, async (request) => user.of(request))
@@ -403,14 +403,14 @@ t.test('of', async (t) => {
     }
   })
 
-  t.test('it throws the same where the plugin is not registered', async (t) => {
+  t.test('of() throws the same error if the plugin is not registered', async (t) => {
     const app = Fastify()
     t.teardown(() => app.close())
     app.get('/', async (request) => user.of(request))
     t.equal((await app.inject('/')).json().code, 'FST_SECURITY_NOT_RESOLVED')
   })
 
-  t.test('it throws before the guard, for a failed dependency, and for one that was not resolved', async (t) => {
+  t.test('of() throws before the guard, for a failed dependency, and for one that was not resolved', async (t) => {
     const app = await secured(t)
     const never = depends({ user }, () => 1)
     const codes: string[] = []
@@ -434,7 +434,7 @@ t.test('of', async (t) => {
     t.strictSame(codes, Array(4).fill('FST_SECURITY_NOT_RESOLVED'))
   })
 
-  t.test('it returns the value of the alternative that passed, and throws for the others', async (t) => {
+  t.test('of() returns the value of the alternative that passed, and throws for the others', async (t) => {
     const app = await secured(t)
     const key = apiKeyHeader({ name: 'x-key' })
     app.get('/', { security: [{ user }, { key }] }, async (request) => ({
@@ -449,7 +449,7 @@ t.test('of', async (t) => {
     })
   })
 
-  t.test('of anyOf and optional it gives their own values', async (t) => {
+  t.test('of() returns the value of anyOf and optional', async (t) => {
     const app = await secured(t)
     const key = apiKeyHeader({ name: 'x-key' })
     const either = anyOf(user, key)
@@ -463,7 +463,7 @@ t.test('of', async (t) => {
     t.strictSame((await app.inject({ url: '/', headers: withToken })).json(), [{ name: 'abc' }, { name: 'abc' }])
   })
 
-  t.test('it throws where the dependency stood uncached only: that value is not stored', async (t) => {
+  t.test('of() throws if the route needs only uncached views: their values are not stored', async (t) => {
     const app = await secured(t)
     app.get('/', { security: { user: user.uncached() } },
       async (request) => [
@@ -475,7 +475,7 @@ t.test('of', async (t) => {
       ['abc', 'FST_SECURITY_NOT_RESOLVED', 'FST_SECURITY_NOT_RESOLVED'])
   })
 
-  t.test('it gives a value inside a resolver that comes later', async (t) => {
+  t.test('of() returns the value of an earlier dependency inside a resolver', async (t) => {
     const app = await secured(t)
     const later = depends({}, (_, request) => user.of(request).name)
     app.get('/', { security: { user, later } }, async (request) => request.security.later)
@@ -495,7 +495,7 @@ t.test('of', async (t) => {
 })
 
 t.test('request.security', async (t) => {
-  t.test('it is empty on a public route and without credentials, and throws where the route declares no security', async (t) => {
+  t.test('request.security is empty on a public route and for anonymous clients, else it throws', async (t) => {
     const app = await secured(t)
     const user = httpBearer()
     app.get('/none', async (request) => Object.keys(request.security))
@@ -511,7 +511,7 @@ t.test('request.security', async (t) => {
     }
   })
 
-  t.test('it throws in the error handler of a request that did not pass, and before the guard', async (t) => {
+  t.test('request.security throws before the guard, and in the error handler of a denied request', async (t) => {
     const app = await secured(t)
     const keys: unknown[] = []
     const read = (request: FastifyRequest): void => {
@@ -563,7 +563,7 @@ t.test('a dependency as a hook', async (t) => {
     })
   }
 
-  t.test('it is called by a hook of the user\'s own, too', async (t) => {
+  t.test('a hook of the app may call a dependency itself', async (t) => {
     const app = await secured(t)
     app.get('/', {
       onRequest (request, reply, done) {
@@ -576,7 +576,7 @@ t.test('a dependency as a hook', async (t) => {
     t.equal((await app.inject({ url: '/', headers: withToken })).body, 'in')
   })
 
-  t.test('it leaves the types of the handler alone', async (t) => {
+  t.test('a dependency as a hook does not change the types of the handler', async (t) => {
     const app = await secured(t)
     app.get<{ Params: { id: string } }>('/:id', { preHandler: user, onRequest: [user, tenant] }, async (request) => {
       expectTypeOf(request.params).toEqualTypeOf<{ id: string }>()
@@ -585,7 +585,7 @@ t.test('a dependency as a hook', async (t) => {
     t.equal((await app.inject({ url: '/7', headers: { ...withToken, 'x-tenant': 't' } })).body, '7')
   })
 
-  t.test('one that needs the parsed request stands in preHandler', async (t) => {
+  t.test('a dependency that needs the parsed request may be a preHandler hook', async (t) => {
     const app = await secured(t)
     const owner = depends({}, (_, { params }) => (params as { id: number }).id, { hook: 'preHandler' })
     const schema = { params: { type: 'object', properties: { id: { type: 'integer' } } } }
@@ -599,7 +599,7 @@ t.test('a dependency as a hook', async (t) => {
   })
 
   for (const hook of ['onRequest', 'preValidation'] as const) {
-    t.test(`one that needs the parsed request is refused in a route's ${hook}`, async (t) => {
+    t.test(`a dependency that needs the parsed request is refused in a route's ${hook}`, async (t) => {
       const app = await secured(t)
       const owner = depends({}, () => 1, { hook: 'preHandler' })
       for (const late of [owner, depends({ owner }, () => 1), optional(owner), anyOf(user, owner)]) {
@@ -613,7 +613,7 @@ t.test('a dependency as a hook', async (t) => {
   for (const hook of [
     'preParsing', 'preSerialization', 'onSend', 'onResponse', 'onError', 'onTimeout', 'onRequestAbort'
   ] as const) {
-    t.test(`it is refused in a route's ${hook}`, async (t) => {
+    t.test(`a dependency is refused in a route's ${hook}`, async (t) => {
       const app = await secured(t)
       t.throws(() => app.get('/', { [hook]: user } as never, async () => 'in'), {
         code: 'FST_SECURITY_INVALID_REQUIREMENT', message: new RegExp(`GET /.*${hook}`)
@@ -637,7 +637,7 @@ t.test('a dependency as a hook', async (t) => {
     })
   }
 
-  t.test('app.addHook with a dependency guards the 404 of that context, too', async (t) => {
+  t.test('app.addHook with a dependency also guards the 404 answers of its context', async (t) => {
     const app = await secured(t)
     app.addHook('onRequest', user)
     app.get('/', async () => 'in')
@@ -647,7 +647,7 @@ t.test('a dependency as a hook', async (t) => {
     t.equal((await app.inject({ url: '/nowhere', headers: withToken })).statusCode, 404)
   })
 
-  t.test('where the part that fails has no scheme, the challenge is of the whole hook, or of the route', async (t) => {
+  t.test('if the failed part has no scheme, the challenges are those of the whole hook, or of the route', async (t) => {
     const app = await secured(t)
     const blocked = depends(
       { no: depends({}, () => { throw new Unauthorized('Blocked') }), token: httpBearer() },
@@ -662,7 +662,7 @@ t.test('a dependency as a hook', async (t) => {
     t.equal((await app.inject('/tenant')).headers['www-authenticate'], 'APIKey realm="api"')
   })
 
-  t.test('app.addHook with a dependency guards routes that declare other things, in all contexts below', async (t) => {
+  t.test('app.addHook with a dependency guards all routes of its context and below', async (t) => {
     const app = await secured(t)
     app.addHook('onRequest', user)
     await app.register(async (child) => {
@@ -678,10 +678,10 @@ t.test('a dependency as a hook', async (t) => {
   })
 })
 
-t.test('where the plugin is not registered', async (t) => {
+t.test('without the plugin', async (t) => {
   const user = depends({ token: httpBearer() }, () => true)
 
-  t.test('an app with a dependency in a route\'s hooks does not become ready, and does not answer requests', async (t) => {
+  t.test("an app with a dependency in a route's hooks does not start, and does not answer requests", async (t) => {
     for (const hook of ['onRequest', 'preValidation', 'preHandler']) {
       const app = Fastify()
       t.teardown(() => app.close())
@@ -697,7 +697,7 @@ t.test('where the plugin is not registered', async (t) => {
     }
   })
 
-  t.test('app.addHook with a dependency answers 500 with a message that says so', async (t) => {
+  t.test('app.addHook with a dependency answers 500, and the message says why', async (t) => {
     for (const hook of ['onRequest', 'preValidation', 'preHandler'] as const) {
       const app = Fastify()
       t.teardown(() => app.close())
@@ -710,7 +710,7 @@ t.test('where the plugin is not registered', async (t) => {
     }
   })
 
-  t.test('a hook around the context in which it is registered answers inside it only', async (t) => {
+  t.test("a hook in a parent of the plugin's context answers 500, except inside that context", async (t) => {
     const app = Fastify()
     t.teardown(() => app.close())
     app.addHook('onRequest', user)

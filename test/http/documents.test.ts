@@ -1,4 +1,4 @@
-/** The document and the guard agree, in any order, and also where the app registers @fastify/swagger itself. */
+/** The document and the guard agree in any order of registration, also with a document of the app's own. */
 import fastifySwagger from '@fastify/swagger'
 import fastifySwaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance, RouteOptions } from 'fastify'
@@ -80,7 +80,7 @@ t.test('a document has the same entries whether it is registered before the plug
   }
 })
 
-t.test('transforms of the user go on to work, and may rename an address', async (t) => {
+t.test('transforms of the app still run, and may rename a URL', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(fastifySwagger, {
@@ -101,7 +101,7 @@ t.test('transforms of the user go on to work, and may rename an address', async 
   t.notMatch(JSON.stringify(documentOf(app)), 'x-fastify-security')
 })
 
-t.test('routes with schemas of zod show their requirement', async (t) => {
+t.test('routes with zod schemas show their requirement', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
   app.setValidatorCompiler(validatorCompiler)
@@ -119,7 +119,7 @@ t.test('routes with schemas of zod show their requirement', async (t) => {
   t.same((await app.inject({ url: '/me', headers: { authorization: 'Bearer a' } })).json(), { name: 'johndoe' })
 })
 
-t.test('a security that is written by hand, or copied from another route, stops the start', async (t) => {
+t.test('a hand-written security, or one that is copied from another route, stops the start', async (t) => {
   const byHand = await app(t)
   t.throws(() => byHand.get('/', { schema: { security: [{ HTTPBearer: [] }] } }, async () => 'in'), {
     code: 'FST_SECURITY_HAND_WRITTEN'
@@ -140,7 +140,7 @@ t.test('a security that is written by hand, or copied from another route, stops 
   t.same(documentOf(allowed).paths['/old']!['get']!.security, [{ HTTPBearer: [] }])
 })
 
-t.test('a security for all operations stops the start, also where it names a scheme that the document does not have', async (t) => {
+t.test('a security for all operations stops the start, even if it names an unknown scheme', async (t) => {
   const info = { title: 'API', version: '1.0.0' }
   const securitySchemes = { HTTPBearer: { type: 'http', scheme: 'bearer' } } as const
   const withRoot = async (
@@ -179,7 +179,7 @@ t.test('a security for all operations stops the start, also where it names a sch
   }
 })
 
-t.test('a declared route shows what guards it, also where a security by hand is allowed, or a transform writes one', async (t) => {
+t.test('a declared route shows its guard, even beside a hand-written security or a transform', async (t) => {
   const declared = { '/me': { user }, '/address': { address }, '/public': false } as const
   const shown = [[{ HTTPBearer: [] }], undefined, []]
   const securityOf = async (app: FastifyInstance, schema?: object): Promise<unknown[]> => {
@@ -199,7 +199,7 @@ t.test('a declared route shows what guards it, also where a security by hand is 
   t.same(await securityOf(await app(t, { onHandWrittenSecurity: 'allow', swagger: swagger as object })), shown)
 })
 
-t.test('a security that a transform writes stops the start', async (t) => {
+t.test("a security that the app's transform writes stops the start", async (t) => {
   const transform = ({ schema, url }: { schema: object, url: string }): object => ({
     schema: { ...schema, security: [{ HTTPBearer: [] }] },
     url
@@ -211,7 +211,7 @@ t.test('a security that a transform writes stops the start', async (t) => {
   t.same(await problemsOf(written), [{ code: 'FST_SECURITY_HAND_WRITTEN', route: null }])
 })
 
-t.test('an alias of a guarded route has no lock where it has no guard', async (t) => {
+t.test('an alias of a guarded route that has no guard has no lock', async (t) => {
   const aliased = await app(t)
   aliased.addHook('onRoute', function (route: RouteOptions) {
     if (route.url === '/me' && route.method === 'GET') {
@@ -224,7 +224,7 @@ t.test('an alias of a guarded route has no lock where it has no guard', async (t
   t.same([paths['/me']!['get']!.security, paths['/alias']!['get']!.security], [[{ HTTPBearer: [] }], undefined])
 })
 
-t.test('several routes that are one operation show the alternatives of all', async (t) => {
+t.test('several routes that the document shows as one operation list the alternatives of all', async (t) => {
   const several = await app(t)
   several.get('/a', { security: { user }, constraints: { version: '1.0.0' } }, async () => 'in')
   several.get('/a', { security: { key }, constraints: { version: '2.0.0' } }, async () => 'in')
@@ -239,7 +239,7 @@ t.test('several routes that are one operation show the alternatives of all', asy
   ])
 })
 
-t.test('a static document that sends credentials to another place stops the start', async (t) => {
+t.test('a static document that describes another header, parameter or scheme stops the start', async (t) => {
   const documented = async (
     securitySchemes: object,
     options: FastifySecurityOptions = {}
@@ -298,7 +298,7 @@ t.test('a static document is compared with the routes', async (t) => {
   t.same(await problemsOf(await documented([], { onHandWrittenSecurity: 'allow' })), [])
 })
 
-t.test('documents of two versions share nothing', async (t) => {
+t.test('two documents of different OpenAPI versions share nothing', async (t) => {
   const root = Fastify()
   t.teardown(() => root.close())
   await root.register(fastifySecurity, { swagger: false, documents: ['internal'] })
@@ -318,7 +318,7 @@ t.test('documents of two versions share nothing', async (t) => {
   t.not(documents[0]!.components.securitySchemes, documents[1]!.components.securitySchemes)
 })
 
-t.test('schemes of hidden routes alone are not in the document', async (t) => {
+t.test('schemes that only hidden routes use are not in the document', async (t) => {
   const hiding = await app(t)
   hiding.get('/hidden', { security: { key }, schema: { hide: true } }, async () => 'in')
   hiding.get('/shown', { security: { user } }, async () => 'in')
@@ -326,7 +326,7 @@ t.test('schemes of hidden routes alone are not in the document', async (t) => {
   t.same(Object.keys(documentOf(hiding).components.securitySchemes!), ['HTTPBearer'])
 })
 
-t.test('an alternative without a scheme is left out, and only optional admits anonymous clients', async (t) => {
+t.test('an alternative without a scheme is left out, and only optional() shows anonymous access', async (t) => {
   const alternatives = await app(t)
   alternatives.get('/either', { security: [{ address }, { key }] }, async () => 'in')
   alternatives.get('/address', { security: { address } }, async () => 'in')
@@ -341,7 +341,7 @@ t.test('an alternative without a scheme is left out, and only optional admits an
   t.match(alternatives.security.print(), /\/address +\(guarded, without a scheme\)/)
 })
 
-t.test('guarded operations describe their refusals with real examples', async (t) => {
+t.test('the document describes the refusals of guarded operations with the real answers as examples', async (t) => {
   const refusing = await app(t)
   const oauth2 = oauth2PasswordBearer({ tokenUrl: 'https://login.example/token', scopes: { a: 'A' } })
   const scoped = depends(
@@ -375,7 +375,7 @@ t.test('guarded operations describe their refusals with real examples', async (t
   })
 })
 
-t.test('a scheme of the document that differs from one of a route stops the start', async (t) => {
+t.test('a scheme in the document that differs from the scheme of a route stops the start', async (t) => {
   for (const setUp of [
     async (app: FastifyInstance) => {
       await app.register(fastifySecurity, {
@@ -398,7 +398,7 @@ t.test('a scheme of the document that differs from one of a route stops the star
   }
 })
 
-t.test('two contexts with different schemes of one name in one document stop the start', async (t) => {
+t.test('two contexts of one document with different schemes of the same name stop the start', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(fastifySwagger, { openapi: { openapi: '3.1.0', info: { title: 'API', version: '1.0.0' } } })
@@ -411,7 +411,7 @@ t.test('two contexts with different schemes of one name in one document stop the
   t.same(await problemsOf(app), [{ code: 'FST_SECURITY_SCHEME_CONFLICT', route: null }])
 })
 
-t.test('a parameter that a scheme describes is not described twice', async (t) => {
+t.test('a parameter that a scheme describes is not listed a second time', async (t) => {
   const described = await app(t)
   const headers = { type: 'object', properties: { 'x-key': { type: 'string' }, other: { type: 'string' } } }
   described.get('/me', { security: { key }, schema: { headers } }, async () => 'in')

@@ -1,4 +1,4 @@
-/** The answers to rejected requests, and to requests whose resolver throws. */
+/** Answers to requests that are denied, or whose resolver throws. */
 import { createError, FastifyError } from '@fastify/error'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import Fastify from 'fastify'
@@ -46,7 +46,7 @@ const classes = {
 const bearer = httpBearer()
 const withToken = { headers: { authorization: 'Bearer abc' } }
 
-/** An app that counts the requests that got through to its handlers. */
+/** An app that counts the requests that reach its handlers. */
 async function counting (
   register: (app: FastifyInstance) => void, options: FastifySecurityOptions = {}
 ): Promise<{ app: FastifyInstance, passed: () => number }> {
@@ -65,14 +65,14 @@ const handler = function (this: FastifyInstance): unknown {
   return (this as unknown as { handle: () => unknown }).handle()
 }
 
-/** `GET /` with what it requires. */
+/** The route `GET /` with this requirement. */
 function route (
   security: NonNullable<Parameters<FastifyInstance['security']['require']>[0]>
 ): (app: FastifyInstance) => void {
   return (app) => { app.route({ method: 'GET', url: '/', security, handler }) }
 }
 
-/** Challenges, one string a header line. */
+/** The challenges of an answer, one string for each header line. */
 function linesOf (headers: Readonly<Record<string, unknown>>): unknown[] {
   const lines = headers['www-authenticate']
   return lines === undefined ? [] : [lines].flat()
@@ -90,7 +90,7 @@ async function soon (): Promise<void> {
   await new Promise((resolve) => { setImmediate(resolve) })
 }
 
-t.test('each class has its code, its status and a message', async (t) => {
+t.test('each error class has its code, its status and a message', async (t) => {
   for (const [name, { Class, code, statusCode, message }] of Object.entries(classes)) {
     const plain = new Class()
     t.equal(plain.code, code)
@@ -108,7 +108,7 @@ t.test('each class has its code, its status and a message', async (t) => {
   }
 })
 
-t.test('each class keeps a cause', async (t) => {
+t.test('each error class keeps a cause', async (t) => {
   for (const { Class } of Object.values(classes)) {
     const cause = new Error('the data base says so')
     t.equal(new Class('Refused', { cause }).cause, cause)
@@ -123,7 +123,7 @@ t.test('InsufficientScope may name the scopes', async (t) => {
   t.equal(new InsufficientScope().scopes, undefined)
 })
 
-t.test('a class of one\'s own made of one of them is treated like it', async (t) => {
+t.test('a subclass of one of the errors is treated like its parent', async (t) => {
   class TokenExpired extends Unauthorized {}
   const { app } = await counting(route({ user: depends({ bearer }, () => { throw new TokenExpired('Expired') }) }))
   const answer = await app.inject({ url: '/', ...withToken })
@@ -132,8 +132,8 @@ t.test('a class of one\'s own made of one of them is treated like it', async (t)
   t.strictSame(linesOf(answer.headers), ['Bearer realm="api", error="invalid_token"'])
 })
 
-t.test('an error of another copy of the package is one of ours', async (t) => {
-  // An ESM and a CommonJS copy may both be loaded.
+t.test('an error of another copy of the package is recognised', async (t) => {
+  // An app may load both the ESM and the CommonJS copy.
   const copy = new URL('../../src/request-errors.ts?copy', import.meta.url).href
   const other = (await import(copy)) as Pick<typeof ours, keyof typeof classes>
   t.not(other.Unauthorized, Unauthorized)
@@ -149,7 +149,7 @@ t.test('an error of another copy of the package is one of ours', async (t) => {
     'error="invalid_token"'])
 })
 
-t.test('the answer is Fastify\'s own', async (t) => {
+t.test('the default body of a denial is that of Fastify', async (t) => {
   for (const { Class, code, statusCode, error } of Object.values(classes)) {
     const { app, passed } = await counting(route({ user: depends({ bearer }, () => { throw new Class('Because') }) }))
     const answer = await app.inject({ url: '/', ...withToken })
@@ -160,7 +160,7 @@ t.test('the answer is Fastify\'s own', async (t) => {
   }
 })
 
-t.test('a custom error handler sees the error, and status and challenge stay if it says nothing of them', async (t) => {
+t.test('a custom error handler gets the error, and keeps status and challenge unless it sets its own', async (t) => {
   const failures: Record<string, { error: unknown, status: number, lines: string[], cache?: string }> = {
     NotAuthenticated: { error: new NotAuthenticated(), status: 401, lines: ['Bearer realm="api"'], cache: 'no-store' },
     Unauthorized: {
@@ -231,7 +231,7 @@ t.test('a custom error handler sees the error, and status and challenge stay if 
   }
 })
 
-t.test('a custom error handler of the route or of a context is asked first', async (t) => {
+t.test('an error handler of the route or its context is called before that of the app', async (t) => {
   const { app } = await counting((app) => {
     app.setErrorHandler(() => ({ from: 'app' }))
     app.get(
@@ -253,7 +253,7 @@ t.test('a custom error handler of the route or of a context is asked first', asy
   }
 })
 
-t.test('the hooks onError and onSend see a refusal once', async (t) => {
+t.test('the hooks onError and onSend run once for a denial', async (t) => {
   const calls: string[] = []
   const { app } = await counting((app) => {
     app.addHook(
@@ -268,14 +268,14 @@ t.test('the hooks onError and onSend see a refusal once', async (t) => {
   t.strictSame(calls, ['onError 401 FST_SECURITY_NOT_AUTHENTICATED', 'onSend 401'])
 })
 
-t.test('caching that is set already stays', async (t) => {
+t.test('a Cache-Control that is already set stays', async (t) => {
   const { app } = await counting((app) => {
     app.addHook('onRequest', async (_request, reply) => { reply.header('cache-control', 'private, max-age=5') })
     app.get('/', { security: false }, async () => 1)
   })
   t.equal((await app.inject('/')).headers['cache-control'], 'private, max-age=5')
   const { app: guarded } = await counting((app) => {
-    // A header that a plugin sets before the guard runs.
+    // A plugin sets the header before the guard runs.
     app.addHook('onRoute', (options) => {
       options.onRequest = [
         (_request, reply, done) => { reply.header('Cache-Control', 'private, max-age=5'); done() },
@@ -289,14 +289,14 @@ t.test('caching that is set already stays', async (t) => {
   t.equal(answer.headers['cache-control'], 'private, max-age=5')
 })
 
-t.test('several challenges are several header lines, Basic first, else as written', async (t) => {
+t.test('several challenges are several header lines: Basic first, the others in written order', async (t) => {
   const rows: Array<[dependencies: Dependency[], lines: string[]]> = [
     [[httpBearer(), httpBasic()], ['Basic realm="api", charset="UTF-8"', 'Bearer realm="api"']],
     [[apiKeyHeader({ name: 'x' }), httpDigest(), http({ scheme: 'bAsIc' }), httpBearer()],
       ['bAsIc realm="api", charset="UTF-8"', 'APIKey realm="api"', 'Digest realm="api"', 'Bearer realm="api"']],
     [[httpBearer({ realm: 'a' }), httpBearer({ realm: 'b', schemeName: 'Other' }), httpDigest({ realm: 'c, error=d' })],
       ['Bearer realm="a"', 'Bearer realm="b"', 'Digest realm="c, error=d"']],
-    // Two schemes that a client cannot tell apart are one challenge.
+    // Two schemes whose challenges look the same to a client are one challenge.
     [
       [httpBearer(), openIdConnect({ openIdConnectUrl: '/openid' }), httpBasic()],
       ['Basic realm="api", charset="UTF-8"', 'Bearer realm="api"']
@@ -338,7 +338,7 @@ t.test('several challenges are several header lines, Basic first, else as writte
   }
 })
 
-t.test('where several fail, each says for itself what came of it', async (t) => {
+t.test('if several schemes fail, each challenge has the error of its own scheme', async (t) => {
   const key = apiKeyHeader({ name: 'x-key' })
   const keyed = depends({ key }, ({ key }) => {
     if (key !== 'known') throw new Unauthorized('Unknown key')
@@ -393,7 +393,7 @@ t.test('where several fail, each says for itself what came of it', async (t) => 
   t.equal((await app.inject({ url: '/', headers: { 'x-key': 'known' } })).statusCode, 200)
 })
 
-t.test('of two schemes with one challenge, the one that got furthest speaks', async (t) => {
+t.test('if two schemes have the same challenge, its error is that of the scheme that got furthest', async (t) => {
   const poor = depends(
     { oauth: openIdConnect({ openIdConnectUrl: '/openid' }), required: securityScopes },
     ({ required }) => {
@@ -410,13 +410,13 @@ t.test('of two schemes with one challenge, the one that got furthest speaks', as
   }
 })
 
-t.test('a failure carries the challenges of the schemes below what failed', async (t) => {
+t.test('the answer has the challenges of the schemes that the failed dependency needs', async (t) => {
   const key = apiKeyHeader({ name: 'x-key' })
   const either = anyOf(httpBasic(), bearer)
   const fails = (needs: Record<string, Dependency>): Dependency => depends(needs, () => { throw new Unauthorized() })
   const rows: Array<[name: string, security: Record<string, Dependency>, lines: string[]]> = [
     ['below it', { key, user: fails({ bearer }) }, ['Bearer realm="api", error="invalid_token"']],
-    // No error for a scheme for which no credentials came   RFC 6750 §3.1
+    // No error for a scheme without credentials in the request   RFC 6750 §3.1
     ['all that are below it', { key, user: fails({ either }) },
       ['Basic realm="api", charset="UTF-8"', 'Bearer realm="api", error="invalid_token"']],
     [
@@ -445,7 +445,7 @@ t.test('a failure carries the challenges of the schemes below what failed', asyn
   }
 })
 
-t.test('a challenge has an error only where credentials came for its scheme', async (t) => {
+t.test('a challenge has an error only if the client sent credentials for its scheme', async (t) => {
   // RFC 6750 §3.1
   const user = depends({ either: anyOf(httpBasic(), bearer) }, () => { throw new Unauthorized() })
   const { app } = await counting(route({ user }))
@@ -459,7 +459,7 @@ t.test('a challenge has an error only where credentials came for its scheme', as
   }
 })
 
-t.test('a dependency that is a hook is challenged with all that its route requires', async (t) => {
+t.test('a dependency that fails as a hook is answered with the challenges of its whole route', async (t) => {
   const blocked = depends({}, () => { throw new Unauthorized('Blocked') })
   const { app } = await counting((app) => {
     app.get('/', { security: { bearer }, preHandler: blocked }, async () => 1)
@@ -473,7 +473,7 @@ t.test('a dependency that is a hook is challenged with all that its route requir
   t.strictSame(linesOf((await app.inject('/scheme')).headers), ['Bearer realm="api"'])
 })
 
-t.test('the realm is the scheme\'s, else the plugin\'s, else api', async (t) => {
+t.test('the realm is that of the scheme, else that of the plugin, else "api"', async (t) => {
   const security = route([{ bearer }, { digest: httpDigest({ realm: 'own' }) }])
   t.strictSame(linesOf((await (await counting(security)).app.inject('/')).headers), [
     'Bearer realm="api"',
@@ -483,7 +483,7 @@ t.test('the realm is the scheme\'s, else the plugin\'s, else api', async (t) => 
     ['Bearer realm="the \\"plugin\\""', 'Digest realm="own"'])
 })
 
-t.test('the scopes of a 403 are those of the place, or those that the error names', async (t) => {
+t.test('a 403 lists the scopes that are required at its place, or those that the error names', async (t) => {
   const rows: Array<[error: Error, lines: string]> = [
     [new InsufficientScope(), 'Bearer realm="api", error="insufficient_scope", scope="outer own"'],
     [new InsufficientScope('x', { scopes: ['c', 'd'] }), 'Bearer realm="api", error="insufficient_scope", scope="c d"'],
@@ -501,7 +501,7 @@ t.test('the scopes of a 403 are those of the place, or those that the error name
   }
 })
 
-// ——— thrown values
+// --- Thrown values
 
 const down = Object.assign(new Error('Down'), { statusCode: 503 })
 
@@ -630,7 +630,7 @@ for (const [way, fail] of Object.entries(ways)) {
   })
 }
 
-t.test('a value that cannot even be looked at ends the request', async (t) => {
+t.test('a value that throws when code reads its members ends the request', async (t) => {
   const { proxy, revoke } = Proxy.revocable({}, {})
   revoke()
   const values: Record<string, unknown> = {
@@ -682,7 +682,7 @@ t.test('a resolver that returns undefined ends the request with 500', async (t) 
   t.strictSame(rejections, [])
 })
 
-t.test('an error that a resolver returns does not count as a value', async (t) => {
+t.test('an Error that a resolver returns instead of throwing does not count as a value', async (t) => {
   for (const error of [
     new Error('Broken'),
     new Unauthorized('Unknown'),
@@ -698,7 +698,7 @@ t.test('an error that a resolver returns does not count as a value', async (t) =
   }
 })
 
-t.test('values that are false in a condition are values, but for null and false', async (t) => {
+t.test('falsy values are values, except null and false', async (t) => {
   for (const value of [0, '', NaN, 0n]) {
     for (const resolve of [() => value, async () => value]) {
       const { app, passed } = await counting(route({ user: depends({}, resolve as () => number) }))
@@ -708,7 +708,7 @@ t.test('values that are false in a condition are values, but for null and false'
   }
 })
 
-t.test('only 401 and 403 of the package lead on to the next alternative', async (t) => {
+t.test('only the 401 and 403 errors of this package lead to the next alternative', async (t) => {
   let asked = 0
   const next = depends({}, () => {
     asked++
@@ -737,7 +737,7 @@ t.test('only 401 and 403 of the package lead on to the next alternative', async 
   }
 })
 
-t.test('an error keeps the headers that it brings', async (t) => {
+t.test('an error keeps its own headers', async (t) => {
   const error = Object.assign(new Error('Down'), { statusCode: 503, headers: { 'retry-after': '120' } })
   const { app } = await counting(route({ user: depends({ bearer }, () => { throw error }) }))
   const answer = await app.inject({ url: '/', ...withToken })
@@ -745,7 +745,7 @@ t.test('an error keeps the headers that it brings', async (t) => {
   t.equal(answer.headers['retry-after'], '120')
 })
 
-t.test('errors of handlers and of other hooks are not ours to change', async (t) => {
+t.test('errors of handlers and other hooks stay unchanged', async (t) => {
   const { app } = await counting((app) => {
     app.get(
       '/handler',
@@ -762,7 +762,7 @@ t.test('errors of handlers and of other hooks are not ours to change', async (t)
   }
 })
 
-t.test('a foreign 401 gets the challenges of what failed, else of the route', async (t) => {
+t.test('a 401 error of another package gets the challenges of the failed dependency, or of the route', async (t) => {
   const expired = Object.assign(new Error('Expired'), { statusCode: 401 })
   const rows: Array<[security: Record<string, Dependency>, lines: string[]]> = [
     [{ user: depends({ bearer }, () => { throw expired }) }, ['Bearer realm="api", error="invalid_token"']],
@@ -778,7 +778,7 @@ t.test('a foreign 401 gets the challenges of what failed, else of the route', as
   }
 })
 
-t.test('a challenge function that throws or returns a malformed challenge still leads to 401', async (t) => {
+t.test('a challenge function that throws, or returns a malformed challenge, still leads to 401', async (t) => {
   const rejections = watchRejections(t)
   const written: Record<string, unknown> = {
     'an error thrown': () => { throw new Error('x') },
@@ -824,7 +824,7 @@ t.test('a challenge function that throws or returns a malformed challenge still 
   t.strictSame(rejections, [])
 })
 
-t.test('a challenge function that does its work is sent as it says', async (t) => {
+t.test('the result of a correct challenge function is sent unchanged', async (t) => {
   for (const line of ['Own', 'Own realm="a"', 'Own abc==', 'Own realm="é"']) {
     const own = scheme({
       schemeName: 'Own',
@@ -837,7 +837,7 @@ t.test('a challenge function that does its work is sent as it says', async (t) =
   }
 })
 
-t.test('nothing that a client sent is sent back', async (t) => {
+t.test('no answer contains what the client sent', async (t) => {
   const secret = 'S3cr3tMarker'
   const base64 = Buffer.from(`${secret}:${secret}`).toString('base64')
   const all: Dependency[] = [
@@ -900,7 +900,7 @@ t.test('nothing that a client sent is sent back', async (t) => {
   for (const url of urls) {
     for (const lines of requests.filter((_, index) => (index + url.length) % 3 === 0)) {
       for (const query of [`?key=${secret}`, `?key=${secret}&key=${secret}`]) {
-        // Header lines, as an app would be given them by the array
+        // Header lines as an array, as they reach the app from a client
         const headers: Record<string, string[]> = {}
         for (const line of lines) {
           const colon = line.indexOf(':')
@@ -922,7 +922,7 @@ t.test('nothing that a client sent is sent back', async (t) => {
   t.equal(passed(), 0)
 })
 
-t.test('the cause of a failure is for the log, and not for the client', async (t) => {
+t.test('the log has the cause of a failure, and the answer does not', async (t) => {
   const cause = Object.assign(new Error('password of the data base'), { statusCode: 200 })
   let seen: Error | undefined
   const { app } = await counting((app) => {
@@ -936,7 +936,7 @@ t.test('the cause of a failure is for the log, and not for the client', async (t
   t.match((seen?.cause as Error).message, /^user threw an Error whose status/, 'the log names the dependency')
 })
 
-t.test('a refusal keeps the connection in step', async (t) => {
+t.test('after a denial the connection is still usable for the next request', async (t) => {
   // CVE-2025-55315: the body of a refused request is not the next request.
   const urls: string[] = []
   const { app, passed } = await counting((app) => {
@@ -963,7 +963,7 @@ t.test('a refusal keeps the connection in step', async (t) => {
   t.equal(passed(), 0)
 })
 
-t.test('a challenge lists no scopes where hooks of the app and the route have too many alternatives together', async (t) => {
+t.test('a challenge lists no scopes if the hooks of app and route together have too many alternatives', async (t) => {
   const { app } = await counting((app) => {
     const keys = (place: string): Dependency[] => Array.from({ length: 9 }, (_, index) =>
       apiKeyHeader({ name: `x-${place}-${index}`, schemeName: `${place}${index}` }))
@@ -984,7 +984,7 @@ t.test('a challenge lists no scopes where hooks of the app and the route have to
   t.notMatch(String(answer.headers['www-authenticate']), 'scope=')
 })
 
-t.test('an error of a handler whose members cannot be read is answered by Fastify', async (t) => {
+t.test("Fastify answers for a handler's error whose members throw when they are read", async (t) => {
   const unreadable = (): Error => new Proxy(new Error('boom'), {
     get (target, key, receiver) {
       if (typeof key === 'symbol') throw new Error('trap')

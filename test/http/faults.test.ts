@@ -1,4 +1,6 @@
-/** Resolvers that misbehave, clients that leave, hooks that fail: what a connection, and the process, see of it. */
+/**
+ * Resolvers that misbehave, clients that disconnect, hooks that fail: their effect on the connection and the process.
+ */
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifyServerOptions } from 'fastify'
 import Fastify from 'fastify'
 import type { EventEmitter } from 'node:events'
@@ -20,7 +22,9 @@ const bearer = httpBearer()
 const NO_BODY = ['host: localhost', '', ''].join('\r\n')
 const GOOD = 'authorization: Bearer good\r\n'
 
-/** What reaches the process in the tests of this file: the last one asserts that it is nothing. */
+/**
+ * Unhandled rejections, exceptions and warnings in the tests of this file. The last test asserts that there were none.
+ */
 const loose: unknown[] = []
 for (const event of ['unhandledRejection', 'uncaughtException', 'warning'] as const) {
   process.on(event as 'warning', (problem) => { loose.push([event, problem]) })
@@ -39,14 +43,14 @@ async function conversation (t: Teardown, app: FastifyInstance): Promise<Convers
   return client
 }
 
-/** How often each hook saw a request, by its URL. */
+/** How often each hook ran for a request, by URL. */
 function noteHooks (app: FastifyInstance): (url: string) => Record<string, number> {
   const seen: Record<string, Record<string, number>> = {}
   const note = (hook: string, { url }: FastifyRequest): void => {
     const counts = seen[url] ??= {}
     counts[hook] = (counts[hook] ?? 0) + 1
   }
-  // As callbacks: with a promise here, `reply.send` comes back before it has sent.
+  // The hooks take callbacks: in an async hook `reply.send` would return before the reply is sent.
   app.addHook('onError', (request, _reply, _error, done) => {
     note('onError', request)
     done()
@@ -59,7 +63,7 @@ function noteHooks (app: FastifyInstance): (url: string) => Record<string, numbe
   return (url) => seen[url] ?? {}
 }
 
-/** The places on a route where a dependency can stand, each with what comes after it. */
+/** The places on a route where a dependency can stand, each with the parts that run after it. */
 function places (
   calls: string[], resolve: (request: FastifyRequest) => unknown, skip: readonly string[] = []
 ): Array<[name: string, declare: (app: FastifyInstance) => Record<string, unknown>]> {
@@ -87,9 +91,9 @@ function get (app: FastifyInstance, url: string, options: Record<string, unknown
   app.route({ method: 'GET', url, ...options, handler } as unknown as Parameters<FastifyInstance['route']>[0])
 }
 
-// ——— resolvers that take too long
+// --- Resolvers that take too long
 
-t.test('a resolver that never settles is answered for by handlerTimeout, and by nothing later', async (t) => {
+t.test('handlerTimeout answers for a resolver that never settles, and a late result has no effect', async (t) => {
   const settled: Record<string, (answer: (value: unknown) => void) => void> = {
     'resolves after all': (answer) => { answer('late') },
     'is refused after all': (answer) => { answer(Promise.reject(new Unauthorized('Late'))) },
@@ -105,7 +109,7 @@ t.test('a resolver that never settles is answered for by handlerTimeout, and by 
     'never does': () => {}
   }
   for (const [name, settle] of Object.entries(settled)) {
-    t.test(`one that ${name}`, async (t) => {
+    t.test(`a resolver that ${name}`, async (t) => {
       const calls: string[] = []
       const app = await faulty(t, { handlerTimeout: 25 })
       const counts = noteHooks(app)
@@ -128,7 +132,7 @@ t.test('a resolver that never settles is answered for by handlerTimeout, and by 
         t.equal(headers['www-authenticate'], undefined, 'it is an outage, and no refusal')
         settle(doors.get(url)!)
         await everythingElse()
-        // The connection is good for the next request, and that is answered with its own answer.
+        // The connection is still usable: the next request gets its own answer.
         client.send(`GET /next HTTP/1.1\r\n${GOOD}${NO_BODY}`)
         t.match(await client.next(), { statusCode: 200, body: 'next' })
         t.strictSame(counts(url), { onError: 1, onSend: 1, onResponse: 1 })
@@ -137,7 +141,7 @@ t.test('a resolver that never settles is answered for by handlerTimeout, and by 
     })
   }
 
-  t.test('pipelined requests behind it are answered in their order', async (t) => {
+  t.test('pipelined requests after it are answered in their order', async (t) => {
     const app = await faulty(t)
     app.get(
       '/never',
@@ -155,7 +159,7 @@ t.test('a resolver that never settles is answered for by handlerTimeout, and by 
   })
 })
 
-t.test('a request whose resolver never settles is let go when its client has gone', async (t) => {
+t.test('a request whose resolver never settles is freed when its client disconnects', async (t) => {
   setFlagsFromString('--expose-gc')
   const gc = runInNewContext('gc') as () => void
   const app = await faulty(t)
@@ -187,10 +191,10 @@ t.test('a request whose resolver never settles is let go when its client has gon
   t.equal(request!.deref(), undefined)
 })
 
-// ——— values that resist
+// --- Values that throw when they are read
 
-t.test('a value that resists being looked at is answered for: it ends the request, or it is a value like any other', async (t) => {
-  // A proxy that lets its prototype be read some times, and then no more.
+t.test('a value that throws when it is read ends the request, or passes like any other value', async (t) => {
+  // A proxy that lets code read its prototype a few times, and throws after that.
   const proxy = (times: number): object => {
     let looks = 0
     return new Proxy({}, {
@@ -223,7 +227,7 @@ t.test('a value that resists being looked at is answered for: it ends the reques
   }
 })
 
-t.test('an error that resists being read ends the request as an error', async (t) => {
+t.test('an error whose members throw ends the request with an error', async (t) => {
   for (const key of ['message', 'headers', 'code', 'stack', 'name', 'status', 'validation', 'cause', 'toString']) {
     const error = Object.defineProperty(new Error('x'), key, { get () { throw new Error('Not to be read') } })
     for (const hook of ['onRequest', 'preHandler'] as const) {
@@ -240,9 +244,9 @@ t.test('an error that resists being read ends the request as an error', async (t
   }
 })
 
-// ——— resolvers that answer
+// --- Resolvers that send the reply
 
-t.test('a resolver that answers by itself gives the only answer', async (t) => {
+t.test('a resolver that sends the reply sends the only answer', async (t) => {
   const endings: Record<string, (reply: FastifyReply) => unknown> = {
     'returns a value': () => 'value',
     'returns nothing': () => undefined,
@@ -308,7 +312,7 @@ t.test('a resolver that answers by itself gives the only answer', async (t) => {
   }
 })
 
-t.test('a resolver that answers and returns the reply gives the only answer, however long the hooks take', async (t) => {
+t.test('a resolver that sends and returns the reply sends the only answer, even if the hooks take long', async (t) => {
   const calls: string[] = []
   const replies = new WeakMap<FastifyRequest, FastifyReply>()
   const app = await faulty(t)
@@ -350,9 +354,9 @@ t.test('a resolver that answers and returns the reply gives the only answer, how
   t.strictSame(calls, [])
 })
 
-// ——— clients that leave
+// --- Clients that disconnect
 
-t.test('a client that leaves in the middle of a body that is waited for reaches no late dependency', async (t) => {
+t.test('if a client disconnects while its body is awaited, no dependency after the body runs', async (t) => {
   for (const framing of ['content-length: 100', 'transfer-encoding: chunked']) {
     const calls: string[] = []
     const app = await faulty(t)
@@ -380,7 +384,7 @@ t.test('a client that leaves in the middle of a body that is waited for reaches 
   }
 })
 
-t.test('a client that leaves while an alternative is waited for is asked for no other', async (t) => {
+t.test('if a client disconnects while an alternative is pending, no other alternative is tried', async (t) => {
   for (const settle of ['resolves', 'is refused'] as const) {
     const calls: string[] = []
     const app = await faulty(t)
@@ -411,7 +415,7 @@ t.test('a client that leaves while an alternative is waited for is asked for no 
   }
 })
 
-t.test('half a request does not reach a guard', async (t) => {
+t.test('the guard does not run for an incomplete request head', async (t) => {
   const calls: string[] = []
   const app = await faulty(t)
   app.post('/', { security: { one: noting(calls, 'one') } }, async () => calls.push('handler'))
@@ -433,7 +437,7 @@ t.test('half a request does not reach a guard', async (t) => {
   t.strictSame(calls, [])
 })
 
-// ——— servers that close
+// --- Servers that close
 
 t.test('a server that closes', async (t) => {
   for (const hook of ['onRequest', 'preHandler'] as const) {
@@ -464,7 +468,7 @@ t.test('a server that closes', async (t) => {
     })
   }
 
-  t.test('with force has no client left: nothing further is called', async (t) => {
+  t.test('runs nothing further after it has closed all connections by force', async (t) => {
     const calls: string[] = []
     const app = await faulty(t, { forceCloseConnections: true })
     const arrived = gate()
@@ -486,9 +490,9 @@ t.test('a server that closes', async (t) => {
   })
 })
 
-// ——— hooks and handlers of errors
+// --- Hooks and handlers of errors
 
-t.test('the hooks see a refusal exactly once, and the answer is complete', async (t) => {
+t.test('each hook runs exactly once for a denial, and the answer is complete', async (t) => {
   const calls: string[] = []
   const refuse: Record<string, (request: FastifyRequest) => unknown> = {
     sync: () => { throw new Unauthorized('No') },
@@ -519,7 +523,7 @@ t.test('the hooks see a refusal exactly once, and the answer is complete', async
   t.notOk(calls.includes('handler'))
 })
 
-t.test('a refusal stays one where what handles it fails', async (t) => {
+t.test('a denial stays a denial if the code that handles it fails', async (t) => {
   const failing: Record<string, (app: FastifyInstance) => void> = {
     'a handler of errors that throws': (app) => { app.setErrorHandler(() => { throw new Error('Broken') }) },
     'a handler of errors that rejects': (app) => {
@@ -565,7 +569,7 @@ t.test('a refusal stays one where what handles it fails', async (t) => {
     for (const url of ['/sync', '/async']) {
       client.send(`GET ${url} HTTP/1.1\r\n${NO_BODY}GET /public HTTP/1.1\r\n${NO_BODY}`)
       const { statusCode, headers } = await client.next()
-      // An error handler that throws another error is answered with that one's status: it is a denial all the same.
+      // An error handler that throws is answered with the status of its error: that is not a success either.
       t.equal(
         statusCode,
         /that throws$|that rejects$/.test(name) && name.startsWith('a handler') && !name.includes('two contexts')
@@ -584,9 +588,9 @@ t.test('a refusal stays one where what handles it fails', async (t) => {
   }
 })
 
-// ——— what a guard leaves behind
+// --- What remains after a request
 
-t.test('a guard leaves no listener behind: 1,000 requests of one connection', async (t) => {
+t.test('a guard leaves no listener on the connection after 1,000 requests', async (t) => {
   const app = await faulty(t, { handlerTimeout: 10_000 })
   const asyncUser = depends({ bearer }, async ({ bearer }) => {
     await new Promise((resolve) => { setImmediate(resolve) })
@@ -594,7 +598,7 @@ t.test('a guard leaves no listener behind: 1,000 requests of one connection', as
     return 'user'
   })
   const late = depends({ asyncUser }, async ({ asyncUser }, { body }) => [asyncUser, body], { hook: 'preHandler' })
-  // By requirement: the number of listeners in the handler, and after the answer.
+  // For each requirement: the number of listeners in the handler, and after the answer.
   const counts: Record<string, Set<string>> = {}
   const note = (at: string, request: FastifyRequest, reply: FastifyReply): void => {
     const listeners = [request.raw.socket, request.raw, reply.raw].map(listenersOf)
@@ -644,7 +648,7 @@ function listenersOf (emitter: EventEmitter): number {
   return emitter.eventNames().reduce((sum, name) => sum + emitter.listenerCount(name), 0)
 }
 
-t.test('no fault above caused an unhandled rejection, an uncaught exception or a warning', async (t) => {
+t.test('no test of this file caused an unhandled rejection, an uncaught exception or a warning', async (t) => {
   await everythingElse()
   t.strictSame(loose, [])
 })

@@ -50,7 +50,7 @@ function urlsOf (lines: LogLines): unknown[] {
   return requestsOf(lines).map((req) => (req as { url?: unknown }).url)
 }
 
-t.test('an API key in a logged URL reads ***, and the rest of the line is as ever', async (t) => {
+t.test('the log shows an API key in a URL as ***, and the rest of the line unchanged', async (t) => {
   const { app, lines } = await logging(t, guarded())
   await app.inject(`/?a=b&api_key=${SECRET}&c=d`)
   const [incoming, ...others] = lines.records().filter(({ msg }) => msg === 'incoming request')
@@ -64,7 +64,7 @@ t.test('an API key in a logged URL reads ***, and the rest of the line is as eve
   t.notMatch(lines.text(), SECRET)
 })
 
-t.test('the line is as without the plugin, but for the key', async (t) => {
+t.test('the log line is the same as without the plugin, except for the key', async (t) => {
   const plain = logLines()
   const bare = Fastify({ logger: { level: 'trace', stream: plain } })
   t.teardown(() => bare.close())
@@ -110,7 +110,7 @@ t.test('a key is masked under every spelling of its name', async (t) => {
   t.notMatch(lines.text(), SECRET)
 })
 
-t.test('a key is masked wherever the router lets a query begin, and up to its end', async (t) => {
+t.test('a key is masked wherever the router starts to read a query, and up to its end', async (t) => {
   const { app, lines } = await logging(t, (app) => {
     app.get('/', { security: { key } }, async ({ security }) => security.key.length)
   }, { server: { routerOptions: { useSemicolonDelimiter: true } as FastifyServerOptions['routerOptions'] & object } })
@@ -126,7 +126,7 @@ t.test('a key is masked wherever the router lets a query begin, and up to its en
   t.notMatch(lines.text(), SECRET)
 })
 
-t.test('a key is masked under every name that a query parameter may have', async (t) => {
+t.test('a key is masked if its name has any character that a query parameter may have', async (t) => {
   for (const name of ['a-b', 'X_Key', 'a.b', '~', '0']) {
     const { app, lines } = await logging(t, guarded({ key: apiKeyQuery({ name }) }))
     t.equal((await app.inject(`/?${encodeURIComponent(name)}=${SECRET}`)).statusCode, 200)
@@ -145,7 +145,7 @@ t.test('several keys of one route are all masked', async (t) => {
   t.strictSame(urlsOf(lines), ['/?one=***&two=***&three=3'])
 })
 
-t.test('a key is masked wherever a requirement reads it', async (t) => {
+t.test('a key is masked wherever the app puts the requirement that reads it', async (t) => {
   const user = depends({ key }, ({ key }) => key)
   const places: Record<string, (app: FastifyInstance) => unknown> = {
     security: guarded(),
@@ -192,7 +192,7 @@ t.test("a key that guards the docs is masked on the docs' own routes", async (t)
   t.notMatch(lines.text(), SECRET)
 })
 
-t.test('a route that reads no key in the query is logged as ever', async (t) => {
+t.test('the log of a route that reads no key from the query is unchanged', async (t) => {
   const { app, lines } = await logging(t, (app) => {
     app.get('/public', { security: false }, async () => 1)
     app.get('/bearer', { security: { bearer: httpBearer() } }, async () => 1)
@@ -205,7 +205,7 @@ t.test('a route that reads no key in the query is logged as ever', async (t) => 
   )
 })
 
-t.test('the serializer of a route, of its context, or of the option serializer writes the masked request', async (t) => {
+t.test('the serializer of the route, the context or the option serializer gets the masked request', async (t) => {
   class Line {
     constructor (readonly url: string, readonly query: unknown) {}
     toJSON (): object { return { url: this.url, query: this.query, made: 'by a class' } }
@@ -235,7 +235,7 @@ t.test('the serializer of a route, of its context, or of the option serializer w
       ({ url, query }) => new Line(url, query),
       { url, query: { api_key: '***' }, made: 'by a class' }
     ],
-    // As pino's own serializer of requests does
+    // The same members as pino's own serializer of requests
     'an object with a prototype of properties': [
       ({ url, query }) =>
         Object.assign(Object.create(Object.create({}, { url: { enumerable: true, writable: true, value: '' } })), {
@@ -274,7 +274,7 @@ t.test('the serializer of a route, of its context, or of the option serializer w
   }
 })
 
-t.test('the serializer of the route goes before the option serializer, and this before the one of the logger', async (t) => {
+t.test("the serializer of the route wins over the option serializer, and that over the logger's own", async (t) => {
   const rows: Array<[options: object, plugin: FastifySecurityOptions, logged: unknown]> = [
     [{ logSerializers: { req: () => 'of the route' } }, { serializer: () => ({ of: 'the option' }) }, 'of the route'],
     [{}, { serializer: () => ({ of: 'the option' }) }, { of: 'the option' }]
@@ -299,7 +299,7 @@ t.test('the serializer of the route goes before the option serializer, and this 
   t.notMatch(lines.text(), SECRET)
 })
 
-t.test('routes that share an object of serializers are serialized by themselves', async (t) => {
+t.test('each of several routes that share an object of serializers masks its own keys', async (t) => {
   const logSerializers = { req: ({ url }: { url: string }) => ({ own: url }) }
   const { app, lines } = await logging(t, (app) => {
     guarded({ key }, { logSerializers })(app)
@@ -309,7 +309,7 @@ t.test('routes that share an object of serializers are serialized by themselves'
   await app.inject('/open?api_key=readable')
   t.strictSame(requestsOf(lines), [{ own: '/?api_key=***' }, { own: '/open?api_key=readable' }])
 })
-t.test('other serializers of a route stay in force', async (t) => {
+t.test('other serializers of a route still run', async (t) => {
   const { app, lines } = await logging(t, (app) => {
     app.get(
       '/',
@@ -336,7 +336,7 @@ t.test('a request that a handler logs is masked as well', async (t) => {
   t.notMatch(lines.text(), SECRET)
 })
 
-t.test('requestSerializer masks keys in requests that no route matches, and for loggers of the app', async (t) => {
+t.test('requestSerializer masks keys for routes that do not exist, and for loggers of the app', async (t) => {
   const rows: Array<[serializer: ((request: any) => Record<string, unknown>) | undefined, logged: unknown]> = [
     [undefined, { method: 'GET', url: '/nowhere?api_key=***&a=b', host: 'localhost:80', remoteAddress: '127.0.0.1' }],
     [
@@ -372,7 +372,7 @@ t.test('requestSerializer masks keys in requests that no route matches, and for 
   t.match(ofNode, { url: '/?API_KEY=***' }, "a logger may hand over Node's request")
 })
 
-t.test('requestSerializer checks its options', (t) => {
+t.test('requestSerializer throws for wrong options', (t) => {
   for (const options of [{ schemes: key }, { schemes: ['api_key'] }, { schemes: [key], serializer: 'req' }]) {
     t.throws(() => requestSerializer(options as never), {
       code: 'FST_SECURITY_INVALID_OPTION',
@@ -415,7 +415,7 @@ t.test('a key is masked for loggers other than pino', async (t) => {
   t.notMatch(JSON.stringify(written), SECRET)
 })
 
-t.test('a route is guarded without a logger', async (t) => {
+t.test('a route of an app without a logger is guarded', async (t) => {
   const app = Fastify({ logger: false })
   t.teardown(() => app.close())
   await app.register(fastifySecurity, { swagger: false })
@@ -424,7 +424,7 @@ t.test('a route is guarded without a logger', async (t) => {
   t.equal((await app.inject('/')).statusCode, 401)
 })
 
-t.test('no credential of any scheme is in any line', async (t) => {
+t.test('no log line contains a credential of any scheme', async (t) => {
   const base64 = Buffer.from(`user:${SECRET}`).toString('base64')
   const all: Dependency[] = [
     apiKeyHeader({ name: 'x-key' }), key, apiKeyCookie({ name: 'key' }), http({ scheme: 'DPoP' }), httpBasic(),
@@ -480,8 +480,8 @@ t.test('no credential of any scheme is in any line', async (t) => {
   }
 })
 
-t.test('a request is denied with an error that cannot be logged', async (t) => {
-  // pino writes on the errors that it serializes
+t.test('a request is denied even if its error cannot be logged', async (t) => {
+  // pino writes to the errors that it serializes.
   const rows: Array<[error: Error, status: number]> = [
     [Object.freeze(new Unauthorized('Unknown')), 401],
     [Object.freeze(Object.assign(new Error('Down'), { statusCode: 503 })), 503],
@@ -498,7 +498,7 @@ t.test('a request is denied with an error that cannot be logged', async (t) => {
   }
 })
 
-t.test('every value that a query parser finds under the name of the key is masked', async (t) => {
+t.test('the log masks every value that a query parser finds under the name of the key', async (t) => {
   let found: string[] = []
   const { app, lines } = await logging(t, (app) => {
     app.get('/', { security: false, onRequest: key }, async () => 1)
@@ -539,7 +539,7 @@ t.test('every value that a query parser finds under the name of the key is maske
     const logged = String(urlsOf(lines)[known])
     count += found.length
     t.notMatch(logged, 'S0')
-    // The other logged URLs contain no other key.
+    // The other logged URLs do not contain another key.
     await app.inject(logged)
     t.strictSame(found.filter((value) => value !== '***' && value !== ''), [], logged)
   }), { numRuns: 200 })

@@ -1,4 +1,4 @@
-/** The document: schemes, the security of operations, and the answers of guarded ones. */
+/** The OpenAPI document: its schemes, and the security and answers of its operations. */
 import type { FastifyInstance } from 'fastify'
 import Fastify from 'fastify'
 import t from 'tap'
@@ -21,7 +21,7 @@ const versionOf = (version: Version): FastifySecurityOptions => ({
   swagger: { openapi: { openapi: version, info: { title: 'Test', version: '1' } } }
 })
 
-/** An app with a document and without Swagger UI, closed behind the test. */
+/** An app with a document and without Swagger UI. It closes after the test. */
 async function appWith (
   t: Test, routes: (app: FastifyInstance) => unknown, options: FastifySecurityOptions = {}, prefix = ''
 ): Promise<FastifyInstance> {
@@ -35,7 +35,7 @@ async function appWith (
   return app
 }
 
-/** The document of such an app, judged by validators and a linter. */
+/** The document of an app made by `app`, checked by validators and a linter. */
 async function documentWith (...args: Parameters<typeof appWith>): Promise<OpenAPIDocument> {
   const app = await appWith(...args)
   await app.ready()
@@ -44,7 +44,7 @@ async function documentWith (...args: Parameters<typeof appWith>): Promise<OpenA
   return document
 }
 
-/** The operations of routes that declare nothing but `security`, by name. */
+/** The operations of routes that declare only `security`, by name. */
 async function operationsOf (
   t: Test, options: Record<string, SecurityOption>, plugin: FastifySecurityOptions = {}
 ): Promise<Record<string, Operation>> {
@@ -63,11 +63,11 @@ function checked<T> (dependency: Dependency<T>): Dependency<T> {
   }) as Dependency as Dependency<T>
 }
 
-// --- Schemes ------------------------------------------------------------------------------------------------------
+// --- Schemes
 
 const scopes = { me: 'Read your profile', items: 'Read your items' }
 
-/** OpenAPI 3.0.3 and 3.1.0 §4.8.27–30: each scheme, and how it is written. */
+/** OpenAPI 3.0.3 and 3.1.0 §4.8.27–30: each scheme, and its entry in the document. */
 const WRITTEN: Array<[Dependency, name: string, written: Record<string, unknown>]> = [
   [apiKeyHeader({ name: 'X-API-Key' }), 'APIKeyHeader', { type: 'apiKey', in: 'header', name: 'X-API-Key' }],
   [apiKeyQuery({ name: 'api_key' }), 'APIKeyQuery', { type: 'apiKey', in: 'query', name: 'api_key' }],
@@ -146,8 +146,8 @@ for (const version of VERSIONS) {
 }
 
 for (const version of VERSIONS) {
-  // Both have a bearerFormat for the scheme bearer alone: their JSON schemas refuse it elsewhere.
-  t.test(`an http scheme other than bearer keeps the document valid in OpenAPI ${version}, with any bearerFormat`, async (t) => {
+  // Both versions have bearerFormat for the scheme bearer only: their JSON schemas refuse it elsewhere.
+  t.test(`an http scheme other than bearer may have a bearerFormat in OpenAPI ${version}`, async (t) => {
     const { components } = await documentWith(t, (app) => {
       app.get('/1', { security: { proof: http({ scheme: 'DPoP', bearerFormat: 'JWT' }) } }, async () => null)
     }, versionOf(version))
@@ -155,7 +155,7 @@ for (const version of VERSIONS) {
   })
 }
 
-t.test('a scheme is in the document wherever a route uses it, and not where no route does', async (t) => {
+t.test('a scheme is in the document if and only if a route uses it', async (t) => {
   const { components } = await documentWith(t, (app) => {
     httpDigest()
     app.get(
@@ -187,7 +187,7 @@ t.test('equal schemes of two modules are one entry', async (t) => {
   t.strictSame(paths['/1']!['get']!.security, paths['/2']!['get']!.security)
 })
 
-// RFC 3986 §5.2, with the prefix for a base
+// RFC 3986 §5.2, with the prefix as the base
 const ADDRESSES: Array<[address: string, prefix: string, written: string]> = [
   ['token', '', '/token'],
   ['token', '/api/v1', '/api/v1/token'],
@@ -202,7 +202,7 @@ const ADDRESSES: Array<[address: string, prefix: string, written: string]> = [
 ]
 
 for (const [address, prefix, written] of ADDRESSES) {
-  t.test(`an address ${address} under the prefix "${prefix}" is written as ${written}`, async (t) => {
+  t.test(`the URL ${address} under the prefix "${prefix}" is written as ${written}`, async (t) => {
     const { components } = await documentWith(t, (app) => {
       app.get('/1', {
         security: {
@@ -221,7 +221,7 @@ for (const [address, prefix, written] of ADDRESSES) {
   })
 }
 
-t.test('a relative address goes by the prefix of the instance with the plugin, and not by that of the route', async (t) => {
+t.test("the prefix of the plugin's context, and not that of the route, is put before a relative URL", async (t) => {
   const { components } = await documentWith(t, (app) => {
     app.register(async (context) => {
       context.get('/1', { security: { token: oauth2PasswordBearer({ tokenUrl: 'token' }) } }, async () => null)
@@ -230,7 +230,7 @@ t.test('a relative address goes by the prefix of the instance with the plugin, a
   t.equal(components.securitySchemes!['OAuth2PasswordBearer']!['flows'].password.tokenUrl, '/api/token')
 })
 
-// A proxy may take a path off: clients see the one of the document's first server.
+// A proxy may remove a part of the path: clients see the path of the document's first server.
 const SERVERS: Array<[prefix: string, url: string, written: string]> = [
   ['', 'https://example.org', '/token'],
   ['', 'https://example.org/shop/', '/shop/token'],
@@ -240,7 +240,7 @@ const SERVERS: Array<[prefix: string, url: string, written: string]> = [
 ]
 
 for (const [prefix, url, written] of SERVERS) {
-  t.test(`a relative address under the prefix "${prefix}" of the server ${url} is written as ${written}`, async (t) => {
+  t.test(`a relative URL under the prefix "${prefix}" of the server ${url} is written as ${written}`, async (t) => {
     const server = { url, ...(url.includes('{') ? { variables: { base: { default: 'shop' } } } : {}) }
     const { components } = await documentWith(t, (app) => {
       app.get('/1', { security: { token: oauth2PasswordBearer({ tokenUrl: 'token' }) } }, async () => null)
@@ -249,7 +249,7 @@ for (const [prefix, url, written] of SERVERS) {
   })
 }
 
-t.test('two apps that share a scheme do not share its address, or the scopes that are used of it', async (t) => {
+t.test('two apps that share a scheme have their own URL for it, and their own list of scopes', async (t) => {
   const shared = checked(oauth2PasswordBearer({ tokenUrl: 'token' }))
   const passwordIn = async (scope: string, prefix: string): Promise<unknown> => {
     const { components } = await documentWith(t, (app) => {
@@ -261,7 +261,7 @@ t.test('two apps that share a scheme do not share its address, or the scopes tha
   t.strictSame(await passwordIn('other', '/api'), { tokenUrl: '/api/token', scopes: { other: '' } })
 })
 
-t.test('an OAuth 2 scheme that lists no scopes gets those that are used, in every flow and without a description', async (t) => {
+t.test('an OAuth 2 scheme without scopes lists those that routes require, in every flow', async (t) => {
   const bare = checked(oauth2({
     flows: {
       clientCredentials: { tokenUrl: 'token' },
@@ -283,7 +283,7 @@ t.test('an OAuth 2 scheme that lists no scopes gets those that are used, in ever
   t.same(flows.authorizationCode.scopes, used)
 })
 
-t.test('an OAuth 2 scheme that lists scopes keeps them as they are', async (t) => {
+t.test('an OAuth 2 scheme with scopes keeps its list unchanged', async (t) => {
   const { components } = await documentWith(t, (app) => {
     app.get(
       '/1',
@@ -294,7 +294,7 @@ t.test('an OAuth 2 scheme that lists scopes keeps them as they are', async (t) =
   t.strictSame(components.securitySchemes!['OAuth2PasswordBearer']!['flows'].password.scopes, scopes)
 })
 
-// --- The security of operations -----------------------------------------------------------------------------------
+// --- The security of operations
 
 const bearer = httpBearer()
 const basic = httpBasic()
@@ -310,7 +310,7 @@ const checkedId = checked(openIdConnect({ openIdConnectUrl: 'https://id.example.
 
 const OAUTH = 'OAuth2PasswordBearer'
 
-/** `from30`: where OpenAPI 3.0 has to say less. */
+/** `from30`: the reduced form for OpenAPI 3.0. */
 const SECURITY: Array<{
   what: string
   option: SecurityOption
@@ -451,7 +451,7 @@ t.test('the requirement of a context comes before that of the route, the outer b
   t.strictSame(paths['/public']!['get']!.security, [])
 })
 
-t.test("dependencies among a route's own hooks are documented like security, and those of addHook are not", async (t) => {
+t.test("dependencies in a route's own hooks are documented like security, and those of addHook are not", async (t) => {
   const { paths } = await documentWith(t, (app) => {
     app.register(async (context) => {
       context.addHook('onRequest', key)
@@ -474,7 +474,7 @@ t.test("dependencies among a route's own hooks are documented like security, and
   t.strictSame(security('/public'), [{ APIKeyHeader: [] }])
 })
 
-t.test('a guard without any scheme describes its refusals, and no security', async (t) => {
+t.test('a guard without a scheme documents its refusals, and no security', async (t) => {
   const { paths, components } = await documentWith(t, (app) => {
     app.get('/open', async () => null)
     app.get('/guarded', { security: { always } }, async () => null)
@@ -485,7 +485,7 @@ t.test('a guard without any scheme describes its refusals, and no security', asy
   t.strictSame(components.securitySchemes ?? {}, {})
 })
 
-t.test('a route that declares nothing is documented as it always was', async (t) => {
+t.test('a route that declares nothing is documented as without the plugin', async (t) => {
   const routes = (app: FastifyInstance): void => {
     app.post('/:id', {
       schema: {
@@ -507,7 +507,7 @@ t.test('a route that declares nothing is documented as it always was', async (t)
   t.strictSame((await documentWith(t, routes, versionOf('3.1.0'))).paths, documentOf(plain).paths)
 })
 
-t.test('a route shows its security at every method, and at every URL', async (t) => {
+t.test('a route shows its security for every method and URL', async (t) => {
   const { paths } = await documentWith(t, (app) => {
     app.route({ method: ['GET', 'POST'], url: '/several', security: { bearer }, handler: async () => null })
     app.register(async (context) => {
@@ -516,7 +516,7 @@ t.test('a route shows its security at every method, and at every URL', async (t)
     app.get('/constrained', { constraints: { version: '1.0.0' }, security: { basic } }, async () => null)
     app.get('/:id(^\\d+$)', { security: { basic } }, async () => null)
   })
-  // Of the two addresses of a route at a prefix, @fastify/swagger shows one.
+  // Where a prefix gives a route two URLs, @fastify/swagger shows only one.
   t.strictSame(Object.keys(paths).sort(), ['/constrained', '/prefixed/', '/several', '/{id}'].sort())
   t.strictSame(paths['/several']!['get']!.security, [{ HTTPBearer: [] }])
   t.strictSame(paths['/several']!['post']!.security, [{ HTTPBearer: [] }])
@@ -525,7 +525,7 @@ t.test('a route shows its security at every method, and at every URL', async (t)
   t.strictSame(paths['/{id}']!['get']!.security, [{ HTTPBasic: [] }])
 })
 
-t.test('one schema object serves several routes, and is left as it was', async (t) => {
+t.test('several routes may use one schema object, and it stays unchanged', async (t) => {
   const schema = { summary: 'Shared', response: { 200: { type: 'object', properties: { a: { type: 'string' } } } } }
   const before = JSON.stringify(schema)
   const { paths } = await documentWith(t, (app) => {
@@ -545,7 +545,7 @@ t.test('one schema object serves several routes, and is left as it was', async (
   t.equal(JSON.stringify(schema), before)
 })
 
-// --- Hidden routes, HEAD ------------------------------------------------------------------------------------------
+// --- Hidden routes, HEAD
 
 t.test('a hidden route is guarded, and not documented', async (t) => {
   const app = await appWith(t, (app) => {
@@ -560,7 +560,7 @@ t.test('a hidden route is guarded, and not documented', async (t) => {
   for (const url of ['/hidden', '/tagged']) t.equal((await app.inject(url)).statusCode, 401)
 })
 
-t.test('HEAD twins that are documented show the security and the answers of their GET', async (t) => {
+t.test('HEAD routes in the document show the security and the answers of their GET route', async (t) => {
   const document = await documentWith(t, (app) => {
     app.get('/plain', { security: { user: user.scoped('me') } }, async () => null)
     app.get('/named', { schema: { operationId: 'named' }, security: { user: user.scoped('me') } }, async () => null)
@@ -576,7 +576,7 @@ t.test('HEAD twins that are documented show the security and the answers of thei
   t.strictSame(document.paths['/public']!['head']!.security, [])
 })
 
-t.test('a HEAD twin that is documented by its own config shows its security', async (t) => {
+t.test('a HEAD route that its own config puts into the document shows its security', async (t) => {
   const { paths } = await documentWith(t, (app) => {
     app.get(
       '/1',
@@ -587,11 +587,11 @@ t.test('a HEAD twin that is documented by its own config shows its security', as
   t.strictSame(paths['/1']!['head']!.security, [{ HTTPBearer: [] }])
 })
 
-// --- Answers ------------------------------------------------------------------------------------------------------
+// --- Answers
 
 const problem = { description: 'A problem', type: 'object', properties: { problem: { type: 'string' } } }
 
-/** The responses that the user describes, and those in the document, for a route that requires scopes. */
+/** The responses that the user describes, and the responses in the document, for a route that requires scopes. */
 const RESPONSES: Array<[what: string, described: Record<string, unknown> | undefined, documented: string[]]> = [
   ['nothing', undefined, ['200', '401', '403']],
   ['an empty object', {}, ['401', '403']],
@@ -606,7 +606,7 @@ const RESPONSES: Array<[what: string, described: Record<string, unknown> | undef
 ]
 
 for (const version of VERSIONS) {
-  t.test(`401 and 403 are documented in OpenAPI ${version}, unless they, 4xx or default are`, async (t) => {
+  t.test(`401 and 403 are documented in OpenAPI ${version}, unless the route describes such answers`, async (t) => {
     const { paths } = await documentWith(t, (app) => {
       RESPONSES.forEach(([, response, _], index) => {
         app.get(`/${index}`, {
@@ -643,7 +643,7 @@ t.test('a rejection is documented as JSON, also for a route that produces anothe
   t.strictSame(Object.keys(responses['401']!.content!), ['application/json'])
 })
 
-t.test('a described answer may be a reference', async (t) => {
+t.test('a response that the route describes may be a reference', async (t) => {
   const { paths, components } = await documentWith(t, (app) => {
     app.addSchema({ $id: 'thing', type: 'object', properties: { a: { type: 'string' } } })
     app.get('/', { schema: { response: { 200: { $ref: 'thing#' } } }, security: { bearer } }, async () => ({
@@ -656,7 +656,7 @@ t.test('a described answer may be a reference', async (t) => {
   t.equal(Object.keys(components.schemas!).length, 1)
 })
 
-t.test('403 is documented where scopes are required, and only there', async (t) => {
+t.test('403 is documented only where scopes are required', async (t) => {
   const operations = await operationsOf(t, {
     none: { user },
     optional: [{ user: user.scoped('me') }, {}],
@@ -678,13 +678,13 @@ t.test('403 is documented where scopes are required, and only there', async (t) 
   })
 })
 
-t.test('403 is documented also in OpenAPI 3.0 where the scopes are not shown', async (t) => {
+t.test('403 is documented in OpenAPI 3.0 as well, which does not show the scopes', async (t) => {
   const { it } = await operationsOf(t, { it: { it: checkedBearer.scoped('me') } }, versionOf('3.0.3'))
   t.strictSame(it!.security, [{ HTTPBearer: [] }])
   t.strictSame(Object.keys(it!.responses), ['200', '401', '403'])
 })
 
-t.test('a refusal has the status, the header and the fields that are documented', async (t) => {
+t.test('a denial has the status, the header and the fields that the document describes', async (t) => {
   const strict = depends({ token: oauth, required: securityScopes }, ({ required }) => {
     required.assertGranted([])
     return true
@@ -719,7 +719,7 @@ t.test('a refusal has the status, the header and the fields that are documented'
 
 const message = { type: 'object', properties: { message: { type: 'string' } } }
 
-/** Schemas of replies: each decides in another way how a 401 or 403 of the handler's own is written. */
+/** Response schemas. Each one leads to another serialisation of a 401 or 403 that the handler sends. */
 const REPLIES: Record<string, Record<string, unknown> | undefined> = {
   'no schema': undefined,
   'a schema for 200': { 200: message },
@@ -730,7 +730,7 @@ const REPLIES: Record<string, Record<string, unknown> | undefined> = {
 }
 
 for (const [what, response] of Object.entries(REPLIES)) {
-  t.test(`with ${what}, replies are written as they are without the plugin`, async (t) => {
+  t.test(`with ${what}, replies are serialised as without the plugin`, async (t) => {
     const routes = (app: FastifyInstance, option: { security?: SecurityOption }): void => {
       const schema = response === undefined ? {} : { schema: { response } }
       app.get('/:status', { ...option, ...schema }, async (request, reply) => {
@@ -768,7 +768,7 @@ for (const [what, response] of Object.entries(REPLIES)) {
   })
 }
 
-t.test('a refusal that an error handler words is sent as it was worded', async (t) => {
+t.test("a denial that the app's error handler rewrites is sent as the handler wrote it", async (t) => {
   const app = await appWith(t, (app) => {
     app.setErrorHandler((_error, _request, reply) => reply.send({ problem: 'own words', detail: { deep: true } }))
     app.get('/', { security: { bearer } }, async () => null)
@@ -780,9 +780,9 @@ t.test('a refusal that an error handler words is sent as it was worded', async (
   t.strictSame(response.json(), { problem: 'own words', detail: { deep: true } })
 })
 
-// --- The user's own components ------------------------------------------------------------------------------------
+// --- The app's own components
 
-t.test("the user's own components stay, and may have the same scheme", async (t) => {
+t.test("the app's own components stay, and one of them may be the same scheme", async (t) => {
   const shared = { Thing: { type: 'object' as const, properties: { a: { type: 'string' as const } } } }
   const securitySchemes = Object.freeze({
     HTTPBearer: { type: 'http' as const, scheme: 'bearer' },
@@ -801,7 +801,7 @@ t.test("the user's own components stay, and may have the same scheme", async (t)
   })
 })
 
-t.test("an equal scheme of the user's own that lists no scopes gets those that are used", async (t) => {
+t.test("an equal scheme in the app's components that lists no scopes gets those that routes require", async (t) => {
   const { components } = await documentWith(t, (app) => {
     app.get(
       '/1',
@@ -829,7 +829,7 @@ const CONFLICTS = {
 } as const
 
 for (const [what, own] of Object.entries(CONFLICTS)) {
-  t.test(`a scheme of the user's own with ${what} under the same name is a start-up error`, async (t) => {
+  t.test(`a scheme of the same name with ${what} in the app's components stops the start`, async (t) => {
     const app = await appWith(t, (app) => {
       app.get('/1', { security: { bearer } }, async () => null)
     }, { swagger: { openapi: { components: { securitySchemes: { HTTPBearer: own } } } } })
@@ -840,7 +840,7 @@ for (const [what, own] of Object.entries(CONFLICTS)) {
   })
 }
 
-t.test("an OAuth 2 scheme of one's own may leave out what the constructors bring", async (t) => {
+t.test("an OAuth 2 scheme in the app's components may leave out members that the constructors add", async (t) => {
   const own = (schemeName: string, openapi: { type: string, [key: string]: unknown }): Dependency => scheme({
     schemeName, openapi, read: () => 'token', challenge: 'Bearer'
   })
@@ -862,7 +862,7 @@ t.test("an OAuth 2 scheme of one's own may leave out what the constructors bring
   t.strictSame(WithoutFlows, { type: 'oauth2', flows: {} })
 })
 
-t.test('the path under which clients see an instance is its prefix, behind the path of the first server', (t) => {
+t.test('the URL of an instance as clients see it is the path of the first server and the prefix', (t) => {
   const rows: Array<[prefix: string, servers: Parameters<typeof basePath>[1], expected: string]> = [
     ['/api/v1', undefined, '/api/v1'],
     ['/api/v1', [], '/api/v1'],
@@ -885,7 +885,7 @@ t.test('the path under which clients see an instance is its prefix, behind the p
   t.end()
 })
 
-t.test('a colon in an address, and parameters that schemes describe', async (t) => {
+t.test('a URL may contain a colon, and the document omits parameters that schemes describe', async (t) => {
   const { paths } = await documentWith(t, (app) => {
     app.get('/items::cancel', { security: { key: checked(apiKeyHeader({ name: 'x-key' })) } }, async () => null)
     const headers = { type: 'object', properties: { 'X-Key': { type: 'string' } } }
@@ -911,7 +911,7 @@ t.test('a colon in an address, and parameters that schemes describe', async (t) 
   )
 })
 
-t.test('a dependency that is resolved once takes one alternative, also of an uncached one that it needs', async (t) => {
+t.test('a dependency that is resolved once takes one alternative, also below an uncached dependency', async (t) => {
   const key = apiKeyHeader({ name: 'x-key' })
   const bearer = httpBearer()
   const either = anyOf(depends({ key }, () => true as const), depends({ bearer }, () => true as const))

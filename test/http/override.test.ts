@@ -1,4 +1,4 @@
-/** Overrides: what stands in for a dependency in the tests of an application. */
+/** Overrides: replacements of dependencies in the tests of an application. */
 import { expectTypeOf } from 'expect-type'
 import type { FastifyInstance, FastifyRequest, LightMyRequestResponse } from 'fastify'
 import Fastify from 'fastify'
@@ -47,8 +47,8 @@ async function nameIn (app: FastifyInstance, headers: Record<string, string> = {
   return reply.statusCode === 200 ? reply.json().user.name : reply.statusCode
 }
 
-t.test('what stands in', async (t) => {
-  t.test('a value: no credentials are asked for, and what stood below is not resolved', async (t) => {
+t.test('replacements', async (t) => {
+  t.test('a value: the guard asks for no credentials, and needs of the original are not resolved', async (t) => {
     const calls: string[] = []
     const { currentUser } = application(calls)
     const app = await appOf(t, currentUser)
@@ -57,7 +57,7 @@ t.test('what stands in', async (t) => {
     t.strictSame(calls, [])
   })
 
-  t.test('the very value that was given', async (t) => {
+  t.test('the handler gets the very object that the override was given', async (t) => {
     const { currentUser } = application()
     const value = { name: 'test' }
     const app = await secured(t)
@@ -104,7 +104,7 @@ t.test('what stands in', async (t) => {
     t.equal(await nameIn(app), 'later')
   })
 
-  t.test('a function that throws answers as the original would', async (t) => {
+  t.test('a function that throws is answered as if the original had thrown', async (t) => {
     for (const [error, status, challenge] of [
       [() => new NotAuthenticated(), 401, 'Bearer realm="api", scope="read"'],
       [() => new Unauthorized('No'), 401, 'Bearer realm="api", error="invalid_token"'],
@@ -139,7 +139,7 @@ t.test('what stands in', async (t) => {
     t.strictSame(calls, [])
   })
 
-  t.test('its value is also had by of of the dependency that stands in', async (t) => {
+  t.test('of() of a replacing dependency returns the value too', async (t) => {
     const { currentUser } = application()
     const other = depends({}, (): User => ({ name: 'other' }))
     const app = await secured(t)
@@ -148,7 +148,7 @@ t.test('what stands in', async (t) => {
     t.strictSame((await app.inject('/')).json(), [{ name: 'other' }, { name: 'other' }])
   })
 
-  t.test('what it needs is shared with all else that the route requires', async (t) => {
+  t.test('needs of a replacement are shared with the other requirements of the route', async (t) => {
     const calls: string[] = []
     const { currentUser } = application(calls)
     const tenant = noting(calls, 'tenant')
@@ -171,7 +171,7 @@ t.test('what stands in', async (t) => {
     t.equal(await nameIn(app), 'read own')
   })
 
-  t.test('the scopes of the place reach it', async (t) => {
+  t.test('a replacement gets the scopes of the place where the original is required', async (t) => {
     const { currentUser } = application()
     const scopes = depends({ required: securityScopes }, ({ required }): User => ({ name: required.scopeStr }))
     const outer = depends({ user: currentUser.scoped('write') }, ({ user }) => user)
@@ -197,7 +197,7 @@ t.test('what stands in', async (t) => {
     })
   })
 
-  t.test('one that is blind to scopes is resolved once for all', async (t) => {
+  t.test('a replacement that ignores scopes is resolved once for all places', async (t) => {
     const calls: string[] = []
     const { currentUser } = application()
     const app = await secured(t)
@@ -211,7 +211,7 @@ t.test('what stands in', async (t) => {
     t.strictSame(calls, ['instead'])
   })
 
-  t.test('it takes the place of a need of another dependency, at any depth', async (t) => {
+  t.test('a replacement is used for a need at any depth', async (t) => {
     const calls: string[] = []
     const { session, currentUser } = application(calls)
     const app = await appOf(t, currentUser)
@@ -220,7 +220,7 @@ t.test('what stands in', async (t) => {
     t.strictSame(calls, ['user'])
   })
 
-  t.test('the original\'s own checks do not run: also where the caller would lack the scope', async (t) => {
+  t.test('the checks of the original do not run, even if the caller would lack the scope', async (t) => {
     const { currentUser } = application()
     const app = await secured(t)
     app.get('/', { security: { user: currentUser.scoped('write') } }, async (request) => ({
@@ -232,8 +232,8 @@ t.test('what stands in', async (t) => {
   })
 })
 
-t.test('where it stands in', async (t) => {
-  t.test('for every view: as declared, with scopes, uncached, and made before or after', async (t) => {
+t.test('places of an override', async (t) => {
+  t.test('every view: as declared, with scopes, uncached, made before or after the override', async (t) => {
     const { currentUser } = application()
     const before = currentUser.scoped('read')
     const app = await secured(t, { onUncheckedScopes: 'allow' })
@@ -244,7 +244,7 @@ t.test('where it stands in', async (t) => {
     t.strictSame(Object.values((await app.inject('/')).json()), Array(5).fill({ name: 'test' }))
   })
 
-  t.test('in require, in a route\'s hooks, in app.addHook, and in alternatives', async (t) => {
+  t.test("require, a route's hooks, app.addHook, and alternatives", async (t) => {
     const { currentUser } = application()
     const app = await secured(t)
     app.addHook('onRequest', currentUser)
@@ -261,7 +261,7 @@ t.test('where it stands in', async (t) => {
     t.equal((await app.inject('/')).statusCode, 401)
   })
 
-  t.test('under the whole registration, from whichever context it is said', async (t) => {
+  t.test('the whole registration of the plugin, whichever context calls override', async (t) => {
     const { currentUser } = application()
     const app = await secured(t)
     let child: FastifyInstance | undefined
@@ -278,7 +278,7 @@ t.test('where it stands in', async (t) => {
     t.equal((await app.inject('/child')).statusCode, 401)
   })
 
-  t.test('two registrations do not share', async (t) => {
+  t.test('two registrations of the plugin do not share overrides', async (t) => {
     const { currentUser } = application()
     const app = Fastify()
     t.teardown(() => app.close())
@@ -297,7 +297,7 @@ t.test('where it stands in', async (t) => {
     t.equal(await nameIn(other), 401)
   })
 
-  t.test('a scheme', async (t) => {
+  t.test('the original may be a scheme', async (t) => {
     const calls: string[] = []
     const { bearer, currentUser } = application(calls)
     const app = await appOf(t, currentUser)
@@ -307,7 +307,7 @@ t.test('where it stands in', async (t) => {
     t.strictSame(calls, ['session', 'user', 'session', 'user'])
   })
 
-  t.test('a scheme, by what refuses: the challenge is as it was', async (t) => {
+  t.test('the original is a scheme, and the replacement denies: the challenge is that of the scheme', async (t) => {
     const { bearer, currentUser } = application()
     const app = await appOf(t, currentUser)
     app.security.override(bearer, () => { throw new NotAuthenticated() })
@@ -316,7 +316,7 @@ t.test('where it stands in', async (t) => {
     t.equal(reply.headers['www-authenticate'], 'Bearer realm="api", scope="read"')
   })
 
-  t.test('an anyOf: none of its alternatives is asked', async (t) => {
+  t.test('the original is an anyOf: none of its alternatives is tried', async (t) => {
     const calls: string[] = []
     const either = anyOf(noting(calls, 'one'), noting(calls, 'two'))
     const app = await secured(t)
@@ -332,7 +332,7 @@ t.test('where it stands in', async (t) => {
     t.equal(await nameIn(app), 'one')
   })
 
-  t.test('one alternative of an anyOf, in its place in the order', async (t) => {
+  t.test('the original is one alternative of an anyOf: the replacement keeps its place in the order', async (t) => {
     const calls: string[] = []
     const no = noting(calls, 'no', {}, (): string => { throw new Unauthorized() })
     const last = noting(calls, 'last')
@@ -347,7 +347,7 @@ t.test('where it stands in', async (t) => {
     t.equal(await nameIn(app), 403)
   })
 
-  t.test('an optional dependency, and a dependency inside one', async (t) => {
+  t.test('the original is optional, or is inside an optional dependency', async (t) => {
     const { currentUser } = application()
     const maybe = optional(currentUser)
     const app = await secured(t)
@@ -372,7 +372,7 @@ t.test('where it stands in', async (t) => {
     t.equal(await answer(), 401)
   })
 
-  t.test('a scheme inside an optional dependency: the credentials are not read, and the replacement decides', async (t) => {
+  t.test('the original is a scheme inside an optional dependency: only the replacement decides', async (t) => {
     const { bearer, currentUser } = application()
     const app = await secured(t)
     app.get('/', { security: [{ user: currentUser.scoped('read') }, {}] }, async (request) => ({
@@ -386,7 +386,7 @@ t.test('where it stands in', async (t) => {
     t.equal(await nameIn(app), 'session abc')
   })
 
-  t.test('credentials for a scheme inside an overridden dependency do not count as half of an alternative', async (t) => {
+  t.test('credentials for a scheme inside a replaced dependency do not count as half of an alternative', async (t) => {
     const { bearer } = application()
     const app = await secured(t)
     app.get('/', { security: [{ key: apiKeyHeader({ name: 'x-key' }), bearer }, {}] }, async () => ({
@@ -397,7 +397,7 @@ t.test('where it stands in', async (t) => {
     t.equal(await nameIn(app, withToken), 'in')
   })
 
-  t.test('inside an optional dependency, by one that reads credentials of its own', async (t) => {
+  t.test('inside an optional dependency a replacement may read credentials of its own', async (t) => {
     const { currentUser } = application()
     const byKey = depends({ key: apiKeyHeader({ name: 'x-key' }) }, ({ key }): User => {
       if (key !== 'k') throw new Unauthorized()
@@ -416,7 +416,7 @@ t.test('where it stands in', async (t) => {
   })
 })
 
-t.test('when', async (t) => {
+t.test('the time of an override', async (t) => {
   t.test('before ready, before the routes, and after the first request', async (t) => {
     const { currentUser } = application()
     const early = await secured(t)
@@ -430,7 +430,7 @@ t.test('when', async (t) => {
     t.equal(await nameIn(late, withToken), 'late')
   })
 
-  t.test('in an onReady hook: a replacement with too many steps is a 500 from the first request on', async (t) => {
+  t.test('in an onReady hook a replacement with too many steps answers 500 from the first request on', async (t) => {
     const { currentUser } = application()
     const app = await appOf(t, currentUser)
     const one = depends({}, () => 1)
@@ -444,7 +444,7 @@ t.test('when', async (t) => {
     }
   })
 
-  t.test('the function it returns undoes it, once', async (t) => {
+  t.test('the function that override returns undoes it, once', async (t) => {
     const { currentUser } = application()
     const app = await appOf(t, currentUser)
     const first = app.security.override(currentUser, { name: 'first' })
@@ -456,7 +456,7 @@ t.test('when', async (t) => {
     t.equal(await nameIn(app), 'second')
   })
 
-  t.test('the last one counts, and they are undone in any order', async (t) => {
+  t.test('the last of several overrides counts, and tests may undo them in any order', async (t) => {
     for (const [order, expected] of [
       [[2, 1, 0], ['c', 'b', 'a', 401]],
       [[0, 1, 2], ['c', 'c', 'c', 401]],
@@ -475,7 +475,7 @@ t.test('when', async (t) => {
     }
   })
 
-  t.test('the same value put in twice is two overrides', async (t) => {
+  t.test('two overrides with the same value are two overrides', async (t) => {
     const { currentUser } = application()
     const app = await appOf(t, currentUser)
     const value = { name: 'test' }
@@ -487,7 +487,7 @@ t.test('when', async (t) => {
     t.equal(await nameIn(app), 401)
   })
 
-  t.test('`using` undoes it at the end of the block, also where the block throws', async (t) => {
+  t.test('`using` undoes an override at the end of the block, even if the block throws', async (t) => {
     const { currentUser } = application()
     const app = await appOf(t, currentUser)
     {
@@ -505,7 +505,7 @@ t.test('when', async (t) => {
     t.equal(await nameIn(app), 401)
   })
 
-  t.test('several, of different dependencies, at one time', async (t) => {
+  t.test('several overrides of different dependencies may be in force together', async (t) => {
     const { currentUser } = application()
     const tenant = depends({ key: apiKeyHeader({ name: 'x-tenant' }) }, ({ key }) => key)
     const app = await secured(t)
@@ -520,7 +520,7 @@ t.test('when', async (t) => {
     })
   })
 
-  t.test('a request that is under way goes on with what it began with', async (t) => {
+  t.test('a request that is already in progress keeps the dependencies that it started with', async (t) => {
     const app = await secured(t)
     let undo = (): void => {}
     const user = depends({}, () => 'original')
@@ -535,8 +535,8 @@ t.test('when', async (t) => {
   })
 })
 
-t.test('in the middle of a request', async (t) => {
-  t.test('one that comes between two guards passes on no value that is not there', async (t) => {
+t.test('an override in the middle of a request', async (t) => {
+  t.test('an override between two guards of a request does not pass on undefined', async (t) => {
     const calls: string[] = []
     const app = await secured(t)
     const needed = noting(calls, 'needed')
@@ -552,7 +552,7 @@ t.test('in the middle of a request', async (t) => {
       { security: { user, above: noting(calls, 'above', { needed }, (_request, { needed }) => String(needed)) } },
       async (request) => ({ ...request.security })
     )
-    // Either answer is safe: all values are there, or none is passed on.
+    // Both answers are safe: all values are there, or the handler does not run.
     const reply = await app.inject('/')
     if (reply.statusCode === 200) t.strictSame(reply.json(), { user: 'user', above: 'needed' })
     else t.match(reply.json(), { code: 'FST_SECURITY_RESOLVER_FAILED', message: 'A dependency could not be resolved' })
@@ -561,7 +561,7 @@ t.test('in the middle of a request', async (t) => {
     t.strictSame(calls, ['needed', 'instead', 'above'])
   })
 
-  t.test('one that comes between two runs of a guard gives no value under the name of another', async (t) => {
+  t.test("an override between two runs of a guard does not return one dependency's value for another", async (t) => {
     const calls: string[] = []
     const app = await secured(t)
     const [first, secret, last] = ['first', 'secret', 'last'].map((name) => noting(calls, name)) as [
@@ -574,7 +574,7 @@ t.test('in the middle of a request', async (t) => {
       undo ??= app.security.override(first, noting(calls, 'instead', { secret, last }))
       return 'trigger'
     })
-    // A plugin that puts the guard there once more.
+    // A plugin that adds the guard a second time.
     app.addHook('onRoute', (route) => {
       const hooks = [route.onRequest ?? []].flat()
       route.onRequest = [...hooks, ...hooks]
@@ -588,7 +588,7 @@ t.test('in the middle of a request', async (t) => {
     }
   })
 
-  t.test('one that is taken back between two guards leaves no handler without a value that it declared', async (t) => {
+  t.test('undoing an override between two guards does not run a handler without a declared value', async (t) => {
     const calls: string[] = []
     const app = await secured(t)
     const session = noting(calls, 'session')
@@ -607,7 +607,7 @@ t.test('in the middle of a request', async (t) => {
 })
 
 t.test('a replacement that needs the original', async (t) => {
-  t.test('gets the original', async (t) => {
+  t.test('the resolver of the replacement gets the value of the original', async (t) => {
     const calls: string[] = []
     const { currentUser } = application(calls)
     const louder = depends({ user: currentUser }, ({ user }): User => ({ name: `${user.name}!` }))
@@ -618,7 +618,7 @@ t.test('a replacement that needs the original', async (t) => {
     t.strictSame(calls, ['session', 'user'])
   })
 
-  t.test('gets it also at any depth, in any view, and in alternatives', async (t) => {
+  t.test('the resolver of the replacement gets it at any depth, in any view, and in alternatives', async (t) => {
     const { currentUser } = application()
     const below = depends(
       {
@@ -635,7 +635,7 @@ t.test('a replacement that needs the original', async (t) => {
     t.equal(await nameIn(app, withToken), 'session abc!')
   })
 
-  t.test('gets the original, and not the override before it', async (t) => {
+  t.test('the resolver gets the value of the original, and not of an earlier override', async (t) => {
     const { currentUser } = application()
     const app = await appOf(t, currentUser)
     app.security.override(currentUser, { name: 'before' })
@@ -643,7 +643,7 @@ t.test('a replacement that needs the original', async (t) => {
     t.equal(await nameIn(app, withToken), 'session abc!')
   })
 
-  t.test('the original by itself is what it was', async (t) => {
+  t.test('the original behaves as without the override', async (t) => {
     const { currentUser } = application()
     const app = await appOf(t, currentUser)
     app.security.override(currentUser, currentUser)
@@ -651,7 +651,7 @@ t.test('a replacement that needs the original', async (t) => {
     t.equal(await nameIn(app, withToken), 'session abc')
   })
 
-  t.test('of gives the replacement\'s value, and not the original\'s', async (t) => {
+  t.test('of() returns the value of the replacement, and not of the original', async (t) => {
     const { currentUser } = application()
     const louder = depends({ user: currentUser }, ({ user }): User => ({ name: `${user.name}!` }))
     const app = await secured(t)
@@ -666,7 +666,7 @@ t.test('a replacement that needs the original', async (t) => {
     ])
   })
 
-  t.test('of gives it also where the replacement takes scopes and the original is blind to them', async (t) => {
+  t.test('of() returns it even if the replacement takes scopes and the original does not', async (t) => {
     const session = depends({ token: httpBearer() }, ({ token }) => token.credentials)
     const user = depends({ session, required: securityScopes }, ({ session, required }) => {
       required.assertGranted('a')
@@ -685,7 +685,7 @@ t.test('a replacement that needs the original', async (t) => {
     t.strictSame((await app.inject({ url: '/', headers: withToken })).json(), ['abc for a', 'abc for a'])
   })
 
-  t.test('others that need the dependency get the replacement, beside it', async (t) => {
+  t.test('other users of the dependency get the replacement, in the same request', async (t) => {
     const calls: string[] = []
     const user = noting(calls, 'user')
     const above = noting(calls, 'above', { user }, (_request, { user }) => `above ${String(user)}`)
@@ -711,7 +711,7 @@ t.test('a replacement that needs the original', async (t) => {
     t.strictSame(calls, ['user', 'above', 'louder', 'above'])
   })
 
-  t.test('two that stand in for each other are swapped, and do not go round for ever', async (t) => {
+  t.test('two dependencies that replace each other are swapped, without an endless loop', async (t) => {
     const calls: string[] = []
     const one = noting(calls, 'one')
     const two = noting(calls, 'two')
@@ -723,13 +723,13 @@ t.test('a replacement that needs the original', async (t) => {
     }))
     const undo = app.security.override(one, depends({ two }, ({ two }) => `(${two})`))
     app.security.override(two, depends({ one }, ({ one }) => `[${one}]`))
-    // Inside what stands in for one, one is the original: two is what stands in for it, around that.
+    // Inside the replacement of `one`, `one` is the original; `two` is its replacement.
     t.strictSame((await app.inject('/')).json(), { one: '([one])', two: '[(two)]', ofOne: '([one])', ofTwo: '[(two)]' })
     undo()
     t.strictSame((await app.inject('/')).json(), { one: 'one', two: '[one]', ofOne: 'one', ofTwo: '[one]' })
   })
 
-  t.test('a ring of three ends, too', async (t) => {
+  t.test('three dependencies that replace each other in a ring do not loop either', async (t) => {
     const [a, b, c] = ['a', 'b', 'c'].map((name) => depends({}, () => name)) as [
       Dependency<string>,
       Dependency<string>,
@@ -767,7 +767,7 @@ t.test('an override does not change', async (t) => {
     t.notMatch(app.security.print(), 'Other')
   })
 
-  t.test('the challenges: those of the schemes that are declared, also where others were read', async (t) => {
+  t.test('the challenges: they are those of the declared schemes, even if the replacement reads others', async (t) => {
     const { currentUser } = application()
     const app = await appOf(t, currentUser)
     const challengeOf = ({ headers }: LightMyRequestResponse): unknown => headers['www-authenticate']
@@ -785,7 +785,7 @@ t.test('an override does not change', async (t) => {
       'Bearer realm="api", error="insufficient_scope", scope="read"')
   })
 
-  t.test('the phase: what stands in for one of preHandler sees the parsed request, and is asked when that was', async (t) => {
+  t.test('the phase: a replacement of a preHandler dependency runs there, with the parsed request', async (t) => {
     const calls: string[] = []
     const owner = noting(calls, 'owner', {}, () => 'owner', { hook: 'preHandler' })
     const schema = { params: { type: 'object', properties: { id: { type: 'integer' } } } }
@@ -809,8 +809,8 @@ t.test('an override does not change', async (t) => {
   })
 })
 
-t.test('an override that is rejected', async (t) => {
-  t.test('a replacement that needs the parsed request, for a dependency that is resolved before', async (t) => {
+t.test('override throws for', async (t) => {
+  t.test('a replacement that needs the parsed request, if the original is resolved earlier', async (t) => {
     const { currentUser } = application()
     const app = await appOf(t, currentUser)
     const late = depends({}, (): User => ({ name: 'late' }), { hook: 'preHandler' })
@@ -823,7 +823,7 @@ t.test('an override that is rejected', async (t) => {
     t.equal(await nameIn(app, withToken), 'session abc', 'nothing was put in')
   })
 
-  t.test('undefined, and a dependency that is not one', async (t) => {
+  t.test('undefined, and a value that is not a dependency as the original', async (t) => {
     const { currentUser } = application()
     const app = await appOf(t, currentUser)
     t.throws(() => app.security.override(currentUser, undefined as never), {
@@ -838,7 +838,7 @@ t.test('an override that is rejected', async (t) => {
     t.equal(await nameIn(app, withToken), 'session abc', 'nothing was put in')
   })
 
-  t.test('securityScopes: a test cannot replace the declared scopes', async (t) => {
+  t.test('securityScopes: a test cannot replace the required scopes', async (t) => {
     const { currentUser } = application()
     const app = await secured(t)
     app.get('/', { security: { user: currentUser.scoped('write') } }, async (request) => ({
@@ -850,18 +850,18 @@ t.test('an override that is rejected', async (t) => {
     t.equal(await nameIn(app, withToken), 403)
   })
 
-  t.test('a replacement of another type, by the compiler', async (t) => {
+  t.test('a replacement of another type, by a compiler error', async (t) => {
     const app = await secured(t)
     const counter = depends({}, () => ({ count: 1 }))
-    // @ts-expect-error another value
+    // @ts-expect-error a value of another type
     app.security.override(counter, { counts: 1 })
-    // @ts-expect-error another value from a function
+    // @ts-expect-error a function that returns a value of another type
     app.security.override(counter, () => 'test')
-    // @ts-expect-error another value, later
+    // @ts-expect-error a promise of a value of another type
     app.security.override(counter, async () => ({ counts: 1 }))
-    // @ts-expect-error another dependency
+    // @ts-expect-error a dependency of another type
     app.security.override(counter, httpBearer())
-    // @ts-expect-error null is not a value of it
+    // @ts-expect-error null is not a value of this dependency
     t.throws(() => app.security.override(counter, null), { code: 'FST_SECURITY_INVALID_OPTION' })
     app.security.override(optional(counter), null)
     app.security.override(counter, (request) => ({ count: request.url.length }))
@@ -873,7 +873,7 @@ t.test('an override that is rejected', async (t) => {
   })
 })
 
-t.test('override with scopes: a place that requires others answers 403, as it would to a real caller (O6)', async (t) => {
+t.test('override with scopes: a place that requires other scopes answers 403, as for a real caller (O6)', async (t) => {
   const user = depends({ token: httpBearer(), required: securityScopes }, ({ token, required }) => {
     required.assertGranted('all')
     return token.credentials
@@ -909,7 +909,7 @@ t.test('override with scopes: a place that requires others answers 403, as it wo
   }
 })
 
-t.test('an override replaces the parts of a dependency, too, unless the replacement needs the original', async (t) => {
+t.test('an override of a need also applies to a replacement, unless the replacement needs the original', async (t) => {
   const calls: string[] = []
   const user = noting(calls, 'user')
   const part: Dependency<string> = extend(noting(calls, 'part'), { kind: 'part', partOf: () => user })

@@ -1,6 +1,5 @@
 /**
- * The login form of OAuth 2's password flow: the fields that it reads, the requests that it rejects, and the errors
- * that it sends.
+ * The login form of OAuth 2's password flow: the fields that it reads, the requests that it rejects, and its errors.
  */
 import fastifyFormbody from '@fastify/formbody'
 import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
@@ -33,7 +32,7 @@ const AS_JSON = JSON.stringify({ grant_type: 'password', username: 'alice', pass
 
 type Asserts = Pick<typeof t, 'equal' | 'match' | 'strictSame'>
 
-/** The answer is OAuth's, with nothing in it but what RFC 6749 §5.2 allows there. */
+/** Checks that an answer is an error of OAuth 2, with only the members and characters of RFC 6749 §5.2. */
 function refuses (t: Asserts, reply: LightMyRequestResponse, error: string, status = 400): void {
   t.equal(reply.statusCode, status)
   t.match(reply.headers['content-type'], /^application\/json\b/)
@@ -48,7 +47,7 @@ function refuses (t: Asserts, reply: LightMyRequestResponse, error: string, stat
   )
 }
 
-/** The same, of a route of which the handler was not called. */
+/** The same, for a route whose handler did not run. */
 async function isRefused (
   t: Asserts, { forms }: TokenApp, answer: Promise<LightMyRequestResponse>, error: string, status = 400
 ): Promise<void> {
@@ -68,7 +67,7 @@ async function isRead (
   t.strictSame(forms.slice(before), [{ ...ALICE, ...wanted }])
 }
 
-// Some characters would break the lines of the report.
+// Some characters would break the lines of the test report.
 function shown (text: unknown): string {
   return (
     JSON.stringify(text)?.replace(
@@ -78,12 +77,12 @@ function shown (text: unknown): string {
   )
 }
 
-/** A handler with an answer that is not a token response. */
+/** A handler whose answer is not a token response. */
 function tellNothing (_request: FastifyRequest, reply: FastifyReply): void {
   reply.send({ told: 'nothing' })
 }
 
-t.test('what the handler gets', async (t) => {
+t.test('the fields that the handler gets', async (t) => {
   t.test('a form is read with its types, and an absent field is null', async (t) => {
     const app = await secured(t)
     app.post('/token', { security: { form: oauth2PasswordRequestForm() } }, async (request) => {
@@ -121,7 +120,7 @@ t.test('what the handler gets', async (t) => {
     })
   }
 
-  t.test('a field that is sent without a value counts as left out', async (t) => {
+  t.test('a field with an empty value counts as absent', async (t) => {
     // RFC 6749 §3.2
     const app = await tokenApp(t)
     for (const [body, wanted] of [
@@ -149,7 +148,7 @@ t.test('what the handler gets', async (t) => {
     )
   })
 
-  t.test('the query is not read as a part of the form', async (t) => {
+  t.test('parameters of the query are not fields of the form', async (t) => {
     const { app, forms } = await tokenApp(t)
     refuses(t, await post(app, '/token?username=alice&password=wonderland&grant_type=password', ''), 'invalid_request')
     await post(app, '/token?username=mallory&client_id=theirs&scope=all', GOOD)
@@ -157,7 +156,7 @@ t.test('what the handler gets', async (t) => {
   })
 })
 
-t.test('a form that is malformed', async (t) => {
+t.test('a malformed form', async (t) => {
   for (const name of ['username', 'password']) {
     t.test(`a form without ${name} is rejected, and the answer names it`, async (t) => {
       const app = await tokenApp(t)
@@ -206,7 +205,7 @@ t.test('a form that is malformed', async (t) => {
     })
   }
 
-  t.test('grant_type has to be given where the form is strict', async (t) => {
+  t.test('grant_type must be present if the option strict is set', async (t) => {
     // RFC 6749 §4.3.2
     const app = await tokenApp(t, { form: { strict: true } })
     await isRefused(t, app, app.post('username=alice&password=wonderland'), 'invalid_request')
@@ -232,14 +231,14 @@ t.test('a form that is malformed', async (t) => {
 
   // scope-token = 1*( %x21 / %x23-5B / %x5D-7E )   RFC 6749 §3.3
   for (const scope of ['%22me%22', 'a%5Cb', 'caf%C3%A9', 'me+%00', 'me+a%7Fb', 'me+it%01ems']) {
-    t.test(`scope=${scope} holds what no scope holds, and is refused`, async (t) => {
+    t.test(`scope=${scope} has characters that are not allowed in scopes, and is refused`, async (t) => {
       const app = await tokenApp(t)
       await isRefused(t, app, app.post(`${GOOD}&scope=${scope}`), 'invalid_scope')
     })
   }
 })
 
-t.test('the client', async (t) => {
+t.test("the client's credentials", async (t) => {
   for (const [name, body, authorization, clientId, clientSecret] of [
     ['nothing', '', undefined, null, null],
     ['a name in the body', '&client_id=app', undefined, 'app', null],
@@ -258,7 +257,7 @@ t.test('the client', async (t) => {
     // RFC 6749, appendix B
     ['the example of appendix B', '', basic('+%25%26%2B%C2%A3%E2%82%AC:x'), ' %&+£€', 'x'],
     ['UTF-8 that is not form-encoded', '', basic('clé:pässword'), 'clé', 'pässword'],
-    // What Swagger UI sends where no client was entered.
+    // Swagger UI sends this if the user entered no client.
     ['Basic of nothing', '', 'Basic Og==', null, null],
     [
       'Basic of nothing, and a client in the body', '&client_id=app&client_secret=secret', 'Basic Og==', 'app', 'secret'
@@ -276,13 +275,13 @@ t.test('the client', async (t) => {
     })
   }
 
-  t.test('a secret without a name is refused', async (t) => {
+  t.test('a client secret without a client id is refused', async (t) => {
     const app = await tokenApp(t)
     await isRefused(t, app, app.post(`${GOOD}&client_secret=secret`), 'invalid_request')
     await isRefused(t, app, app.post(`${GOOD}&client_id=&client_secret=secret`), 'invalid_request')
   })
 
-  t.test('a secret without a name, by HTTP Basic, makes no client', async (t) => {
+  t.test('a client secret without a client id, by HTTP Basic, counts as no client', async (t) => {
     const { forms, post } = await tokenApp(t)
     const { statusCode, headers } = await post(GOOD, { authorization: basic(':secret') })
     if (statusCode === 401) t.match(headers['www-authenticate'], /^Basic /)
@@ -340,7 +339,7 @@ t.test('the client', async (t) => {
   })
 })
 
-t.test('a form is the only thing that is read', async (t) => {
+t.test('only forms are read', async (t) => {
   for (const contentType of [
     FORM, 'Application/X-WWW-Form-URLEncoded', ` ${FORM}`, `\t${FORM}`, `${FORM} `, `${FORM};`, `${FORM}; `,
     `${FORM};charset=utf-8`, `${FORM}; charset=utf-8`, `${FORM} ; charset=UTF-8`, `${FORM};\tcharset="utf-8"`,
@@ -404,12 +403,12 @@ t.test('a form is the only thing that is read', async (t) => {
     await isRefused(t, app, app.post(body, { 'content-type': 'multipart/form-data; boundary=x' }), 'invalid_request')
   })
 
-  t.test('a body in JSON is refused that is said to be a form', async (t) => {
+  t.test('a JSON body with the media type of a form is refused', async (t) => {
     const app = await tokenApp(t)
     await isRefused(t, app, app.post(AS_JSON), 'invalid_request')
   })
 
-  t.test('of two Content-Type lines none makes another body of a form', async (t) => {
+  t.test('a second Content-Type line does not make a form of another body', async (t) => {
     const { app, forms } = await tokenApp(t)
     const send = async (body: string, ...types: string[]): Promise<RawAnswer> => {
       const client = await converse(app)
@@ -459,7 +458,7 @@ t.test('broken bodies', async (t) => {
     }
   })
 
-  t.test('a body is as large as the route allows, and no larger', async (t) => {
+  t.test('a body may have the size that the route allows, and no more', async (t) => {
     const app = await tokenApp(t, { route: { bodyLimit: GOOD.length } })
     await isRead(t, app, app.post(GOOD))
     await isRefused(t, app, app.post(`${GOOD}d`), 'invalid_request')
@@ -472,19 +471,19 @@ t.test('broken bodies', async (t) => {
     await isRefused(t, app, app.post(GOOD.padEnd(16 * 1024 + 1, '&')), 'invalid_request')
   })
 
-  t.test('the limit is one of bytes', async (t) => {
+  t.test('the limit counts bytes', async (t) => {
     const app = await tokenApp(t, { route: { bodyLimit: 30 } })
     await isRefused(t, app, app.post('username=a&password=éééééé'), 'invalid_request')
     await isRead(t, app, app.post('username=a&password=éé'), { grantType: null, username: 'a', password: 'éé' })
   })
 
-  t.test('a body that says that it is too large is refused unread', async (t) => {
+  t.test('a body is refused unread if its Content-Length exceeds the limit', async (t) => {
     const { app, forms } = await tokenApp(t, { route: { bodyLimit: 100 } })
     refuses(t, await post(app, '/token', GOOD, { 'content-length': '101' }), 'invalid_request')
     t.strictSame(forms, [])
   })
 
-  t.test('a body that is too large is refused before its end, and the connection closed', async (t) => {
+  t.test('a body without a length is refused as soon as it exceeds the limit, and the connection closes', async (t) => {
     const { app, forms } = await tokenApp(t, { route: { bodyLimit: 64 } })
     for (const [line, body] of [
       ['content-length: 100000', 'x'.repeat(65)],
@@ -507,7 +506,7 @@ t.test('broken bodies', async (t) => {
     client.close()
   })
 
-  t.test('a body in chunks is read, wherever they are cut', async (t) => {
+  t.test('a chunked body is read, wherever the chunks begin and end', async (t) => {
     const { app, forms } = await tokenApp(t)
     const client = await converse(app)
     const body = Buffer.from('grant_type=password&username=alice&password=w%C3%B6nd€r')
@@ -522,7 +521,7 @@ t.test('broken bodies', async (t) => {
     client.close()
   })
 
-  t.test('where the client goes in the middle of the body, the handler is not called, and the server goes on', async (t) => {
+  t.test('if the client disconnects while sending the body, the handler does not run', async (t) => {
     const { app, forms } = await tokenApp(t)
     const begun = gate()
     const gone = gate()
@@ -538,7 +537,7 @@ t.test('broken bodies', async (t) => {
     t.equal((await post(app, '/token', GOOD)).statusCode, 200)
   })
 
-  t.test('a body that an earlier hook unpacks is read, and refused where it cannot be unpacked', async (t) => {
+  t.test('a body that an earlier hook decompresses is read, and refused if it cannot be decompressed', async (t) => {
     const app = await tokenApp(t, {
       route: {
         preParsing: async (_request: unknown, _reply: unknown, payload: NodeJS.ReadableStream) =>
@@ -549,7 +548,7 @@ t.test('broken bodies', async (t) => {
     await isRefused(t, app, app.post(GOOD), 'invalid_request')
   })
 
-  t.test('a body is read that an earlier hook hands on as text, and measured in bytes', async (t) => {
+  t.test('a body that an earlier hook hands over as text is read, and its size is counted in bytes', async (t) => {
     const app = await tokenApp(t, {
       route: {
         bodyLimit: GOOD.length + 3,
@@ -563,8 +562,8 @@ t.test('broken bodies', async (t) => {
   })
 })
 
-t.test('a connection is good for the next request', async (t) => {
-  t.test('after a form that was accepted, one that was refused, and one whose password was wrong', async (t) => {
+t.test('a connection stays usable for the next request', async (t) => {
+  t.test('after an accepted form, a refused form, and a form with a wrong password', async (t) => {
     const { app, forms } = await tokenApp(t, {
       handler: (request) => {
         if ((request.body as Record<string, string>)['password'] !== 'wonderland') {
@@ -585,7 +584,7 @@ t.test('a connection is good for the next request', async (t) => {
     t.equal(forms.length, 5)
   })
 
-  t.test('after a form that was not read, since something else was refused before', async (t) => {
+  t.test('after a form that was not read because the request was refused before', async (t) => {
     const app = await secured(t)
     const key = apiKeyHeader({ name: 'x-api-key' })
     app.post('/token', { security: { key, form: oauth2PasswordRequestForm() } }, async () => 'in')
@@ -597,7 +596,7 @@ t.test('a connection is good for the next request', async (t) => {
     client.close()
   })
 
-  t.test('also where the requests are sent before the first is answered', async (t) => {
+  t.test('even if the client sends the requests before the first answer', async (t) => {
     const { app, forms } = await tokenApp(t)
     const client = await converse(app)
     const bodies = [
@@ -611,7 +610,7 @@ t.test('a connection is good for the next request', async (t) => {
     ])
   })
 
-  t.test('the body of a form that is rejected unread is not parsed as a request', async (t) => {
+  t.test('the body of a form that is rejected unread is not parsed as the next request', async (t) => {
     const { app, forms } = await tokenApp(t)
     const client = await converse(app)
     const inner = formRequest(GOOD)
@@ -625,8 +624,8 @@ t.test('a connection is good for the next request', async (t) => {
   })
 })
 
-t.test('nothing of one request is in another', async (t) => {
-  t.test('with bodies that come in pieces, all at the same time', async (t) => {
+t.test('requests share nothing', async (t) => {
+  t.test('concurrent requests whose bodies arrive in pieces', async (t) => {
     const { app } = await tokenApp(t)
     const bodies = Array.from({ length: 8 }, (_, i) => i % 2 === 0
       ? `username=user${i}&password=pass${i}&scope=s${i}&client_id=c${i}&client_secret=k${i}`
@@ -654,7 +653,7 @@ t.test('nothing of one request is in another', async (t) => {
     }
   })
 
-  t.test('a field that was sent once is absent in the next request without it', async (t) => {
+  t.test('a field of one request is absent in the next one without it', async (t) => {
     const { forms, post } = await tokenApp(t)
     await post(`${GOOD}&scope=all&client_id=app&client_secret=secret`)
     await post(GOOD)
@@ -664,7 +663,7 @@ t.test('nothing of one request is in another', async (t) => {
   })
 })
 
-t.test('every answer of the route is kept from caches', async (t) => {
+t.test('caches may store no answer of the route', async (t) => {
   const failing = (status: number) => () => { throw Object.assign(new Error('failed'), { statusCode: status }) }
   const cases: Array<[string, number, TokenAppOptions, string?]> = [
     ['a token', 200, {}],
@@ -722,7 +721,7 @@ t.test('every answer of the route is kept from caches', async (t) => {
     })
   }
 
-  t.test('answers of other routes stay as they are', async (t) => {
+  t.test('answers of other routes are unchanged', async (t) => {
     const { app } = await tokenApp(t)
     app.get('/other', tellNothing)
     t.equal((await app.inject('/other')).headers['cache-control'], undefined)
@@ -730,7 +729,7 @@ t.test('every answer of the route is kept from caches', async (t) => {
 })
 
 t.test('errors', async (t) => {
-  t.test("what the handler throws as OAuth's is answered as OAuth's", async (t) => {
+  t.test('an OAuth2Error from the handler is answered as RFC 6749 defines', async (t) => {
     for (const [error, status] of [
       ['invalid_grant', 400], ['invalid_client', 401], ['invalid_scope', 400], ['unauthorized_client', 400],
       ['slow_down', 400]
@@ -750,7 +749,7 @@ t.test('errors', async (t) => {
     }
   })
 
-  t.test('a dependency that needs the form can throw it too', async (t) => {
+  t.test('a dependency that needs the form may throw an OAuth2Error too', async (t) => {
     const app = await secured(t)
     const user = depends({ form: oauth2PasswordRequestForm() }, async ({ form }) => {
       expectTypeOf(form).toEqualTypeOf<OAuth2PasswordRequestForm>()
@@ -763,7 +762,7 @@ t.test('errors', async (t) => {
     refuses(t, await post(app, '/token', AS_JSON, JSON_TYPE), 'invalid_request')
   })
 
-  t.test('the description holds what RFC 6749 §5.2 allows, and nothing else', async (t) => {
+  t.test('the description contains only characters that RFC 6749 §5.2 allows', async (t) => {
     t.equal(
       new OAuth2Error('invalid_grant', 'say "no"\\\r\n\té€\u0000%s').message,
       "say 'no'????????%s".replace('????????', '?'.repeat(7))
@@ -781,7 +780,7 @@ t.test('errors', async (t) => {
     t.type(new OAuth2Error('invalid_client'), Error)
   })
 
-  t.test("the app's own error handler gets all other errors, and none of OAuth's", async (t) => {
+  t.test("the app's error handler gets all errors except those of OAuth 2", async (t) => {
     const seen: unknown[] = []
     let thrown: unknown
     const { post } = await tokenApp(t, {
@@ -809,7 +808,7 @@ t.test('errors', async (t) => {
     t.strictSame(seen, [])
   })
 
-  t.test('the error handler is the one of the context', async (t) => {
+  t.test('the error handler is that of the context', async (t) => {
     const app = await secured(t)
     app.setErrorHandler((_error, _request, reply) => { reply.code(500).send({ of: 'the app' }) })
     await app.register(async (child) => {
@@ -823,7 +822,7 @@ t.test('errors', async (t) => {
     t.strictSame((await post(app, '/token', GOOD)).json(), { of: 'the child' })
   })
 
-  t.test("a route's own error handler gets all other errors, and none of OAuth's", async (t) => {
+  t.test("a route's own error handler gets all errors except those of OAuth 2", async (t) => {
     const seen: string[] = []
     for (const errorHandler of [
       (error: Error, _request: FastifyRequest, reply: FastifyReply) => {
@@ -851,7 +850,8 @@ t.test('errors', async (t) => {
   })
 
   for (const thrown of ['a text', 7, { access_token: 'a' }, undefined, null]) {
-    t.test(`${thrown === undefined ? 'undefined' : shown(thrown)}, thrown by the handler, is 500, and the app's own error handler gets it`, async (t) => {
+    const name = thrown === undefined ? 'undefined' : shown(thrown)
+    t.test(`a handler that throws ${name} is 500, and the app's error handler answers`, async (t) => {
       const { app, post: toToken } = await tokenApp(t, { handler: async () => { throw thrown } })
       t.equal((await toToken(GOOD)).statusCode, 500)
       await app.close()
@@ -866,7 +866,7 @@ t.test('errors', async (t) => {
     })
   }
 
-  t.test('an invalid query is not an OAuth error', async (t) => {
+  t.test('an invalid query is not an OAuth 2 error', async (t) => {
     const app = await tokenApp(t, {
       route: { schema: { querystring: { type: 'object', required: ['q'], properties: { q: { type: 'string' } } } } }
     })
@@ -876,7 +876,7 @@ t.test('errors', async (t) => {
     t.strictSame(app.forms, [])
   })
 
-  t.test('on other routes it is an ordinary error', async (t) => {
+  t.test('an OAuth2Error on another route is an ordinary error', async (t) => {
     const app = await secured(t)
     app.post('/token', { security: { form: oauth2PasswordRequestForm() } }, tellNothing)
     app.get('/other', async () => { throw new OAuth2Error('invalid_grant', 'No') })
@@ -890,14 +890,14 @@ t.test('errors', async (t) => {
     t.equal(client.headers['www-authenticate'], undefined)
   })
 
-  t.test("on other routes the app's own handler gets it", async (t) => {
+  t.test("an OAuth2Error on another route goes to the app's own error handler", async (t) => {
     const app = await secured(t)
     app.setErrorHandler((error, _request, reply) => { reply.code(418).send({ own: (error as OAuth2Error).error }) })
     app.get('/other', async () => { throw new OAuth2Error('invalid_grant', 'No') })
     t.strictSame((await app.inject('/other')).json(), { own: 'invalid_grant' })
   })
 
-  t.test('what the route says of its answers leaves them as OAuth 2 clients expect them', async (t) => {
+  t.test('response schemas of the route do not change the OAuth 2 errors', async (t) => {
     for (const key of ['400', '4xx', 'default']) {
       const response = {
         [key]: {
@@ -911,14 +911,14 @@ t.test('errors', async (t) => {
     }
   })
 
-  t.test('a hook that puts replies into an envelope leaves them too', async (t) => {
+  t.test('a hook that wraps all replies does not change the OAuth 2 errors', async (t) => {
     const { post } = await tokenApp(t, {
       before: (app) => app.addHook('preSerialization', async (_request, _reply, payload) => ({ data: payload }))
     })
     refuses(t, await post('username=alice'), 'invalid_request')
   })
 
-  t.test('nothing that a client sent reaches a log line or an answer of ours', async (t) => {
+  t.test('no log line and no answer contains what the client sent', async (t) => {
     const lines = logLines()
     const { app, post } = await tokenApp(t, {
       server: { logger: { level: 'trace', stream: lines } },
@@ -956,8 +956,8 @@ t.test('errors', async (t) => {
   })
 })
 
-t.test('other routes do not read forms because of it', async (t) => {
-  t.test('not in the same context, not below, not beside and not above', async (t) => {
+t.test('the form does not make other routes read forms', async (t) => {
+  t.test('in the same context, in child, sibling and parent contexts', async (t) => {
     const app = await secured(t)
     const called: string[] = []
     const plain = (at: FastifyInstance, url: string): void => {
@@ -986,7 +986,7 @@ t.test('other routes do not read forms because of it', async (t) => {
     t.equal(app.hasContentTypeParser(FORM), false)
   })
 
-  t.test("the user's own @fastify/formbody reads them there, registered before or after", async (t) => {
+  t.test('with @fastify/formbody they do, registered before or after', async (t) => {
     for (const isBefore of [true, false]) {
       const app = await secured(t)
       const parser = (text: string): Record<string, unknown> => ({ parsed: text })
@@ -1002,7 +1002,7 @@ t.test('other routes do not read forms because of it', async (t) => {
     }
   })
 
-  t.test("parsers of the user's own do not see the form, nor what comes in its place", async (t) => {
+  t.test('parsers of the app get neither the form nor the empty body that replaces it', async (t) => {
     const seen: string[] = []
     const parse = (_request: FastifyRequest, body: string, done: (error: null, body: unknown) => void): void => {
       seen.push(body)
@@ -1021,7 +1021,7 @@ t.test('other routes do not read forms because of it', async (t) => {
     t.strictSame(seen, [])
   })
 
-  t.test('it needs no parser at all', async (t) => {
+  t.test('the form needs no parser of the app', async (t) => {
     const before = await tokenApp(t, { before: (app) => { app.removeAllContentTypeParsers() } })
     await isRead(t, before, before.post(GOOD))
     await isRefused(t, before, before.post(AS_JSON, JSON_TYPE), 'invalid_request')
@@ -1031,7 +1031,7 @@ t.test('other routes do not read forms because of it', async (t) => {
   })
 })
 
-t.test("the app's own validator does not decide about the form", async (t) => {
+t.test("the app's validator does not check the form", async (t) => {
   for (const [name, before] of [
     ['one that accepts everything', (app: FastifyInstance) => app.setValidatorCompiler(() => () => true)],
     [
@@ -1073,7 +1073,7 @@ t.test("the app's own validator does not decide about the form", async (t) => {
 })
 
 t.test('hooks', async (t) => {
-  t.test('the hooks of the route and the handler see the headers as they were sent', async (t) => {
+  t.test('the hooks of the route and the handler see the headers as the client sent them', async (t) => {
     const seen: Record<string, unknown> = {}
     const note = (name: string) => (request: FastifyRequest, _reply: unknown, ...rest: any[]): void => {
       const { 'content-type': type, 'content-length': length, 'x-mine': mine } = request.headers
@@ -1100,7 +1100,7 @@ t.test('hooks', async (t) => {
     })
     t.equal((await post(GOOD, { 'content-type': `${FORM}; charset=utf-8`, 'x-mine': 'x' })).statusCode, 200)
     const names = ['onRequest', 'preParsing', 'preValidation', 'preHandler', 'onSend']
-    // The route puts the headers back in its own first preValidation hook.
+    // The route restores the headers in its own first preValidation hook.
     t.strictSame(
       { ...seen, 'preValidation of the app': wanted },
       Object.fromEntries(
@@ -1111,7 +1111,7 @@ t.test('hooks', async (t) => {
     )
   })
 
-  t.test('the headers are what they were where the form is refused', async (t) => {
+  t.test('the headers are restored if the form is refused', async (t) => {
     const seen: unknown[] = []
     const { post } = await tokenApp(t, {
       before: (app) =>
@@ -1124,7 +1124,7 @@ t.test('hooks', async (t) => {
     t.strictSame(seen, [FORM, '14', FORM, '10'])
   })
 
-  t.test('a body in chunks leaves its header too', async (t) => {
+  t.test('the header Transfer-Encoding of a chunked body is restored too', async (t) => {
     const { app } = await tokenApp(t, {
       handler: ({ headers }) => [headers['content-type'], headers['transfer-encoding']]
     })
@@ -1137,7 +1137,7 @@ t.test('hooks', async (t) => {
     client.close()
   })
 
-  t.test('hooks see the parsed form as the body', async (t) => {
+  t.test('hooks see the parsed form as request.body', async (t) => {
     const { post } = await tokenApp(t, {
       route: {
         preValidation: async (request: FastifyRequest) => {
@@ -1148,7 +1148,7 @@ t.test('hooks', async (t) => {
     t.match((await post(GOOD)).json(), { username: 'bob', password: 'wonderland' })
   })
 
-  t.test('what a hook keeps for the request is there in the handler, though the body came late', async (t) => {
+  t.test('data that a hook stores on the request is there in the handler, which runs later', async (t) => {
     const storage = new AsyncLocalStorage<string>()
     const begun = gate()
     const { app } = await tokenApp(t, {
@@ -1172,8 +1172,8 @@ t.test('hooks', async (t) => {
   })
 })
 
-t.test('beside other requirements', async (t) => {
-  t.test('security: false lifts the requirement of its context, with the form as a hook', async (t) => {
+t.test('with other requirements', async (t) => {
+  t.test('security: false lifts the requirement of the context, and the form is a hook', async (t) => {
     const app = await secured(t, { swagger: {} })
     const form = oauth2PasswordRequestForm()
     app.security.require({ user: httpBearer() })
@@ -1202,7 +1202,7 @@ t.test('beside other requirements', async (t) => {
     t.strictSame(paths['/guarded']!['post']!.security, [{ HTTPBearer: [] }])
   })
 
-  t.test('a key is asked for before the form is read, and documented', async (t) => {
+  t.test('the guard checks a key before it reads the form, and the document shows both', async (t) => {
     const app = await secured(t, { swagger: {} })
     const key = apiKeyHeader({ name: 'x-api-key' })
     app.post('/token', { security: { key, form: oauth2PasswordRequestForm() } }, async (request) => [
@@ -1226,7 +1226,7 @@ t.test('beside other requirements', async (t) => {
     t.strictSame(documentOf(app).paths['/token']!['post']!.security, [{ APIKeyHeader: [] }])
   })
 
-  t.test('a route under a prefix has it with and without a slash', async (t) => {
+  t.test('a route under a prefix reads the form with and without a trailing slash', async (t) => {
     const app = await secured(t)
     await app.register(async (child) => {
       child.post('/', { security: { form: oauth2PasswordRequestForm() } }, async (request) => request.security.form)
@@ -1237,7 +1237,7 @@ t.test('beside other requirements', async (t) => {
     }
   })
 
-  t.test('one form serves several routes, apps and options', async (t) => {
+  t.test('several routes, apps and options may use one form', async (t) => {
     const form = oauth2PasswordRequestForm()
     const options = Object.freeze({ schema: { summary: 'Log in' }, security: Object.freeze({ form }) })
     for (let i = 0; i < 2; i++) {
@@ -1252,7 +1252,7 @@ t.test('beside other requirements', async (t) => {
     t.match(options, { schema: { summary: 'Log in' }, security: { form } })
   })
 
-  t.test('an override takes its place', async (t) => {
+  t.test('an override replaces the form', async (t) => {
     const app = await secured(t)
     const form = oauth2PasswordRequestForm()
     app.post('/token', { security: { form } }, async (request) => request.security.form)
@@ -1262,7 +1262,7 @@ t.test('beside other requirements', async (t) => {
     t.match((await post(app, '/token', GOOD)).json(), { username: 'alice' })
   })
 
-  t.test('it is read over HTTP/2', async (t) => {
+  t.test('the form is read over HTTP/2', async (t) => {
     const { app } = await tokenApp(t, { server: { http2: true } as never })
     await app.listen({ port: 0, host: '127.0.0.1' })
     const session: ClientHttp2Session = connect(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}`)
@@ -1284,7 +1284,7 @@ t.test('beside other requirements', async (t) => {
   })
 })
 
-t.test('nothing but a form gets to the handler', async (t) => {
+t.test('only forms reach the handler', async (t) => {
   t.test('where the form is a hook of the whole app', async (t) => {
     const app = await secured(t)
     const form = oauth2PasswordRequestForm()
@@ -1296,7 +1296,7 @@ t.test('nothing but a form gets to the handler', async (t) => {
     t.strictSame(called, [])
   })
 
-  t.test('where the form stands in for a dependency on a route that was not made for it', async (t) => {
+  t.test('where the form replaces a dependency, on a route that was not made for forms', async (t) => {
     const app = await secured(t)
     const body = depends({}, () => ALICE, { hook: 'preHandler' })
     const called: unknown[] = []
@@ -1312,7 +1312,7 @@ t.test('nothing but a form gets to the handler', async (t) => {
     ['error handler', { errorHandler: undefined }],
     ['schema', { schema: {} }]
   ] as const) {
-    t.test(`where another plugin takes away the route's ${name}`, async (t) => {
+    t.test(`where another plugin removes the route's ${name}`, async (t) => {
       const { app, forms } = await tokenApp(t, {
         before: (app) => app.addHook('onRoute', (route) => { Object.assign(route, change) })
       })
@@ -1330,7 +1330,7 @@ t.test('nothing but a form gets to the handler', async (t) => {
     })
   }
 
-  t.test('where it may be left out for something else, and is wrong', async (t) => {
+  t.test('where a form is one alternative, and is wrong', async (t) => {
     const app = await secured(t)
     const form = oauth2PasswordRequestForm()
     const called: unknown[] = []
@@ -1360,7 +1360,7 @@ t.test('nothing but a form gets to the handler', async (t) => {
     }
   })
 
-  t.test('where another plugin adds a hook behind ours', async (t) => {
+  t.test('where another plugin adds a hook after those of the form', async (t) => {
     const app = await tokenApp(t, {
       before: (app) => app.addHook('onRoute', (route) => {
         route.preParsing = [...[route.preParsing ?? []].flat(), async () => {}]
@@ -1372,9 +1372,9 @@ t.test('nothing but a form gets to the handler', async (t) => {
   })
 })
 
-t.test('refused when it is declared', async (t) => {
+t.test('a route with the form is refused when it is declared', async (t) => {
   for (const method of ['GET', 'HEAD', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', ['GET', 'POST'], ['POST', 'PUT']]) {
-    t.test(`on ${String(method)}`, async (t) => {
+    t.test(`for ${String(method)}`, async (t) => {
       const app = await secured(t)
       for (const route of [
         { security: { form: oauth2PasswordRequestForm() } },
@@ -1387,7 +1387,7 @@ t.test('refused when it is declared', async (t) => {
     })
   }
 
-  t.test('not on POST, however it is written', async (t) => {
+  t.test('but not for POST, in any spelling', async (t) => {
     for (const method of ['POST', 'post', ['POST']]) {
       const app = await secured(t)
       app.route({
@@ -1400,7 +1400,7 @@ t.test('refused when it is declared', async (t) => {
     }
   })
 
-  t.test('with a schema of the body by hand', async (t) => {
+  t.test('with a schema of its own for the body', async (t) => {
     const app = await secured(t)
     t.throws(
       () =>
@@ -1428,7 +1428,7 @@ t.test('refused when it is declared', async (t) => {
     t.throws(() => oauth2PasswordRequestForm('strict'), { code: 'FST_SECURITY_INVALID_OPTION' })
   })
 
-  t.test('in a hook that is too early for it', async (t) => {
+  t.test('if the form is in a hook that runs too early', async (t) => {
     const app = await secured(t)
     t.throws(() => app.post('/token', { onRequest: oauth2PasswordRequestForm() }, tellNothing), {
       code: 'FST_SECURITY_HOOK_TOO_EARLY'
@@ -1475,7 +1475,7 @@ t.test('the document', async (t) => {
       }
     })
 
-    t.test(`${openapi}: the same, among zod's schemas`, async (t) => {
+    t.test(`${openapi}: the same, beside zod schemas`, async (t) => {
       const { app, post } = await tokenApp(t, {
         plugin: {
           swagger: {
@@ -1507,7 +1507,7 @@ t.test('the document', async (t) => {
     })
   }
 
-  t.test('a route is listed as public', async (t) => {
+  t.test('routes() lists a route with the form as public', async (t) => {
     const { app } = await tokenApp(t)
     await app.ready()
     t.match(app.security.routes(), [{ method: 'POST', url: '/token', security: [] }])
@@ -1523,7 +1523,7 @@ t.test('the answer with a token', async (t) => {
     return await post(GOOD)
   }
 
-  t.test('holds what RFC 6749 §5.1 knows, and nothing else', async (t) => {
+  t.test('has only the members of RFC 6749 §5.1', async (t) => {
     const full = { access_token: 'a', token_type: 'bearer', expires_in: 3600, refresh_token: 'r', scope: 'me items' }
     t.strictSame((await answering(t, { ...full, password: 'wonderland', user: { id: 1 } })).json(), full)
     t.strictSame((await answering(t, { access_token: 'a', token_type: 'bearer' })).json(), {
@@ -1532,12 +1532,12 @@ t.test('the answer with a token', async (t) => {
     })
   })
 
-  t.test('holds a token in any case', async (t) => {
+  t.test('has a token with every option', async (t) => {
     t.equal((await answering(t, { token_type: 'bearer' })).statusCode, 500)
     t.equal((await answering(t, { access_token: 'a' })).statusCode, 500)
   })
 
-  t.test('can be declared without the plugin', async (t) => {
+  t.test('may be declared without the plugin', async (t) => {
     const app = Fastify()
     t.teardown(() => app.close())
     app.get('/', { schema: { response: { 200: OAuth2TokenResponse } } }, async () => ({
@@ -1548,7 +1548,7 @@ t.test('the answer with a token', async (t) => {
     t.strictSame((await app.inject('/')).json(), { access_token: 'a', token_type: 'bearer' })
   })
 
-  t.test('is refused with the route, where the plugin is not loaded', async (t) => {
+  t.test('is refused with its route if the plugin is not registered', async (t) => {
     const app = Fastify()
     app.post('/token', { security: { form: oauth2PasswordRequestForm() } }, tellNothing)
     await t.rejects(async () => await app.ready(), { code: 'FST_SECURITY_START_REFUSED' })

@@ -1,4 +1,4 @@
-/** When things are resolved: before the body is read, or with the parsed and validated request. */
+/** The two phases of a guard: before the server reads the body, and with the parsed and validated request. */
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import type { FastifyInstance, FastifyRequest, RouteShorthandOptions } from 'fastify'
@@ -14,7 +14,7 @@ import { portOf } from '../fixtures/socket.js'
 const withToken = { authorization: 'Bearer abc' }
 const late = { hook: 'preHandler' } as const
 
-// Notes where the body is read, so that a list of calls shows what came before it.
+// Adds the reading of the body to the list of calls, so that the list shows what came before it.
 function noteBody (app: FastifyInstance, calls: string[]): void {
   app.addHook('preParsing', async () => { calls.push('body') })
 }
@@ -49,7 +49,7 @@ t.test('before the body', async (t) => {
     })
   }
 
-  t.test('a client without credentials is answered before one byte of its body has come', async (t) => {
+  t.test('a client without credentials gets its answer before it has sent one byte of the body', async (t) => {
     const app = await secured(t)
     app.post('/', { security }, async () => 'in')
     const socket = connect(await portOf(app), '127.0.0.1')
@@ -59,7 +59,7 @@ t.test('before the body', async (t) => {
     t.match(String(answer), /^HTTP\/1\.1 401 /)
   })
 
-  t.test('a dependency that says nothing sees no body and raw parameters', async (t) => {
+  t.test('a dependency without the option hook sees no body, and params that are not parsed', async (t) => {
     const app = await secured(t)
     const early = depends({}, (_, { body, params }) => ({
       isBody: body !== undefined,
@@ -73,7 +73,7 @@ t.test('before the body', async (t) => {
     })
   })
 
-  t.test("hook: 'onRequest' is the same", async (t) => {
+  t.test("hook: 'onRequest' is the default", async (t) => {
     const app = await secured(t)
     const calls: string[] = []
     noteBody(app, calls)
@@ -97,7 +97,7 @@ t.test('with the parsed request', async (t) => {
     t.strictSame(reply.json(), { body: { name: 'n', size: 3 }, query: { page: 2 }, params: { id: 7 } })
   })
 
-  t.test('it is not asked about a request that is not valid', async (t) => {
+  t.test('a dependency of preHandler does not run for an invalid request', async (t) => {
     const app = await secured(t)
     const calls: string[] = []
     const schema = { params: { type: 'object', properties: { id: { type: 'integer' } } } }
@@ -121,7 +121,7 @@ t.test('with the parsed request', async (t) => {
     t.equal((await app.inject({ method: 'DELETE', url: '/items/abc' })).statusCode, 401)
   })
 
-  t.test('what needs it is moved there with it, the rest stays early, each in written order', async (t) => {
+  t.test('a dependency that needs a preHandler dependency moves to preHandler, and others do not', async (t) => {
     const app = await secured(t)
     const calls: string[] = []
     noteBody(app, calls)
@@ -140,7 +140,7 @@ t.test('with the parsed request', async (t) => {
     ])
   })
 
-  t.test('async ones keep the same order', async (t) => {
+  t.test('asynchronous dependencies keep the same order', async (t) => {
     const app = await secured(t)
     const calls: string[] = []
     noteBody(app, calls)
@@ -153,7 +153,7 @@ t.test('with the parsed request', async (t) => {
     t.strictSame(calls, ['early 1', 'early 2', 'body', 'late 1', 'above', 'handler'])
   })
 
-  t.test('an early failure ends it before the body is read, also where it stands behind a late one', async (t) => {
+  t.test('an early dependency that fails ends the request before the body, even behind a late one', async (t) => {
     const app = await secured(t)
     const calls: string[] = []
     noteBody(app, calls)
@@ -169,7 +169,7 @@ t.test('with the parsed request', async (t) => {
     t.strictSame(calls, [])
   })
 
-  t.test('a need of a late one that fails early ends it early', async (t) => {
+  t.test('an early need that fails ends a late dependency early', async (t) => {
     const app = await secured(t)
     const calls: string[] = []
     noteBody(app, calls)
@@ -189,7 +189,7 @@ t.test('with the parsed request', async (t) => {
     t.strictSame(calls, ['user', 'owner', 'again'])
   })
 
-  t.test('hooks between read early values by of, and request.security after the late part', async (t) => {
+  t.test('between the phases hooks read early values by of(), and after them request.security', async (t) => {
     const app = await secured(t)
     const user = depends({}, () => 'user')
     const owner = depends({ user }, () => 'owner', late)
@@ -211,7 +211,7 @@ t.test('with the parsed request', async (t) => {
     ])
   })
 
-  t.test('the route\'s own preHandler hooks come after the late part', async (t) => {
+  t.test("the route's own preHandler hooks run after the late phase", async (t) => {
     const app = await secured(t)
     const calls: string[] = []
     app.get('/', {
@@ -222,7 +222,7 @@ t.test('with the parsed request', async (t) => {
     t.strictSame(calls, ['late', 'hook 1', 'hook 2'])
   })
 
-  t.test('a late one that is required around a route is late, and the route\'s early ones are early', async (t) => {
+  t.test("a late requirement of a context runs late, and the route's early dependencies still run early", async (t) => {
     const app = await secured(t)
     const calls: string[] = []
     noteBody(app, calls)
@@ -235,7 +235,7 @@ t.test('with the parsed request', async (t) => {
     t.strictSame(calls, ['body', 'late'])
   })
 
-  t.test('a late failure is an answer like any other', async (t) => {
+  t.test('a late failure is answered like an early one', async (t) => {
     const calls: string[] = []
     for (const [url, fail, status] of [
       ['/401', failing(() => new Unauthorized()), 401],
@@ -254,12 +254,12 @@ t.test('with the parsed request', async (t) => {
   })
 })
 
-t.test('alternatives', async (t) => {
+t.test('alternatives in two phases', async (t) => {
   const token = httpBearer()
   const key = apiKeyHeader({ name: 'x-key' })
   const withKey = { 'x-key': 'k' }
 
-  // Two alternatives: the first one is decided late, and refuses who sends x-refuse.
+  // Two alternatives. The first one is decided late, and denies requests with the header x-refuse.
   function owned (calls: string[], fail: () => never = failing(() => new InsufficientScope())): {
     owner: Dependency<string>, service: Dependency<string>
   } {
@@ -285,7 +285,7 @@ t.test('alternatives', async (t) => {
     return app
   }
 
-  t.test('one that has passed so far is left open, and the later ones wait', async (t) => {
+  t.test('a late alternative that has passed so far stays pending, and later alternatives wait', async (t) => {
     const calls: string[] = []
     const { owner, service } = owned(calls)
     const app = await appWith(t, calls, [{ owner }, { service }])
@@ -294,7 +294,7 @@ t.test('alternatives', async (t) => {
     t.strictSame(calls, ['user', 'body', 'owner', 'handler'])
   })
 
-  t.test('where the open one fails in the end, the later ones are tried then', async (t) => {
+  t.test('if the pending alternative fails, the later ones are tried then', async (t) => {
     const calls: string[] = []
     const { owner, service } = owned(calls)
     const app = await appWith(t, calls, [{ owner }, { service }])
@@ -303,7 +303,7 @@ t.test('alternatives', async (t) => {
     t.strictSame(calls, ['user', 'body', 'owner', 'service', 'handler'])
   })
 
-  t.test('where it fails and the later ones fail too, the furthest answers with the challenges of all', async (t) => {
+  t.test('if the later ones fail too, the answer is that of the furthest, with the challenges of all', async (t) => {
     const calls: string[] = []
     const { owner, service } = owned(calls)
     const app = await appWith(t, calls, [{ owner }, { service }])
@@ -316,7 +316,7 @@ t.test('alternatives', async (t) => {
     t.strictSame(calls, ['user', 'body', 'owner'])
   })
 
-  t.test('one that fails early makes way early', async (t) => {
+  t.test('if the early part of a late alternative fails, the next alternative is tried early', async (t) => {
     const calls: string[] = []
     const { owner, service } = owned(calls)
     const app = await appWith(t, calls, [{ owner }, { service }])
@@ -324,7 +324,7 @@ t.test('alternatives', async (t) => {
     t.strictSame(calls, ['service', 'body', 'handler'])
   })
 
-  t.test('an early one that passes before a late one decides early', async (t) => {
+  t.test('an early alternative that passes before a late one decides early', async (t) => {
     const calls: string[] = []
     const { owner, service } = owned(calls)
     const app = await appWith(t, calls, [{ service }, { owner }])
@@ -334,7 +334,7 @@ t.test('alternatives', async (t) => {
     t.strictSame(calls, ['user', 'body', 'owner', 'handler'])
   })
 
-  t.test('if all fail early, the answer is early', async (t) => {
+  t.test('if all alternatives fail early, the answer is early', async (t) => {
     const calls: string[] = []
     const { owner, service } = owned(calls)
     for (const security of [[{ owner }, { service }], [{ service }, { owner }], { either: anyOf(owner, service) }]) {
@@ -346,7 +346,7 @@ t.test('alternatives', async (t) => {
     t.strictSame(calls, [])
   })
 
-  t.test('an early part that fails beside a late one ends that alternative early', async (t) => {
+  t.test('an early part that fails ends its alternative, although its other part is late', async (t) => {
     const calls: string[] = []
     const { owner, service } = owned(calls)
     const always = noting(calls, 'always', {}, () => 1, late)
@@ -357,7 +357,7 @@ t.test('alternatives', async (t) => {
     t.strictSame(calls, [])
   })
 
-  t.test('a 400 and a 5xx of an open one end it, late', async (t) => {
+  t.test('a 400 or 5xx of a pending alternative ends the request, late', async (t) => {
     for (const [fail, status] of [
       [failing(() => new InvalidCredentialsRequest()), 400],
       [failing(() => new Error('db')), 500]
@@ -371,7 +371,7 @@ t.test('alternatives', async (t) => {
     }
   })
 
-  t.test('a third one that is open behind one that failed late', async (t) => {
+  t.test('a third alternative may be pending after another one has failed late', async (t) => {
     const calls: string[] = []
     const { owner, service } = owned(calls)
     const third = noting(calls, 'third', { service }, () => 'third', late)
@@ -382,7 +382,7 @@ t.test('alternatives', async (t) => {
     t.strictSame(calls, ['user', 'body', 'owner', 'service', 'third', 'handler'])
   })
 
-  t.test('what else the route requires is resolved early beside an open alternative, and can fail early', async (t) => {
+  t.test('other requirements of the route run early beside a pending alternative, and may fail early', async (t) => {
     const calls: string[] = []
     const { owner, service } = owned(calls)
     const other = noting(calls, 'other', {}, ({ headers }) => {
@@ -400,7 +400,7 @@ t.test('alternatives', async (t) => {
     t.strictSame(calls, ['user', 'other', 'body', 'owner', 'handler'])
   })
 
-  t.test('what needs alternatives that may be late is late, whichever passes', async (t) => {
+  t.test('a dependency that needs alternatives runs late if one of them may be late, whichever passes', async (t) => {
     const calls: string[] = []
     const { owner, service } = owned(calls)
     const above = noting(
@@ -416,7 +416,7 @@ t.test('alternatives', async (t) => {
     t.strictSame(calls, ['service', 'body', 'above', 'handler'])
   })
 
-  t.test('nested alternatives wait for the open one inside', async (t) => {
+  t.test('nested alternatives wait for a pending inner one', async (t) => {
     const calls: string[] = []
     const { owner, service } = owned(calls)
     const guest = noting(calls, 'guest', {}, ({ headers }) => {
@@ -443,7 +443,7 @@ t.test('alternatives', async (t) => {
     t.strictSame(calls, ['guest'])
   })
 
-  t.test('what an open alternative resolved is shared with what comes after it', async (t) => {
+  t.test('values that a pending alternative resolved are shared with what runs after it', async (t) => {
     const calls: string[] = []
     const { owner, service } = owned(calls)
     const user = noting(calls, 'shared')
@@ -471,7 +471,7 @@ t.test('alternatives', async (t) => {
     }
   })
 
-  t.test('optional: with credentials it is left open, and a late refusal is an error', async (t) => {
+  t.test('optional: with credentials the decision is late, and a late denial is an error', async (t) => {
     for (const wrap of [
       (owner: Dependency<string>) => ({ maybe: optional(owner) }), (owner: Dependency<string>) => [{ maybe: owner }, {}]
     ]) {
@@ -484,14 +484,14 @@ t.test('alternatives', async (t) => {
     }
   })
 
-  t.test('optional: credentials that are refused early are refused early', async (t) => {
+  t.test('optional: credentials that are rejected early are an error early', async (t) => {
     const calls: string[] = []
     const app = await appWith(t, calls, { maybe: optional(owned(calls).owner) })
     t.equal((await app.inject({ url: '/', headers: { authorization: 'Bearer a b' } })).statusCode, 401)
     t.strictSame(calls, [])
   })
 
-  t.test('HEAD is asked in the same order as GET', async (t) => {
+  t.test('dependencies of HEAD run in the same order as those of GET', async (t) => {
     const calls: string[] = []
     const { owner, service } = owned(calls)
     const app = await appWith(t, calls, [{ owner }, { service }])
@@ -513,7 +513,7 @@ function code (get: () => unknown): unknown {
   }
 }
 
-t.test('what a hook resolved between the two runs of a guard is not resolved again', async (t) => {
+t.test('a value that a hook resolved between the phases is not resolved again', async (t) => {
   const calls: string[] = []
   const app = await secured(t)
   const session = noting(calls, 'session')

@@ -1,6 +1,6 @@
 /**
- * Popular plugins, in an app where every route must declare its security: their routes are rejected by name, and
- * with the fix that the documentation shows they work, and only routes that are declared public are public.
+ * Popular plugins in an app where each route must declare its security. Their undeclared routes are named, and with the
+ * documented fix they work: only routes that are declared public are public.
  */
 import { fileURLToPath } from 'node:url'
 import autoload from '@fastify/autoload'
@@ -23,7 +23,7 @@ import fastifySecurity, { apiKeyCookie, depends, httpBasic, httpBearer, Unauthor
 import { portOf, sendRaw } from '../fixtures/socket.js'
 import { upgrade } from '../fixtures/web-socket.js'
 
-// @fastify/autoload cannot tell that TypeScript is run here.
+// @fastify/autoload cannot detect that this process runs TypeScript.
 process.env['FASTIFY_AUTOLOAD_TYPESCRIPT'] = '1'
 
 const fixture = (name: string): string => fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url))
@@ -44,7 +44,7 @@ const withAdminKey = { 'x-admin-key': 'k' }
 
 const strict = { onUndeclaredRoute: 'error' } as const
 
-/** As much of a test as is needed to clean up behind it. */
+/** The part of a test that registers a clean-up. */
 interface Teardown { teardown (cleanUp: () => unknown): void }
 
 function bare (t: Teardown): FastifyInstance {
@@ -59,7 +59,7 @@ async function secured (t: Teardown, options: FastifySecurityOptions = {}): Prom
   return app
 }
 
-/** The routes that the one error names, or none where the app is ready. */
+/** The routes that the start error names, or none if the app starts. */
 async function refused (app: FastifyInstance): Promise<string[]> {
   try {
     await app.ready()
@@ -71,7 +71,7 @@ async function refused (app: FastifyInstance): Promise<string[]> {
   }
 }
 
-/** Each plugin as its own documentation registers it, and the routes that it makes. */
+/** Each plugin as its own documentation registers it, and the routes that it adds. */
 const plugins: Array<[string, (app: FastifyInstance) => PromiseLike<unknown>, readonly string[]]> = [
   [
     '@fastify/static',
@@ -108,10 +108,11 @@ const plugins: Array<[string, (app: FastifyInstance) => PromiseLike<unknown>, re
   }), ['GET /admin/deep/more', 'GET /admin/users']]
 ]
 
-t.test("with onUndeclaredRoute: 'error'", async (t) => {
+t.test("plugins in an app with onUndeclaredRoute: 'error'", async (t) => {
   for (const order of ['before', 'after'] as const) {
     for (const [name, register, routes] of plugins) {
-      t.test(`${name}, registered ${order} fastify-security: ${routes.length === 0 ? 'there is nothing to be declared' : 'its routes are refused'}`, async (t) => {
+      const outcome = routes.length === 0 ? 'it adds no route' : 'its routes are refused'
+      t.test(`${name}, registered ${order} fastify-security: ${outcome}`, async (t) => {
         const app = bare(t)
         if (order === 'before') await register(app)
         await app.register(fastifySecurity, { ...strict, swagger: false })
@@ -121,13 +122,13 @@ t.test("with onUndeclaredRoute: 'error'", async (t) => {
     }
   }
 
-  t.test('all of them together are named in one error', async (t) => {
+  t.test('one error names the routes of all plugins', async (t) => {
     const app = await secured(t, { swagger: {} })
     for (const [, register] of plugins) await register(app)
     t.strictSame(await refused(app), plugins.flatMap(([, , routes]) => routes).sort())
   })
 
-  t.test("the user's own @fastify/swagger-ui is refused, and the one of this plugin is not", async (t) => {
+  t.test("the app's own @fastify/swagger-ui is refused, and the one that this plugin registers is not", async (t) => {
     const app = bare(t)
     await app.register(fastifySwagger, { openapi: {} })
     await app.register(fastifySwaggerUi)
@@ -180,7 +181,7 @@ t.test('each plugin with its fix', async (t) => {
     }
   })
 
-  t.test('@fastify/static for reply.sendFile alone needs nothing, and the route that sends is guarded as it says', async (t) => {
+  t.test('@fastify/static for reply.sendFile alone: no route, and the sending route has its own guard', async (t) => {
     const app = await secured(t)
     await app.register(jwt, { secret })
     await app.register(fastifyStatic, { root: privateFiles, serve: false })
@@ -189,14 +190,14 @@ t.test('each plugin with its fix', async (t) => {
     t.equal((await app.inject({ url: '/download', headers: await asAnn(app) })).body, 'private file\n')
   })
 
-  t.test("by a function, where a plugin's routes are to be public by their address", async (t) => {
+  t.test('a function as onUndeclaredRoute allows the routes of a plugin by their URL', async (t) => {
     const app = await secured(t, { onUndeclaredRoute: ({ url }) => url.startsWith('/public/') })
     await app.register(fastifyStatic, { root: publicFiles, prefix: '/public/' })
     app.get('/forgotten', async () => 'in')
     t.strictSame(await refused(app), ['GET /forgotten'])
   })
 
-  t.test('@fastify/under-pressure by its option routeOpts', async (t) => {
+  t.test('@fastify/under-pressure: its option routeOpts declares its route', async (t) => {
     const health = {
       routeResponseSchemaOpts: { metrics: { type: 'object', properties: { rssBytes: { type: 'number' } } } },
       url: '/health'
@@ -231,7 +232,7 @@ t.test('each plugin with its fix', async (t) => {
     t.equal((await app.inject('/')).statusCode, 503)
   })
 
-  t.test("the user's own @fastify/swagger-ui in a context that is declared public, or guarded", async (t) => {
+  t.test("the app's own @fastify/swagger-ui in a context that is declared public, or guarded", async (t) => {
     const basic = httpBasic()
     for (const requirement of [false, { basic }] as const) {
       const app = bare(t)
@@ -253,7 +254,7 @@ t.test('each plugin with its fix', async (t) => {
     }
   })
 
-  t.test("the user's own @fastify/swagger-ui by its option uiHooks, which leaves its files open: they are refused", async (t) => {
+  t.test("the app's own @fastify/swagger-ui with its option uiHooks has public files, and is refused", async (t) => {
     const app = bare(t)
     await app.register(fastifySwagger, { openapi: {} })
     await app.register(fastifySecurity, strict)
@@ -272,7 +273,7 @@ t.test('each plugin with its fix', async (t) => {
     }
   })
 
-  t.test('below a requirement', async (t) => {
+  t.test('plugins in a context with a requirement', async (t) => {
     const app = await secured(t, { swagger: {} })
     app.security.require({ bearer })
     await app.register(underPressure, { exposeStatusRoute: { url: '/status', routeOpts: { security: false } } })
@@ -292,7 +293,7 @@ t.test('each plugin with its fix', async (t) => {
     }
   })
 
-  t.test('@fastify/autoload by what its autohooks require', async (t) => {
+  t.test('@fastify/autoload: a requirement in autohooks declares the routes', async (t) => {
     const app = await secured(t)
     await app.register(autoload, {
       dir: fixture('autoloaded/admin'),
@@ -306,7 +307,7 @@ t.test('each plugin with its fix', async (t) => {
     }
   })
 
-  t.test('@fastify/autoload by what its autohooks require, which does not reach the folders below without cascadeHooks', async (t) => {
+  t.test('@fastify/autoload: without cascadeHooks a requirement in autohooks does not reach subfolders', async (t) => {
     const app = await secured(t)
     await app.register(autoload, {
       dir: fixture('autoloaded/admin'), autoHooks: true, options: { prefix: '/admin', handler: async () => 'in' }
@@ -334,7 +335,7 @@ t.test('@fastify/rate-limit', async (t) => {
       t.strictSame(await statuses(app, { authorization: 'Bearer good' }), [429, 429, 429, 429])
     })
 
-    t.test(`counts those that the guard has let in, as a hook of each route, registered ${order} the plugin`, async (t) => {
+    t.test(`as a hook of each route, registered ${order} the plugin, it counts only admitted requests`, async (t) => {
       const app = bare(t)
       if (order === 'after') await app.register(fastifySecurity, { ...strict, swagger: false })
       await app.register(rateLimit, { max: 2 })
@@ -345,7 +346,7 @@ t.test('@fastify/rate-limit', async (t) => {
     })
   }
 
-  t.test('can count by user, at preHandler', async (t) => {
+  t.test('in preHandler it can count by user', async (t) => {
     const app = await secured(t)
     await app.register(jwt, { secret })
     await app.register(rateLimit, { max: 1, hook: 'preHandler', keyGenerator: (request) => user.of(request) })
@@ -355,7 +356,7 @@ t.test('@fastify/rate-limit', async (t) => {
   })
 })
 
-t.test('@fastify/jwt verifies what httpBearer has read', async (t) => {
+t.test('@fastify/jwt verifies the token that httpBearer reads', async (t) => {
   const app = await secured(t)
   await app.register(jwt, { secret })
   app.get('/me', { security: { user } }, async (request) => request.security.user)
@@ -378,7 +379,7 @@ t.test('@fastify/jwt verifies what httpBearer has read', async (t) => {
   t.equal((await app.inject({ url: '/me', headers: { authorization: `Bearer ${good}` } })).body, 'ann')
 })
 
-t.test('a session of @fastify/session is what a dependency may look at', async (t) => {
+t.test('a dependency can read the session of @fastify/session', async (t) => {
   const app = await secured(t)
   await app.register(cookie)
   await app.register(session, { secret, cookieName: 'sid', cookie: { secure: false }, saveUninitialized: false })
@@ -399,7 +400,7 @@ t.test('a session of @fastify/session is what a dependency may look at', async (
   )
 })
 
-t.test('all of them in one app, in which nothing is undeclared', async (t) => {
+t.test('all plugins in one app in which every route is declared', async (t) => {
   const allTogether = async (t: Teardown, place: 'first' | 'in the midst'): Promise<FastifyInstance> => {
     const app = bare(t)
     const security = async (): Promise<unknown> => app.register(fastifySecurity, strict)
@@ -434,7 +435,7 @@ t.test('all of them in one app, in which nothing is undeclared', async (t) => {
   }
 
   for (const place of ['first', 'in the midst'] as const) {
-    t.test(`fastify-security ${place}: all work, and only routes that are declared public are public`, async (t) => {
+    t.test(`fastify-security ${place}: all plugins work, and only declared public routes are public`, async (t) => {
       const app = await allTogether(t, place)
       t.strictSame(await refused(app), [])
       const headers = await asAnn(app)
@@ -497,7 +498,7 @@ t.test('a dependency among the hooks of a 404 handler guards it', async (t) => {
   t.equal((await app.inject({ url: '/any', headers: await asAnn(app) })).body, 'private file\n')
 })
 
-/** What Ann sends. */
+/** The headers and the body that Ann sends. */
 async function asAnn (app: FastifyInstance): Promise<Record<string, string>> {
   await app.ready()
   return { authorization: `Bearer ${app.jwt.sign({ sub: 'ann' })}` }

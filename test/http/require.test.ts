@@ -1,4 +1,4 @@
-/** `app.security.require`: a requirement of all routes of a context. */
+/** `app.security.require`: requirements for all routes of a context. */
 import type { FastifyInstance } from 'fastify'
 import Fastify from 'fastify'
 import fp from 'fastify-plugin'
@@ -25,7 +25,7 @@ async function statusOf (app: FastifyInstance, url: string, headers: Record<stri
 }
 
 t.test('require holds for the routes of a context', async (t) => {
-  t.test('it holds for routes that were registered before the call, and for those after it', async (t) => {
+  t.test('a requirement guards routes that were registered before the call, and those after it', async (t) => {
     const app = await secured(t)
     app.get('/before', async () => 'in')
     app.security.require({ user })
@@ -40,7 +40,7 @@ t.test('require holds for the routes of a context', async (t) => {
     }
   })
 
-  t.test('it holds in its context and below, at any depth, and neither beside nor above', async (t) => {
+  t.test('a requirement guards its context and all below, and neither sibling nor parent contexts', async (t) => {
     const app = await secured(t)
     await app.register(async (admin) => {
       admin.security.require({ user })
@@ -60,7 +60,7 @@ t.test('require holds for the routes of a context', async (t) => {
     for (const url of ['/shop', '/']) t.equal(await statusOf(app, url), 200, url)
   })
 
-  t.test('it holds in a child context that was made before the call', async (t) => {
+  t.test('a requirement guards a child context that was made before the call', async (t) => {
     const app = await secured(t)
     let child: FastifyInstance | undefined
     await app.register(async (instance) => {
@@ -74,7 +74,7 @@ t.test('require holds for the routes of a context', async (t) => {
     }
   })
 
-  t.test('it holds in a child context that was made before the plugin was registered', async (t) => {
+  t.test('a requirement guards a child context that was made before the plugin was registered', async (t) => {
     const app = Fastify()
     t.teardown(() => app.close())
     let child: FastifyInstance | undefined
@@ -89,7 +89,7 @@ t.test('require holds for the routes of a context', async (t) => {
     t.equal((await app.inject({ url: '/own', headers: { ...asAnn, ...withKey } })).body, 'k')
   })
 
-  t.test('in a plugin that is wrapped by fastify-plugin it holds in the context of the plugin', async (t) => {
+  t.test('in a plugin wrapped by fastify-plugin a requirement guards the context that registers it', async (t) => {
     const app = await secured(t)
     await app.register(async (context) => {
       context.get('/before', async () => 'in')
@@ -105,7 +105,7 @@ t.test('require holds for the routes of a context', async (t) => {
     }
   })
 
-  t.test('it holds for the routes of a wrapped plugin', async (t) => {
+  t.test('a requirement guards the routes of a wrapped plugin', async (t) => {
     const app = await secured(t)
     const routes = fp(async (instance) => { instance.get('/plugin', async () => 'in') })
     await app.register(async (context) => {
@@ -116,7 +116,7 @@ t.test('require holds for the routes of a context', async (t) => {
     t.equal(await statusOf(app, '/plugin', asAnn), 200)
   })
 
-  t.test('it holds in the context of the instance on which it is called', async (t) => {
+  t.test('a requirement guards the context of the instance on which require is called', async (t) => {
     const app = await secured(t)
     await app.register(async (child) => {
       app.security.require({ user })
@@ -161,7 +161,7 @@ t.test('require holds for the routes of a context', async (t) => {
       [200, 401, 401, 200])
   })
 
-  t.test("it does not hold for the docs' own routes", async (t) => {
+  t.test("a requirement does not guard the docs' own routes", async (t) => {
     const app = await secured(t, { swagger: {} })
     app.security.require({ user })
     app.get('/', async () => 'in')
@@ -179,7 +179,7 @@ t.test('requirements add up', async (t) => {
     await app.register(async (child) => {
       child.security.require({ inner1: noting(calls, 'inner1') })
       child.security.require({ inner2: noting(calls, 'inner2') })
-      // Called late, and yet the outer one.
+      // The call comes last, and its requirement is still the outer one.
       app.security.require({ outer4: noting(calls, 'outer4') })
       child.get('/', { onRequest: noting(calls, 'hook'), security: { own: noting(calls, 'own') } }, async () =>
         calls.push('handler')
@@ -281,7 +281,7 @@ t.test('requirements add up', async (t) => {
   })
 })
 
-t.test('security: false and require(false) lift a requirement', async (t) => {
+t.test('lifting a requirement', async (t) => {
   t.test('security: false makes a route public, even if its contexts require something', async (t) => {
     const app = await secured(t)
     app.security.require({ user })
@@ -297,7 +297,7 @@ t.test('security: false and require(false) lift a requirement', async (t) => {
     t.equal(await statusOf(app, '/other'), 401)
   })
 
-  t.test("an optional dependency, an empty alternative and the route's hooks do not lift a requirement", async (t) => {
+  t.test('an optional dependency, an empty alternative and hooks of the route do not lift a requirement', async (t) => {
     const app = await secured(t)
     app.security.require({ user })
     app.get('/optional', { security: { key: optional(key) } }, async () => 'in')
@@ -309,7 +309,7 @@ t.test('security: false and require(false) lift a requirement', async (t) => {
     }
   })
 
-  t.test('security: false does not lift a hook that stands on the route itself', async (t) => {
+  t.test('security: false does not lift a hook of the route itself', async (t) => {
     const app = await secured(t)
     app.security.require({ user })
     app.get('/other', async () => 'in')
@@ -400,7 +400,7 @@ t.test('require takes the shapes of the option security', async (t) => {
   })
 })
 
-// A dependency with this many others below it, one in the other.
+// A dependency with a chain of this many others below it.
 function chainOf (length: number): Dependency<true> {
   let it: Dependency<true> = depends({ key }, () => true as const)
   for (let level = 2; level < length; level++) it = depends({ it }, () => true as const)
@@ -461,7 +461,7 @@ t.test('require is checked when it is called', async (t) => {
     t.equal(await statusOf(app, '/'), 401)
   })
 
-  t.test('a call that throws requires nothing', async (t) => {
+  t.test('a call of require that throws adds no requirement', async (t) => {
     const app = await secured(t)
     app.get('/', async () => 'in')
     t.throws(() => { app.security.require({ user, other: undefined } as never) })
@@ -469,7 +469,7 @@ t.test('require is checked when it is called', async (t) => {
   })
 
   t.test('a requirement of more than 10,000 steps is refused when the app becomes ready', async (t) => {
-    // Each level doubles the sets of scopes with which the first one is resolved.
+    // Each level doubles the sets of scopes for which the first dependency is resolved.
     const nested = (levels: number): Dependency<number> => {
       let it: Dependency<number> = depends({ key, required: securityScopes }, ({ required }) => required.scopes.length)
       for (let level = 0; level < levels; level++) {
@@ -481,7 +481,7 @@ t.test('require is checked when it is called', async (t) => {
       Object.fromEntries(
         Array.from({ length: needs }, (_, index) => [`n${index}`, depends({ key }, () => true as const)])
       ), () => true as const)
-    // A dependency without scopes is one step, however many need it.
+    // A dependency without scopes is one step, however many others need it.
     let shared: Dependency<number> = depends({ key }, () => 0)
     for (let level = 0; level < 40; level++) shared = depends({ one: shared, other: shared }, () => level)
     const cases: Array<[string, Dependency<unknown>, boolean]> = [
@@ -510,7 +510,7 @@ t.test('require is checked when it is called', async (t) => {
     }
   })
 
-  t.test('alternatives of the context and of the route are counted together', async (t) => {
+  t.test('alternatives of context and route count together', async (t) => {
     const app = await secured(t)
     const keys = (count: number, place: string): Array<{ key: typeof key }> =>
       Array.from({ length: count }, (_, index) => ({

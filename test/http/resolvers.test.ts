@@ -67,7 +67,7 @@ t.test('null is a value of a nullable dependency, and of optional', async (t) =>
   }
 })
 
-t.test('a resolver that takes securityScopes and does not look at them lets no request pass where scopes are required (O4)', async (t) => {
+t.test('a resolver that takes securityScopes without reading them admits no request with scopes (O4)', async (t) => {
   const ways: Record<string, [look: (required: any) => void, status: number]> = {
     'not at all': [() => {}, 500],
     'reads a method only': [(required) => required.assertGranted, 500],
@@ -88,7 +88,7 @@ t.test('a resolver that takes securityScopes and does not look at them lets no r
     app.get('/without', { security: { user, later } }, async () => 'in')
     await app.ready()
     for (const url of ['/sync', '/async']) {
-      // On every such request: the one before does not count.
+      // Each request is checked: earlier ones do not count.
       t.strictSame(
         [(await app.inject(url)).statusCode, (await app.inject(url)).statusCode],
         [status, status],
@@ -99,7 +99,7 @@ t.test('a resolver that takes securityScopes and does not look at them lets no r
   }
 })
 
-t.test('a resolver that looks at its scopes in one request and not in the next lets no second request pass', async (t) => {
+t.test('a resolver that reads its scopes in one request and not in the next does not admit the next one', async (t) => {
   const app = await secured(t)
   const user = depends({ required: securityScopes }, ({ required }, { headers }) => {
     if (headers['x-admin'] === undefined) required.assertGranted('a')
@@ -126,7 +126,7 @@ t.test('a resolver sets headers of the reply (R9)', async (t) => {
   t.match([reply.body, reply.headers['set-cookie']], ['abc', 'session=renewed'])
 })
 
-t.test('a resolver that sends the reply ends the request, and nothing further is called', async (t) => {
+t.test('a resolver that sends the reply ends the request, and nothing further runs', async (t) => {
   const calls: string[] = []
   const app = await secured(t)
   app.addHook(
@@ -186,7 +186,7 @@ t.test('a resolver that sends the reply ends the request, and nothing further is
   t.strictSame(calls, [])
 })
 
-t.test('callers that ask for one dependency at the same time get it resolved once, its failure included (R15)', async (t) => {
+t.test('concurrent calls for one dependency resolve it once, and share its failure (R15)', async (t) => {
   for (const [url, outcome] of [['/good', () => 'user'], ['/bad', () => { throw new Unauthorized() }]] as const) {
     const calls: string[] = []
     const door = gate()
@@ -214,7 +214,7 @@ t.test('callers that ask for one dependency at the same time get it resolved onc
   }
 })
 
-t.test('a value that a hook found is not resolved again, nor are its needs', async (t) => {
+t.test('a value that a hook resolved is not resolved again, nor are its needs', async (t) => {
   const calls: string[] = []
   const session = noting(calls, 'session')
   const user = noting(calls, 'user', { session })
@@ -266,7 +266,7 @@ t.test('peek gives the value or undefined, and never throws (R8)', async (t) => 
   }
 })
 
-t.test('scopes from outside do not reach securityScopes below an isolated view, and stand in its challenge all the same', async (t) => {
+t.test('outer scopes do not reach securityScopes below an isolated view, but are on its challenge', async (t) => {
   const calls: string[] = []
   const verified = noting(
     calls,
@@ -294,7 +294,7 @@ t.test('scopes from outside do not reach securityScopes below an isolated view, 
   t.equal((await app.inject('/b')).headers['www-authenticate'], 'Bearer realm="api", scope="b"')
 })
 
-t.test('an async alternative that fails is followed by the next', async (t) => {
+t.test('an asynchronous alternative that fails is followed by the next one', async (t) => {
   const app = await secured(t)
   const key = depends({ key: apiKeyHeader({ name: 'x-key' }) }, async ({ key }) => key)
   const user = depends({ token: httpBearer() }, async (): Promise<string> => { throw new Unauthorized() })

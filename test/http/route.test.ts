@@ -1,5 +1,6 @@
 /**
- * Guarded routes: what `security` may say, what the handler gets, and that it holds for every route that Fastify makes.
+ * Guarded routes: the forms of the option `security`, the values that the handler gets, and each kind of route that
+ * Fastify makes.
  */
 import type { AddressInfo } from 'node:net'
 import { connect } from 'node:net'
@@ -33,7 +34,7 @@ const withKey = { 'x-key': 'k' }
 /** The part of a test that registers a clean-up. */
 interface Teardown { teardown (cleanUp: () => unknown): void }
 
-/** An app of some server options, with the plugin and without a document. */
+/** An app with these server options, with the plugin and without a document. */
 async function serverOf (
   t: Teardown, server: FastifyServerOptions, plugin: FastifySecurityOptions = {}
 ): Promise<FastifyInstance> {
@@ -43,8 +44,8 @@ async function serverOf (
   return app
 }
 
-t.test('the shapes of security', async (t) => {
-  t.test('all of an object are required, and the handler gets all their values', async (t) => {
+t.test('the forms of the option security', async (t) => {
+  t.test('an object: all its dependencies are required, and the handler gets all their values', async (t) => {
     const app = await secured(t)
     app.get('/', { security: { user, key } }, async (request) => {
       expectTypeOf(request.security.user).toEqualTypeOf<{ name: string }>()
@@ -58,7 +59,7 @@ t.test('the shapes of security', async (t) => {
     t.strictSame(reply.json(), { user: { name: 'ann' }, key: 'k' })
   })
 
-  t.test('any of an array is enough, and the handler gets the values of the one that passed', async (t) => {
+  t.test('an array: any of its objects is enough, and the handler gets the values of that object', async (t) => {
     const app = await secured(t)
     app.get('/', { security: [{ user }, { key, token }] }, async (request) => {
       if ('user' in request.security) {
@@ -74,7 +75,7 @@ t.test('the shapes of security', async (t) => {
     t.equal((await app.inject('/')).statusCode, 401)
   })
 
-  t.test('an array of one is the same as the object in it', async (t) => {
+  t.test('an array with one object means the same as the object', async (t) => {
     const app = await secured(t)
     app.get('/', { security: [{ user }] }, async (request) => request.security)
     t.strictSame((await app.inject({ url: '/', headers: asAnn })).json(), { user: { name: 'ann' } })
@@ -82,7 +83,7 @@ t.test('the shapes of security', async (t) => {
   })
 
   for (const [where, security] of [['last', [{ user }, {}]], ['first', [{}, { user }]]] as const) {
-    t.test(`an empty object that stands ${where} lets a request without credentials in, and rejects one with bad credentials`, async (t) => {
+    t.test(`an empty object that stands ${where} admits anonymous clients, and no bad credentials`, async (t) => {
       const app = await secured(t)
       app.get('/', { security }, async (request) => {
         if ('user' in request.security) expectTypeOf(request.security.user).toEqualTypeOf<{ name: string }>()
@@ -94,7 +95,7 @@ t.test('the shapes of security', async (t) => {
     })
   }
 
-  t.test('false is public: no credentials are looked at, and there are no values', async (t) => {
+  t.test('false: the route is public, credentials are not read, and there are no values', async (t) => {
     const app = await secured(t)
     app.get('/', { security: false }, async (request) => {
       // @ts-expect-error a public route has no values
@@ -118,8 +119,8 @@ t.test('the shapes of security', async (t) => {
   })
 })
 
-t.test('the values', async (t) => {
-  t.test('are available in every form of declaring a route', async (t) => {
+t.test('the values of request.security', async (t) => {
+  t.test('are available, however the route is declared', async (t) => {
     const app = await secured(t)
     app.get('/a', { security: { user } }, async (request) => request.security.user.name)
     app.get('/b', { security: { user }, handler: async (request) => request.security.user.name })
@@ -144,7 +145,7 @@ t.test('the values', async (t) => {
     t.strictSame((await app.inject({ url: '/?page=2', headers: asAnn })).json(), { user: 'ann', page: 2 })
   })
 
-  t.test('of names that were not declared are refused by the compiler', async (t) => {
+  t.test('are only the declared names, for the compiler as well', async (t) => {
     const app = await secured(t)
     app.get('/', { security: { user } }, async (request) => {
       // @ts-expect-error the route declares no admin
@@ -153,7 +154,7 @@ t.test('the values', async (t) => {
     t.strictSame((await app.inject({ url: '/', headers: asAnn })).json(), { admin: 'none' })
   })
 
-  t.test('are available in the hooks after the guard as well, and by of()', async (t) => {
+  t.test('are available in the hooks after the guard, and by of()', async (t) => {
     const app = await secured(t)
     const seen: unknown[] = []
     const look = (request: FastifyRequest): void => { seen.push({ ...request.security }, user.of(request).name) }
@@ -164,7 +165,7 @@ t.test('the values', async (t) => {
     t.strictSame(seen, [{ user: { name: 'ann' } }, 'ann', { user: { name: 'ann' } }, 'ann'])
   })
 
-  t.test('peek finds nothing in a request that was denied, and request.security throws', async (t) => {
+  t.test('are not available in a denied request: peek returns undefined, and request.security throws', async (t) => {
     const app = await secured(t)
     const seen: unknown[] = []
     app.setErrorHandler((_error, request, reply) => {
@@ -179,7 +180,7 @@ t.test('the values', async (t) => {
     t.strictSame(seen, [undefined, undefined, undefined, undefined])
   })
 
-  t.test('are of one request, and not of another at the same time', async (t) => {
+  t.test('belong to one request, not to a concurrent one', async (t) => {
     const app = await secured(t)
     const echo = depends({ token }, async ({ token }) => token.credentials)
     app.get('/', { security: { echo } }, async (request) => request.security.echo)
@@ -191,7 +192,7 @@ t.test('the values', async (t) => {
   })
 })
 
-t.test('the guard stands before everything else of the route', async (t) => {
+t.test('the guard runs before everything else on the route', async (t) => {
   t.test('a client without credentials gets 401 with any body, and the body is not read', async (t) => {
     const app = await secured(t)
     const calls: string[] = []
@@ -220,7 +221,7 @@ t.test('the guard stands before everything else of the route', async (t) => {
     t.equal(calls.filter((call) => call === 'preParsing').length, 5, 'those with a token alone')
   })
 
-  t.test("it stands before the route's own hooks, and after those of the app", async (t) => {
+  t.test("the guard runs before the route's own hooks, and after those of the app", async (t) => {
     const app = await secured(t)
     const calls: string[] = []
     app.addHook('onRequest', async () => { calls.push('app') })
@@ -232,7 +233,7 @@ t.test('the guard stands before everything else of the route', async (t) => {
     t.strictSame(calls, ['app', 'guard', 'route 1', 'route 2', 'handler'])
   })
 
-  t.test('a dependency of preHandler sees the parsed and validated request, before the hooks of the route', async (t) => {
+  t.test('a preHandler dependency gets the parsed and validated request, before the hooks of the route', async (t) => {
     const app = await secured(t)
     const calls: string[] = []
     const owner = noting(calls, 'owner', { user }, ({ params, body }) => {
@@ -270,7 +271,7 @@ t.test('the guard stands before everything else of the route', async (t) => {
     t.equal(handled, 0)
   })
 
-  t.test('the error handler of the route is asked, and the status stays', async (t) => {
+  t.test('the error handler of the route runs, and the status stays', async (t) => {
     const app = await secured(t)
     app.get(
       '/',
@@ -285,7 +286,7 @@ t.test('the guard stands before everything else of the route', async (t) => {
 })
 
 t.test('methods', async (t) => {
-  t.test('the HEAD twin of a GET route is guarded like it, once', async (t) => {
+  t.test('the HEAD route that Fastify makes for a GET route has the same guard, once', async (t) => {
     const app = await secured(t)
     const calls: string[] = []
     app.get('/', { security: { user, note: noting(calls, 'guard') } }, async () => 'body')
@@ -297,7 +298,7 @@ t.test('methods', async (t) => {
     t.strictSame(calls, ['guard'])
   })
 
-  t.test('the HEAD twin is guarded by what its own hooks say', async (t) => {
+  t.test('hooks of that HEAD route guard it', async (t) => {
     const app = await secured(t)
     app.get('/', { preHandler: user }, async () => 'body')
     t.equal((await app.inject({ method: 'HEAD', url: '/' })).statusCode, 401)
@@ -308,7 +309,7 @@ t.test('methods', async (t) => {
     ['of the app', { exposeHeadRoutes: false }, {}],
     ['of the route', {}, { exposeHeadRoute: false }]
   ] as const) {
-    t.test(`where the option ${name} makes no HEAD twin there is none`, async (t) => {
+    t.test(`with the option ${name} there is no HEAD route`, async (t) => {
       const app = await serverOf(t, server)
       app.get('/', { ...route, security: { user } }, async () => 'body')
       t.equal((await app.inject({ method: 'HEAD', url: '/', headers: asAnn })).statusCode, 404)
@@ -316,7 +317,7 @@ t.test('methods', async (t) => {
     })
   }
 
-  t.test('a HEAD route of its own, written before the GET route, is guarded by its own security', async (t) => {
+  t.test('a HEAD route that the app declares before the GET route has its own security', async (t) => {
     const app = await secured(t)
     app.head('/', { security: { key } }, async () => '')
     app.get('/', { security: { user } }, async () => 'body')
@@ -325,7 +326,7 @@ t.test('methods', async (t) => {
     t.equal((await app.inject({ method: 'GET', url: '/', headers: withKey })).statusCode, 401)
   })
 
-  t.test('a route of several methods is guarded in each, and in the HEAD twin', async (t) => {
+  t.test('a route with several methods is guarded for each, and for HEAD', async (t) => {
     const app = await secured(t)
     app.route({
       method: ['GET', 'POST', 'DELETE'],
@@ -339,7 +340,7 @@ t.test('methods', async (t) => {
     }
   })
 
-  t.test('app.all is guarded in every method that the app knows, added ones included', async (t) => {
+  t.test('app.all is guarded for every method that the app knows, including added ones', async (t) => {
     const app = await secured(t)
     app.addHttpMethod('PROPFIND', { hasBody: true })
     app.addHttpMethod('LINK')
@@ -355,7 +356,7 @@ t.test('methods', async (t) => {
   })
 })
 
-t.test('addresses', async (t) => {
+t.test('URLs', async (t) => {
   for (const [prefixTrailingSlash, guarded, unknown] of [
     ['both', ['/notes', '/notes/'], []],
     ['slash', ['/notes/'], ['/notes']],
@@ -376,7 +377,7 @@ t.test('addresses', async (t) => {
     })
   }
 
-  t.test('a dependency of preHandler guards both addresses of "/" below a prefix', async (t) => {
+  t.test('a preHandler dependency guards both URLs of "/" under a prefix', async (t) => {
     const app = await secured(t)
     const late = depends({}, (_, { query }) => {
       if ((query as { pass?: string }).pass !== 'yes') throw new Unauthorized()
@@ -391,7 +392,7 @@ t.test('addresses', async (t) => {
     }
   })
 
-  t.test('prefixes in prefixes, also such as end in a slash, are guarded', async (t) => {
+  t.test('nested prefixes are guarded, even if one ends in a slash', async (t) => {
     const app = await secured(t)
     await app.register(async (outer) => {
       await outer.register(async (inner) => {
@@ -416,7 +417,7 @@ t.test('addresses', async (t) => {
     }
   })
 
-  t.test('no other spelling of an address gets round the guard', async (t) => {
+  t.test('other spellings of a URL do not bypass the guard', async (t) => {
     // useSemicolonDelimiter is missing from Fastify's types.
     const routerOptions = {
       ignoreTrailingSlash: true, ignoreDuplicateSlashes: true, caseSensitive: false, useSemicolonDelimiter: true
@@ -435,14 +436,14 @@ t.test('addresses', async (t) => {
     }
   })
 
-  t.test('an address that is rewritten is guarded by the route that answers', async (t) => {
+  t.test('a rewritten URL has the guard of the route that answers', async (t) => {
     const app = await serverOf(t, { rewriteUrl: () => '/secret' })
     app.get('/public', { security: false }, async () => 'public')
     app.get('/secret', { security: { user } }, async () => 'in')
     t.equal((await app.inject('/public')).statusCode, 401)
   })
 
-  t.test('routes of one address that differ in a constraint are each guarded by their own security', async (t) => {
+  t.test('routes with the same URL and different constraints each have their own security', async (t) => {
     const app = await serverOf(t, {
       routerOptions: {
         constraints: {
@@ -481,8 +482,8 @@ t.test('addresses', async (t) => {
   })
 })
 
-t.test('answers that do not come from a route stay as they were', async (t) => {
-  t.test('an unknown address, and an unknown method, are 404 and not 401', async (t) => {
+t.test('answers without a route are unchanged', async (t) => {
+  t.test('an unknown URL or method is 404, not 401', async (t) => {
     const app = await secured(t)
     app.security.require({ user })
     app.get('/', async () => 'in')
@@ -493,7 +494,7 @@ t.test('answers that do not come from a route stay as they were', async (t) => {
     }
   })
 
-  t.test("a 404 handler of the user's own answers, in every context", async (t) => {
+  t.test("the app's own 404 handler answers, in every context", async (t) => {
     const app = await secured(t)
     app.security.require({ user })
     app.setNotFoundHandler(async (_request, reply) => reply.code(404).send('root'))
@@ -508,7 +509,7 @@ t.test('answers that do not come from a route stay as they were', async (t) => {
   })
 })
 
-t.test('over a socket', async (t) => {
+t.test('requests over a socket', async (t) => {
   const next = 'GET /me HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer good\r\n\r\n'
   const smuggled = 'GET /me HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer good\r\n\r\n'
 
@@ -519,7 +520,7 @@ t.test('over a socket', async (t) => {
     ['a body that looks like a request', `content-length: ${smuggled.length}\r\n\r\n${smuggled}`]
   ] as const) {
     for (const guard of ['sync', 'async'] as const) {
-      t.test(`after the denial of ${name} by a guard that is ${guard}, the next request on the connection is answered as itself`, async (t) => {
+      t.test(`after a denial of ${name} by ${guard} code, the next request gets its own answer`, async (t) => {
         const app = await secured(t)
         const bodies: unknown[] = []
         const asyncUser = depends({ token }, async ({ token }) => {
@@ -539,7 +540,7 @@ t.test('over a socket', async (t) => {
     }
   }
 
-  t.test('HTTP/2 streams of one session are each guarded by themselves', async (t) => {
+  t.test('HTTP/2 streams of one session are guarded separately', async (t) => {
     const app = Fastify({ http2: true })
     t.teardown(() => app.close())
     await app.register(fastifySecurity, { swagger: false })
@@ -558,7 +559,7 @@ t.test('over a socket', async (t) => {
   })
 })
 
-t.test('preflight by @fastify/cors', async (t) => {
+t.test('preflight requests and @fastify/cors', async (t) => {
   const preflight = {
     method: 'OPTIONS', headers: { origin: 'https://spa.test', 'access-control-request-method': 'GET' }
   } as const
@@ -581,7 +582,7 @@ t.test('preflight by @fastify/cors', async (t) => {
     }]
   ] as const) {
     for (const hook of ['onRequest', 'preHandler'] as const) {
-      t.test(`is answered where @fastify/cors is registered ${order}, at ${hook}`, async (t) => {
+      t.test(`@fastify/cors, registered ${order}, at ${hook}, answers preflight requests`, async (t) => {
         const app = Fastify()
         t.teardown(() => app.close())
         await setUp(app, async () => { await app.register(cors, { hook }) })
@@ -600,14 +601,14 @@ t.test('preflight by @fastify/cors', async (t) => {
     }
   }
 
-  t.test('is answered for a route of all methods, and another OPTIONS request is guarded', async (t) => {
+  t.test('@fastify/cors answers preflight for a route with all methods, and no other OPTIONS request', async (t) => {
     const app = await secured(t)
     await app.register(cors, { strictPreflight: false })
     app.all('/', { security: { user } }, async () => 'in')
     t.equal((await app.inject({ ...preflight, url: '/' })).statusCode, 204)
   })
 
-  t.test('does not make an OPTIONS route of the app public: only the one of @fastify/cors is', async (t) => {
+  t.test('@fastify/cors makes only its own OPTIONS route public, and not those of the app', async (t) => {
     const app = await secured(t)
     await app.register(cors, { origin: false })
     app.security.require({ user })
@@ -620,7 +621,7 @@ t.test('preflight by @fastify/cors', async (t) => {
     }
   })
 
-  t.test('a refusal can be read by the page: it carries the headers of @fastify/cors', async (t) => {
+  t.test('a page can read a denial: it has the headers of @fastify/cors', async (t) => {
     const app = await secured(t)
     await app.register(cors)
     app.get('/', { security: { user } }, async () => 'in')

@@ -1,4 +1,4 @@
-/** `app.security.routes()` and `app.security.print()`: who may call what, as a list and as a table. */
+/** `app.security.routes()` and `app.security.print()`: the requirements of all routes, as a list and as a table. */
 import cors from '@fastify/cors'
 import fastifySwagger from '@fastify/swagger'
 import { expectTypeOf } from 'expect-type'
@@ -20,7 +20,7 @@ const user = depends({ oauth2, required: securityScopes }, ({ required }) => req
 const always = depends({}, () => true)
 const handler = async (): Promise<string> => 'in'
 
-t.test('what a route is listed with', async (t) => {
+t.test('the members of a listed route', async (t) => {
   for (const [name, options, security, guarded = true] of [
     ['all of an object', { security: { token, key } }, [{ HTTPBearer: [], APIKeyHeader: [] }]],
     [
@@ -94,7 +94,7 @@ t.test('what a route is listed with', async (t) => {
     )
   })
 
-  t.test('the list equals the document in every version of OpenAPI', async (t) => {
+  t.test('the list agrees with the document in every version of OpenAPI', async (t) => {
     for (const [openapi, roles] of [['3.0.3', []], ['3.1.0', ['role']]] as const) {
       const app = await secured(t, { swagger: { openapi: { openapi } }, swaggerUi: false })
       const checked = depends({ token, required: securityScopes }, () => true)
@@ -112,7 +112,7 @@ t.test('what a route is listed with', async (t) => {
     }
   })
 
-  t.test('the version of a document that the app registers is known when the app is ready', async (t) => {
+  t.test('the OpenAPI version of a document that the app registers is known when the app is ready', async (t) => {
     const app = await secured(t)
     await app.register(fastifySwagger, { openapi: { openapi: '3.0.3' } })
     const checked = depends({ token, required: securityScopes }, () => true)
@@ -122,8 +122,8 @@ t.test('what a route is listed with', async (t) => {
   })
 })
 
-t.test('which routes are listed', async (t) => {
-  t.test('every route, in the order of registration, with a line for each method and each address', async (t) => {
+t.test('the listed routes', async (t) => {
+  t.test('every route, in the order of registration, one entry for each method and URL', async (t) => {
     const app = await secured(t)
     app.route({ method: ['GET', 'POST'], url: '/several', security: { token }, handler })
     app.head('/head', { security: { key } }, handler)
@@ -151,7 +151,7 @@ t.test('which routes are listed', async (t) => {
     }
   })
 
-  t.test('the routes of the whole app, whichever instance is asked, with those that are older than the plugin', async (t) => {
+  t.test('routes of the whole app from any instance, also those registered before the plugin', async (t) => {
     const app = Fastify()
     t.teardown(() => app.close())
     app.post('/early', handler)
@@ -170,7 +170,7 @@ t.test('which routes are listed', async (t) => {
     ])
   })
 
-  t.test("the docs' own routes with what guards them, and the preflight of @fastify/cors as public", async (t) => {
+  t.test("the docs' own routes with their guards, and preflight of @fastify/cors as public", async (t) => {
     const app = Fastify()
     t.teardown(() => app.close())
     await app.register(fastifySecurity, { swaggerUi: { security: { basic } } })
@@ -201,7 +201,7 @@ t.test('which routes are listed', async (t) => {
     )
   })
 
-  t.test("the docs' own routes as public where nothing guards them", async (t) => {
+  t.test("the docs' own routes as public if nothing guards them", async (t) => {
     const app = Fastify()
     t.teardown(() => app.close())
     await app.register(fastifySecurity)
@@ -210,7 +210,7 @@ t.test('which routes are listed', async (t) => {
     for (const { security, url } of app.security.routes()) t.equal(security, false, url)
   })
 
-  t.test('no route of ours that answers nothing, and no 404 handler', async (t) => {
+  t.test('but no internal route of the plugin, and no 404 handler', async (t) => {
     const app = await secured(t, { swagger: {}, swaggerUi: false })
     app.setNotFoundHandler(async () => 'nothing')
     await app.ready()
@@ -233,7 +233,7 @@ t.test('which routes are listed', async (t) => {
 })
 
 t.test('print() shows the same as a table', async (t) => {
-  t.test('with a line for each route', async (t) => {
+  t.test('with one line for each route', async (t) => {
     const app = await secured(t)
     app.get('/users/me', { security: { user: user.scoped('me', 'items') } }, handler)
     app.post('/notes', { security: [{ token, key }, { basic }, {}] }, handler)
@@ -251,7 +251,7 @@ t.test('print() shows the same as a table', async (t) => {
     ].join('\n'))
   })
 
-  t.test('with the routes of the app first, the docs last, and HEAD routes folded into their GET', async (t) => {
+  t.test("with the app's routes first, the docs last, and HEAD routes in the line of their GET route", async (t) => {
     const app = Fastify()
     t.teardown(() => app.close())
     await app.register(fastifySecurity)
@@ -262,7 +262,7 @@ t.test('print() shows the same as a table', async (t) => {
     t.strictSame(lines.slice(0, 3), ['GET /', 'HEAD /head', 'GET /docs'])
   })
 
-  t.test('and is empty where there are no routes', async (t) => {
+  t.test('that is empty without routes', async (t) => {
     const app = await secured(t)
     await app.ready()
     t.equal(app.security.print(), '')

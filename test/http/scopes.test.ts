@@ -1,4 +1,4 @@
-/** Scopes: how they add up, where they go, how they are checked, and where they cannot be put. */
+/** Scopes: how they add up, which dependencies receive them, who checks them, and where they are refused. */
 import { expectTypeOf } from 'expect-type'
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import t from 'tap'
@@ -11,7 +11,7 @@ import { noting, secured } from '../fixtures/secured.js'
 
 const withToken = { authorization: 'Bearer abc' }
 
-// Resolves to the scopes that are required of it.
+// Resolves to the scopes that are required where it stands.
 const asked = depends({ required: securityScopes }, ({ required }) => required.scopes)
 
 async function values (t: Parameters<typeof secured>[0], security: Needs | readonly Needs[]): Promise<unknown> {
@@ -20,8 +20,8 @@ async function values (t: Parameters<typeof secured>[0], security: Needs | reado
   return (await app.inject({ url: '/', headers: withToken })).json()
 }
 
-t.test('how they add up', async (t) => {
-  t.test('a view requires its scopes, in the order of the calls, each once', async (t) => {
+t.test('how scopes add up', async (t) => {
+  t.test('a scoped view requires its scopes, in the order of the calls, each once', async (t) => {
     t.strictSame(await values(t, {
       none: asked,
       one: asked.scoped('a'),
@@ -34,14 +34,14 @@ t.test('how they add up', async (t) => {
     })
   })
 
-  t.test('a view leaves the dependency that it is of as it was', async (t) => {
+  t.test('scoped() does not change the dependency on which it is called', async (t) => {
     const one = asked.scoped('a')
     one.scoped('b')
     asked.scoped('c')
     t.strictSame(await values(t, { asked, one }), { asked: [], one: ['a'] })
   })
 
-  t.test('along a chain the outermost come first', async (t) => {
+  t.test('in a chain of dependencies the outermost scopes come first', async (t) => {
     const middle = depends({ inner: asked.scoped('inner', 'shared') }, ({ inner }) => inner)
     const outer = depends({ middle: middle.scoped('middle', 'outer') }, ({ middle }) => middle)
     t.strictSame(await values(t, { chain: outer.scoped('outer', 'shared') }), {
@@ -49,7 +49,7 @@ t.test('how they add up', async (t) => {
     })
   })
 
-  t.test('each dependency on the way is told of those that are required of it, and not of those further in', async (t) => {
+  t.test('each dependency gets the scopes of the ones around it, and not of the ones below it', async (t) => {
     const inner = depends({ required: securityScopes }, ({ required }) => [required.scopeStr])
     const middle = depends({ inner: inner.scoped('c'), required: securityScopes }, ({ inner, required }) => [
       required.scopeStr,
@@ -62,7 +62,7 @@ t.test('how they add up', async (t) => {
     t.strictSame(await values(t, { outer: outer.scoped('a') }), { outer: ['a', 'a b', 'a b c'] })
   })
 
-  t.test('they do not reach siblings, whichever stands first', async (t) => {
+  t.test('scopes do not reach sibling needs, in either order', async (t) => {
     const other = depends({ required: securityScopes }, ({ required }) => required.scopes)
     const user = depends(
       { before: other, mine: asked.scoped('mine'), after: other.scoped('after') },
@@ -73,7 +73,7 @@ t.test('how they add up', async (t) => {
     })
   })
 
-  t.test('they reach needs at any depth, through anyOf, optional and uncached', async (t) => {
+  t.test('scopes reach needs at any depth, through anyOf, optional and uncached', async (t) => {
     const fails = depends({ required: securityScopes }, () => { throw new Unauthorized() })
     const deep = anyOf(fails, optional(depends({ asked: asked.uncached() }, ({ asked }) => asked)))
     const user = depends(
@@ -84,7 +84,7 @@ t.test('how they add up', async (t) => {
     t.strictSame(await values(t, { user: user.scoped('outer') }), { user: ['outer', 'inner'] })
   })
 
-  t.test('those of one alternative do not reach the next one', async (t) => {
+  t.test('scopes of one alternative do not reach the next one', async (t) => {
     const calls: string[] = []
     const no = depends({ required: securityScopes }, ({ required }) => {
       calls.push(required.scopeStr)
@@ -96,28 +96,28 @@ t.test('how they add up', async (t) => {
     t.strictSame(calls, ['a', 'b'])
   })
 
-  t.test('those put on alternatives reach each of them', async (t) => {
+  t.test('scopes on an anyOf reach each alternative', async (t) => {
     const no = depends({ required: securityScopes }, ({ required }) => { throw new Unauthorized(required.scopeStr) })
     t.strictSame(await values(t, { either: anyOf(no.scoped('x'), asked.scoped('own')).scoped('all') }), {
       either: ['all', 'own']
     })
   })
 
-  t.test('those put on a need that is securityScopes itself are told to its user', async (t) => {
+  t.test('scopes on securityScopes itself reach the dependency that needs it', async (t) => {
     t.strictSame(await values(t, {
       user: depends({ required: securityScopes.scoped('own') }, ({ required }) => required.scopes).scoped('outer'),
       either: depends({ required: anyOf(securityScopes) }, ({ required }) => required.scopes).scoped('outer')
     }), { user: ['outer', 'own'], either: ['outer'] })
   })
 
-  t.test('uncached and scoped views are made of each other in either order', async (t) => {
+  t.test('uncached() and scoped() may be called in either order', async (t) => {
     t.strictSame(
       await values(t, { one: asked.scoped('a').uncached().scoped('b'), two: asked.uncached().scoped('a').scoped('b') }),
       { one: ['a', 'b'], two: ['a', 'b'] }
     )
   })
 
-  t.test('the scopes of a route and those of its context do not mix', async (t) => {
+  t.test('scopes of a route and those of its context do not mix', async (t) => {
     const app = await secured(t)
     app.security.require({ around: asked.scoped('around') })
     app.get('/', { security: { own: asked.scoped('own') } },
@@ -177,7 +177,7 @@ t.test('securityScopes', async (t) => {
     t.strictSame((await app.inject('/')).json(), { scopes: ['b', 'a'], scopeStr: 'b a', type: 'function' })
   })
 
-  t.test('where nothing is required its scopes are empty, and anything is enough', async (t) => {
+  t.test('if no scopes are required, the list is empty and any grant is enough', async (t) => {
     const app = await secured(t)
     const user = depends({ required: securityScopes }, ({ required }) => {
       for (const granted of [[], new Set<string>(), '', null, undefined, ['other'], 'other']) {
@@ -213,17 +213,17 @@ t.test('assertGranted', async (t) => {
     [['me'], 'me,items', false],
     [['me'], 'me\titems', false],
     [['me'], 'me\nitems', false],
-    // nothing at all
+    // absent
     [['me'], null, false],
     [['me'], undefined, false],
-    // anything else is nothing
+    // values of other types grant nothing
     [['me'], { me: true }, false],
     [['me'], new Map([['me', true]]), false],
     [['0'], 0, false],
     [['true'], true, false],
     [['me'], { includes: () => true, has: () => true, split: () => ['me'] }, false],
     [['me'], () => true, false],
-    // exactly, and with regard to case
+    // scopes are compared exactly, including case
     [['me'], ['me:write'], false],
     [['me:write'], ['me'], false],
     [['me'], 'me:write', false],
@@ -261,7 +261,7 @@ t.test('assertGranted', async (t) => {
     })
   }
 
-  t.test('the challenge names all that are required at that place, outermost first, and not those of others', async (t) => {
+  t.test('the challenge lists all scopes that the place requires, outermost first, and no others', async (t) => {
     const app = await secured(t)
     const session = depends({ token: httpBearer(), required: securityScopes }, ({ required }) => {
       required.assertGranted('c')
@@ -274,7 +274,7 @@ t.test('assertGranted', async (t) => {
     t.equal(reply.headers['www-authenticate'], 'Bearer realm="api", error="insufficient_scope", scope="a b c"')
   })
 
-  t.test('it works taken off its object, and after the resolver has gone on', async (t) => {
+  t.test('assertGranted works without its object, and after the resolver has returned', async (t) => {
     const app = await secured(t)
     const user = depends({ token: httpBearer(), required: securityScopes }, async ({ required: { assertGranted } }) => {
       await null
@@ -287,7 +287,7 @@ t.test('assertGranted', async (t) => {
     t.equal((await app.inject({ url: '/bad', headers: withToken })).statusCode, 403)
   })
 
-  t.test('without credentials it is 401, with any scopes', async (t) => {
+  t.test('without credentials the answer is 401, with any scopes', async (t) => {
     const app = await secured(t)
     const user = depends({ token: httpBearer(), required: securityScopes }, ({ required }) => {
       required.assertGranted([])
@@ -300,7 +300,7 @@ t.test('assertGranted', async (t) => {
   })
 })
 
-t.test('scopes that nothing checks', async (t) => {
+t.test('scopes that no dependency checks', async (t) => {
   const bearer = oauth2PasswordBearer({ tokenUrl: 'token' })
   const blind = depends({ bearer }, () => 'user')
   const checks = depends({ blind, required: securityScopes }, () => 'user')
@@ -366,7 +366,7 @@ t.test('scopes that nothing checks', async (t) => {
   ]
 
   for (const [place, put, where] of places) {
-    t.test(`in ${place} they are refused when they are put there`, async (t) => {
+    t.test(`in ${place} they are refused at the call`, async (t) => {
       for (const [name, dependency] of bad) {
         const app = await secured(t)
         t.throws(() => put(app, dependency), {
@@ -375,7 +375,7 @@ t.test('scopes that nothing checks', async (t) => {
       }
     })
 
-    t.test(`in ${place} those that are checked are not`, async (t) => {
+    t.test(`in ${place} scopes that a dependency checks are accepted`, async (t) => {
       for (const [name, dependency] of good) {
         const app = await secured(t)
         t.doesNotThrow(() => put(app, dependency), name)
@@ -383,7 +383,7 @@ t.test('scopes that nothing checks', async (t) => {
       }
     })
 
-    t.test(`in ${place} onUncheckedScopes: 'allow' lets them pass`, async (t) => {
+    t.test(`in ${place} onUncheckedScopes: 'allow' accepts them`, async (t) => {
       for (const [name, dependency] of bad) {
         const app = await secured(t, { onUncheckedScopes: 'allow' })
         t.doesNotThrow(() => put(app, dependency), name)
@@ -392,20 +392,20 @@ t.test('scopes that nothing checks', async (t) => {
     })
   }
 
-  t.test('the message names the scopes and the way out', async (t) => {
+  t.test('the message names the scopes and the fix', async (t) => {
     const app = await secured(t)
     t.throws(() => app.get('/items', { security: { user: blind.scoped('read', 'write') } }, async () => 'in'), {
       message: /GET \/items.*"read write".*securityScopes.*onUncheckedScopes: 'allow'/
     })
   })
 
-  t.test('the docs\' own routes are judged, too', async (t) => {
+  t.test("the requirement of the docs' own routes is checked too", async (t) => {
     await t.rejects(async () => {
       await secured(t, { swagger: {}, swaggerUi: { security: { user: blind.scoped('read') } } })
     }, { code: 'FST_SECURITY_UNCHECKED_SCOPES' })
   })
 
-  t.test('unchecked scopes in app.addHook are found at the first request: it answers 500, and the handler does not run', async (t) => {
+  t.test('unchecked scopes in app.addHook answer 500 at the first request, and the handler does not run', async (t) => {
     const app = await secured(t)
     app.addHook('onRequest', blind.scoped('read'))
     app.get('/', async () => 'in')
@@ -419,7 +419,7 @@ t.test('scopes that nothing checks', async (t) => {
     t.equal((await allowed.inject({ url: '/', headers: withToken })).body, 'in')
   })
 
-  t.test('allowed ones are documented, and guard as much as the dependency does', async (t) => {
+  t.test('allowed unchecked scopes are documented, and the dependency still guards', async (t) => {
     const app = await secured(t, { onUncheckedScopes: 'allow', swagger: {}, swaggerUi: false })
     app.get('/items', { security: { user: blind.scoped('read') } }, async (request) => request.security.user)
     t.equal((await app.inject('/items')).statusCode, 401)
@@ -429,7 +429,7 @@ t.test('scopes that nothing checks', async (t) => {
     ])
   })
 
-  t.test('an onUncheckedScopes that is neither is refused', async (t) => {
+  t.test('any other value of onUncheckedScopes is refused', async (t) => {
     for (const onUncheckedScopes of ['alow', true, null, 'ignore']) {
       await t.rejects(async () => { await secured(t, { onUncheckedScopes } as unknown as FastifySecurityOptions) }, {
         code: 'FST_SECURITY_INVALID_OPTION', message: /onUncheckedScopes/
@@ -443,7 +443,7 @@ t.test('scopes that the scheme does not list', async (t) => {
   const userOf = (token: Dependency<unknown>): Dependency<string> =>
     depends({ token, required: securityScopes }, ({ required }) => `user ${required.scopeStr}`)
 
-  t.test('one that an OAuth 2 scheme does not list is refused, wherever it is put', async (t) => {
+  t.test('a scope that an OAuth 2 scheme does not list is refused, wherever the app puts it', async (t) => {
     const user = userOf(listing)
     for (const put of [
       (app: FastifyInstance) => { app.get('/items', { security: { user: user.scoped('raed') } }, async () => 'in') },
@@ -470,7 +470,7 @@ t.test('scopes that the scheme does not list', async (t) => {
     }
   })
 
-  t.test('also where scopes may be unchecked', async (t) => {
+  t.test('it is refused even if unchecked scopes are allowed', async (t) => {
     const app = await secured(t, { onUncheckedScopes: 'allow' })
     t.throws(() => app.get('/', { security: { token: listing.scoped('raed') } }, async () => 'in'), {
       code: 'FST_SECURITY_UNKNOWN_SCOPE'
@@ -478,7 +478,7 @@ t.test('scopes that the scheme does not list', async (t) => {
     t.doesNotThrow(() => app.get('/', { security: { token: listing.scoped('read') } }, async () => 'in'))
   })
 
-  t.test('what no listing scheme is reached by may have any name', async (t) => {
+  t.test('a scope that reaches no scheme with a list may have any name', async (t) => {
     const app = await secured(t)
     const mixed = depends({ user: userOf(listing), asked: asked.scoped('anything') }, () => 'in')
     app.get('/sibling', { security: { user: mixed.scoped('read') } }, async (request) => request.security.user)
@@ -496,7 +496,7 @@ t.test('scopes that the scheme does not list', async (t) => {
     }
   })
 
-  t.test('of several flows each may list it', async (t) => {
+  t.test('any of several flows may list a scope', async (t) => {
     const user = userOf(oauth2({
       flows: {
         password: { tokenUrl: 'token', scopes: { read: '' } },
@@ -510,7 +510,7 @@ t.test('scopes that the scheme does not list', async (t) => {
     })
   })
 
-  t.test('a scope with the name of something that every object has is listed only where it is', async (t) => {
+  t.test('a scope named like a member of every object is listed only by the scheme that lists it', async (t) => {
     const app = await secured(t)
     t.throws(() => app.get('/', { security: { user: userOf(listing).scoped('constructor') } }, async () => 'in'), {
       code: 'FST_SECURITY_UNKNOWN_SCOPE'
@@ -518,7 +518,7 @@ t.test('scopes that the scheme does not list', async (t) => {
   })
 })
 
-t.test('one session, and a check for each use of it', async (t) => {
+t.test('one session, with its own check for each use', async (t) => {
   const calls: string[] = []
   const granted: Record<string, readonly string[]> = { reader: ['me', 'items'], self: ['me'], none: [] }
   const bearer = oauth2PasswordBearer({
@@ -561,7 +561,7 @@ t.test('one session, and a check for each use of it', async (t) => {
   }
 })
 
-t.test('what an error shows of the required scopes cannot be changed for the next request', async (t) => {
+t.test('a change to the scopes of an error does not affect the next request', async (t) => {
   const app = await secured(t)
   const bearer = httpBearer()
   const user = depends({ bearer, required: securityScopes }, ({ required }) => {
@@ -599,7 +599,7 @@ t.test('what an error shows of the required scopes cannot be changed for the nex
   t.equal(failures.length, 18)
 })
 
-t.test('a scopes getter that throws leads to an answer, not to an unhandled rejection', async (t) => {
+t.test('a getter of scopes that throws leads to an answer, not to an unhandled rejection', async (t) => {
   const bearer = httpBearer()
   class Odd extends InsufficientScope {
     override get scopes (): readonly string[] { throw new Error('no scopes') }

@@ -1,6 +1,6 @@
 /**
- * The demands of standards, and accidents of other projects, as bytes on a socket, because `app.inject` would normalise
- * them.
+ * Demands of standards, and vulnerabilities of other projects, tested with bytes on a socket: `app.inject` would
+ * normalise them.
  */
 import { once } from 'node:events'
 import type { IncomingMessage, Server } from 'node:http'
@@ -27,7 +27,7 @@ const user = depends({ token: httpBearer() }, ({ token: { credentials } }) => {
   return 'ann'
 })
 
-/** An app with `GET` and `POST /`, guarded; it counts what gets to the handler. */
+/** An app with a guarded `GET /` and `POST /`. It counts the requests that reach the handler. */
 async function serverOf (
   t: Teardown, server: ServerOptions = {}, security: Record<string, Dependency> = { user }
 ): Promise<{ app: FastifyInstance, passed: () => number }> {
@@ -43,19 +43,19 @@ function statusesOf (text: string): string[] {
   return text.match(/^HTTP\/1\.1 \d{3}/gm) ?? []
 }
 
-t.test('a client that waits before it sends its body', async (t) => {
+t.test('a client with Expect: 100-continue', async (t) => {
   const request = (token: string): string =>
     `POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\nauthorization: Bearer ${token}\r\n` +
       'content-type: text/plain\r\ncontent-length: 4\r\nconnection: close\r\n\r\n'
 
-  t.test('is told to go on by Node, before anybody is asked, and is refused then', async (t) => {
+  t.test('gets 100 from Node before the guard runs, and then the denial', async (t) => {
     // RFC 9110 §10.1.1
     const { app, passed } = await serverOf(t)
     t.strictSame(statusesOf(await exchange(app, request('bad'))), ['HTTP/1.1 100', 'HTTP/1.1 401'])
     t.equal(passed(), 0)
   })
 
-  t.test('gets 401 and no 100 where the app says itself when to go on: behind the guard', async (t) => {
+  t.test('gets 401 without 100 if the app sends 100 itself, behind the guard', async (t) => {
     const { app, passed } = await serverOf(t)
     app.server.on('checkContinue', (request, response) => { app.routing(request, response) })
     app.addHook('preParsing', async (request, reply) => {
@@ -81,7 +81,7 @@ t.test('a client that waits before it sends its body', async (t) => {
   })
 })
 
-t.test('where the rest of a body comes after its refusal, the connection stays in step', async (t) => {
+t.test('if the rest of a body arrives after the denial, the next request is still parsed correctly', async (t) => {
   // CVE-2025-55315, RFC 9112 §9.3
   const { app, passed } = await serverOf(t)
   const [one, other] = ['GET /?smuggled HTTP/1.1\r\nho', 'st: a\r\n\r\n'] as const
@@ -103,7 +103,7 @@ t.test('where the rest of a body comes after its refusal, the connection stays i
   t.equal(passed(), 2)
 })
 
-t.test('requests that are sent before the first is answered are each answered for themselves', async (t) => {
+t.test('requests that are sent before the first answer each get their own answer', async (t) => {
   const gates: Record<string, Gate> = { one: gate(), three: gate() }
   const slow = depends({ token: httpBearer() }, async ({ token: { credentials } }) => {
     await gates[credentials]?.promise
@@ -140,7 +140,7 @@ t.test('an upload of 100 MB', async (t) => {
   const size = 100_000_000
   const chunk = Buffer.alloc(1 << 16)
 
-  /** Starts an upload that never waits for an answer, and goes on as fast as the server reads. */
+  /** Starts an upload that does not wait for an answer, and sends as fast as the server reads. */
   async function upload (
     t: Teardown,
     app: FastifyInstance
@@ -164,14 +164,14 @@ t.test('an upload of 100 MB', async (t) => {
     return { client, sent: () => sent, answer: once(client, 'data').then(([data]) => String(data)) }
   }
 
-  t.test('is refused before it has come, and is not kept', async (t) => {
+  t.test('is refused before it has arrived, and is not stored', async (t) => {
     const { app, passed } = await serverOf(t)
     let request: IncomingMessage
     app.addHook('onRequest', async ({ raw }) => { request = raw })
     const { client, sent, answer } = await upload(t, app)
     t.match(await answer, /^HTTP\/1\.1 401 /)
     t.ok(sent() < size / 2, `answered after ${sent()} bytes`)
-    // What still comes is thrown away, so that the next request on the connection is found.
+    // The server discards the rest, so that it finds the next request on the connection.
     let most = 0
     while (sent() < size && !client.destroyed) {
       most = Math.max(most, request!.readableLength)
@@ -184,7 +184,7 @@ t.test('an upload of 100 MB', async (t) => {
     t.equal(passed(), 1)
   })
 
-  t.test('waits outside while a resolver is asked', async (t) => {
+  t.test('is not read while a resolver runs', async (t) => {
     const door = gate()
     const slow = depends({ token: httpBearer({ autoError: false }) }, async () => {
       await door.promise
@@ -242,7 +242,7 @@ t.test('headers of any size', async (t) => {
     return { app, passed: () => passed }
   }
 
-  t.test('beyond 16 kB are 431, by Node, and no guard runs', async (t) => {
+  t.test('over 16 kB are 431 from Node, and no guard runs', async (t) => {
     const { app, passed } = await anyOfThem(t, {})
     for (const [name, line] of Object.entries(lines(20_000))) {
       const { statusCode, headers } = await sendRaw(app, 'GET / HTTP/1.1', line)
@@ -252,7 +252,7 @@ t.test('headers of any size', async (t) => {
     t.equal(passed(), 0)
   })
 
-  t.test('of which Node lets a megabyte through are refused', async (t) => {
+  t.test('are refused by the guard if Node accepts a megabyte', async (t) => {
     // CVE-2024-24762
     const { app, passed } = await anyOfThem(t, { http: { maxHeaderSize: 1 << 20 } })
     for (const [name, line] of Object.entries(lines(1_000_000))) {
@@ -264,8 +264,8 @@ t.test('headers of any size', async (t) => {
   })
 })
 
-t.test('a server that is told to be lenient', async (t) => {
-  t.test('lets no control character and no folded line into credentials', async (t) => {
+t.test('a server with lenient options', async (t) => {
+  t.test('accepts no control character and no folded line in credentials', async (t) => {
     // RFC 9110 §5.5, RFC 9112 §5.2
     const schemes: Record<string, Dependency> = {
       bearer: httpBearer(),
@@ -286,7 +286,7 @@ t.test('a server that is told to be lenient', async (t) => {
     }
   })
 
-  t.test('or to join lines of one name, still tells two Authorization lines from one', async (t) => {
+  t.test('that joins lines of one name still sees two Authorization lines as two', async (t) => {
     // RFC 9110 §5.3
     const { app, passed } = await serverOf(
       t,
@@ -336,8 +336,8 @@ t.test('credentials in the trailer of a body are not read', async (t) => {
   t.strictSame(statusesOf(text), ['HTTP/1.1 401'], 'also where the body has been read')
 })
 
-t.test('spellings of an address', async (t) => {
-  // Each is asked as it stands: nothing on the way puts it in order.
+t.test('spellings of a URL', async (t) => {
+  // Each request target goes out as it is written: no client normalises it.
   const targets = [
     // CVE-2026-22031
     '/a/secret', '/a/%73ecret', '/%61/secret', '/%61/%73%65%63%72%65%74', '/a%2Fsecret', '/a%2fsecret', '/a/secret%00',
@@ -361,7 +361,7 @@ t.test('spellings of an address', async (t) => {
       ignoreTrailingSlash: has(1), ignoreDuplicateSlashes: has(2), caseSensitive: !has(4), useSemicolonDelimiter: has(8)
     }
     combinations.push({ routerOptions })
-    // The same by the names that they had before   CVE-2026-33804
+    // The same options by their former names   CVE-2026-33804
     if (bits === 15 || bits === 2) combinations.push(routerOptions as ServerOptions)
   }
 
@@ -380,13 +380,13 @@ t.test('spellings of an address', async (t) => {
     await app.register(async (admin) => {
       admin.security.require({ user })
       admin.get('/', handler)
-      // A context whose prefix is that of the one around it
+      // A context with the same prefix as its parent
       await admin.register(async (inner) => { inner.get('/', handler) }, { prefix: '/admin' })
     }, { prefix: '/admin' })
     return { app, ran }
   }
 
-  t.test('without credentials are rejected at every spelling that the router takes for the same URL', async (t) => {
+  t.test('without credentials every spelling that the router accepts for the URL is denied', async (t) => {
     const found = new Set<string>()
     for (const server of combinations) {
       const { app, ran } = await guardedEverywhere(t, server)
@@ -400,18 +400,18 @@ t.test('spellings of an address', async (t) => {
         if (ran.length > 0) t.fail(`the handler ran: ${target} ${JSON.stringify(server)}`)
         known.send(`${ask}authorization: Bearer good\r\n\r\n`)
         const { statusCode } = await known.next()
-        // 404 and 400 are the router's: it says them to everybody.
+        // 404 and 400 are the router's answers, the same for every client.
         t.equal(refused, statusCode === 200 ? 401 : statusCode, `${target} ${JSON.stringify(server)}`)
         if (statusCode === 200) found.add(target)
       }
       anonymous.close()
       known.close()
     }
-    // It would prove nothing if nothing were found.
+    // The test proves something only if the router finds some of them.
     t.ok(found.size > 30, `${found.size} of ${targets.length} are an address of a route under some options`)
   })
 
-  t.test('nor do request lines of other forms', async (t) => {
+  t.test('request lines of other forms reach no guarded handler without credentials', async (t) => {
     // RFC 9112 §3.2
     const { app, ran } = await guardedEverywhere(t, {})
     for (const line of [
@@ -428,7 +428,7 @@ t.test('spellings of an address', async (t) => {
   })
 })
 
-t.test('a dependency that hangs', async (t) => {
+t.test('a dependency that never settles', async (t) => {
   const never = async (): Promise<true> => await new Promise(() => {})
   const get = 'GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n'
   const post =
@@ -448,8 +448,8 @@ t.test('a dependency that hangs', async (t) => {
     })
   }
 
-  t.test('after the body is read, is 500 by a time limit of its own', async (t) => {
-    // Fastify 5 counts no further when the body has been read.
+  t.test('after the body is read, is 500 by a time limit of the app', async (t) => {
+    // The timer of Fastify 5 ends when the body has been read.
     const limited = depends({}, async () => {
       const signal = AbortSignal.timeout(50)
       return await new Promise<true>(

@@ -1,6 +1,6 @@
 /**
- * The demands of standards, and accidents of other projects, for which no other test file is the place; and a check
- * that docs/standards.md names existing tests. Tests that need a socket are in standards-sockets.test.ts.
+ * Demands of standards, and vulnerabilities of other projects, that belong to no other test file; and a check that
+ * docs/standards.md names existing tests. Tests that need a socket are in standards-sockets.test.ts.
  */
 import { readFileSync } from 'node:fs'
 import { setFlagsFromString } from 'node:v8'
@@ -23,7 +23,7 @@ import { documentOf, problemsOf } from '../fixtures/openapi-document.js'
 import { everythingElse, gate, noting, secured } from '../fixtures/secured.js'
 import { isTest, testsNamedIn } from '../fixtures/titles.js'
 
-// Many apps are made, and there may be few processors to share.
+// The tests make many apps, and the machine may have few processors.
 t.setTimeout(180_000)
 
 const root = new URL('../../', import.meta.url)
@@ -35,8 +35,8 @@ const user = depends({ token }, ({ token: { credentials } }) => {
 })
 const asAnn = { authorization: 'Bearer good' }
 
-t.test('the page of the standards', async (t) => {
-  t.test('names tests that there are', async (t) => {
+t.test('the page about standards', async (t) => {
+  t.test('names existing tests', async (t) => {
     const named = testsNamedIn('docs/standards.md')
     t.ok(named.length > 100)
     for (const test of named) t.ok(isTest(test), test.text)
@@ -77,7 +77,7 @@ t.test('challenges', async (t) => {
     new InsufficientScope('x', { scopes: ['"', 'é'] })
   ]
 
-  t.test('are read back by a client that goes by the grammar, one in each line and all in one', async (t) => {
+  t.test('can be parsed by the grammar of the RFC, each line alone and all lines joined', async (t) => {
     // RFC 9110 §5.6.4, §11.2, §11.5, §11.6.1
     const schemes = fc.array(fc.tuple(fc.constantFrom(...makes), printable), { minLength: 1, maxLength: 4 })
     await fc.assert(
@@ -99,13 +99,13 @@ t.test('challenges', async (t) => {
           t.ok([400, 401, 403].includes(answer.statusCode))
           const lines = [answer.headers['www-authenticate']!].flat()
           const each = lines.map(readChallenges)
-          // One in each line
+          // One challenge in each line
           for (const [index, found] of each.entries()) t.equal(found?.length, 1, lines[index]!)
           // RFC 9110 §5.3: a proxy may join the lines
           t.strictSame(readChallenges(lines.join(', ')), each.flat())
           for (const challenge of each.flat()) {
             const names = challenge!.params.map(([name]) => name)
-            // RFC 6750 §3: no attribute twice, one at least. RFC 9110 §11.5: a realm is a quoted-string
+            // RFC 6750 §3: each attribute at most once, and at least one. RFC 9110 §11.5: a realm is a quoted-string
             t.equal(names[0], 'realm')
             t.equal(new Set(names).size, names.length)
             t.ok(challenge!.quoted.includes('realm'))
@@ -116,7 +116,7 @@ t.test('challenges', async (t) => {
               else t.strictSame([challenge!.scheme, name, value], ['Basic', 'charset', 'UTF-8'])
             }
           }
-          // All that were written are there, and no other.
+          // The parser finds exactly the challenges that were written.
           const realms = new Set(each.flat().map((challenge) => new Map(challenge!.params).get('realm')))
           if (answer.statusCode !== 400) {
             t.strictSame([...realms].sort(), [...new Set(pairs.map(([, realm]) => realm))].sort())
@@ -127,7 +127,7 @@ t.test('challenges', async (t) => {
     )
   })
 
-  t.test('are not written by a parser that takes everything', async (t) => {
+  t.test('are rejected by that parser if they are malformed', async (t) => {
     for (const line of [
       'Bearer realm="a', 'Bearer realm="a" error="b"', 'Bearer a b', 'Bearer realm="a"b', 'Bearer realm=é', '"Bearer"',
       '', 'Bearer\trealm=a'
@@ -146,7 +146,7 @@ t.test('challenges', async (t) => {
   })
 })
 
-t.test('a dependency that hangs', async (t) => {
+t.test('a dependency that never settles', async (t) => {
   const places: Record<string, (hanging: Dependency, after: Dependency, app: FastifyInstance) => object> = {
     'on the route': (hanging, after) => ({ security: { hanging, after } }),
     'in the needs of another': (hanging, after) => ({ security: { it: depends({ hanging, after }, () => 1) } }),
@@ -165,7 +165,7 @@ t.test('a dependency that hangs', async (t) => {
     for (const hook of ['onRequest', 'preHandler'] as const) {
       if (hook === 'preHandler' && place === 'in a hook of the app') continue
       for (const end of ['never settles', 'passes too late', 'fails too late'] as const) {
-        t.test(`${place}, at ${hook}, and ${end}, is 503 by handlerTimeout, and nothing is called after it`, async (t) => {
+        t.test(`${place}, at ${hook}, and ${end}, is 503 by handlerTimeout, and nothing runs after it`, async (t) => {
           const rejections: unknown[] = []
           const note = (reason: unknown): void => { rejections.push(reason) }
           process.on('unhandledRejection', note)
@@ -181,7 +181,7 @@ t.test('a dependency that hangs', async (t) => {
           }, { hook })
           const options = optionsOf(hanging, noting(calls, 'next', {}, () => true, { hook }), app)
           app.get('/', { handlerTimeout: 20, ...options }, async () => { calls.push('handler') })
-          // Otherwise the event loop may turn between the start of the timer and the call of the resolver.
+          // Without this the event loop might turn between the start of the timer and the call of the resolver.
           await app.ready()
           const answer = await app.inject({ url: '/', headers: asAnn })
           t.equal(answer.statusCode, 503)
@@ -197,7 +197,7 @@ t.test('a dependency that hangs', async (t) => {
     }
   }
 
-  t.test('is 503 for all routes where the server says so, and one that is in time passes', async (t) => {
+  t.test('is 503 on all routes if the server sets handlerTimeout, and one that settles in time passes', async (t) => {
     const app = Fastify({ handlerTimeout: 300 })
     t.teardown(() => app.close())
     await app.register(fastifySecurity, { swagger: false })
@@ -210,7 +210,7 @@ t.test('a dependency that hangs', async (t) => {
   })
 })
 
-t.test('where a resolver has seen to it that the request is answered, the answer stands, and no handler runs', async (t) => {
+t.test('if a resolver makes the app answer, that answer stands, and no handler runs', async (t) => {
   const replies = new WeakMap<FastifyRequest, FastifyReply>()
   const others: Record<string, Record<string, Dependency>> = {
     'nothing else': {},
@@ -246,8 +246,8 @@ t.test('where a resolver has seen to it that the request is answered, the answer
   }
 })
 
-t.test('control characters beyond ASCII are refused in a user-pass, too', async (t) => {
-  // RFC 7617 §2 names those of ASCII; the others are as little part of a name
+t.test('control characters beyond ASCII in a user-pass are refused too', async (t) => {
+  // RFC 7617 §2 names the control characters of ASCII. The others do not belong in a name either.
   const app = await guardedApp(httpBasic(), { swagger: false })
   t.teardown(() => app.close())
   const ask = async (userPass: string): Promise<number> =>
@@ -277,7 +277,7 @@ t.test('OPTIONS of a guarded route neither reaches its handler nor runs the guar
   t.strictSame(calls, [])
 })
 
-t.test('a host that is written otherwise gets the route that answers it, with the security of that route', async (t) => {
+t.test("a host in another spelling reaches the route that answers it, with that route's security", async (t) => {
   // RFC 9110 §4.2.3
   const app = await secured(t)
   app.get('/', { security: { user } }, async () => 'for all hosts')
@@ -301,7 +301,7 @@ t.test('a host that is written otherwise gets the route that answers it, with th
   }
 })
 
-t.test('files of @fastify/static are guarded by the requirement of its context, at every URL', async (t) => {
+t.test('the requirement of its context guards the files of @fastify/static, at every URL', async (t) => {
   // CVE-2026-6414, CVE-2026-15074
   const directory = t.testdir({
     public: { 'open.txt': 'open', sub: { 'open.txt': 'open' } },
@@ -333,7 +333,7 @@ t.test('files of @fastify/static are guarded by the requirement of its context, 
   }
 })
 
-t.test('a cookie in a request of a foreign page does not count, and with csrf: false @fastify/csrf-protection refuses the request', async (t) => {
+t.test('a cookie from a foreign page does not count, or @fastify/csrf-protection refuses it', async (t) => {
   // CVE-2022-41919
   const app = await secured(t, { csrf: false })
   await app.register(fastifyCookie)
@@ -383,7 +383,7 @@ t.test('caches', async (t) => {
     authorization: user
   }
 
-  t.test('get nothing to keep of a refusal, and what the app says of all else', async (t) => {
+  t.test("may not store a denial, and other answers keep the app's Cache-Control", async (t) => {
     // RFC 9111 §3.5, §5.2.2.5; RFC 6750 §5.3
     for (const name of Object.keys(security) as Array<keyof typeof security>) {
       const app = await secured(t)
@@ -399,7 +399,7 @@ t.test('caches', async (t) => {
     }
   })
 
-  t.test('get cache-control: private from a hook for guarded routes, as the page of the standards shows', async (t) => {
+  t.test('may be told cache-control: private by a hook for guarded routes, as docs/standards.md shows', async (t) => {
     for (const name of Object.keys(security) as Array<keyof typeof security>) {
       const app = await secured(t)
       app.get('/public', { security: false }, async () => 'in')
@@ -424,7 +424,7 @@ t.test('caches', async (t) => {
   })
 })
 
-t.test('an app that hides what it has answers 404 by its own error handler, and nothing behind the guard runs', async (t) => {
+t.test('an app can hide a route behind a 404 of its error handler, and no handler of it runs', async (t) => {
   // RFC 9110 §15.5.4
   const app = await secured(t)
   const calls: string[] = []
@@ -440,7 +440,7 @@ t.test('an app that hides what it has answers 404 by its own error handler, and 
 })
 
 t.test('names that every object has', async (t) => {
-  t.test("as names of schemes are entries of the document's own", async (t) => {
+  t.test('as names of schemes are ordinary entries of the document', async (t) => {
     for (const schemeName of ['constructor', 'toString', 'hasOwnProperty', 'prototype']) {
       const app = Fastify()
       t.teardown(() => app.close())
@@ -460,7 +460,7 @@ t.test('names that every object has', async (t) => {
     t.equal(({} as { type?: unknown }).type, undefined)
   })
 
-  t.test('change no object but their own where a resolver gives them', async (t) => {
+  t.test('as names of values change only their own object', async (t) => {
     const app = await secured(t)
     const made = JSON.parse(
       '{ "__proto__": { "admin": true }, "constructor": { "prototype": { "admin": true } } }'
@@ -478,7 +478,7 @@ t.test('names that every object has', async (t) => {
   })
 })
 
-t.test('what a request has resolved is gone with it', async (t) => {
+t.test('the values of a request are garbage collected with it', async (t) => {
   setFlagsFromString('--expose-gc')
   const collect = runInNewContext('gc') as () => void
   const app = await secured(t)

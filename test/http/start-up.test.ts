@@ -1,5 +1,6 @@
 /**
- * Declarations that stop the start, and routes of a refused app, which never answer.
+ * Declarations that stop the start, and routes of a refused app, which never answer.  @alone Some apps must exist
+ * before the plugin's module is loaded.
  *
  * @alone Some apps have to be older than the module.
  */
@@ -13,7 +14,8 @@ import t from 'tap'
 import type { Dependency, FastifySecurityOptions, Needs, SecurityOption } from '../../src/index.js'
 import { documentOf } from '../fixtures/openapi-document.js'
 
-// Some apps have to be older than the module: all that loads it is imported after they are made.
+// Some apps must exist before the plugin's module is loaded: the tests import the modules that load it after making
+// these apps.
 const olderApps = Array.from({ length: 12 }, () => Fastify())
 const {
   default: fastifySecurity,
@@ -28,7 +30,7 @@ const guarded = { security: { token } }
 const secret = async (): Promise<string> => 'secret'
 const withToken = { authorization: 'Bearer good' }
 
-/** As much of a test as is needed to clean up behind it. */
+/** The part of a test that registers a clean-up. */
 interface Teardown { teardown (cleanUp: () => unknown): void }
 
 function bare (t: Teardown): FastifyInstance {
@@ -44,7 +46,7 @@ function older (t: Teardown): FastifyInstance {
   return app
 }
 
-/** The problems that keep the app from starting: `CODE ROUTE` of each. */
+/** The problems that stop the start: `CODE ROUTE` for each. */
 async function problemsOf (t: Tap, app: FastifyInstance): Promise<string[]> {
   const error = (await errorOf(app)) as {
     code?: string
@@ -65,12 +67,12 @@ async function errorOf (app: FastifyInstance, declare = (): void => {}): Promise
   }
 }
 
-/** The status of `/secret`, or `null` where the app does not answer at all. */
+/** The status of `/secret`, or `null` if the app does not answer at all. */
 async function statusOf (app: FastifyInstance, headers: Record<string, string> = {}): Promise<number | null> {
   return await app.inject({ url: '/secret', headers }).then(({ statusCode }) => statusCode, () => null)
 }
 
-/** Asks an app that was refused in every way there is: no client may see the answer of its handler. */
+/** Sends requests to a refused app in every possible way: no client may get the answer of its handler. */
 async function neverAnswers (t: Tap, app: FastifyInstance, url = '/secret'): Promise<void> {
   const ask = async (headers: Record<string, string>): Promise<string> =>
     await app.inject({ url, headers }).then(
@@ -83,7 +85,7 @@ async function neverAnswers (t: Tap, app: FastifyInstance, url = '/secret'): Pro
   await everythingElse()
   for (const headers of [{}, withToken]) t.notMatch(await ask(headers), /^200|secret"?$/, 'later')
   await t.rejects(app.listen({ port: 0, host: '127.0.0.1' }), 'it does not listen')
-  // Nor where the server itself is made to listen.
+  // Not even if the test makes the server listen.
   await new Promise<void>((resolve) => { app.server.listen(0, '127.0.0.1', resolve) })
   const reply = await fetch(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}${url}`, {
     headers: { ...withToken, connection: 'close' }
@@ -92,7 +94,7 @@ async function neverAnswers (t: Tap, app: FastifyInstance, url = '/secret'): Pro
   t.not(await reply.text(), 'secret')
 }
 
-t.test('1: a route that declares security where the plugin is not in force', async (t) => {
+t.test('1: a route that declares security where the plugin is not registered', async (t) => {
   const plugin = { swagger: false } as const
   const orders: Array<[string, (app: FastifyInstance) => unknown, string?]> = [
     ['declared after a registration that was not awaited', (app) => {
@@ -164,7 +166,7 @@ t.test('1: a route that declares security where the plugin is not in force', asy
     })
   }
 
-  t.test('its HEAD twin answers 500, and so does each of several methods', async (t) => {
+  t.test('its HEAD route answers 500, and so does a route with several methods', async (t) => {
     const app = bare(t)
     app.get('/get', guarded, secret)
     app.all('/all', guarded, secret)
@@ -186,7 +188,7 @@ t.test('1: a route that declares security where the plugin is not in force', asy
     await neverAnswers(t, app)
   })
 
-  t.test('a guarded route does not answer where another plugin failed to load', async (t) => {
+  t.test('a guarded route does not answer if another plugin failed to load', async (t) => {
     const routes: Array<[string, FastifySecurityOptions, declare: (app: FastifyInstance) => void]> = [
       ['own', {}, (app) => { app.get('/secret', guarded, secret) }],
       ['in a hook', {}, (app) => { app.get('/secret', { onRequest: token }, secret) }],
@@ -202,7 +204,7 @@ t.test('1: a route that declares security where the plugin is not in force', asy
     }
   })
 
-  t.test('it does not answer where another plugin changes its hooks', async (t) => {
+  t.test('a refused route does not answer, even if another plugin changes its hooks', async (t) => {
     for (const [name, change] of changes) {
       const app = bare(t)
       app.addHook('onRoute', (route) => { change(route, 'onRequest') })
@@ -233,14 +235,14 @@ t.test('1: a route that declares security where the plugin is not in force', asy
     }
   })
 
-  t.test('an app without the plugin keeps a security that was written by hand', async (t) => {
+  t.test('an app without the plugin may have a hand-written schema.security', async (t) => {
     const app = bare(t)
     app.get('/', { schema: { security: [{ own: [] }] } as object }, secret)
     t.equal((await app.inject('/')).body, 'secret')
   })
 })
 
-t.test("1: a security that another plugin's onRoute hook sets counts", async (t) => {
+t.test("1: a security that another plugin's onRoute hook sets is in force", async (t) => {
   const routes: Array<[string, RouteDeclaration, status: number]> = [
     ['declares nothing', {}, 200],
     ['declares another requirement', { security: { key } }, 200],
@@ -261,7 +263,7 @@ t.test("1: a security that another plugin's onRoute hook sets counts", async (t)
     }
   }
 
-  t.test('a requirement that is changed in place counts as it is when the app becomes ready', async (t) => {
+  t.test('a requirement that another plugin changes in place counts as it is when the app becomes ready', async (t) => {
     const both = { ...withToken, 'x-key': 'k' }
     const cases: Array<
       [
@@ -290,7 +292,7 @@ t.test("1: a security that another plugin's onRoute hook sets counts", async (t)
     await neverAnswers(t, emptied)
   })
 
-  t.test('it is refused where it is wrong', async (t) => {
+  t.test('a wrong security from another plugin is refused', async (t) => {
     const oauth2 = oauth2PasswordBearer({ tokenUrl: 'token', scopes: { me: '' } })
     const wrong: Array<[security: unknown, code: string]> = [
       [{}, 'INVALID_REQUIREMENT'],
@@ -308,7 +310,7 @@ t.test("1: a security that another plugin's onRoute hook sets counts", async (t)
     }
   })
 
-  t.test('it is refused where the plugin is not in force', async (t) => {
+  t.test('a security from another plugin is refused where the plugin is not registered', async (t) => {
     const app = bare(t)
     app.addHook('onRoute', (route) => { if (route.method === 'GET') Object.assign(route, guarded) })
     app.get('/secret', secret)
@@ -316,7 +318,7 @@ t.test("1: a security that another plugin's onRoute hook sets counts", async (t)
     await neverAnswers(t, app)
   })
 
-  t.test('a HEAD twin has the requirement of its GET, even if another plugin sets one', async (t) => {
+  t.test('a HEAD route has the requirement of its GET route, even if another plugin sets one', async (t) => {
     const app = await secured(t)
     app.addHook('onRoute', (route) => {
       if (route.method === 'HEAD') route.security = route.url === '/secret' ? false : { key }
@@ -329,7 +331,7 @@ t.test("1: a security that another plugin's onRoute hook sets counts", async (t)
   })
 })
 
-t.test('1: in an app that is older than the module', async (t) => {
+t.test('1: an app that was made before the module was loaded', async (t) => {
   const plugin = { swagger: false } as const
 
   for (const [name, setUp] of [
@@ -386,7 +388,7 @@ t.test('1: in an app that is older than the module', async (t) => {
     })
   }
 
-  t.test('a route is refused, and never answers: the refusal was swallowed, and the plugin registered anew', async (t) => {
+  t.test('a route never answers if the app caught the refusal and registered the plugin again', async (t) => {
     const app = older(t)
     app.get('/secret', guarded, secret)
     app.register(fastifySecurity, plugin)
@@ -396,8 +398,7 @@ t.test('1: in an app that is older than the module', async (t) => {
     await neverAnswers(t, app)
   })
 
-  // Fastify adds a hook to the contexts that are made after it, and to no other. A route that no hook of ours sees must
-  // not answer.
+  // Fastify adds a hook only to contexts that are made later. A route for which none of our hooks runs must not answer.
   for (const [name, setUp] of [
     ['the route is in a context that was made before', async (app) => {
       let child: FastifyInstance | undefined
@@ -449,7 +450,7 @@ t.test('2: two schemes of one name', async (t) => {
   const code = 'FST_SECURITY_SCHEME_CONFLICT'
   const other = apiKeyHeader({ name: 'x-other' })
 
-  t.test('the call that brings a different scheme throws', async (t) => {
+  t.test('the call that adds a different scheme of the same name throws', async (t) => {
     for (const security of [
       { other },
       { both: depends({ token, other }, () => true) },
@@ -468,7 +469,7 @@ t.test('2: two schemes of one name', async (t) => {
     t.throws(() => app.get('/b', { security: { key, other } }, secret), { code, message })
   })
 
-  t.test('schemes that differ in their description alone are different', async (t) => {
+  t.test('schemes that differ only in their description are different', async (t) => {
     const app = await secured(t)
     app.get('/a', { security: { key } }, secret)
     t.throws(
@@ -477,7 +478,7 @@ t.test('2: two schemes of one name', async (t) => {
     )
   })
 
-  t.test('equal schemes are one entry: two modules may each call httpBearer(), also with realms of their own', async (t) => {
+  t.test('equal schemes are one entry: two modules may each call httpBearer(), with any realm', async (t) => {
     const app = await secured(t, { swagger: {}, swaggerUi: false })
     app.get('/a', { security: { token } }, secret)
     app.get('/b', { security: { token: httpBearer({ realm: 'b' }) } }, secret)
@@ -487,7 +488,7 @@ t.test('2: two schemes of one name', async (t) => {
     t.strictSame(app.security.routes().find(({ url }) => url === '/c')?.security, [{ HTTPBearer: [] }])
   })
 
-  t.test('a component of the user that differs stops the start, and an equal one does not', async (t) => {
+  t.test("a different scheme in the app's components stops the start, and an equal one does not", async (t) => {
     const withOwn = (HTTPBearer: object): FastifySecurityOptions => ({
       swagger: { openapi: { components: { securitySchemes: { HTTPBearer: HTTPBearer as never } } } },
       swaggerUi: false
@@ -500,7 +501,7 @@ t.test('2: two schemes of one name', async (t) => {
     await t.resolves(async () => { await equal.ready() })
   })
 
-  t.test('components of a document that the user registered count as well', async (t) => {
+  t.test('components of a document that the app registers count as well', async (t) => {
     for (const order of ['before', 'after'] as const) {
       const app = bare(t)
       const document = {
@@ -522,7 +523,7 @@ t.test('3: scopes', async (t) => {
   const UNCHECKED = 'FST_SECURITY_UNCHECKED_SCOPES'
   const UNKNOWN = 'FST_SECURITY_UNKNOWN_SCOPE'
 
-  t.test('scopes that nothing checks, or that a scheme does not list, throw', async (t) => {
+  t.test('scopes that no dependency checks, or that a scheme does not list, throw', async (t) => {
     const refused: Array<[string, dependency: Dependency, code: string, scopes: string]> = [
       ['on a bare scheme', oauth2.scoped('me'), UNCHECKED, '"me"'],
       ['on a dependency that does not look at them', blind.scoped('me'), UNCHECKED, '"me"'],
@@ -572,7 +573,7 @@ t.test('3: scopes', async (t) => {
     }
   })
 
-  t.test("onUncheckedScopes: 'allow' accepts unchecked scopes, and not unknown ones", async (t) => {
+  t.test("onUncheckedScopes: 'allow' accepts unchecked scopes, but not unknown ones", async (t) => {
     const app = await secured(t, { onUncheckedScopes: 'allow' })
     app.get('/', { security: { token: oauth2.scoped('me') } }, secret)
     t.equal((await app.inject('/')).statusCode, 401)
@@ -582,7 +583,7 @@ t.test('3: scopes', async (t) => {
   })
 })
 
-t.test('4: a security of any other shape', async (t) => {
+t.test('4: a security of another type', async (t) => {
   class Requirement { readonly token = token }
   // eslint-disable-next-line no-sparse-arrays
   const sparse = [{ token }, , { key }]
@@ -613,7 +614,7 @@ t.test('4: a security of any other shape', async (t) => {
     ['a function', () => true, 'function'],
     ['an array of Security Requirement Objects', [{ HTTPBearer: [] }], '"HTTPBearer"']
   ]
-  t.test('it throws, and makes no route', async (t) => {
+  t.test('the call throws, and makes no route', async (t) => {
     const app = await secured(t)
     for (const [name, security, noun = ''] of shapes) {
       t.throws(() => app.get('/x', { security } as never, secret), {
@@ -643,13 +644,13 @@ t.test('4: a security of any other shape', async (t) => {
   })
 })
 
-t.test('4: a schema.security that is written by hand', async (t) => {
+t.test('4: a hand-written schema.security', async (t) => {
   const code = 'FST_SECURITY_HAND_WRITTEN'
   const message = /^Route GET \/x: schema\.security .*onHandWrittenSecurity: 'allow'/
   const schema = { security: [{ HTTPBearer: [] }] } as object
   const document = { swagger: {}, swaggerUi: false } as const
 
-  t.test('it throws without a security, beside one, and under a requirement', async (t) => {
+  t.test('throws without the option security, beside it, and under a requirement', async (t) => {
     for (const options of [{}, guarded, { security: false }, { preHandler: token }] as const) {
       const app = await secured(t, document)
       t.throws(() => app.get('/x', { ...options, schema }, secret), { code, message })
@@ -659,7 +660,7 @@ t.test('4: a schema.security that is written by hand', async (t) => {
     t.throws(() => app.get('/x', { schema }, secret), { code, message })
   })
 
-  t.test('any value but an empty array throws', async (t) => {
+  t.test('throws for any value except an empty array', async (t) => {
     for (const security of [[{}], {}, 'HTTPBearer', null]) {
       const app = await secured(t, document)
       t.throws(() => app.get('/x', { schema: { security } as object }, secret), { code })
@@ -673,14 +674,14 @@ t.test('4: a schema.security that is written by hand', async (t) => {
     t.strictSame(paths['/c']?.['get']?.security, [{ HTTPBearer: [] }])
   })
 
-  t.test("it stops the start where another plugin's onRoute hook writes it", async (t) => {
+  t.test("stops the start if another plugin's onRoute hook writes it", async (t) => {
     const app = await secured(t, document)
     app.addHook('onRoute', (route) => { route.schema = { ...route.schema, ...schema } })
     app.get('/x', secret)
     t.same(await problemsOf(t, app), ['HAND_WRITTEN GET /x'])
   })
 
-  t.test('it stops the start on a route that is older than the plugin', async (t) => {
+  t.test('stops the start on a route that is registered before the plugin', async (t) => {
     const app = bare(t)
     await app.register(fastifySwagger, {
       openapi: { components: { securitySchemes: { HTTPBearer: { type: 'http', scheme: 'bearer' } } } }
@@ -690,7 +691,7 @@ t.test('4: a schema.security that is written by hand', async (t) => {
     t.same(await problemsOf(t, app), ['HAND_WRITTEN GET /x'])
   })
 
-  t.test('it stops the start in the root of a document', async (t) => {
+  t.test('stops the start in the root of a document', async (t) => {
     const security = [{ HTTPBearer: [] }]
     const app = bare(t)
     await t.rejects(
@@ -705,7 +706,7 @@ t.test('4: a schema.security that is written by hand', async (t) => {
     t.same(await problemsOf(t, own), ['HAND_WRITTEN -'])
   })
 
-  t.test("onHandWrittenSecurity: 'allow' leaves it as it is", async (t) => {
+  t.test("stays unchanged with onHandWrittenSecurity: 'allow'", async (t) => {
     const app = await secured(t, {
       swagger: { openapi: { components: { securitySchemes: { HTTPBearer: { type: 'http', scheme: 'bearer' } } } } },
       swaggerUi: false,
@@ -724,7 +725,7 @@ t.test('4: a schema.security that is written by hand', async (t) => {
     )
   })
 
-  t.test("a plugin may make a second route of a route's options", async (t) => {
+  t.test('a plugin may register a second route with the options of a route', async (t) => {
     const app = await secured(t, document)
     app.addHook('onRoute', function (route) {
       if (route.method === 'GET' && !route.url.startsWith('/v1')) this.route({ ...route, url: `/v1${route.url}` })
@@ -740,7 +741,7 @@ t.test('4: a schema.security that is written by hand', async (t) => {
 t.test('4: dependencies in config.security or schema.security', async (t) => {
   const user = depends({ token }, () => true)
 
-  t.test('stop the start: nothing would ask them', async (t) => {
+  t.test('stop the start, because no hook would call them', async (t) => {
     for (const security of [{ user }, [{ user }, { key }], user, [user]]) {
       const app = await secured(t, { onHandWrittenSecurity: 'allow' })
       app.get('/config', { config: { security } as object }, secret)
@@ -749,7 +750,7 @@ t.test('4: dependencies in config.security or schema.security', async (t) => {
     }
   })
 
-  t.test('stop the start under a requirement of the context, which would hide the mistake', async (t) => {
+  t.test('stop the start under a requirement of the context as well, which would hide the mistake', async (t) => {
     const app = await secured(t)
     app.security.require({ user })
     app.get('/', { config: { security: { key } } as object }, secret)
@@ -774,7 +775,7 @@ t.test('4: dependencies in config.security or schema.security', async (t) => {
     t.strictSame(await problemsOf(t, app), ['INVALID_REQUIREMENT GET /'])
   })
 
-  t.test('are told from other values, which stay the business of the app', async (t) => {
+  t.test('are distinguished from other values, which the app may use as it likes', async (t) => {
     const app = await secured(t)
     for (const [index, security] of ['admin', ['admin'], { role: 'admin' }, false, null, () => true].entries()) {
       app.get(`/${index}`, { config: { security } as object }, secret)
@@ -830,7 +831,7 @@ t.test('5: a dependency in an early hook, and a requirement that is too large', 
     }, secret), TOO_MANY)
   })
 
-  t.test('alternatives count as they are written, and equal ones are documented once', async (t) => {
+  t.test('equal alternatives count each time, and are documented once', async (t) => {
     const app = await secured(t)
     const times = (count: number): Needs[] => Array.from({ length: count }, () => ({ token }))
     app.get('/64', { security: times(64) }, secret)
@@ -885,7 +886,7 @@ t.test("6: with onUndeclaredRoute: 'error'", async (t) => {
     t.same(await problemsOf(t, app), ['START_REFUSED GET /a', 'START_REFUSED GET /b'])
   })
 
-  t.test('routes that were registered before the plugin count', async (t) => {
+  t.test('routes that were registered before the plugin must declare too', async (t) => {
     const app = bare(t)
     app.get('/early', secret)
     app.register(async (child) => { child.get('/child', secret) })
@@ -898,7 +899,7 @@ t.test("6: with onUndeclaredRoute: 'error'", async (t) => {
     ])
   })
 
-  t.test('a HEAD route of its own is named, and the twin of a GET route is not', async (t) => {
+  t.test('a HEAD route of the app is named, and the HEAD route that Fastify makes is not', async (t) => {
     const app = await secured(t, strict)
     app.get('/get', secret)
     app.head('/head', secret)
@@ -955,7 +956,7 @@ t.test("6: with onUndeclaredRoute: 'error'", async (t) => {
   })
 })
 
-/** What another plugin's onRoute may do to hooks that are there. */
+/** Changes that another plugin's onRoute hook may make to existing hooks. */
 const changes: Array<[string, (route: RouteOptions, hook: 'onRequest' | 'preHandler') => void]> = [
   ['assigns a hook', (route, hook) => { route[hook] = async () => {} }],
   ['assigns hooks', (route, hook) => { route[hook] = [async () => {}, async () => {}] }],
@@ -989,7 +990,7 @@ const changes: Array<[string, (route: RouteOptions, hook: 'onRequest' | 'preHand
   ['defines them anew', (route, hook) => { Object.defineProperty(route, hook, { value: [], enumerable: true }) }]
 ]
 
-t.test("another plugin's onRoute hook may not take the guard away", async (t) => {
+t.test("another plugin's onRoute hook cannot remove the guard", async (t) => {
   const deniedLate = depends({}, () => { throw new Unauthorized() }, { hook: 'preHandler' })
   const own = async (): Promise<void> => {}
   for (const [hook, security] of [
@@ -1002,12 +1003,12 @@ t.test("another plugin's onRoute hook may not take the guard away", async (t) =>
         const app = await secured(t)
         let runs = 0
         app.addHook('onRoute', (route) => { change(route, hook) })
-        // Where the change itself throws, there is no route.
+        // If the change itself throws, there is no route.
         await errorOf(app, () => { app.get('/secret', options, async () => { runs++; return 'secret' }) })
         await everythingElse()
         t.ok([401, 500, null].includes(await statusOf(app)), `where it ${name} at ${hook}`)
         t.equal(runs, 0)
-        // A hook that is wrapped goes on to guard.
+        // A wrapped hook still guards.
         if (name !== 'wraps them') {
           t.ok([500, null].includes(await statusOf(app, withToken)), `where it ${name} at ${hook}, with credentials`)
         } else {
@@ -1017,7 +1018,7 @@ t.test("another plugin's onRoute hook may not take the guard away", async (t) =>
     }
   }
 
-  t.test('a route answers 500 without the dependency that another plugin took out of its hooks', async (t) => {
+  t.test('a route answers 500 if another plugin removed a dependency from its hooks', async (t) => {
     for (const hook of ['onRequest', 'preValidation', 'preHandler'] as const) {
       const app = await secured(t)
       app.addHook('onRoute', (route) => { route[hook] = [] })
@@ -1026,7 +1027,7 @@ t.test("another plugin's onRoute hook may not take the guard away", async (t) =>
     }
   })
 
-  t.test('a dependency that another plugin puts among the hooks is part of the guard, and documented', async (t) => {
+  t.test('a dependency that another plugin adds to the hooks guards, and is documented', async (t) => {
     for (const hook of ['onRequest', 'preHandler'] as const) {
       const app = await secured(t, { swagger: {}, swaggerUi: false })
       app.addHook('onRoute', (route) => { route[hook] = [...[route[hook] ?? []].flat(), token] as never })
@@ -1037,7 +1038,7 @@ t.test("another plugin's onRoute hook may not take the guard away", async (t) =>
     }
   })
 
-  t.test('it may add hooks in any way', async (t) => {
+  t.test('another plugin may add hooks in any way', async (t) => {
     for (const [name, add] of [
       ['push', (route: RouteOptions, fn: () => Promise<void>) => { (route.onRequest as unknown[]).push(fn) }],
       ['unshift', (route: RouteOptions, fn: () => Promise<void>) => { (route.onRequest as unknown[]).unshift(fn) }],
@@ -1063,7 +1064,7 @@ t.test("another plugin's onRoute hook may not take the guard away", async (t) =>
     }
   })
 
-  t.test('it may replace the handler: the guard runs before the new one', async (t) => {
+  t.test('another plugin may replace the handler: the guard runs before the new one', async (t) => {
     const app = await secured(t)
     app.addHook('onRoute', (route) => { route.handler = async () => 'another' })
     app.get('/secret', guarded, secret)
@@ -1113,12 +1114,12 @@ t.test('the plugin is registered once for a context and all below it', async (t)
     }, twice)
   })
 
-  t.test('sibling contexts may each have a registration, with documents of their own', async (t) => {
+  t.test('sibling contexts may each register the plugin, with their own documents', async (t) => {
     const app = bare(t)
     for (const prefix of ['/a', '/b']) {
       await app.register(async (child) => {
         await child.register(fastifySecurity, { swaggerUi: false })
-        // Each may have a scheme of this name: the documents are two.
+        // Both may have a scheme of this name, because there are two documents.
         child.get('/secret', { security: { key: apiKeyHeader({ name: `x-key${prefix.slice(1)}` }) } }, secret)
         child.get('/document', { security: false }, async () => child.swagger())
       }, { prefix })
@@ -1132,7 +1133,7 @@ t.test('the plugin is registered once for a context and all below it', async (t)
     }
   })
 
-  t.test('another plugin cannot replace its decorators', async (t) => {
+  t.test("another plugin cannot replace the plugin's decorators", async (t) => {
     const app = await secured(t)
     t.throws(() => { app.decorate('security', 1 as never) }, { code: 'FST_ERR_DEC_ALREADY_PRESENT' })
     t.throws(() => { app.decorateRequest('security', null as never) }, { code: 'FST_ERR_DEC_ALREADY_PRESENT' })
@@ -1208,5 +1209,5 @@ t.test('a dependency in addHook that cannot guard answers 500', async (t) => {
 
 interface RouteDeclaration { security?: SecurityOption, onRequest?: Dependency }
 
-/** As much of a test as the ones above need to share. */
+/** The part of a test that the helpers above need. */
 type Tap = Pick<typeof t, 'match' | 'notMatch' | 'not' | 'rejects'>

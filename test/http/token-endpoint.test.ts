@@ -1,5 +1,6 @@
 /**
- * The token endpoint: several grants, further fields, bodies that the host has read, and foreign clients over a socket.
+ * The token endpoint: several grants, additional fields, bodies that the host has read, and foreign clients over a
+ * socket.
  */
 import formbody from '@fastify/formbody'
 import fastifySwagger from '@fastify/swagger'
@@ -17,7 +18,7 @@ import querystring from 'node:querystring'
 import { PassThrough } from 'node:stream'
 import * as oauth from 'oauth4webapi'
 import * as client from 'openid-client'
-// @ts-expect-error it brings no types
+// @ts-expect-error the package has no types
 import { ResourceOwnerPassword, ClientCredentials } from 'simple-oauth2'
 import t from 'tap'
 import { z } from 'zod'
@@ -45,7 +46,7 @@ async function endpoint (t: Teardown, setUp: (app: FastifyInstance) => unknown =
   return app
 }
 
-/** A parser as Fastify's guide to serverless hosts has it. */
+/** A parser as in Fastify's guide for serverless hosts. */
 function takeBody (_request: unknown, payload: unknown, done: (error: null, body: unknown) => void): void {
   done(null, (payload as { body: unknown }).body)
 }
@@ -106,7 +107,7 @@ t.test('each grant has its own fields', async (t) => {
   }
 })
 
-t.test('a form that is not right is answered as RFC 6749 §5.2 says', async (t) => {
+t.test('an invalid form is answered as RFC 6749 §5.2 defines', async (t) => {
   const app = await endpoint(t)
   for (const [form, error, statusCode] of [
     ['', 'invalid_request', 400],
@@ -129,7 +130,7 @@ t.test('a form that is not right is answered as RFC 6749 §5.2 says', async (t) 
   t.match(machine.json(), { clientId: 'i:', clientSecret: 's+' })
 })
 
-t.test('further fields are typed, checked and documented', async (t) => {
+t.test('additional fields are typed, validated and documented', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(fastifySecurity, { swaggerUi: false })
@@ -167,7 +168,7 @@ t.test('further fields are typed, checked and documented', async (t) => {
   })
 })
 
-t.test('a field that comes twice is rejected, with every grant', async (t) => {
+t.test('a field that comes twice is rejected, for every grant', async (t) => {
   const app = await endpoint(t)
   const good = 'grant_type=refresh_token&refresh_token=r'
   for (const name of [
@@ -192,7 +193,7 @@ t.test('a field that comes twice is rejected, with every grant', async (t) => {
   )
 })
 
-t.test('every kind of string schema is checked', async (t) => {
+t.test('every kind of string schema is validated', async (t) => {
   const cases: Array<[TSchema, readonly string[], readonly string[]]> = [
     [Type.String(), ['x'], []],
     [Type.String({ minLength: 2, maxLength: 3 }), ['ab', 'abc'], ['a', 'abcd']],
@@ -229,7 +230,7 @@ t.test('every kind of string schema is checked', async (t) => {
   }
 })
 
-t.test('a rule that the form would not check is refused at start-up', (t) => {
+t.test('a schema keyword that the form cannot validate stops the start', (t) => {
   for (const schema of [
     { type: 'string' },
     Type.Number(),
@@ -280,8 +281,8 @@ t.test('wrong options throw', (t) => {
   t.end()
 })
 
-t.test('a body that the host has read is taken from the parser of the app, and without one there is an error at once', async (t) => {
-  // What Cloud Functions and Firebase leave on a request whose stream has ended, and what other hosts leave.
+t.test("a body that the host has read comes from the app's parser; without one there is an error", async (t) => {
+  // The members that Cloud Functions, Firebase and other hosts leave on a request whose body they have read.
   const hosts: Record<string, (request: object, text: string) => void> = {
     'Cloud Functions': (request, text) => {
       Object.assign(request, { rawBody: Buffer.from(text), body: Object.fromEntries(new URLSearchParams(text)) })
@@ -310,13 +311,13 @@ t.test('a body that the host has read is taken from the parser of the app, and w
   t.strictSame(outcomes, {
     'Cloud Functions': [200, 200, 200, 200, 500],
     'a host that parses': [200, 200, 200, 500, 500],
-    // Here the parsers above hand over text.
+    // Here the parsers above return text.
     'a host that keeps text': [400, 400, 400, 200, 500],
     'a host that keeps nothing': [400, 400, 400, 500, 500]
   })
 })
 
-t.test('a body that the host has read is checked as any other', async (t) => {
+t.test('a body that the host has read is validated like any other', async (t) => {
   const send = fromHost(
     t,
     await endpoint(t, (app) => app.addContentTypeParser(FORM, {}, takeBody)),
@@ -356,7 +357,7 @@ t.test('a body that the host has read is checked as any other', async (t) => {
   )
 })
 
-t.test('a form is never read in part', async (t) => {
+t.test('a form is never read partially', async (t) => {
   const app = await endpoint(t, (app) =>
     app.addHook('onRequest', async (request) => { await once(request.raw, 'data') })
   )
@@ -381,7 +382,7 @@ t.test('a form is never read in part', async (t) => {
   t.match((await post(destroyed, '/token', 'username=a&password=b')).json(), { error: 'invalid_request' })
 })
 
-t.test('a copy of the route that another plugin makes reads the form as well', async (t) => {
+t.test('a copy of the route that another plugin registers reads the form as well', async (t) => {
   const app = await endpoint(t, (app) => app.addHook('onRoute', (route) => {
     if (route.url === '/token') app.route({ ...route, url: '/alias' })
   }))
@@ -390,7 +391,7 @@ t.test('a copy of the route that another plugin makes reads the form as well', a
   t.match((await post(app, '/alias', 'grant_type=refresh_token')).json(), { error: 'invalid_request' })
 })
 
-t.test('the form is read beside @fastify/formbody and hooks of other plugins that read or add headers', async (t) => {
+t.test('the form works with @fastify/formbody, and with hooks of other plugins that read or add headers', async (t) => {
   const hooks: Record<string, (request: FastifyRequest) => void> = {
     'reads them': (request) => { String(request.headers['content-type']) },
     'lists them': (request) => { Object.keys(request.headers) },
@@ -436,7 +437,7 @@ t.test('the form is read beside @fastify/formbody and hooks of other plugins tha
   }
 })
 
-t.test('hooks of the context see the form as the body, also those before the hooks of the route', async (t) => {
+t.test('hooks of the context get the form as request.body, also before the hooks of the route', async (t) => {
   const seen: unknown[] = []
   const app = await endpoint(t, (app) =>
     app.addHook('preValidation', async (request) => { seen.push({ ...request.body as object }) })
@@ -445,7 +446,7 @@ t.test('hooks of the context see the form as the body, also those before the hoo
   t.strictSame(seen, [{ grant_type: 'refresh_token', refresh_token: 'r' }])
 })
 
-t.test('a request without a body is answered over HTTP/1 and HTTP/2', async (t) => {
+t.test('a request without a body gets an answer over HTTP/1 and HTTP/2', async (t) => {
   for (const http2 of [false, true]) {
     const app = Fastify({ http2 } as never) as unknown as FastifyInstance
     t.teardown(() => app.close())
@@ -467,7 +468,7 @@ t.test('a request without a body is answered over HTTP/1 and HTTP/2', async (t) 
   }
 })
 
-t.test('OAuth2TokenResponse serves every serializer compiler', async (t) => {
+t.test('OAuth2TokenResponse works with every serializer compiler', async (t) => {
   const handler = async (): Promise<object> => ({
     access_token: 'a',
     token_type: 'bearer',
@@ -507,7 +508,7 @@ t.test('OAuth2TokenResponse serves every serializer compiler', async (t) => {
   }
 })
 
-t.test('the document shows the fields of every grant, and errors that the route does not describe itself', async (t) => {
+t.test('the document shows the fields of every grant, and errors unless the route describes them', async (t) => {
   for (const openapi of ['3.0.3', '3.1.0', '3.2.0']) {
     const app = Fastify()
     t.teardown(() => app.close())
@@ -571,7 +572,7 @@ t.test('the document shows the fields of every grant, and errors that the route 
   }
 })
 
-t.test('OAuth2TokenResponse is the schema that TypeBox would make', (t) => {
+t.test('OAuth2TokenResponse equals the schema that TypeBox would make', (t) => {
   const { description: tokenType } = OAuth2TokenResponse.properties.token_type
   const { description: scope } = OAuth2TokenResponse.properties.scope
   t.strictSame(OAuth2TokenResponse, Type.Object({
@@ -593,7 +594,7 @@ t.test('OAuth2TokenResponse is the schema that TypeBox would make', (t) => {
   t.end()
 })
 
-t.test('OAuth2TokenResponse serves routes without a form, and compilers that come later', async (t) => {
+t.test('OAuth2TokenResponse works on routes without a form, and with compilers that the app sets later', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(fastifySecurity, {
@@ -786,7 +787,7 @@ t.test('openid-client gets tokens for each grant', async (t) => {
     )
     client.allowInsecureRequests(config)
     const problem = await client.clientCredentialsGrant(config).catch((problem: unknown) => problem)
-    // The client reads the challenge of a 401 before the answer.
+    // The client reads the challenge of a 401 before it reads the answer.
     t.match(problem, { status: 401, cause: [{ scheme: 'basic', parameters: { realm: 'api', charset: 'UTF-8' } }] })
   }
 })

@@ -44,7 +44,7 @@ async function listening (
 }
 
 t.test('apiKeyHeader', async (t) => {
-  t.test('the value is the key as the client sent it, and the header name has no case', async (t) => {
+  t.test('the value is the key as the client sent it, and the case of the header name does not matter', async (t) => {
     const app = await listening(t, header)
     t.strictSame(await ask(app, '/', { 'X-API-KEY': 'abc' }), [200, 'abc'])
     t.strictSame(await askRaw(app, '/', 'x-ApI-kEy: abc'), [200, 'abc'])
@@ -63,7 +63,7 @@ t.test('apiKeyHeader', async (t) => {
     t.strictSame(await askRaw(app, '/', 'x-api-key:    '), absent)
   })
 
-  t.test('a name with underscores is another header', async (t) => {
+  t.test('a header name with underscores is another header', async (t) => {
     // CVE-2025-64484
     const app = await listening(t, header)
     t.strictSame(await askRaw(app, '/', 'x_api_key: abc'), absent)
@@ -89,13 +89,13 @@ t.test('apiKeyHeader', async (t) => {
     t.strictSame(await askRaw(app, '/', 'x-api-key: a', 'x-other: b', 'x-api-key: a'), ambiguous)
   })
 
-  t.test('two header lines without values are not an anonymous request', async (t) => {
+  t.test('two header lines with empty values do not count as absent', async (t) => {
     const app = await listening(t, apiKeyHeader({ name: 'x-api-key', autoError: false }))
     t.strictSame(await askRaw(app, '/', 'x-api-key:', 'x-api-key: abc'), ambiguous)
     t.strictSame(await askRaw(app, '/', 'x-other: abc'), [200, null])
   })
 
-  t.test('two lines are 400 also for headers of which Node.js keeps the first, or which it joins', async (t) => {
+  t.test('two lines are 400 also for headers where Node.js keeps the first line, or joins them', async (t) => {
     for (const name of ['authorization', 'referer', 'user-agent', 'from', 'cookie']) {
       const app = await listening(t, apiKeyHeader({ name }))
       t.strictSame(await askRaw(app, '/', `${name}: abc`), [200, 'abc'], name)
@@ -126,7 +126,7 @@ t.test('apiKeyHeader', async (t) => {
 })
 
 t.test('apiKeyQuery', async (t) => {
-  t.test('the value is the key, decoded', async (t) => {
+  t.test('the value is the decoded key', async (t) => {
     const app = await listening(t, query)
     const rows: Array<[target: string, answer: Answer]> = [
       ['/?api_key=abc', [200, 'abc']],
@@ -178,8 +178,8 @@ t.test('apiKeyQuery', async (t) => {
     }
   })
 
-  t.test('a parameter that comes twice is 400, also where # or ; begins the query', async (t) => {
-    // Both may begin the query, by the router's rules.
+  t.test('a parameter that comes twice is 400, even if # or ; starts the query', async (t) => {
+    // The router's options let both start the query.
     const lastWins = (text: string): Record<string, string> => Object.fromEntries(new URLSearchParams(text))
     const routerOptions = { querystringParser: lastWins, useSemicolonDelimiter: true }
     const app = await listening(t, query, { routerOptions })
@@ -189,7 +189,7 @@ t.test('apiKeyQuery', async (t) => {
     t.strictSame(await askRaw(app, '/#api_key=a&api_key=b'), ambiguous)
   })
 
-  t.test('a parameter that a parser of the app makes something else than a string of is 401', async (t) => {
+  t.test('a parameter is 401 if a parser of the app returns something other than a string', async (t) => {
     const rows: Array<[parsed: unknown, answer: Answer]> = [
       [{ api_key: 'abc' }, [200, 'abc']],
       [{ api_key: ['abc'] }, ambiguous],
@@ -212,7 +212,7 @@ t.test('apiKeyQuery', async (t) => {
     }
   })
 
-  t.test('a malformed parameter is not in the answer', async (t) => {
+  t.test('the answer does not contain a malformed parameter', async (t) => {
     const app = await listening(t, query, {
       routerOptions: { querystringParser: () => ({ api_key: { a: 's3cret' } }) }
     })
@@ -221,7 +221,7 @@ t.test('apiKeyQuery', async (t) => {
     t.notMatch(answer.body, 's3cret')
   })
 
-  t.test('only the parameter of this name is read', async (t) => {
+  t.test('only the parameter with this name is read', async (t) => {
     for (const name of ['a-b', 'a.b', '~', 'X_1']) {
       const app = await listening(t, apiKeyQuery({ name }))
       t.strictSame(await ask(app, `/?${name}=abc`), [200, 'abc'], name)
@@ -265,7 +265,7 @@ t.test('apiKeyCookie', async (t) => {
     ['session; session=a', [200, 'a']]
   ]
 
-  t.test('the value is the cookie, decoded, and two different cookies of one name are 400', async (t) => {
+  t.test('the value is the decoded cookie, and two cookies of one name with different values are 400', async (t) => {
     const app = await listening(t, cookie)
     for (const [cookie, answer] of rows) {
       t.strictSame(await ask(app, '/', { cookie }), answer, cookie.slice(0, 40))
@@ -283,7 +283,7 @@ t.test('apiKeyCookie', async (t) => {
     t.strictSame(await ask(app, '/', { cookie: ['a=b', 'session=abc'] }), [200, 'abc'])
   })
 
-  t.test('cookies are read in the same way where the app registers @fastify/cookie, before or after', async (t) => {
+  t.test('cookies are read the same way if the app registers @fastify/cookie, before or after', async (t) => {
     for (const order of ['before', 'after']) {
       const app = Fastify()
       t.teardown(() => app.close())
@@ -305,12 +305,12 @@ t.test('apiKeyCookie', async (t) => {
     t.equal(app.hasReplyDecorator('setCookie'), false)
   })
 
-  t.test('the parser of the app is the one that reads its cookies', async (t) => {
+  t.test("cookies are read by the app's own parser", async (t) => {
     const decode = (text: string): string => `decoded ${text}`
     const app = Fastify()
     await app.register(fastifySecurity, { swagger: false })
     await app.register(async (child) => {
-      // The type of the option knows those of serializing alone.
+      // The type of the option knows only members for serializing.
       await child.register(fastifyCookie, { parseOptions: { decode } as object })
       child.get('/child', { security: { cookie } }, async (request) => ({ value: request.security.cookie }))
     })
@@ -335,14 +335,14 @@ t.test('apiKeyCookie', async (t) => {
     t.match(answer.headers['set-cookie'], /^seen=yes\./)
   })
 
-  t.test('a name inside of another cookie is not read', async (t) => {
+  t.test('a name within the name of another cookie is not read', async (t) => {
     const app = await listening(t, apiKeyCookie({ name: 's' }))
     t.strictSame(await ask(app, '/', { cookie: 'ss=a; s=b; sss=c' }), [200, 'b'])
     t.strictSame(await ask(app, '/', { cookie: 'a=s; s=b; c=s=d' }), [200, 'b'])
   })
 })
 
-t.test('a name outside of its grammar throws at the call', async (t) => {
+t.test('an invalid name throws at the call', async (t) => {
   const refused = { code: 'FST_SECURITY_INVALID_OPTION' }
   for (const [constructor, make] of Object.entries({ apiKeyHeader, apiKeyQuery, apiKeyCookie })) {
     const message = new RegExp(`^${constructor}: name`)
@@ -351,7 +351,7 @@ t.test('a name outside of its grammar throws at the call', async (t) => {
       t.throws(() => make1({ name }), { ...refused, message }, `${constructor} ${JSON.stringify(name)}`)
     }
     for (const options of [undefined, null, {}]) t.throws(() => make1(options), refused, constructor)
-    // Every object has them: they cannot be told from what a client sent.
+    // Every object has these members: code cannot distinguish them from what a client sent.
     for (const name of ['__proto__', 'constructor']) t.throws(() => make1({ name }), refused, `${constructor} ${name}`)
   }
   for (const name of ['a b', 'a:b', 'é', 'a\r\nb', 'a=b', 'a;b', ' a', 'a,b', '"a"']) {
@@ -360,7 +360,7 @@ t.test('a name outside of its grammar throws at the call', async (t) => {
   }
 })
 
-t.test('a megabyte of anything is answered like any other request', async (t) => {
+t.test('one megabyte of any value is answered like any other request', async (t) => {
   const size = 1_000_000
   const rows: Array<[name: string, dependency: Dependency, url: string, headers: object]> = [
     ['a header of spaces', header, '/', { 'x-api-key': ' '.repeat(size) }],

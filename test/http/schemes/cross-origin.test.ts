@@ -48,7 +48,7 @@ async function codeOf (app: FastifyInstance, headers: Headers, method = 'POST'):
 const cookie = { cookie: 'sid=abc' }
 const CROSS_ORIGIN = 'FST_SECURITY_CROSS_ORIGIN'
 
-// Every rule, as it decides about a POST to api.example.com. `https://app.example.com` is trusted.
+// Each rule, and its decision about a POST to api.example.com. `https://app.example.com` is trusted.
 const RULES: Array<[headers: Headers, isForeign: boolean]> = [
   // 1: a trusted origin
   [{ origin: 'https://app.example.com' }, false],
@@ -114,7 +114,7 @@ const RULES: Array<[headers: Headers, isForeign: boolean]> = [
 
 const trustedOrigins = ['https://app.example.com']
 
-t.test('a cookie counts in requests of the same origin, of a trusted one and of other clients than browsers', async (t) => {
+t.test('a cookie counts in requests of the same or a trusted origin, and of clients other than browsers', async (t) => {
   const app = await guarded(t, apiKeyCookie({ name: 'sid', csrf: { trustedOrigins } }))
   const found: unknown[] = []
   for (const [headers] of RULES) found.push([headers, await codeOf(app, { ...headers, ...cookie })])
@@ -203,7 +203,7 @@ t.test('a WebSocket of another origin is refused before it opens', async (t) => 
   t.match(await open({ origin: 'https://evil.test' }), { statusCode: 401 })
 })
 
-t.test('the answer is 403 without a challenge, and names neither cookie nor origin of the client', async (t) => {
+t.test('the answer is 403 without a challenge, and contains neither cookie nor origin of the client', async (t) => {
   const app = await guarded(t, apiKeyCookie({ name: 'sid' }))
   const answer = await app.inject({ method: 'POST', url: '/', headers: { ...cookie, origin: 'https://evil.test' } })
   t.equal(answer.statusCode, 403)
@@ -212,7 +212,7 @@ t.test('the answer is 403 without a challenge, and names neither cookie nor orig
   t.notMatch(answer.body, /evil|abc/)
 })
 
-t.test('an absent cookie is 401, two cookies are 400, and both come before the origin', async (t) => {
+t.test('an absent cookie is 401 and two cookies are 400, before the origin is checked', async (t) => {
   const origin = 'https://evil.test'
   const app = await guarded(t, apiKeyCookie({ name: 'sid' }))
   t.equal(await codeOf(app, { origin }), 'FST_SECURITY_NOT_AUTHENTICATED')
@@ -221,7 +221,7 @@ t.test('an absent cookie is 401, two cookies are 400, and both come before the o
   t.equal(await codeOf(app, { origin, cookie: 'sid=a; sid=a' }), CROSS_ORIGIN)
 })
 
-t.test('an optional cookie of another origin is 403: the client sent credentials', async (t) => {
+t.test('an optional cookie from another origin is 403, because the client sent credentials', async (t) => {
   for (const value of [optional(apiKeyCookie({ name: 'sid' })), apiKeyCookie({ name: 'sid', autoError: false })]) {
     const app = await guarded(t, value)
     t.equal(await codeOf(app, { origin: 'https://evil.test', ...cookie }), CROSS_ORIGIN)
@@ -235,7 +235,7 @@ t.test('csrf: false turns the check off for one scheme', async (t) => {
   t.equal(await codeOf(app, { 'sec-fetch-site': 'cross-site', ...cookie }), 200)
 })
 
-t.test("the scheme's own csrf counts, else the plugin's", async (t) => {
+t.test('the option csrf of the scheme counts, else that of the plugin', async (t) => {
   const codes = async (plugin: CsrfOption | undefined, scheme: CsrfOption | undefined): Promise<unknown[]> => {
     const app = await secured(t, plugin === undefined ? {} : { csrf: plugin })
     const sid = apiKeyCookie({ name: 'sid', ...scheme === undefined ? {} : { csrf: scheme } })
@@ -271,7 +271,7 @@ t.test("isCrossOrigin trusts the plugin's origins, unless the call names others"
   t.strictSame(await ask('http://localhost:80'), [false, false, false])
 })
 
-t.test('trustProxy decides which host the origin is compared with', async (t) => {
+t.test('trustProxy decides with which host the origin is compared', async (t) => {
   const request: InjectOptions = {
     method: 'POST',
     url: '/',
@@ -290,7 +290,7 @@ t.test('trustProxy decides which host the origin is compared with', async (t) =>
   }
 })
 
-t.test('another alternative may pass a request whose cookie does not count', async (t) => {
+t.test('another alternative may pass a request whose cookie is refused', async (t) => {
   const app = await guarded(t, anyOf(apiKeyCookie({ name: 'sid' }), apiKeyHeader({ name: 'x-key' })))
   t.equal(await codeOf(app, { origin: 'https://evil.test', ...cookie, 'x-key': 'k' }), 200)
   const denied = await app.inject({ method: 'POST', url: '/', headers: { origin: 'https://evil.test', ...cookie } })
@@ -298,7 +298,7 @@ t.test('another alternative may pass a request whose cookie does not count', asy
   t.equal(denied.json().code, CROSS_ORIGIN)
 })
 
-t.test('a trusted origin is a serialized one', async (t) => {
+t.test('a trusted origin must be a serialized origin', async (t) => {
   const isRefused = (csrf: unknown): boolean => {
     try {
       apiKeyCookie({ name: 'sid', csrf: csrf as CsrfOption })
@@ -343,7 +343,7 @@ t.test('a trusted origin is a serialized one', async (t) => {
   })
 })
 
-t.test('a login form refuses a post of a foreign page', async (t) => {
+t.test('a login form refuses a POST from a page of another origin', async (t) => {
   const app = await secured(t)
   await app.register(fastifyCookie)
   app.post('/login', { security: false }, async (request, reply) => {

@@ -1,4 +1,4 @@
-/** HTTP Basic, in UTF-8, strictly. */
+/** HTTP Basic: strict, in UTF-8. */
 import fc from 'fast-check'
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
@@ -16,7 +16,7 @@ type Outcome = [username: string, password: string] | typeof absent | typeof ref
 
 const base64 = (text: string | readonly number[]): string => Buffer.from(text as string).toString('base64')
 
-/** The result of an `Authorization` header. Fails the test if the answer lacks something. */
+/** The result of an `Authorization` header. The test fails if the answer lacks a part. */
 async function outcomeOf (t: Test, app: FastifyInstance, authorization: string | undefined): Promise<Outcome> {
   const { statusCode, headers, body } = await app.inject({
     url: '/',
@@ -44,7 +44,7 @@ t.test('the value is user-id and password, as the client sent them', async (t) =
     // RFC 9110 §11.1
     ['bAsIc QWxhZGRpbjpvcGVuIHNlc2FtZQ==', ['Aladdin', 'open sesame']],
     ['Basic    QWxhZGRpbjpvcGVuIHNlc2FtZQ==', ['Aladdin', 'open sesame']],
-    // The first colon splits: a user-id cannot hold one.
+    // The first colon separates: a user-id cannot contain one.
     [`Basic ${base64('u:p:q')}`, ['u', 'p:q']],
     [`Basic ${base64('u::')}`, ['u', ':']],
     // Either may be empty.
@@ -56,7 +56,7 @@ t.test('the value is user-id and password, as the client sent them', async (t) =
     [`Basic ${base64('u:p')}`, ['u', 'p']],
     [`Basic ${base64('u:pp')}`, ['u', 'pp']],
     [`Basic ${base64('u:ppp')}`, ['u', 'ppp']],
-    // As sent: neither trimmed nor normalised
+    // Unchanged: neither trimmed nor normalised
     [`Basic ${base64(' u : p ')}`, [' u ', ' p ']],
     [`Basic ${base64('u\u0308:\u00fc')}`, ['u\u0308', '\u00fc']],
     [`Basic ${base64('\ufeffu:p')}`, ['\ufeffu', 'p']],
@@ -195,7 +195,7 @@ t.test('credentials that a resolver rejects get a Basic challenge without an err
   t.equal(answer.headers['cache-control'], 'no-store')
 })
 
-t.test('a megabyte of credentials is answered like any other', async (t) => {
+t.test('one megabyte of credentials is answered like any other request', async (t) => {
   const app = await guardedApp(httpBasic())
   await app.ready()
   const rows = [

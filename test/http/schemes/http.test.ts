@@ -72,7 +72,7 @@ async function askRaw (app: FastifyInstance, ...lines: string[]): Promise<object
 
 const token = (scheme: string, credentials: string): Expected => ({ status: 200, value: { scheme, credentials } })
 
-t.test('httpBearer takes a token68 and nothing else', async (t) => {
+t.test('httpBearer accepts a token68 and nothing else', async (t) => {
   const app = await guardedApp(httpBearer())
   t.teardown(() => app.close())
   const rows: Array<[authorization: string, answer: Expected]> = [
@@ -82,7 +82,7 @@ t.test('httpBearer takes a token68 and nothing else', async (t) => {
     ['BEARER a==', token('BEARER', 'a==')],
     ['Bearer    abc', token('Bearer', 'abc')],
     ['Bearer -._~+/09AZaz==', token('Bearer', '-._~+/09AZaz==')],
-    // RFC 6750 §3.1: no error information where no credentials came, or others
+    // RFC 6750 §3.1: no error code if the client sent no credentials, or those of another scheme
     ['Bearer', absent(realm)],
     ['Bearer ', absent(realm)],
     ['Bearer     ', absent(realm)],
@@ -291,7 +291,7 @@ t.test('httpDigest reads parameters, and does not verify them', async (t) => {
   }
 })
 
-t.test('http reads the declared auth-scheme, and no other', async (t) => {
+t.test('http reads the declared auth-scheme only', async (t) => {
   const challenge = 'DPoP realm="api"'
   const app = await guardedApp(http({ scheme: 'DPoP', bearerFormat: 'JWT' }))
   await app.ready()
@@ -307,7 +307,7 @@ t.test('http reads the declared auth-scheme, and no other', async (t) => {
     ['DPoP', absent(challenge)],
     ['Bearer abc', absent(challenge)],
     ['DPoPabc', absent(challenge)],
-    // Other auth-schemes have grammars of their own.
+    // Other auth-schemes have their own grammars.
     ['DPoP a b', token('DPoP', 'a b')],
     ['DPoP "', token('DPoP', '"')],
     ['DPoP é', token('DPoP', 'é')],
@@ -318,7 +318,7 @@ t.test('http reads the declared auth-scheme, and no other', async (t) => {
   }
 })
 
-t.test('http with the auth-scheme Bearer, Basic or Digest has the grammar and the challenge of that auth-scheme', async (t) => {
+t.test("http with the auth-scheme Bearer, Basic or Digest has that scheme's grammar and challenge", async (t) => {
   const bearer = await guardedApp(http({ scheme: 'bEARER' }))
   t.strictSame(await ask(bearer), expected(absent('bEARER realm="api"')))
   t.strictSame(await ask(bearer, 'Bearer abc'), expected(token('Bearer', 'abc')))

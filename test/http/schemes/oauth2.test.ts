@@ -1,4 +1,4 @@
-/** OAuth 2, as a resource server sees it. */
+/** OAuth 2 schemes of a resource server. */
 import Fastify from 'fastify'
 import t from 'tap'
 import type { Dependency } from '../../../src/index.js'
@@ -78,7 +78,7 @@ for (const [name, { make, options, flow, schemeName }] of Object.entries(bearers
       t.strictSame(documentOf(app).paths['/']!['get']!.security, [{ [schemeName]: ['me', 'items:read'] }])
     })
 
-    await t.test('the document lists the scopes that routes require where the scheme lists none', async (t) => {
+    await t.test('if the scheme lists no scopes, the document lists those that routes require', async (t) => {
       const user = depends({ token: make(options), required: securityScopes }, () => 'user')
       const app = await guardedApp(user.scoped('b', 'a'))
       await app.ready()
@@ -121,7 +121,7 @@ for (const [name, { make, options, flow, schemeName }] of Object.entries(bearers
   })
 }
 
-t.test('the document shows relative URLs resolved', async (t) => {
+t.test('the document shows relative URLs as absolute paths', async (t) => {
   const token = oauth2AuthorizationCodeBearer({
     tokenUrl: 'token',
     authorizationUrl: '/login/authorize',
@@ -199,7 +199,7 @@ t.test('a wrong flow throws at the call', async (t) => {
   t.throws(() => make(undefined), { code: 'FST_SECURITY_INVALID_OPTION' })
 })
 
-t.test('a scope may have the name of a member of every object', async (t) => {
+t.test('a scope may have the name of a member of every object, such as constructor', async (t) => {
   for (const name of ['constructor', 'toString', 'hasOwnProperty']) {
     const token = oauth2PasswordBearer({ tokenUrl, scopes: { [name]: 'A name that every object has' } })
     const user = depends({ token, required: securityScopes }, () => 'user')

@@ -1,4 +1,4 @@
-/** OpenID Connect, as a resource server sees it. */
+/** OpenID Connect schemes of a resource server. */
 import Fastify from 'fastify'
 import t from 'tap'
 import type { Dependency } from '../../../src/index.js'
@@ -52,7 +52,7 @@ t.test('credentials that a resolver rejects get a Bearer challenge', async (t) =
   t.strictSame(documentOf(app).paths['/']!['get']!.security, [{ OpenIdConnect: ['openid', 'email'] }])
 })
 
-t.test('the document shows a relative URL resolved', async (t) => {
+t.test('the document shows a relative URL as an absolute path', async (t) => {
   const app = Fastify()
   await app.register(async (child) => {
     await child.register(fastifySecurity, { swaggerUi: false })

@@ -1,4 +1,4 @@
-/** Where credentials come from: header lines that Node.js may have dropped, and members that no client sent. */
+/** The sources of credentials: header lines that Node.js may have dropped, and object members that no client sent. */
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import Fastify from 'fastify'
 import { createServer } from 'node:http'
@@ -25,7 +25,7 @@ async function listening (
   return app
 }
 
-// Host comes first: without it Node.js itself answers 400.
+// The line Host comes first: without it Node.js itself answers 400.
 async function ask (
   app: FastifyInstance,
   target: string,
@@ -38,14 +38,14 @@ async function ask (
   return { status: Number(text.split(' ')[1]), body: text.slice(text.indexOf('\r\n\r\n') + 4) }
 }
 
-// Newer versions of Node.js answer 431 instead of dropping lines. Then the request does not come to the plugin.
+// Newer versions of Node.js answer 431 instead of dropping lines: the request does not reach the plugin.
 const isOfNode = (status: number): boolean => status === 431
 
 const filler = (count: number): string[] => Array.from({ length: count }, () => 'a: b')
 
 const flows = { password: { tokenUrl: 'token' } }
 
-/** Schemes that read a header or a cookie, and a header line with credentials for each. */
+/** The schemes that read a header or a cookie, each with a header line of its credentials. */
 const READERS: Record<string, [dependency: Dependency, line: string]> = {
   apiKeyHeader: [apiKeyHeader({ name: 'X-API-Key' }), 'x-api-key: good'],
   apiKeyCookie: [apiKeyCookie({ name: 'sid' }), 'cookie: sid=good'],
@@ -58,7 +58,7 @@ const READERS: Record<string, [dependency: Dependency, line: string]> = {
   openIdConnect: [openIdConnect({ openIdConnectUrl: 'openid' }), 'authorization: good']
 }
 
-t.test('a request with so many header lines that Node.js may have dropped some is 400', async (t) => {
+t.test('a request is 400 if it has so many header lines that Node.js may have dropped some', async (t) => {
   for (const [name, [dependency, line]] of Object.entries(READERS)) {
     const app = await listening(t, dependency)
     const answers: Array<[status: number, code: unknown]> = []
@@ -78,7 +78,7 @@ t.test('a request with so many header lines that Node.js may have dropped some i
   }
 })
 
-t.test('a request with too many header lines is never anonymous', async (t) => {
+t.test('a request with too many header lines never counts as anonymous', async (t) => {
   const app = await listening(t, optional(httpBearer()))
   t.equal((await ask(app, '/', ...filler(900))).status, 200)
   const { status, body } = await ask(app, '/', ...filler(1001), 'authorization: Bearer good')
@@ -87,7 +87,7 @@ t.test('a request with too many header lines is never anonymous', async (t) => {
   t.match(JSON.parse(body), { code: 'FST_SECURITY_INVALID_REQUEST', message: /1000 header lines/ })
 })
 
-t.test('the limit is that of the server, where it sets one', async (t) => {
+t.test('the limit is that of the server, if the server sets one', async (t) => {
   const statuses = async (maxHeadersCount: number | null, ...counts: number[]): Promise<number[]> => {
     const app = await listening(t, httpBearer())
     app.server.maxHeadersCount = maxHeadersCount
@@ -106,8 +106,8 @@ t.test('the limit is that of the server, where it sets one', async (t) => {
   t.strictSame(await statuses(10.5, 9, 10), [200, 400])
 })
 
-t.test('the limit is that of the server which took the connection', async (t) => {
-  // Fastify shows the first of the servers of an app that listens on several addresses.
+t.test('the limit is that of the server that accepted the connection', async (t) => {
+  // For an app that listens on several addresses, Fastify exposes only the first server.
   const handlers: Array<Parameters<typeof createServer>[1] & object> = []
   const app = await listening(t, httpBearer(), {
     serverFactory: (handler) => {
@@ -138,7 +138,7 @@ t.test('the limit is that of the server which took the connection', async (t) =>
   t.match(answer, /^HTTP\/1\.1 (?:400|431) /)
 })
 
-t.test('a route that reads neither header nor cookie takes as many lines as the server', async (t) => {
+t.test('a route that reads neither headers nor cookies accepts as many lines as the server', async (t) => {
   const app = await listening(t, apiKeyQuery({ name: 'key' }))
   const open = Fastify()
   t.teardown(() => open.close())
@@ -151,14 +151,14 @@ t.test('a route that reads neither header nor cookie takes as many lines as the 
   t.ok(status === 200 || isOfNode(status), String(status))
 })
 
-t.test('a request by inject has the same limit', async (t) => {
+t.test('a request by app.inject has the same limit', async (t) => {
   const app = await listening(t, httpBearer())
   const headers = Object.fromEntries(Array.from({ length: 1001 }, (_, index) => [`x-${index}`, 'a']))
   t.equal((await app.inject({ url: '/', headers: { ...headers, authorization: 'Bearer good' } })).statusCode, 400)
   t.equal((await app.inject({ url: '/', headers: { authorization: 'Bearer good' } })).statusCode, 200)
 })
 
-t.test('an error for ambiguous credentials names header, parameter or cookie, and never a value', async (t) => {
+t.test('an error for ambiguous credentials names the header, parameter or cookie, and never a value', async (t) => {
   const rows: Array<[dependency: Dependency, target: string, lines: string[], message: string]> = [
     [
       apiKeyHeader({ name: 'X-API-Key' }),
@@ -183,7 +183,7 @@ t.test('an error for ambiguous credentials names header, parameter or cookie, an
   }
 })
 
-// Not concurrent: every object of the process has these members while the test runs.
+// Not concurrent: every object of the process has these members during the test.
 t.test('a polluted Object.prototype never provides a credential', async (t) => {
   const polluted: Record<string, unknown> = {
     'x-api-key': 'k', authorization: 'Bearer k', cookie: 'sid=k', key: 'k', sid: 'k'

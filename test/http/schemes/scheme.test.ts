@@ -1,4 +1,4 @@
-/** What all schemes share, the built-in ones and those of one's own. */
+/** The common behaviour of all schemes, built in or of the app. */
 import fastify from 'fastify'
 import t from 'tap'
 import type { ChallengeParams, Dependency, SchemeCommonOptions } from '../../../src/index.js'
@@ -11,14 +11,14 @@ import { guardedApp } from '../../fixtures/guarded-app.js'
 import { documentOf } from '../../fixtures/openapi-document.js'
 
 interface Row {
-  /** the constructor, loose enough to be called with anything */
+  /** The constructor, with a loose type, so that tests can pass anything. */
   readonly make: (options: any) => Dependency
-  /** what it cannot do without */
+  /** The options that this constructor requires. */
   readonly options: object
   readonly schemeName: string
   readonly openapi: object
   readonly challenge: string
-  /** a request that carries credentials for it */
+  /** A request with credentials for this scheme. */
   readonly request: { readonly url?: string, readonly headers?: Record<string, string> }
 }
 
@@ -141,7 +141,7 @@ const table: Record<string, Row> = {
 const refused = { name: 'FastifyError', code: 'FST_SECURITY_INVALID_OPTION' }
 
 for (const [name, { make, options, schemeName, openapi, challenge, request }] of Object.entries(table)) {
-  t.test(name, async (t) => {
+  t.test('name', async (t) => {
     const withOptions = (more: object): Dependency => make({ ...options, ...more })
 
     await t.test('a request without credentials is 401, with a challenge and no-store', async (t) => {
@@ -180,7 +180,7 @@ for (const [name, { make, options, schemeName, openapi, challenge, request }] of
       t.strictSame(paths['/']!['get']!.security, [{ 'My.scheme_1-a': [] }])
     })
 
-    await t.test('the realm of the scheme counts, else the realm of the plugin', async (t) => {
+    await t.test('the realm is that of the scheme, else that of the plugin', async (t) => {
       const ofPlugin = await guardedApp(make(options), { realm: 'the plugin' })
       t.equal((await ofPlugin.inject('/')).headers['www-authenticate'], challenge.replace('"api"', '"the plugin"'))
       const ofScheme = await guardedApp(withOptions({ realm: 'the scheme' }), { realm: 'the plugin' })
@@ -231,12 +231,12 @@ for (const [name, { make, options, schemeName, openapi, challenge, request }] of
       }
     })
 
-    await t.test('the message of a wrong option names the constructor', async (t) => {
+    await t.test('the message about a wrong option names the constructor', async (t) => {
       t.throws(() => withOptions({ realm: 'é' }), { message: new RegExp(`^${name}: realm`) })
       t.throws(() => make('options'), { message: new RegExp(`^${name}: `) })
     })
 
-    await t.test('options that are undefined count as left out', async (t) => {
+    await t.test('options that are undefined count as absent', async (t) => {
       const left = { description: undefined, realm: undefined, autoError: undefined }
       const app = await guardedApp(withOptions(name === 'scheme' ? left : { ...left, schemeName: undefined }))
       const answer = await app.inject('/')
@@ -255,7 +255,7 @@ for (const [name, { make, options, schemeName, openapi, challenge, request }] of
       t.strictSame(Object.keys(documentOf(app).components.securitySchemes!), [schemeName])
     })
 
-    await t.test('app.security has the same function', async (t) => {
+    await t.test('app.security has the same constructor', async (t) => {
       const app = fastify()
       await app.register(fastifySecurity, { swagger: false })
       t.equal((app.security as unknown as Record<string, unknown>)[name], make)
@@ -341,7 +341,7 @@ t.test('a scheme of the app that reads undefined or null has found no credential
   }
 })
 
-t.test('a scheme of the app may throw the errors of a resolver', async (t) => {
+t.test('a scheme of the app may throw the same errors as a resolver', async (t) => {
   const rows: Array<[error: unknown, status: number, code: string | undefined, challenge: string | undefined]> = [
     [new NotAuthenticated(), 401, 'FST_SECURITY_NOT_AUTHENTICATED', 'Own realm="api"'],
     [new Unauthorized('No such signature'), 401, 'FST_SECURITY_UNAUTHORIZED', 'Own realm="api"'],
@@ -357,7 +357,7 @@ t.test('a scheme of the app may throw the errors of a resolver', async (t) => {
       const dependency = scheme({ ...own, autoError, read: () => { throw error } })
       const app = await guardedApp(dependency)
       const answer = await app.inject('/')
-      // What reads nothing and says so is a visitor.
+      // A scheme that reads undefined admits anonymous clients inside optional().
       const isVisitor = error instanceof NotAuthenticated && !autoError
       t.equal(answer.statusCode, isVisitor ? 200 : status, `${String(error)}, autoError ${autoError}`)
       if (isVisitor) continue
@@ -390,7 +390,7 @@ t.test('a scheme of the app that reads asynchronously is a 500, without an unhan
   t.strictSame(rejections, [])
 })
 
-t.test('a scheme of the app reads the guarded request', async (t) => {
+t.test('a scheme of the app gets the guarded request', async (t) => {
   const app = await guardedApp(scheme({ ...own, read: ({ headers, url }) => `${headers['x-own']} ${url}` }))
   t.equal((await app.inject({ url: '/?a=b', headers: { 'x-own': 'abc' } })).json().value, 'abc /?a=b')
 })
@@ -464,7 +464,7 @@ t.test('Proxy-Authorization is not read', async (t) => {
   }
 })
 
-t.test('a request of an injector that makes no raw header lines is read', async (t) => {
+t.test('a request of an injector that provides no raw header lines is read', async (t) => {
   for (const [dependency, headers, value] of [
     [httpBearer(), { authorization: 'Bearer abc' }, { scheme: 'Bearer', credentials: 'abc' }],
     [apiKeyHeader({ name: 'x-key' }), { 'x-key': 'abc' }, 'abc']
@@ -478,7 +478,7 @@ t.test('a request of an injector that makes no raw header lines is read', async 
   }
 })
 
-t.test('headers for proxies and frameworks do not open a route', async (t) => {
+t.test('headers of proxies and frameworks do not bypass the guard', async (t) => {
   // CVE-2025-29927, CVE-2026-40575
   const app = await guardedApp(httpBearer())
   const headers = {
@@ -494,7 +494,7 @@ t.test('headers for proxies and frameworks do not open a route', async (t) => {
   t.equal((await app.inject({ url: '/', headers })).statusCode, 401)
 })
 
-t.test('a name that every object has is not read from the object', async (t) => {
+t.test('a name that every object has is not read from the prototype', async (t) => {
   for (const name of ['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'valueOf']) {
     for (const make of [apiKeyHeader, apiKeyQuery, apiKeyCookie]) {
       let dependency: Dependency

@@ -1,6 +1,5 @@
 /**
- * What sender-constrained and introspected tokens say about themselves: in OpenAPI, in the resource metadata, on
- * challenges.
+ * What documents say about sender-constrained and introspected tokens: OpenAPI, the resource metadata, and challenges.
  */
 import Fastify from 'fastify'
 import t from 'tap'
@@ -59,7 +58,7 @@ t.test('tokens R6: the metadata says how tokens are bound', async (t) => {
   t.strictSame(await members({ either: stepUp(anyOf(dpopBearer(), mtls), { acr: 'mfa' }) }), [PROOFS, undefined, true])
 })
 
-t.test('the metadata names the issuer of an introspected token, however it was given', async (t) => {
+t.test('the metadata names the issuer of an introspected token, in any form that the app gives it', async (t) => {
   const client = { id: 'api', secret: 'secret' }
   const endpoint = { issuer: 'https://issuer.example/', introspectionEndpoint: 'https://issuer.example/introspect' }
   t.strictSame(
@@ -121,7 +120,7 @@ t.test('DPoP is documented as the http scheme dpop, beside bearer unless it is r
   for (const path of Object.keys(paths)) t.ok(paths[path].get.responses['503'], path)
 })
 
-t.test('a bound token counts as a verified scheme', async (t) => {
+t.test('a sender-constrained token counts as a verified scheme', async (t) => {
   const { lines } = await appOf(
     t,
     { required: dpopBearer(), allowed: dpopBearer({ required: false }), strong: stepUp(dpopBearer(), { acr: 'mfa' }) },
@@ -130,7 +129,7 @@ t.test('a bound token counts as a verified scheme', async (t) => {
   t.strictSame(lines, [])
 })
 
-t.test('a denied DPoP request on a route with scopes names them on its challenge', async (t) => {
+t.test('the challenge of a denied DPoP request lists the scopes of the route', async (t) => {
   const { app } = await appOf(t, { items: dpopBearer().scoped('b') })
   const token = await boundToken()
   const answer = await app.inject({ url: '/items', headers: { authorization: `DPoP ${token}`, dpop: proofOf(token) } })

@@ -15,7 +15,7 @@ const REPLAY = '401 DPoP invalid_dpop_proof replay'
 const NONCE = '401 DPoP use_dpop_nonce nonce'
 const BINDING = '401 DPoP invalid_token binding'
 
-// The answers to a table of proofs, each new, by name.
+// The answers to a table of proofs, by name. Each request has a new proof.
 async function answers (
   ask: (token: string, proof?: string) => Promise<string>,
   token: string,
@@ -62,7 +62,7 @@ t.test('tokens D2: without credentials the challenge names the algorithms and ha
   ])
 })
 
-t.test('tokens D2: where DPoP is not required, a token may come by itself in a cookie', async (t) => {
+t.test('tokens D2: if DPoP is not required, a cookie may contain a token without a proof', async (t) => {
   const guard = dpopBearer({ required: false }, { scheme: apiKeyCookie({ name: 'token' }) })
   const { inject } = await dpopApp(t, guard)
   const cookie = `token=${await local.sign({ aud: AUDIENCE })}`
@@ -70,7 +70,7 @@ t.test('tokens D2: where DPoP is not required, a token may come by itself in a c
   t.equal((await inject({ url: '/items', headers: { cookie, authorization: 'DPoP bad' } })).statusCode, 401)
 })
 
-t.test('tokens D3: a request has one proof', async (t) => {
+t.test('tokens D3: a request has exactly one proof', async (t) => {
   const { ask, app } = await dpopApp(t)
   const token = await boundToken()
   const [one, two] = [proofOf(token), proofOf(token)]
@@ -85,7 +85,7 @@ t.test('tokens D3: a request has one proof', async (t) => {
   t.equal(((await response.json()) as any).told, PROOF)
 })
 
-t.test('tokens D4: every member of a proof is needed', async (t) => {
+t.test('tokens D4: every required member of a proof must be there', async (t) => {
   const { ask } = await dpopApp(t)
   const token = await boundToken()
   const proofs = Object.fromEntries([
@@ -111,7 +111,7 @@ t.test('tokens D5: type and algorithm of a proof are those of DPoP', async (t) =
   t.strictSame(await answers(ask, token, proofs), all(proofs, PROOF))
 })
 
-t.test('tokens D6: a proof is signed by the public key that it carries', async (t) => {
+t.test('tokens D6: a proof is signed by the key that it contains', async (t) => {
   const { ask } = await dpopApp(t)
   const token = await boundToken()
   const small = { ...signingKey('PS256', undefined, {}), ...generateKeyPairSync('rsa', { modulusLength: 1024 }) }
@@ -164,7 +164,7 @@ t.test('tokens D7: htm is the method of the request, case included', async (t) =
   t.equal(await ask(token, proofOf(token, { htm: 'POST' }), { method: 'POST' }), '200')
 })
 
-t.test('tokens D8, D9: query and fragment of htu do not count, and equal addresses may be written differently', async (t) => {
+t.test('tokens D8, D9: htu ignores query and fragment, and equal URLs may be spelled differently', async (t) => {
   const { ask } = await dpopApp(t)
   const token = await boundToken()
   const proofs = Object.fromEntries([
@@ -177,7 +177,7 @@ t.test('tokens D8, D9: query and fragment of htu do not count, and equal address
   t.equal(await ask(token, proofOf(token), { url: '/%69tems' }), '200')
 })
 
-t.test('tokens D10: another address is not that of the request', async (t) => {
+t.test('tokens D10: a proof for another URL is rejected', async (t) => {
   const { ask } = await dpopApp(t)
   const token = await boundToken()
   const proofs = Object.fromEntries([
@@ -190,7 +190,7 @@ t.test('tokens D10: another address is not that of the request', async (t) => {
   t.strictSame(await answers(ask, token, proofs), all(proofs, PROOF))
 })
 
-t.test('tokens D11: baseUrl decides, not what the request says about its host', async (t) => {
+t.test('tokens D11: baseUrl decides, and not the host that the request names', async (t) => {
   const { ask } = await dpopApp(t, dpopBearer(), {
     trustProxy: true,
     routerOptions: { ignoreDuplicateSlashes: true }
@@ -211,7 +211,7 @@ t.test('tokens D11: baseUrl decides, not what the request says about its host', 
   )
 })
 
-t.test('tokens D12: baseUrl may have a path that a proxy takes off', async (t) => {
+t.test('tokens D12: baseUrl may have a path that a proxy removes', async (t) => {
   const token = await boundToken()
   for (const baseUrl of [`${AUDIENCE}/v1`, `${AUDIENCE}/v1/`, 'https://API.example.com:443/v1']) {
     const { ask } = await dpopApp(t, dpopBearer({ baseUrl }))
@@ -229,7 +229,7 @@ t.test('tokens D12: baseUrl may have a path that a proxy takes off', async (t) =
   )
 })
 
-t.test('tokens D13: a proof is recent', async (t) => {
+t.test('tokens D13: a proof must be recent', async (t) => {
   const { ask } = await dpopApp(t)
   const token = await boundToken()
   const good = Object.fromEntries([-50, 8].map((offset) => [offset, proofOf(token, { iat: seconds() + offset })]))
@@ -265,7 +265,7 @@ t.test('tokens D14: a proof belongs to one token', async (t) => {
   t.strictSame(await answers(ask, token, proofs), all(proofs, PROOF))
 })
 
-t.test('tokens D15: a proof by another key than that of the token is a bad token', async (t) => {
+t.test('tokens D15: with a proof by another key, the token is rejected', async (t) => {
   const { ask } = await dpopApp(t)
   const other = signingKey('ES256', undefined, {})
   const token = await boundToken()
@@ -292,7 +292,7 @@ t.test('tokens D16: a proof counts once', async (t) => {
   t.strictSame(answers.sort(), ['200', ...Array<string>(19).fill(REPLAY)])
 })
 
-t.test('tokens D16: in one request a proof counts once, however many places ask for the token', async (t) => {
+t.test('tokens D16: a request may read a token in many places, and its proof counts once', async (t) => {
   const token = await boundToken({ scope: 'a b' })
   const replay = memoryStore()
   const guard = dpopBearer({ replay })
@@ -306,7 +306,7 @@ t.test('tokens D16: in one request a proof counts once, however many places ask 
   t.equal(await ask(token, proofOf(token)), '200')
 })
 
-t.test('tokens D17: the same jti of another key is another proof', async (t) => {
+t.test('tokens D17: two keys may use the same jti', async (t) => {
   const { ask } = await dpopApp(t)
   const other = signingKey('ES256', undefined, {})
   const [token, second] = [await boundToken(), await boundToken({}, other)]
@@ -329,7 +329,7 @@ t.test('tokens D18: jti is a string of 1 to 256 bytes', async (t) => {
   t.strictSame(await answers(ask, token, bad), all(bad, PROOF))
 })
 
-t.test('tokens D19: a proof is not used up by a request that is rejected for another reason', async (t) => {
+t.test('tokens D19: a request that is rejected for another reason does not use up its proof', async (t) => {
   const keys: string[] = []
   const { ask } = await dpopApp(t, dpopBearer({ replay: { once: (key: string) => { keys.push(key); return true } } }))
   const [token, expired] = [
@@ -346,7 +346,7 @@ t.test('tokens D19: a proof is not used up by a request that is rejected for ano
   t.equal(keys.length, 1)
 })
 
-t.test('tokens D20: a store that does not say whether the proof was used is an outage', async (t) => {
+t.test('tokens D20: a store whose answer is neither true nor false is an outage', async (t) => {
   const token = await boundToken()
   const stores = {
     throws: () => { throw new Error('down') },
@@ -384,7 +384,7 @@ t.test('tokens D20: a store that does not answer in time is an outage', async (t
   const { ask } = await dpopApp(t, dpopBearer({ replay: { once: async () => await new Promise(() => {}) } }))
   const token = await boundToken()
   const setTimeoutOf = globalThis.setTimeout
-  // A server keeps the process alive; this app has no socket.
+  // A server would keep the process alive; this app has no socket.
   const alive = setInterval(() => {}, 1000)
   t.teardown(() => { clearInterval(alive) })
   t.intercept(globalThis, 'setTimeout', {
@@ -393,7 +393,7 @@ t.test('tokens D20: a store that does not answer in time is an outage', async (t
   t.equal(await ask(token, proofOf(token)), '503')
 })
 
-t.test('tokens D20: an answer of the store that is there when a process goes on after a halt counts', async (t) => {
+t.test('tokens D20: an answer of the store counts if it is there when a paused process continues', async (t) => {
   const { ask } = await dpopApp(
     t,
     dpopBearer({
@@ -402,7 +402,7 @@ t.test('tokens D20: an answer of the store that is there when a process goes on 
   )
   const token = await boundToken()
   const setTimeoutOf = globalThis.setTimeout
-  // The time is over before anything else can run.
+  // The time is up before any other code can run.
   t.intercept(globalThis, 'setTimeout', {
     value: (run: () => void, ms: number) => {
       if (ms !== 5000) return setTimeoutOf(run, ms)
@@ -413,7 +413,7 @@ t.test('tokens D20: an answer of the store that is there when a process goes on 
   t.equal(await ask(token, proofOf(token)), '200')
 })
 
-t.test('tokens D20: what a store learns holds nothing of the token', async (t) => {
+t.test('tokens D20: the data that a store gets reveals nothing of the token', async (t) => {
   const seen: unknown[][] = []
   const { ask } = await dpopApp(
     t,
@@ -430,7 +430,7 @@ t.test('tokens D20: what a store learns holds nothing of the token', async (t) =
 
 const SECRETS = ['first-secret-of-32-characters-xx', 'older-secret-of-32-characters-xx']
 
-t.test('tokens D21: a nonce of this server is needed, of this window or the last', async (t) => {
+t.test('tokens D21: a proof needs a nonce of this server, from the current window or the one before', async (t) => {
   const { inject } = await dpopApp(t, dpopBearer({ nonce: { secret: SECRETS[0] } }))
   const older = await dpopApp(t, dpopBearer({ nonce: { secret: [SECRETS[1], SECRETS[0]] } }))
   t.intercept(Date, 'now', { value: () => now })
@@ -489,7 +489,7 @@ t.test('tokens D22: a bound token that is sent as Bearer is rejected', async (t)
   t.strictSame(await answersOf({ required: true }), ['401 not sent', dpop])
 })
 
-t.test('tokens D22: a bound token whose signature is remembered is rejected as Bearer, and passes with its next proof', async (t) => {
+t.test('tokens D22: a remembered bound token is rejected as Bearer, and passes with its next proof', async (t) => {
   const { ask, inject } = await dpopApp(t, dpopBearer({ required: false }))
   const token = await boundToken()
   const asBearer = async (): Promise<unknown> =>
@@ -500,7 +500,7 @@ t.test('tokens D22: a bound token whose signature is remembered is rejected as B
   )
 })
 
-t.test('tokens D22: where DPoP is not required, a token that is not bound passes as Bearer', async (t) => {
+t.test('tokens D22: if DPoP is not required, a token that is not bound passes as Bearer', async (t) => {
   const { inject } = await dpopApp(t, dpopBearer({ required: false }))
   const plain = await local.sign({ aud: AUDIENCE })
   const ask = async (headers: Record<string, string>): Promise<unknown> =>
@@ -511,7 +511,7 @@ t.test('tokens D22: where DPoP is not required, a token that is not bound passes
   t.equal(await ask({ authorization: `DPoP ${token}` }), PROOF)
 })
 
-t.test('tokens D22: a bad proof is not made good by a bearer token in another place', async (t) => {
+t.test('tokens D22: a bearer token in another place does not make up for a bad proof', async (t) => {
   const plain = await local.sign({ aud: AUDIENCE })
   const token = await boundToken()
   const schemes = {
@@ -528,7 +528,7 @@ t.test('tokens D22: a bad proof is not made good by a bearer token in another pl
   }
 })
 
-t.test('tokens D23: only a token that is bound to a key alone passes as DPoP', async (t) => {
+t.test('tokens D23: only a token that is bound to a key, and to nothing else, passes as DPoP', async (t) => {
   const { ask } = await dpopApp(t, dpopBearer({}, { mtls: () => null }))
   const jkt = thumbprint(clientKey)
   for (const cnf of [
@@ -568,7 +568,7 @@ t.test('tokens D24: exp and nbf of a proof are checked, other claims are not', a
   t.strictSame(await answers(ask, token, bad), all(bad, PROOF))
 })
 
-t.test('a bad proof costs neither a key fetch nor a signature', async (t) => {
+t.test('a bad proof causes neither a key fetch nor a signature check', async (t) => {
   const counted = countedIssuer([signingKey().jwk])
   const { ask } = await dpopApp(t, dpopBearer({}, { issuer: counted.issuer }))
   const token = await boundToken()
@@ -597,7 +597,7 @@ t.test('tokens A7: memoryStore in a worker of a cluster is logged at warn', asyn
   )
 })
 
-t.test('the key of a proof is imported once, and remembered after it has verified the proof of a good token', async (t) => {
+t.test('the key of a proof is imported once, and kept after it has verified the proof of a good token', async (t) => {
   const { add, get } = ProofKeys.prototype
   const known: boolean[] = []
   const memories = new Set<ProofKeys>()
@@ -697,7 +697,7 @@ t.test('tokens A7: wrong options of dpop are refused by the call', async (t) => 
   }
 })
 
-// The status for a request line that `inject` cannot write.
+// The status for a request line that `app.inject` cannot write.
 async function rawAnswer (
   t: { teardown(cleanUp: () => unknown): void },
   token: string,

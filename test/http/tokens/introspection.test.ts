@@ -1,4 +1,4 @@
-/** Table I of the conformance rows: tokens that the authorization server is asked about. */
+/** Table I of the conformance rows: tokens about which the bearer asks the authorization server. */
 import { createPublicKey, generateKeyPairSync } from 'node:crypto'
 import Fastify from 'fastify'
 import * as jose from 'jose'
@@ -32,7 +32,7 @@ const active =
     () =>
       json({ active: true, aud: AUDIENCE, exp: seconds() + 300, sub: 'johndoe', ...members })
 
-// An issuer whose endpoint answers with a function, and what it was asked.
+// An issuer whose endpoint answers by a function, and a list of the requests to it.
 function endpoint (
   answer: Answer, metadata: Record<string, unknown> = { introspection_endpoint: ENDPOINT }, options: IssuerOptions = {}
 ) {
@@ -96,7 +96,7 @@ async function appOf (t: Teardown, guard: Dependency<any>) {
   }
 }
 
-t.test('tokens I1: only true is active, and another value than true or false is not an answer', async (t) => {
+t.test('tokens I1: only active: true passes, and a value other than true or false is an outage', async (t) => {
   const server = endpoint(() => json({}))
   const { ask } = await appOf(t, opaque(server))
   const told: Record<string, string> = {}
@@ -107,7 +107,7 @@ t.test('tokens I1: only true is active, and another value than true or false is 
   t.strictSame(told, { true: '200', false: '401 inactive', '"true"': '503', 1: '503', null: '503', absent: '503' })
 })
 
-t.test('tokens I2: the request is a form with the token, and nothing of it is in the address', async (t) => {
+t.test('tokens I2: the request is a form with the token, and its URL contains nothing of the token', async (t) => {
   const server = endpoint(active())
   const { ask } = await appOf(t, opaque(server))
   t.equal(await ask('opaque+token=='), '200')
@@ -163,7 +163,7 @@ t.test('tokens I3: the client authenticates with a secret, a key, or a token', a
   )
 })
 
-t.test('tokens I4: a rejection of this app is an error of the server, and logged', async (t) => {
+t.test('tokens I4: if the authorization server rejects this client, it is a server error, and logged', async (t) => {
   const answers: Record<string, Answer> = {
     401: () => json({}, { status: 401 }),
     403: () => new Response('no', { status: 403 }),
@@ -242,7 +242,7 @@ t.test('tokens I5: an answer that does not come in time is an outage', async (t)
   t.equal(await ask(), '503')
 })
 
-t.test('tokens I5: a request that waits when the app closes is an outage', async (t) => {
+t.test('tokens I5: a request that waits for an answer when the app closes is an outage', async (t) => {
   const server = endpoint(async () => { app.close().catch(() => {}); return await new Promise(() => {}) })
   const alive = setInterval(() => {}, 1000)
   t.teardown(() => { clearInterval(alive) })
@@ -251,7 +251,7 @@ t.test('tokens I5: a request that waits when the app closes is an outage', async
   t.strictSame(lines, [])
 })
 
-t.test('tokens I6, I7: what the endpoint says about the token is checked', async (t) => {
+t.test('tokens I6, I7: the claims of the answer are checked', async (t) => {
   const server = endpoint(active())
   const { ask } = await appOf(t, opaque(server))
   const told: Record<string, string> = {}
@@ -306,7 +306,7 @@ t.test('tokens I6, I7: what the endpoint says about the token is checked', async
   t.equal(await scoped('opaque', {}, '/scoped'), '403')
 })
 
-t.test('tokens I8: a JWT is asked about, unless JWTs are rejected', async (t) => {
+t.test('tokens I8: the bearer asks about a JWT too, unless JWTs are rejected', async (t) => {
   const jwt = tokenOf(key)
   const asking = endpoint(active())
   t.equal(await (await appOf(t, opaque(asking))).ask(jwt), '200')
@@ -321,11 +321,11 @@ t.test('tokens I8: a JWT is asked about, unless JWTs are rejected', async (t) =>
   }
 })
 
-t.test('tokens I9: requests with one token at the same time are one question', async (t) => {
+t.test('tokens I9: concurrent requests with one token cause one question', async (t) => {
   let release: (() => void) | undefined
   const wait = new Promise<void>((resolve) => { release = resolve })
   const server = endpoint(async (asked) => {
-    // The last request has come: so have all others.
+    // The last request has arrived, so all others have as well.
     if (asked.body.get('token') === 'other') release!()
     await wait
     return await active()(asked)
@@ -363,7 +363,7 @@ t.test('tokens I10: a positive answer is remembered for a while, a negative one 
   t.strictSame([await without.ask(), await without.ask(), none.asked.length], ['200', '200', 2])
 })
 
-t.test('tokens I10: at most 1000 answers are remembered, and the checks are made on each request', async (t) => {
+t.test('tokens I10: at most 1000 answers are remembered, and each request checks the claims again', async (t) => {
   const server = endpoint(active({ scope: 'b' }))
   const { ask } = await appOf(t, opaque(server, { cache: 300 }))
   for (let index = 0; index < 1001; index++) await ask(`t${index}`)
@@ -375,7 +375,7 @@ t.test('tokens I10: at most 1000 answers are remembered, and the checks are made
   t.equal(await ask('t0', {}, '/scoped'), '403')
 })
 
-t.test('tokens I11: where answers are signed, only a good signature is an answer', async (t) => {
+t.test('tokens I11: if answers are signed, only one with a good signature counts', async (t) => {
   const server = endpoint(active())
   const { ask, lines } = await appOf(t, opaque(server, { signed: true }))
   const type = 'application/token-introspection+jwt'
@@ -445,7 +445,7 @@ t.test('tokens I11: where answers are signed, only a good signature is an answer
   }
 })
 
-t.test('tokens I5: where the metadata of the issuer cannot be fetched, the log says so once', async (t) => {
+t.test('tokens I5: if the metadata of the issuer cannot be fetched, the log says so once', async (t) => {
   const server = endpoint(active(), { issuer: 'https://other.example/' })
   const { inject, lines } = await appOf(t, opaque(server))
   const answers = [await inject('opaque'), await inject('opaque')]
@@ -457,7 +457,7 @@ t.test('tokens I5: where the metadata of the issuer cannot be fetched, the log s
   t.equal(lines.filter(({ level }) => level === 40).length, 1)
 })
 
-t.test('tokens I12: a token is sent as its binding and its token_type say', async (t) => {
+t.test('tokens I12: a client must send a token as its binding and its token_type say', async (t) => {
   const server = endpoint(active())
   const cnf = { jkt: thumbprint(clientKey) }
   const { ask } = await appOf(t, opaque(server, { dpop: { baseUrl: AUDIENCE, required: false } }))
@@ -490,7 +490,7 @@ t.test('tokens I12: a token is sent as its binding and its token_type say', asyn
   t.equal(server.asked.length, count, 'a bad proof does not cause a question')
 })
 
-t.test('tokens I13: beside a jwtBearer a JWT is not asked about, and an opaque token does not cause a key fetch', async (t) => {
+t.test('tokens I13: beside a jwtBearer no JWT is introspected, and an opaque token causes no key fetch', async (t) => {
   const server = endpoint(active())
   const counted = countedIssuer([key.jwk], {}, 'https://jwt.example/')
   const guard = anyOf(jwtBearer({ issuer: counted.issuer, audience: AUDIENCE }), opaque(server, { jwts: 'reject' }))
@@ -504,7 +504,7 @@ t.test('tokens I13: beside a jwtBearer a JWT is not asked about, and an opaque t
   await t.rejects(appOf(t, anyOf(jwtBearer({ issuer: counted.issuer, audience: AUDIENCE }), opaque(server))), /jwts/)
 })
 
-t.test('tokens I14: a token with other characters is rejected by the scheme', async (t) => {
+t.test('tokens I14: the scheme rejects a token with other characters', async (t) => {
   const server = endpoint(active())
   const { ask } = await appOf(t, opaque(server))
   for (const token of ['a b', 'a,b', 'a=b', '"a"', 'ä']) t.match(await ask(token), /^401/, token)
@@ -531,7 +531,7 @@ t.test('tokens I15: an active token of another kind is not an access token', asy
   }
 })
 
-t.test('tokens S5: stepUp reads acr and auth_time of an answer', async (t) => {
+t.test('tokens S5: stepUp reads acr and auth_time of the answer', async (t) => {
   const server = endpoint(active())
   const { ask } = await appOf(t, stepUp(opaque(server), { acr: 'mfa', maxAge: 300 }))
   t.equal(await ask(), '401 step-up')
@@ -568,7 +568,7 @@ t.test('the address of the endpoint comes from the metadata, or from the code', 
   t.equal((await inject('opaque')).json().issuer, ISSUER)
 })
 
-t.test('a local issuer in the place of the issuer verifies its JWTs', async (t) => {
+t.test('a local issuer that replaces the issuer verifies its JWTs', async (t) => {
   const server = endpoint(active())
   for (const jwts of [undefined, 'reject']) {
     const { app, ask } = await appOf(t, opaque(server, { jwts }))
@@ -644,7 +644,7 @@ t.test('tokens A7: wrong options of introspectedBearer are refused by the call',
   t.end()
 })
 
-t.test('nothing of a token or a secret is logged', async (t) => {
+t.test('no log line contains a token or a secret', async (t) => {
   const server = endpoint(() => new Response('{"token":"opaque-token","secret":"very-secret"}', { status: 500 }))
   const { ask, logged } = await appOf(t, opaque(server, { client: { id: 'api', secret: 'very-secret' } }))
   t.equal(await ask('opaque-token'), '503')

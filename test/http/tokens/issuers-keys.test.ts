@@ -1,4 +1,4 @@
-/** Which keys of an issuer are usable, and which of them a token selects. */
+/** The usable keys of an issuer, and the key that a token selects. */
 import { constants, createHmac, sign } from 'node:crypto'
 import t from 'tap'
 import type { Algorithm } from '../../../src/tokens/algorithms.js'
@@ -14,7 +14,7 @@ import type { Pair } from '../../fixtures/issuer-server.js'
 
 const URL = 'https://idp.example.com'
 
-/** The answers to tokens, signed with `alg` and `kid`, where the keys are given. */
+/** The answers to tokens that are signed with `alg` and `kid`, if the issuer has these keys. */
 async function answers (
   t: any,
   keys: unknown[],
@@ -69,7 +69,7 @@ t.test('tokens T2: HS256 made with the public key is rejected', async (t) => {
   t.strictSame(outcomes, ['401 algorithm', '401 algorithm'])
 })
 
-t.test('tokens T3: an RSA key that names no algorithm is for RS256, or for the one RSA algorithm that is allowed', async (t) => {
+t.test('tokens T3: an RSA key without alg is for RS256, or for the only RSA algorithm that is allowed', async (t) => {
   const keys = [named(rsa, { kid: 'a' })]
   const tokens: Array<[Pair, string, string]> = [[rsa, 'RS256', 'a'], [rsa, 'PS256', 'a'], [rsa, 'RS512', 'a']]
   t.strictSame(await answers(t, keys, tokens), ['200', '401 algorithm', '401 algorithm'])
@@ -136,7 +136,7 @@ function otherSpelling (text: string): string {
   return other
 }
 
-t.test('tokens K10, K12, K14: keys that cannot be used are skipped one by one, and the others serve', (t) => {
+t.test('tokens K10, K12, K14: unusable keys are skipped one by one, and the others still verify', (t) => {
   const offCurve = { ...ec.jwk, x: Buffer.alloc(32, 7).toString('base64url') }
   let y = 2
   while (isEd25519Point(Buffer.from([y, ...Buffer.alloc(31)]))) y++
@@ -193,7 +193,7 @@ t.test('tokens K11: a key for encryption does not verify, though it has the righ
   t.strictSame(await answers(t, keys, [[ec, 'ES256', 'enc'], [ec, 'ES256', 'sign']]), ['401 key', '401 key'])
 })
 
-t.test('tokens K15, K16: two keys that fit are ambiguous; the algorithm tells keys of one kid apart', async (t) => {
+t.test('tokens K15, K16: two matching keys are ambiguous, unless their algorithms differ', async (t) => {
   const other = ecPair()
   t.strictSame(await answers(t, [named(ec, { kid: 'a' }), named(other, { kid: 'a' })], [[ec, 'ES256', 'a']]), [
     '401 key'
@@ -218,7 +218,7 @@ t.test('tokens K15, K16: two keys that fit are ambiguous; the algorithm tells ke
   )
 })
 
-t.test('tokens T10: a kid is only compared', async (t) => {
+t.test('tokens T10: a kid is only compared, never resolved', async (t) => {
   const kids = ['__proto__', 'constructor', 'toString', '../../dev/null', "' OR 1=1 --", 'x'.repeat(8192), '']
   t.strictSame(
     await answers(t, [named(ec, { kid: 'a' })], kids.map((kid) => [ec, 'ES256', kid])),
@@ -230,7 +230,7 @@ t.test('tokens T10: a kid is only compared', async (t) => {
   )
 })
 
-t.test('every asymmetric algorithm verifies what it signed, and not one changed bit', async (t) => {
+t.test('every asymmetric algorithm verifies its own signature, and no signature with a changed bit', async (t) => {
   const pairs: Record<string, Pair> = {
     RS: rsa,
     PS: rsa,
@@ -253,7 +253,7 @@ t.test('every asymmetric algorithm verifies what it signed, and not one changed 
   }
 })
 
-t.test('a signature of RSA has as many octets as the modulus', async (t) => {
+t.test('an RSA signature has as many octets as the modulus', async (t) => {
   // RFC 8017 §8.1.2, §8.2.2. OpenSSL takes a shorter signature of PSS for the same number.
   for (const alg of ['PS256', 'RS256'] as const) {
     const { key } = readKeys([{ ...rsa.jwk, alg }]).set.keys[0]!
@@ -283,7 +283,7 @@ t.test('the thumbprint is that of RFC 7638', (t) => {
   t.end()
 })
 
-t.test('a point of edwards25519 is told from other texts of 32 bytes', (t) => {
+t.test('a point of edwards25519 is distinguished from other strings of 32 bytes', (t) => {
   const points = Array.from({ length: 20 }, () => Buffer.from(edPair().jwk.x as string, 'base64url'))
   t.ok(points.every(isEd25519Point))
   t.notOk(isEd25519Point(Buffer.alloc(32, 0xff)))
@@ -292,7 +292,7 @@ t.test('a point of edwards25519 is told from other texts of 32 bytes', (t) => {
   t.end()
 })
 
-t.test('tokens A7: options of an issuer that are refused', (t) => {
+t.test('tokens A7: wrong options of an issuer are refused', (t) => {
   const pair = ecPair()
   const cases: Array<[string, unknown, unknown?]> = [
     ['not a URL', 'idp'],
@@ -345,7 +345,7 @@ t.test('tokens A7: options of an issuer that are refused', (t) => {
   t.end()
 })
 
-t.test('tokens A7: keys of which none is usable keep the app from starting', async (t) => {
+t.test('tokens A7: an issuer with no usable key keeps the app from starting', async (t) => {
   const { app, lines } = await tokenApp(
     t,
     bearer(issuer(URL, { keys: { keys: [{ ...rsaPair({}, 1024).jwk, kid: 'small' }] } }))

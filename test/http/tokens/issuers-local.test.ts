@@ -1,4 +1,4 @@
-/** The issuer of this process: what it signs, what it refuses, and how its keys are rotated. */
+/** The issuer of this process: the tokens that it signs, the claims that it refuses, and the rotation of its keys. */
 import type { webcrypto } from 'node:crypto'
 import { createPublicKey, createSecretKey, generateKeyPairSync } from 'node:crypto'
 import Fastify from 'fastify'
@@ -38,7 +38,7 @@ t.test('lifetime and type can be set for each token, for expired ones too', asyn
   t.equal(decodeProtectedHeader(await local.sign({ aud }, { typ: 'JWT' })).typ, 'JWT')
 })
 
-t.test('what sign refuses rejects its promise with INVALID_OPTION', async (t) => {
+t.test('sign rejects wrong claims with INVALID_OPTION', async (t) => {
   const local = localIssuer(URL)
   const refused: unknown[][] = [
     [{}], [{ aud: '' }], [{ aud: [] }], [{ aud: [7] }], [{ aud: null }], [], ['text'], [{ aud, iss: URL }],
@@ -54,7 +54,7 @@ t.test('what sign refuses rejects its promise with INVALID_OPTION', async (t) =>
   t.strictSame(codes, refused.map(() => 'FST_SECURITY_INVALID_OPTION'))
 })
 
-t.test('every algorithm signs and is verified, and a secret is not in the public keys', async (t) => {
+t.test('tokens of every algorithm are signed and verified, and a secret is not among the public keys', async (t) => {
   const algorithms = ['RS256', 'PS384', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519', 'HS256', 'HS512'] as const
   for (const algorithm of algorithms) {
     const local = localIssuer(URL, { algorithm })
@@ -90,7 +90,7 @@ t.test('keys are taken as JWK, KeyObject, CryptoKey and PEM', async (t) => {
   t.strictSame(new Set(kids).size, 2, 'kid is that of the JWK, else the thumbprint')
 })
 
-t.test('after a rotation the old key still verifies and no longer signs', async (t) => {
+t.test('after a rotation the old key still verifies, and no longer signs', async (t) => {
   const old = generateKeyPairSync('ed25519')
   const before = localIssuer(URL, { key: old.privateKey })
   const secretBefore = localIssuer(URL, { secret: SECRET })
@@ -138,7 +138,7 @@ t.test('tokens K15: two keys of one kid and algorithm are ambiguous for a local 
   t.equal(await ask(await local.sign({ aud })), '401 key')
 })
 
-t.test('tokens K13, A7: options of a local issuer that are refused', async (t) => {
+t.test('tokens K13, A7: wrong options of a local issuer are refused', async (t) => {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const small = generateKeyPairSync('rsa', { modulusLength: 1024 })
   const sealed = (await crypto.subtle.generateKey({ name: 'Ed25519' } as any, false, [
@@ -195,7 +195,7 @@ t.test('tokens K13, A7: options of a local issuer that are refused', async (t) =
   }
 })
 
-t.test('PEM of another kind is refused with the command that converts it', (t) => {
+t.test('a PEM of another kind is refused, and the message has the command that converts it', (t) => {
   const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 })
   const texts: Array<[string, string]> = [
     [rsa.privateKey.export({ type: 'pkcs1', format: 'pem' }) as string, 'openssl pkcs8'],
@@ -211,7 +211,7 @@ t.test('PEM of another kind is refused with the command that converts it', (t) =
   t.end()
 })
 
-t.test('a key that the issuer made itself is logged at warn in production', async (t) => {
+t.test('a key that the issuer generates is logged at warn in production', async (t) => {
   const before = process.env['NODE_ENV']
   t.teardown(() => { process.env['NODE_ENV'] = before })
   const logged = async (local: ReturnType<typeof localIssuer>) => {
@@ -225,7 +225,7 @@ t.test('a key that the issuer made itself is logged at warn in production', asyn
   t.equal(await logged(localIssuer(URL)), 0)
 })
 
-t.test('tokens A5: a local issuer in the place of a remote one: nothing is fetched', async (t) => {
+t.test('tokens A5: if a local issuer replaces a remote one, nothing is fetched', async (t) => {
   const asked: unknown[] = []
   const remote = issuer('https://idp.example.com/', {
     algorithms: ['RS256'],
@@ -238,7 +238,7 @@ t.test('tokens A5: a local issuer in the place of a remote one: nothing is fetch
   t.strictSame(asked, [])
 })
 
-t.test('the identifier of the replacement counts', async (t) => {
+t.test('the identifier of the replacing issuer counts', async (t) => {
   const remote = issuer('https://idp.example.com/')
   const local = localIssuer('https://other.example.com')
   const { ask } = await tokenApp(t, bearer(remote), (app) => { app.security.override(remote, local) })
@@ -246,7 +246,7 @@ t.test('the identifier of the replacement counts', async (t) => {
   t.equal(await ask(await localIssuer('https://idp.example.com/').sign({ aud })), '401 issuer')
 })
 
-t.test('tokens A11: an issuer does not guard: a type error, and INVALID_REQUIREMENT', async (t) => {
+t.test('tokens A11: an issuer is not a dependency: a type error, and INVALID_REQUIREMENT', async (t) => {
   const auth0 = issuer('https://idp.example.com/', { start: 'lazy' })
   const local = localIssuer(URL)
   const app = Fastify()
@@ -270,7 +270,7 @@ t.test('tokens A11: an issuer does not guard: a type error, and INVALID_REQUIREM
   t.strictSame(codes, refused.map(() => 'FST_SECURITY_INVALID_REQUIREMENT'))
 })
 
-t.test('an issuer given to addHook is a type error and 500', async (t) => {
+t.test('an issuer as an argument of addHook is a type error, and 500', async (t) => {
   const app = Fastify()
   t.teardown(async () => { await app.close() })
   await app.register(fastifySecurity, { swagger: false })

@@ -1,4 +1,4 @@
-/** Discovery, rotation and outages of remote issuers. The server counts, and the test moves the clock. */
+/** Discovery, rotation and outages of remote issuers. The server counts requests, and the test sets the clock. */
 import type { ServerResponse } from 'node:http'
 import t from 'tap'
 import { anyOf, apiKeyHeader, depends } from '../../../src/index.js'
@@ -12,7 +12,7 @@ import {
 
 const good = ecPair({ kid: 'good' })
 
-/** A server with one key, an app that trusts it, and a token of it. */
+/** A server with one key, an app that trusts it, and a token that the key signed. */
 async function trusting (
   t: any,
   options: IssuerOptions = {}
@@ -64,7 +64,7 @@ t.test('tokens K3: 50 tokens of random kid cause one fetch per cooldown, and do 
   t.equal(idp.fetches(), 3)
 })
 
-t.test('tokens K4, K5: a new key is fetched with its first token, a key that was withdrawn no longer serves', async (t) => {
+t.test('tokens K4, K5: a new key is fetched with its first token, a withdrawn key does not verify', async (t) => {
   const clock = movableClock(t)
   const { idp, ask, token, sign } = await trusting(t)
   t.equal(await ask(token), '200')
@@ -88,7 +88,7 @@ t.test('keys are renewed in the background after maxAge, with discovery', async 
   t.strictSame(idp.hits.slice(2), [CONFIGURATION, '/jwks'])
 })
 
-t.test('discovery is repeated after maxAge also where tokens of unknown keys keep the keys young', async (t) => {
+t.test('discovery is repeated after maxAge, even if unknown keys have caused key fetches before', async (t) => {
   const clock = movableClock(t)
   const { idp, ask, token, sign } = await trusting(t)
   await ask(token)
@@ -101,7 +101,7 @@ t.test('discovery is repeated after maxAge also where tokens of unknown keys kee
   t.equal(idp.hits.filter((hit) => hit === CONFIGURATION).length, 2)
 })
 
-t.test('tokens K6, K7, K23: an outage: known keys serve, unknown ones are 503, until maxStale has passed', async (t) => {
+t.test('tokens K6, K7, K23: during an outage known keys verify until maxStale, and unknown keys are 503', async (t) => {
   const clock = movableClock(t)
   const { idp, ask, token, sign, warnings } = await trusting(t)
   await ask(token)
@@ -127,7 +127,7 @@ t.test('tokens K6, K7, K23: an outage: known keys serve, unknown ones are 503, u
   t.equal(await ask(token), '200')
 })
 
-t.test('tokens K7: an issuer that was never reachable: 503 without a challenge, one attempt per cooldown', async (t) => {
+t.test('tokens K7: an issuer that was never reachable is 503, with one attempt per cooldown', async (t) => {
   const clock = movableClock(t)
   const { idp, app, token, ask } = await trusting(t)
   idp.answers.set(CONFIGURATION, broken)
@@ -147,7 +147,7 @@ t.test('tokens K7: an issuer that was never reachable: 503 without a challenge, 
   t.equal(idp.hits.length, 2)
 })
 
-t.test('tokens K8: an outage ends alternatives, and does not concern a client with an API key', async (t) => {
+t.test('tokens K8: an outage ends the alternatives, and does not affect a client with an API key', async (t) => {
   const idp = await issuerServer(t)
   idp.answers.set(CONFIGURATION, broken)
   const key = depends({ key: apiKeyHeader({ name: 'x-api-key' }) }, ({ key }) => key)
@@ -157,7 +157,7 @@ t.test('tokens K8: an outage ends alternatives, and does not concern a client wi
   t.equal((await app.inject({ url: '/', headers: { 'x-api-key': 'k' } })).statusCode, 200)
 })
 
-t.test('tokens K9: an answer that is not a key set is an outage, and the old keys go on', async (t) => {
+t.test('tokens K9: an answer that is not a key set is an outage, and the old keys still verify', async (t) => {
   const clock = movableClock(t)
   const { idp, ask, token, sign } = await trusting(t, { timeout: 0.1 })
   // On a busy machine the first fetch may take longer than the timeout.
@@ -215,7 +215,7 @@ t.test('tokens K9: an answer that is not a key set is an outage, and the old key
   t.ok(written < 16 * 1024 * 1024, 'the connection was closed')
 })
 
-t.test('tokens K9: an answer has at most 512 KB', async (t) => {
+t.test('tokens K9: an answer may have at most 512 KB', async (t) => {
   const clock = movableClock(t)
   const { idp, ask, token } = await trusting(t)
   const text = JSON.stringify({ keys: [good.jwk], padding: '' })
@@ -227,7 +227,7 @@ t.test('tokens K9: an answer has at most 512 KB', async (t) => {
   t.equal(await ask(token), '200')
 })
 
-t.test('tokens K10, K14: a key that cannot be used is logged once, by its kid', async (t) => {
+t.test('tokens K10, K14: an unusable key is logged once, by its kid', async (t) => {
   const clock = movableClock(t)
   const { idp, ask, token, sign, lines } = await trusting(t)
   const secret = Buffer.alloc(32, 1).toString('base64url')
@@ -253,7 +253,7 @@ t.test('tokens K10: a key without a kid is logged by its position', async (t) =>
   t.equal('kid' in lines[0]!, false)
 })
 
-t.test('tokens K14: an issuer that goes on inventing keys does not fill the memory with the names of those that are logged', async (t) => {
+t.test('tokens K14: an issuer with ever new unusable keys does not fill the memory with logged names', async (t) => {
   const clock = movableClock(t)
   const { idp, ask, token, lines } = await trusting(t, { maxAge: 30, maxStale: 0, cooldown: 0 })
   const roundOf = (round: number): unknown[] => [
@@ -275,7 +275,7 @@ t.test('tokens K14: an issuer that goes on inventing keys does not fill the memo
   )
 })
 
-t.test('a JWT of an issuer of opaque tokens that publishes no keys is an outage, also during the start', async (t) => {
+t.test('a JWT of an issuer that publishes no keys is an outage, also during the start', async (t) => {
   const idp = await issuerServer(t)
   const asked = new Promise<() => void>((resolve) => {
     idp.answers.set(CONFIGURATION, (request, response) => {
@@ -290,7 +290,7 @@ t.test('a JWT of an issuer of opaque tokens that publishes no keys is an outage,
   t.equal(await waiting, '503 30')
 })
 
-t.test('tokens K17: the OpenID configuration is appended, the metadata of RFC 8414 inserted, and asked after a 4xx', async (t) => {
+t.test('tokens K17: a 4xx for the OpenID configuration leads to the metadata URL of RFC 8414', async (t) => {
   for (const path of ['/t1', '/t1/', '', '/']) {
     const idp = await issuerServer(t, path)
     idp.keys = [good.jwk]
@@ -313,7 +313,7 @@ t.test('a 429, a 5xx and a redirect of the first address do not lead to the seco
   }
 })
 
-t.test('tokens K18: metadata of another issuer is an outage, logged with both', async (t) => {
+t.test('tokens K18: metadata of another issuer is an outage, and the log has both identifiers', async (t) => {
   for (const other of ['/', '.evil.example']) {
     const { idp, ask, token, lines } = await trusting(t)
     idp.answers.set(CONFIGURATION, json({ issuer: `${idp.url}${other}`, jwks_uri: `${idp.url}/jwks` }))
@@ -333,7 +333,7 @@ t.test('tokens K18: metadata of another issuer is an outage, logged with both', 
   }
 })
 
-t.test('tokens K19: the address of the keys must be https, or of this machine, unless allowInsecureRequests', async (t) => {
+t.test('tokens K19: the URL of the keys must be https or local, unless allowInsecureRequests is set', async (t) => {
   const asked: string[] = []
   const url = 'https://idp.example.com'
   const pairs: Array<[unknown, boolean]> = [
@@ -358,7 +358,7 @@ t.test('tokens K19: the address of the keys must be https, or of this machine, u
   t.strictSame(asked.filter((url) => url.startsWith('file:') || url.startsWith('data:')), [])
 })
 
-t.test('tokens K20: start in the background warns, start: require refuses, start: lazy asks with the first token', async (t) => {
+t.test('tokens K20: start: background warns, require fails the start, lazy waits for a token', async (t) => {
   const idp = await issuerServer(t)
   idp.answers.set(CONFIGURATION, broken)
   const background = await tokenApp(t, bearer(issuer(idp.url)))
@@ -382,7 +382,7 @@ t.test('tokens K20: start in the background warns, start: require refuses, start
   t.equal(idp.hits.length, fetched)
 })
 
-t.test('tokens K21: issuers(f): only true is true, f is asked each time, and no more than max are remembered', async (t) => {
+t.test('tokens K21: issuers(f) asks f each time, trusts only true, and keeps at most max issuers', async (t) => {
   const idps = [await issuerServer(t), await issuerServer(t), await issuerServer(t)]
   const tokens = await Promise.all(
     idps.map(async (idp) => {
@@ -447,7 +447,7 @@ t.test('tokens K21: of 101 tenants, 100 are remembered by default', async (t) =>
   t.equal(asked.length, 2 * 102)
 })
 
-t.test('issuers(f) with jwksUri or keys: they hold for all tenants', async (t) => {
+t.test('the options jwksUri and keys of issuers(f) apply to all tenants', async (t) => {
   const idp = await issuerServer(t)
   idp.keys = [good.jwk]
   const tokens = await Promise.all(
@@ -482,7 +482,7 @@ t.test('tokens K22: allowInsecureRequests is logged at warn', async (t) => {
   }
 })
 
-t.test('tokens K24: a set without a usable key withdraws the old keys, logged at error', async (t) => {
+t.test('tokens K24: a key set without a usable key withdraws the old keys, and is logged at error', async (t) => {
   for (const keys of [[], [{ ...good.jwk, use: 'enc' }]]) {
     const clock = movableClock(t)
     const { idp, ask, token, sign, lines } = await trusting(t)
@@ -498,7 +498,7 @@ t.test('tokens K24: a set without a usable key withdraws the old keys, logged at
   }
 })
 
-t.test('tokens K25, A10: an app that closes aborts its fetch; the next app fetches at once', async (t) => {
+t.test('tokens K25, A10: an app that closes aborts its fetch, and the next app fetches at once', async (t) => {
   const idp = await issuerServer(t)
   idp.keys = [good.jwk]
   const trusted = issuer(idp.url, { start: 'lazy' })
@@ -518,7 +518,7 @@ t.test('tokens K25, A10: an app that closes aborts its fetch; the next app fetch
   t.equal(await second.ask(token), '200')
 })
 
-t.test('the timeout holds for the attempt as a whole, also where fetch does not look at its signal', async (t) => {
+t.test('the timeout applies to the whole attempt, even if fetch ignores its signal', async (t) => {
   const { ask } = await tokenApp(
     t,
     bearer(

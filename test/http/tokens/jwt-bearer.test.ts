@@ -40,7 +40,7 @@ async function appWith (
   return app
 }
 
-// Status and message for a request with headers.
+// Status and message of the answer to a request with these headers.
 async function answer (app: FastifyInstance, headers: Record<string, string>, url = '/'): Promise<string> {
   const response = await app.inject({ url, headers })
   return `${response.statusCode} ${response.statusCode === 200 ? '' : response.json().message}`.trim()
@@ -48,7 +48,7 @@ async function answer (app: FastifyInstance, headers: Record<string, string>, ur
 
 const sent = (token: string) => ({ authorization: `Bearer ${token}` })
 
-t.test('tokens A1: the document shows the entry of the scheme, its scopes, and what the operation answers', async (t) => {
+t.test('tokens A1: the document shows the scheme, its scopes, and the answers of the operation', async (t) => {
   const { issuer } = countedIssuer([key.jwk])
   const schemes: Record<string, [unknown, Record<string, string>]> = {
     HTTPBearer: [undefined, sent(tokenOf(key, goodClaims({ scope: 'a' })))],
@@ -88,7 +88,7 @@ t.test('tokens A1: the document shows the entry of the scheme, its scopes, and w
   }
 })
 
-t.test('of a whole Authorization header only Bearer and a token count', async (t) => {
+t.test('in an Authorization header only Bearer with a token counts', async (t) => {
   const { issuer } = countedIssuer([key.jwk])
   const token = bearerFor(issuer, { scheme: oauth2({ flows }) })
   const app = await appWith(t, (app) => { app.get('/', { security: { token } }, async () => 'in') })
@@ -105,7 +105,7 @@ t.test('of a whole Authorization header only Bearer and a token count', async (t
   ])
 })
 
-t.test('a scheme may hand over a bare token, and nothing else', async (t) => {
+t.test('a scheme may return a bare token, and nothing else', async (t) => {
   const { issuer } = countedIssuer([key.jwk])
   const reading = (read: (request: any) => any) =>
     scheme({ schemeName: 'Own', openapi: { type: 'apiKey', in: 'header', name: 'x' }, read, challenge: 'Own' })
@@ -128,13 +128,13 @@ t.test('a scheme may hand over a bare token, and nothing else', async (t) => {
   t.equal(await ask(apiKeyHeader({ name: 'y', autoError: false }) as any), '401 Not authenticated')
 })
 
-t.test('what the scheme rejects keeps the message of the scheme', async (t) => {
+t.test('a denial by the scheme keeps its message', async (t) => {
   const token = bearerFor(countedIssuer([key.jwk]).issuer)
   const app = await appWith(t, (app) => { app.get('/', { security: { token } }, async () => 'in') })
   t.equal(await answer(app, sent('a b')), '401 Malformed credentials')
 })
 
-t.test('tokens A2: in anyOf the issuer of the token decides, and the keys of the other are not fetched', async (t) => {
+t.test('tokens A2: in anyOf the issuer of the token decides, and only its keys are fetched', async (t) => {
   const [a, b] = [countedIssuer([key.jwk]), countedIssuer([key.jwk], {}, 'https://b.example/')]
   let verified = 0
   const add = SignatureMemory.prototype.add
@@ -196,7 +196,7 @@ t.test('tokens A4: a token is verified once per request, and its scopes are chec
   t.match(await answer(app, sent(tokenOf(key, goodClaims({ scope: 'a' })))), /^403/)
 })
 
-t.test('tokens A5: an issuer is replaced by a local one, and nothing is fetched', async (t) => {
+t.test('tokens A5: a local issuer replaces an issuer, and nothing is fetched', async (t) => {
   const counted = countedIssuer([key.jwk])
   const local = localIssuer(ISSUER)
   const token = bearerFor(counted.issuer, { algorithms: ['RS256'] })
@@ -218,7 +218,7 @@ t.test('tokens A5: an issuer is replaced by a local one, and nothing is fetched'
   t.equal(counted.fetches, 0)
 })
 
-t.test('tokens A5: a token is replaced by a value, with the scopes that the override grants', async (t) => {
+t.test('tokens A5: a value replaces a token, with the scopes that the override grants', async (t) => {
   const { issuer } = countedIssuer([key.jwk])
   const token = jwtBearer({ issuer, audience: AUDIENCE })
   const app = await appWith(t, (app) => {
@@ -266,7 +266,7 @@ t.test('a bearer has the extension that resource metadata and step-up read', (t)
   t.end()
 })
 
-t.test('tokens A7: a jwtBearer beside an introspection that does not say jwts does not start', async (t) => {
+t.test('tokens A7: a jwtBearer beside an introspectedBearer without the option jwts stops the start', async (t) => {
   const { issuer } = countedIssuer([key.jwk])
   const opaque = (jwts: string | undefined) =>
     extend(depends({ bearer: httpBearer() }, ({ bearer }) => bearer), { kind: 'introspectedBearer', data: { jwts } })
@@ -290,7 +290,7 @@ t.test('tokens A7: a jwtBearer beside an introspection that does not say jwts do
   )
 })
 
-t.test('tokens A8: nothing of a token is in an answer, a log line, a document or a printed table', async (t) => {
+t.test('tokens A8: no answer, log line, document or printed table contains a part of a token', async (t) => {
   const lines: string[] = []
   const app = Fastify({ logger: { level: 'trace', stream: { write: (line: string) => { lines.push(line) } } } })
   t.teardown(() => app.close())
@@ -343,7 +343,7 @@ t.test('tokens A8: nothing of a token is in an answer, a log line, a document or
   t.strictSame(found, [])
 })
 
-t.test('tokens A8: nothing of a proof, an opaque token, a certificate, a key or a secret is in any output', async (t) => {
+t.test('tokens A8: no output contains a part of a proof, opaque token, certificate, key or secret', async (t) => {
   const lines: string[] = []
   const app = Fastify({ logger: { level: 'trace', stream: { write: (line: string) => { lines.push(line) } } } })
   t.teardown(() => app.close())
@@ -435,7 +435,7 @@ t.test('tokens A8: nothing of a proof, an opaque token, a certificate, a key or 
   t.strictSame(found, [])
 })
 
-t.test('tokens A10: a fetch that is pending, and a cooldown, keep no timer that would keep the process alive', async (t) => {
+t.test('tokens A10: neither a pending fetch nor a cooldown keeps the process alive by a timer', async (t) => {
   const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
   const before = timers()
   const pending = issuer('https://silent.example/', {

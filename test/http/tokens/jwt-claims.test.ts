@@ -17,7 +17,7 @@ async function oneIssuer (t: Parameters<typeof jwtApp>[0], options: Record<strin
   return { counted, ...await jwtApp(t, bearerFor(counted.issuer, options)) }
 }
 
-// Tokens by name, each with other claims than a good one.
+// Tokens by name. Each differs from a good token in these claims.
 const tokensWith = (rows: Readonly<Record<string, Record<string, unknown> | string>>): Record<string, string> =>
   Object.fromEntries(
     Object.entries(rows).map(([name, claims]) => [
@@ -40,7 +40,7 @@ function stopClock (t: { teardown(cleanUp: () => unknown): void }, milliseconds:
   return clock
 }
 
-t.test('tokens C1, C2, C3: exp must be there, a finite number, and in seconds', async (t) => {
+t.test('tokens C1, C2, C3: exp must be present, a finite number, and in seconds', async (t) => {
   const { ask, counted } = await oneIssuer(t)
   const bad = tokensWith({
     absent: { exp: undefined },
@@ -63,7 +63,7 @@ t.test('tokens C1, C2, C3: exp must be there, a finite number, and in seconds', 
   t.equal(await ask(tokenOf(key, goodClaims({ exp: 1e11 - 1 }))), '200')
 })
 
-t.test('tokens C3: the cause of a rejected token says milliseconds', async (t) => {
+t.test('tokens C3: the cause of the rejection says that exp is in milliseconds', async (t) => {
   const counted = countedIssuer([key.jwk])
   const causes: any[] = []
   const { ask } = await jwtApp(t, bearerFor(counted.issuer), (app) => {
@@ -112,7 +112,7 @@ t.test('tokens C4, C5, C6: times are compared with the tolerance', async (t) => 
   )
 })
 
-t.test('tokens C7: with maxLifetime a token that lives longer, or does not say how long, is rejected', async (t) => {
+t.test('tokens C7: with maxLifetime a token with a longer or unknown lifetime is rejected', async (t) => {
   const { ask } = await oneIssuer(t, { maxLifetime: 3600 })
   const iat = seconds()
   t.strictSame(
@@ -141,7 +141,7 @@ t.test('tokens C9: iss must be the identifier of the issuer, character by charac
   t.equal(counted.fetches, 0)
 })
 
-t.test('tokens C10, C11, C12: aud must have one of the audiences', async (t) => {
+t.test('tokens C10, C11, C12: aud must contain one of the audiences', async (t) => {
   const { ask, counted } = await oneIssuer(t, { audience: [AUDIENCE, 'second'] })
   const bad = tokensWith({
     absent: { aud: undefined },
@@ -192,7 +192,7 @@ t.test('tokens C13: the audience can be in client_id or azp', async (t) => {
   )
 })
 
-t.test('tokens C14: which scopes a token grants', async (t) => {
+t.test('tokens C14: the scopes that a token grants', async (t) => {
   const { ask, valueOf } = await oneIssuer(t)
   const rows: Record<string, [Record<string, unknown>, string[]]> = {
     text: [{ scope: 'a b' }, ['a', 'b']],
@@ -289,7 +289,7 @@ t.test('tokens C16: the schema of the claims', async (t) => {
   t.equal((await valueOf(good)).subject, 'johndoe', 'the rest is that of the token')
 })
 
-t.test('the error of a schema that throws quotes no claim: its message goes to the client', async (t) => {
+t.test('the error of a schema that throws contains no claim, because its message goes to the client', async (t) => {
   const messages: string[] = []
   const validate = (claims: unknown): never => { throw new Error(`unknown: ${JSON.stringify(claims)}`) }
   const schema = { '~standard': { version: 1 as const, vendor: 'own', validate } }
@@ -300,7 +300,7 @@ t.test('the error of a schema that throws quotes no claim: its message goes to t
   t.strictSame(messages, ['jwtBearer: the schema of claims threw an error'])
 })
 
-t.test('a schema is asked on each request', async (t) => {
+t.test('a schema runs for each request', async (t) => {
   let isGood = true
   const { ask } = await oneIssuer(t, { claims: z.any().refine(() => isGood) })
   const token = tokenOf(key)
@@ -329,7 +329,7 @@ t.test('tokens A7: a TypeBox schema with an unknown format does not start', asyn
   )
 })
 
-t.test('tokens C17: claims cannot be changed, and another request sees no difference', async (t) => {
+t.test('tokens C17: claims are frozen, so that another request sees no change', async (t) => {
   const { valueOf } = await oneIssuer(t)
   const token = tokenOf(key, goodClaims({ roles: ['user'], address: { city: 'x' } }))
   const { claims, scopes } = await valueOf(token)
@@ -340,7 +340,7 @@ t.test('tokens C17: claims cannot be changed, and another request sees no differ
   t.strictSame((await valueOf(token)).claims.roles, ['user'])
 })
 
-t.test('tokens C18, C19: subject and client are strings, and handed over apart', async (t) => {
+t.test('tokens C18, C19: subject and client id are strings, in members of their own', async (t) => {
   const { ask, valueOf } = await oneIssuer(t)
   const bad = tokensWith({
     'sub number': { sub: 1 },
@@ -384,7 +384,7 @@ t.test('a token with cnf, sent as Bearer, is rejected', async (t) => {
   t.equal(counted.fetches, 0)
 })
 
-t.test('tokens C8, A7: options of jwtBearer that are refused, each with its name', (t) => {
+t.test('tokens C8, A7: wrong options of jwtBearer are refused, each by its name', (t) => {
   const good = { issuer: countedIssuer([]).issuer, audience: AUDIENCE }
   const schema = Type.Object({})
   const rows: Array<[string, Record<string, unknown>]> = [

@@ -1,4 +1,4 @@
-/** Table M of the conformance rows: what a bearer remembers of tokens changes the work, and never an answer. */
+/** Table M of the conformance rows: the memory of a bearer saves work, and never changes an answer. */
 import fc from 'fast-check'
 import Fastify from 'fastify'
 import t from 'tap'
@@ -15,7 +15,7 @@ const first = signingKey('ES256', 'k1')
 const second = signingKey('ES256', 'k1')
 const other = signingKey('EdDSA', 'k2')
 
-t.test('tokens M1: with and without a memory every sequence of requests gets the same answers', async (t) => {
+t.test('tokens M1: every sequence of requests gets the same answers with and without the memory', async (t) => {
   const start = 1_900_000_000
   const claims = [
     { exp: start + 100 },
@@ -106,7 +106,7 @@ t.test('tokens M3, K5: a token is rejected as soon as its key is replaced or wit
   t.match(await ask(token), /^401/)
 })
 
-t.test('tokens M4, M5: valid signatures alone are kept, and no more of them than cache says', async (t) => {
+t.test('tokens M4, M5: only valid signatures are kept, and no more of them than the option cache allows', async (t) => {
   const counted = countedIssuer([first.jwk])
   const memories = new Set<SignatureMemory>()
   const add = SignatureMemory.prototype.add
@@ -133,7 +133,7 @@ t.test('tokens M4, M5: valid signatures alone are kept, and no more of them than
   t.equal(added, 2, 'the token that was not used for the longest time made room')
 })
 
-t.test('a memory holds neither tokens nor signatures, and with cache: 0 nothing', (t) => {
+t.test('the memory contains neither tokens nor signatures, and with cache: 0 it stays empty', (t) => {
   const token = tokenOf(first)
   const memory = new SignatureMemory(2)
   memory.add(memory.nameOf(token), parseJwt(token))
@@ -144,7 +144,7 @@ t.test('a memory holds neither tokens nor signatures, and with cache: 0 nothing'
   t.end()
 })
 
-t.test('tokens M6: bearers share nothing', async (t) => {
+t.test('tokens M6: two bearers share nothing', async (t) => {
   const counted = countedIssuer([first.jwk])
   const [one, two] = [bearerFor(counted.issuer), bearerFor(counted.issuer, { audience: 'second' })]
   const { app, ask } = await jwtApp(t, one, (app) => {
@@ -156,7 +156,7 @@ t.test('tokens M6: bearers share nothing', async (t) => {
   await app.close()
 })
 
-t.test('tokens M7: a dependency that revokes tokens counts with the next request', async (t) => {
+t.test('tokens M7: a dependency that revokes tokens takes effect with the next request', async (t) => {
   const revoked = new Set<unknown>()
   const token = bearerFor(countedIssuer([first.jwk]).issuer)
   const live = depends({ token }, ({ token }: any) => {
@@ -174,7 +174,7 @@ t.test('tokens M7: a dependency that revokes tokens counts with the next request
   t.strictSame([before, await ask()], [[200, 200], 401])
 })
 
-t.test('tokens M8: the second form of an ECDSA signature is verified anew, and remembered on its own', async (t) => {
+t.test('tokens M8: the second form of an ECDSA signature is verified anew, and remembered separately', async (t) => {
   const { ask } = await jwtApp(t, bearerFor(countedIssuer([first.jwk]).issuer))
   const token = tokenOf(first)
   const end = token.lastIndexOf('.')
@@ -193,7 +193,7 @@ t.test('tokens M8: the second form of an ECDSA signature is verified anew, and r
   t.strictSame([names.length, new Set(names).size], [2, 2])
 })
 
-t.test('a remembered token is answered without a promise, and with one value', async (t) => {
+t.test('a remembered token is accepted without a promise, and always with the same value', async (t) => {
   const token = bearerFor(countedIssuer([first.jwk]).issuer)
   const seen: unknown[] = []
   let turns: string[] = []

@@ -38,7 +38,7 @@ t.test('tokens B1: the right certificate passes, in every form in which proxies 
   }
 })
 
-t.test('tokens B2: another certificate, a missing one, and a malformed one do not pass', async (t) => {
+t.test('tokens B2: a wrong, missing or malformed certificate is rejected', async (t) => {
   for (const certificate of [CERTIFICATE_TWO, new X509Certificate(CERTIFICATE_TWO).raw, null, undefined, '']) {
     const { ask, warnings } = await appWith(t, certificate)
     t.equal(await ask(await bound()), '401 binding')
@@ -71,7 +71,7 @@ t.test('tokens B2: another certificate, a missing one, and a malformed one do no
   }
 })
 
-t.test('tokens B1, B2: where Node ends TLS, the certificate of the connection counts', async (t) => {
+t.test('tokens B1, B2: if Node terminates TLS, the certificate of the connection counts', async (t) => {
   const [server, one, two] = [selfSigned('server'), selfSigned('one'), selfSigned('two')]
   const app = Fastify({
     https: { ...server, requestCert: true, rejectUnauthorized: false }
@@ -105,7 +105,7 @@ t.test('tokens B1, B2: where Node ends TLS, the certificate of the connection co
   t.strictSame([await ask(one), await ask(two), await ask({})], [200, 401, 401])
 })
 
-t.test('tokens B2: a certificate is read synchronously, and an error of the application is its own', async (t) => {
+t.test("tokens B2: the certificate is read synchronously, and an error of the app's function is 500", async (t) => {
   t.equal(await (await appWith(t, Promise.resolve(der))).ask(await bound()), '500')
   for (const mtls of [async () => { throw new Error('late') }, () => { throw new Error('no proxy') }]) {
     const { ask } = await jwtApp(
@@ -116,12 +116,12 @@ t.test('tokens B2: a certificate is read synchronously, and an error of the appl
   }
 })
 
-t.test('tokens B3: where mtls is not configured, a bound token is rejected', async (t) => {
+t.test('tokens B3: without the option mtls a bound token is rejected', async (t) => {
   const { ask } = await jwtApp(t, jwtBearer({ issuer: local, audience: AUDIENCE }))
   t.equal(await ask(await bound()), '401 binding')
 })
 
-t.test('tokens B4: the token says what it is bound to', async (t) => {
+t.test('tokens B4: the value of the token has its binding', async (t) => {
   let asked = 0
   const { ask } = await jwtApp(t, jwtBearer({ issuer: local, audience: AUDIENCE, mtls: () => { asked++; return der } }))
   t.equal(await ask(await local.sign({ aud: AUDIENCE })), '200')
@@ -141,7 +141,7 @@ t.test('tokens B4: the token says what it is bound to', async (t) => {
   t.equal(asked, 0)
 })
 
-t.test('tokens A7: mtls is a function', (t) => {
+t.test('tokens A7: the option mtls must be a function', (t) => {
   for (const mtls of [true, 'cert', {}, null]) {
     t.throws(() => jwtBearer({ issuer: local, audience: AUDIENCE, mtls } as never), {
       code: 'FST_SECURITY_INVALID_OPTION',

@@ -1,4 +1,4 @@
-/** Protected resource metadata, and the challenges that point to it. */
+/** Protected resource metadata, and the challenges that link to it. */
 import fastifyCors from '@fastify/cors'
 import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
@@ -87,7 +87,7 @@ t.test('tokens A7: a resource that is not among the audiences of its tokens is l
   )
 })
 
-t.test('tokens R2, R3: the answer is JSON, names the configured identifier, and leaves out members without a value', async (t) => {
+t.test('tokens R2, R3: the metadata is JSON, names the identifier, and omits members without a value', async (t) => {
   const app = await appOf(t, { resource: RESOURCE })
   const answer = await app.inject({ url: PATH, headers: { host: 'evil.example' } })
   t.equal(answer.statusCode, 200)
@@ -141,7 +141,7 @@ t.test('tokens R4: authorization_servers are the issuers of the guards in use', 
   )
 })
 
-t.test('tokens R5: scopes_supported are those that the shown routes require', async (t) => {
+t.test('tokens R5: scopes_supported are the scopes that documented routes require', async (t) => {
   const remote = issuer('https://remote.example/', { start: 'lazy' })
   const remoteToken = jwtBearer({ issuer: remote, audience: RESOURCE })
   const setUp = (app: FastifyInstance): void => {
@@ -162,7 +162,7 @@ t.test('tokens R5: scopes_supported are those that the shown routes require', as
   t.notOk('scopes_supported' in (await replaced.inject(PATH)).json())
 })
 
-t.test('tokens R7: every Bearer challenge carries resource_metadata, and no other does', async (t) => {
+t.test('tokens R7: every Bearer challenge has resource_metadata, and no other challenge has it', async (t) => {
   const app = await appOf(t, { resource: RESOURCE }, (app) => {
     app.get('/', { security: [{ token }, { basic }, { key }] }, async () => 'in')
     app.get('/scoped', { security: { token: token.scoped('a') } }, async () => 'in')

@@ -1,4 +1,4 @@
-/** Table S of the conformance rows: how, and how recently, the user authenticated. */
+/** Table S of the conformance rows: how, and how recently, the user must have authenticated. */
 import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
@@ -22,7 +22,7 @@ interface Answer {
   readonly value: any
 }
 
-// An app whose route requires a dependency.
+// An app whose route requires this dependency.
 async function appOf (t: Teardown, guard: Dependency<any>, prepare: (app: FastifyInstance) => void = () => {}) {
   const app = Fastify()
   t.teardown(async () => { await app.close() })
@@ -61,7 +61,7 @@ const denial = (parameters: string): object => ({
   challenge: `Bearer realm="api", error="insufficient_user_authentication", ${parameters}`
 })
 
-t.test('tokens S1: acr is one of the demanded values', async (t) => {
+t.test('tokens S1: acr must be one of the demanded values', async (t) => {
   const { ask } = await appOf(t, stepUp(token, { acr: ['phrh', 'mfa'] }))
   for (const acr of ['phrh', 'mfa']) t.equal((await ask(await sign({ acr }))).status, 200, acr)
   for (const acr of ['pwd', undefined, ['mfa'], 'MFA', '', 1, null, 'phrh mfa']) {
@@ -69,7 +69,7 @@ t.test('tokens S1: acr is one of the demanded values', async (t) => {
   }
 })
 
-t.test('tokens S2: the user authenticated recently enough', async (t) => {
+t.test('tokens S2: the user must have authenticated recently', async (t) => {
   const { ask } = await appOf(t, stepUp(token, { maxAge: 300 }))
   for (const offset of [0, -298, 4]) {
     t.equal((await ask(await sign({ auth_time: seconds() + offset }))).status, 200, String(offset))
@@ -84,7 +84,7 @@ t.test('tokens S2: the user authenticated recently enough', async (t) => {
   t.strictSame(statuses, [200, 401, 200, 401], 'the age is taken without tolerance, a time ahead with it')
 })
 
-t.test('tokens S3: one challenge says everything that is lacking', async (t) => {
+t.test('tokens S3: one challenge names everything that is missing', async (t) => {
   const strong = stepUp(token, { acr: 'mfa', maxAge: 60 })
   const { ask } = await appOf(t, strong.scoped('a', 'b'))
   t.match(await ask(await sign()), denial('acr_values="mfa", max_age="60", scope="a b"'))
@@ -97,14 +97,14 @@ t.test('tokens S3: one challenge says everything that is lacking', async (t) => 
   t.equal((await ask(await sign({ ...good, scope: 'a b' }))).status, 200)
 })
 
-t.test('tokens S3: scopes put on the token before it was given to stepUp are checked after the demand', async (t) => {
+t.test('tokens S3: scopes on the token that stepUp wraps are checked after the demand', async (t) => {
   const { ask } = await appOf(t, stepUp(token.scoped('a'), { acr: 'mfa' }))
   t.match(await ask(await sign()), denial('acr_values="mfa", scope="a"'))
   t.equal((await ask(await sign({ acr: 'mfa' }))).status, 403)
   t.equal((await ask(await sign({ acr: 'mfa', scope: 'a' }))).status, 200)
 })
 
-t.test('tokens S4: a bad token is told nothing of the demand, and a request without one neither', async (t) => {
+t.test('tokens S4: the challenge of a bad or missing token does not show the demand', async (t) => {
   const { ask } = await appOf(t, stepUp(token, { acr: 'mfa' }))
   t.match(await ask(`${await sign()}x`), {
     status: 401,
@@ -118,7 +118,7 @@ t.test('tokens S4: a bad token is told nothing of the demand, and a request with
   })
 })
 
-t.test('tokens S6: the demand is on the challenge of DPoP, and a proof is not used up by it', async (t) => {
+t.test('tokens S6: the challenge of DPoP shows the demand, and the proof is not used up', async (t) => {
   const keys: string[] = []
   const guard = stepUp(dpopBearer({ replay: { once: (key: string) => { keys.push(key); return true } } }), {
     acr: 'mfa'
@@ -136,7 +136,7 @@ t.test('tokens S6: the demand is on the challenge of DPoP, and a proof is not us
   t.equal(keys.length, 1)
 })
 
-t.test('stepUp takes stepUp, and an anyOf of tokens', async (t) => {
+t.test('stepUp accepts another stepUp, and an anyOf of tokens', async (t) => {
   const nested = await appOf(t, stepUp(stepUp(token, { acr: 'mfa' }), { maxAge: 60 }))
   t.match(await nested.ask(await sign({ auth_time: seconds() })), denial('acr_values="mfa"'))
   t.match(await nested.ask(await sign({ acr: 'mfa' })), denial('max_age="60"'))
@@ -199,7 +199,7 @@ t.test('stepUp reads the claims before the schema changes them', async (t) => {
   t.equal((await either.ask(await sign({ sub: 'johndoe' }))).status, 401)
 })
 
-t.test('tokens A5: an override of the token holds below stepUp, and the demand is checked on its claims', async (t) => {
+t.test('tokens A5: an override of the token applies below stepUp, and its claims must meet the demand', async (t) => {
   const either = anyOf(token, jwtBearer({ issuer: localIssuer('https://other.example/'), audience: AUDIENCE }))
   const bound = dpopBearer()
   for (const [guard, replaced] of [
