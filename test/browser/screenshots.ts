@@ -1,4 +1,4 @@
-/** Makes the pictures of the README anew, from the main example: `npm run screenshots`. */
+/** Takes the pictures of the README again, from the main example: `npm run screenshots`. */
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline/promises'
 import { launch, SwaggerUi } from './swagger-ui.js'

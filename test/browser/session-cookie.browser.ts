@@ -1,4 +1,4 @@
-/** The browser application of the examples in Chromium, with pages of other origins that post to it. */
+/** The session-cookie example in Chromium, with pages of other origins that send forms to it. */
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -14,10 +14,10 @@ const browser = await launch()
 t.teardown(() => browser.close())
 
 interface Started {
-  /** the app by the name `localhost` */
+  /** The app under the host name `localhost`. */
   readonly address: string
   readonly page: Page
-  /** origins of other sites, by their names */
+  /** Servers of other sites, by name. */
   readonly others: Readonly<Record<string, string>>
   cookie (): Promise<{ readonly value: string, readonly secure: boolean, readonly httpOnly: boolean } | undefined>
 }
@@ -33,7 +33,7 @@ async function start (t: Test): Promise<Started> {
   await app.listen({ host: 'localhost', port: 0 })
   const address = `http://localhost:${(app.server.address() as AddressInfo).port}`
 
-  // Answers every address with a form that posts to the app at once: /?/notes&text=x
+  // Answers every URL with a form that submits itself to the app at once: /?/notes&text=x
   const attacker = createServer((request, response) => {
     const { searchParams } = new URL(request.url!, 'http://localhost')
     const [path, ...fields] = [...searchParams.entries()]
@@ -68,7 +68,7 @@ async function login ({ page, address }: Started): Promise<void> {
   await Promise.all([page.waitForURL(`${address}/`), page.click('button')])
 }
 
-t.test('a user logs in, writes, and logs out by the forms of the pages', async (t) => {
+t.test('a user logs in, adds a note and logs out, with the forms of the pages', async (t) => {
   const started = await start(t)
   const { page, address, cookie } = started
   await login(started)
@@ -84,13 +84,13 @@ t.test('a user logs in, writes, and logs out by the forms of the pages', async (
   t.equal(await page.innerText('h1'), 'Log in', 'the page is not in the history any more')
 })
 
-t.test('forms of other origins do not act for the user, nor log them in or out', async (t) => {
+t.test('forms of other origins cannot act for the user, log the user in, or log the user out', async (t) => {
   const started = await start(t)
   const { page, address, others, cookie } = started
   await login(started)
   const { value } = (await cookie())!
   for (const [name, origin] of Object.entries(others)) {
-    // The cookie of another port of this host is sent along; that of another host is kept back by SameSite.
+    // The browser sends the cookie to another port of the same host; SameSite withholds it from another host.
     const expected = name === 'another port' ? 403 : 401
     for (const [query, status] of [
       ['/notes&text=stolen', expected], ['/login&username=mallory&password=secret', 403], ['/logout', 403]
@@ -108,7 +108,7 @@ t.test('forms of other origins do not act for the user, nor log them in or out',
   t.equal(await page.locator('li').count(), 0)
 })
 
-t.test('a link of another origin finds the user logged in', async (t) => {
+t.test('a user who follows a link from another origin is still logged in', async (t) => {
   const started = await start(t)
   const { page, address, others } = started
   await login(started)

@@ -30,7 +30,7 @@ async function newPage (t: Test, address: string): Promise<SwaggerUi> {
   return await new SwaggerUi(await context.newPage()).open(address)
 }
 
-// A small API with a login: the token is the user's name and the granted scopes.
+// A small API with a login. A token contains the user's name and the granted scopes.
 function routes (app: FastifyInstance, tokenUrl: string): void {
   const oauth2 = oauth2PasswordBearer({ tokenUrl, scopes: SCOPES })
   const session = depends({ token: oauth2 }, ({ token }) => {
@@ -70,7 +70,7 @@ async function login (ui: SwaggerUi, scopes: readonly string[]): Promise<void> {
   await ui.closeDialog()
 }
 
-t.test('a padlock stands where app.security.routes() says, and nowhere else', async (t) => {
+t.test('the page shows a padlock exactly where app.security.routes() lists a requirement', async (t) => {
   const app = Fastify()
   await app.register(fastifySecurity)
   routes(app, 'token')
@@ -123,7 +123,7 @@ t.test('the password flow logs in, with an absolute tokenUrl and no scope ticked
   t.equal((await ui.call('get', '/users/me')).status, '403', 'a token without scopes is refused where one is required')
 })
 
-t.test('a wrong password is shown as what it is', async (t) => {
+t.test('after a wrong password the page shows the error', async (t) => {
   const app = Fastify()
   await app.register(fastifySecurity)
   routes(app, 'token')
@@ -136,7 +136,7 @@ t.test('a wrong password is shown as what it is', async (t) => {
   t.match(await part.locator('.errors').innerText(), 'Incorrect username or password')
 })
 
-t.test('behind a proxy that takes a prefix off, the page opens and the password flow logs in', async (t) => {
+t.test('behind a proxy that removes a prefix, the page opens and the password flow logs in', async (t) => {
   const app = Fastify()
   await app.register(async (api) => {
     await api.register(fastifySecurity, { swagger: { openapi: { servers: [{ url: '/shop' }] } } })
@@ -148,7 +148,7 @@ t.test('behind a proxy that takes a prefix off, the page opens and the password 
   t.equal((await ui.call('get', '/v1/users/me')).status, '200')
 })
 
-t.test('each scheme that a browser can serve is authorised in the dialog', async (t) => {
+t.test('a user can authorise each scheme that a browser can send', async (t) => {
   const app = Fastify()
   await app.register(fastifySecurity)
   const basic = depends({ user: httpBasic() }, ({ user }) =>
@@ -163,7 +163,7 @@ t.test('each scheme that a browser can serve is authorised in the dialog', async
   app.get('/query', { security: { query } }, async (request) => request.security)
   app.get('/both', { security: { header, bearer } }, async (request) => request.security)
   const ui = await newPage(t, `${await listen(t, app)}/docs`)
-  // Not so for Basic: where the page has no credentials yet, the browser asks with a dialog of its own.
+  // Basic is different: the browser asks with its own dialog before the page has credentials.
   for (const path of ['/bearer', '/header', '/query', '/both']) {
     t.equal((await ui.call('get', path)).status, '401', `${path} without credentials`)
   }
@@ -180,7 +180,7 @@ t.test('each scheme that a browser can serve is authorised in the dialog', async
   }
 })
 
-t.test('an API key in a cookie is sent by the browser that holds it', async (t) => {
+t.test('the browser sends an API key in a cookie', async (t) => {
   const app = Fastify()
   await app.register(fastifySecurity)
   const session = depends({ id: apiKeyCookie({ name: 'sid' }) }, ({ id }) => id === 's1' ? true : refuse())
@@ -192,7 +192,7 @@ t.test('an API key in a cookie is sent by the browser that holds it', async (t) 
   t.equal((await ui.call('get', '/cookie')).status, '200')
 })
 
-t.test('with persistAuthorization, a token outlives a reload of the page', async (t) => {
+t.test('with persistAuthorization a token survives a reload of the page', async (t) => {
   const app = Fastify()
   await app.register(fastifySecurity, { swaggerUi: { uiConfig: { persistAuthorization: true } } })
   routes(app, 'token')
@@ -204,7 +204,7 @@ t.test('with persistAuthorization, a token outlives a reload of the page', async
   t.equal((await ui.call('get', '/users/me')).status, '200')
 })
 
-t.test('the docs themselves can be guarded, and open for who logs in', async (t) => {
+t.test('a guard on the docs shows them only to users who log in', async (t) => {
   const app = Fastify()
   const reader = depends({ user: httpBasic() }, ({ user }) => user.password === 'docs' ? user.username : refuse())
   await app.register(fastifySecurity, { swaggerUi: { security: { reader } } })
@@ -223,7 +223,7 @@ t.test('the docs themselves can be guarded, and open for who logs in', async (t)
 
 t.test('under a strict content security policy the page works, and the password flow logs in', async (t) => {
   const app = Fastify()
-  // upgrade-insecure-requests of the ready-made policy is for https, which this test has not.
+  // upgrade-insecure-requests of the ready-made policy needs https, which this test does not use.
   await app.register(fastifySecurity, {
     swaggerUi: { staticCSP: true, transformStaticCSP: (header) => header.replace('upgrade-insecure-requests;', '') }
   })
@@ -244,7 +244,7 @@ for (const [example, scheme, refused] of [
   ['open-id-connect', 'OpenIdConnect', '/users/me/items'],
   ['oauth2-authorization-code', 'OAuth2AuthorizationCodeBearer', null]
 ] as const) {
-  t.test(`the authorization code flow with PKCE logs in at a real provider, through the redirect page: ${example}`, async (t) => {
+  t.test(`authorization code with PKCE logs in at a real provider: ${example}`, async (t) => {
     const address = await startExample(t, example)
     const ui = await newPage(t, `${address}/docs`)
     t.equal((await ui.call('get', '/users/me')).status, '401')
@@ -301,7 +301,7 @@ async function freePort (): Promise<number> {
   return port
 }
 
-// A reverse proxy that passes on requests below a prefix, without the prefix.
+// A reverse proxy that removes a prefix from the URL of each request.
 async function stripping (t: Test, prefix: string, target: string): Promise<string> {
   const server = createServer((request, response) => {
     if (!request.url!.startsWith(`${prefix}/`)) {
@@ -323,7 +323,7 @@ async function stripping (t: Test, prefix: string, target: string): Promise<stri
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
-// Starts an example with a provider beside it, as its README says, on free ports.
+// Starts an example and its provider as its README says, on free ports.
 async function startExample (t: Test, name: string): Promise<string> {
   const env = { ...process.env, PORT: String(await freePort()), PROVIDER_PORT: String(await freePort()) }
   const example = spawn(process.execPath, ['--import', 'tsx', `example/${name}.ts`], {

@@ -1,4 +1,4 @@
-/** Drives Swagger UI in headless Chromium, as a user would: by the elements of the page. */
+/** Drives Swagger UI in headless Chromium as a user would: through the elements of the page. */
 import type { Browser, Locator, Page } from 'playwright-core'
 import { chromium } from 'playwright-core'
 
@@ -13,7 +13,7 @@ export async function launch (): Promise<Browser> {
   })
 }
 
-/** One page of docs. */
+/** One page with the docs. */
 export class SwaggerUi {
   constructor (readonly page: Page) {}
 
@@ -30,7 +30,7 @@ export class SwaggerUi {
     })
   }
 
-  /** Every operation on the page, with whether it has a padlock. */
+  /** Every operation on the page, and whether it has a padlock. */
   async padlocks (): Promise<Record<string, boolean>> {
     const found: Record<string, boolean> = {}
     for (const block of await this.page.locator('.opblock').all()) {
@@ -65,7 +65,7 @@ export class SwaggerUi {
     await this.page.locator('.dialog-ux').waitFor({ state: 'detached' })
   }
 
-  /** *Try it out*, *Execute*: the answer as the page shows it. */
+  /** Presses *Try it out* and *Execute*, and returns the answer that the page shows. */
   async call (method: string, path: string): Promise<{ status: string, text: string }> {
     const block = this.operation(method, path)
     if (await block.locator('.opblock-body').count() === 0) await block.locator('.opblock-summary-control').click()

@@ -1,4 +1,4 @@
-/** The API reference: it is what the docstrings give, and the docstrings say what they have to. */
+/** The API reference: it equals the output for the docstrings, and the docstrings have all required parts. */
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -11,7 +11,7 @@ import fastifySecurity, * as exported from '../../src/index.js'
 import { repository } from '../fixtures/program.js'
 import { PREAMBLE, problemsOf, runBlock, textOf } from '../fixtures/pages.js'
 
-// The compiler checks a program, and other tests may share the processor.
+// The compiler checks a program, and other tests may use the same processor.
 t.setTimeout(180_000)
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
@@ -26,7 +26,7 @@ interface Docstring {
   readonly summary: string
   readonly throws: readonly string[]
   readonly examples: readonly string[]
-  /** its members, where it is an interface; what it inherits is another's */
+  /** its own members, if it is an interface */
   readonly members: readonly Member[]
 }
 
@@ -66,7 +66,7 @@ function membersOf (symbol: ts.Symbol, checker: ts.TypeChecker): Member[] {
     const tags = member.getJsDocTags(checker)
     return {
       name: member.name,
-      // A deprecated one has its reason.
+      // A deprecated export must have a reason.
       summary:
         summaryOf(member, checker) + ts.displayPartsToString(tags.find(({ name }) => name === 'deprecated')?.text),
       examples: tags.filter(({ name }) => name === 'example').map(({ text }) => ts.displayPartsToString(text)),
@@ -89,7 +89,7 @@ const examples = found.flatMap(({ name, examples, members }) => [
     ({ name: `${name}.${member.name}`, code, file: `docs/${name}.${member.name}.${index}.ts` })))
 ])
 
-t.test('the reference is what the docstrings give', async (t) => {
+t.test('the reference is what npm run docs:api writes from the docstrings', async (t) => {
   const out = t.testdir()
   const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, 'scripts/api/write.js'), out], {
     encoding: 'utf8'
@@ -100,7 +100,7 @@ t.test('the reference is what the docstrings give', async (t) => {
   }
 })
 
-t.test('the reference has every export, and links that lead somewhere', async (t) => {
+t.test('the reference has every export, and its links have targets', async (t) => {
   for (const [index, page] of PAGES.entries()) checkPage(t, `docs/api/${page}`, exports[index]!)
 })
 
@@ -120,7 +120,7 @@ function checkPage (t: Test, page: string, found: readonly Docstring[]): void {
   t.notMatch(reference, root)
 }
 
-t.test('every export has a docstring, and so has every member of an interface', async (t) => {
+t.test('every export and every member of an interface has a docstring', async (t) => {
   t.ok(found.length > 60)
   for (const { name, summary, members } of found) {
     t.match(summary, /\w+.*[.:`]/s, name)
@@ -128,7 +128,7 @@ t.test('every export has a docstring, and so has every member of an interface', 
   }
 })
 
-t.test('the docstring of every function says which errors it throws, by their codes', async (t) => {
+t.test('the docstring of every function names the codes of the errors that it throws', async (t) => {
   t.ok(functions.length > 15)
   const errors = ['src/errors.ts', 'src/error-class.ts', 'src/request-errors.ts', 'src/tokens/errors.ts']
     .map(textOf)
@@ -141,7 +141,7 @@ t.test('the docstring of every function says which errors it throws, by their co
   }
 })
 
-t.test('every value that is exported has an example, and so has every method', async (t) => {
+t.test('every exported value and every method has an example', async (t) => {
   for (const { name, isValue, examples, members } of found) {
     if (isValue) t.not(examples.length, 0, name)
     for (const member of members) if (member.isMethod) t.not(member.examples.length, 0, `${name}.${member.name}`)
@@ -158,7 +158,7 @@ t.test('every example compiles', async (t) => {
   for (const { file, name } of examples) t.same(problems.get(file), [], name)
 })
 
-t.test('every example runs: an app starts with what it declares, and an error is the one that it shows', async (t) => {
+t.test('every example runs: the app starts, or throws the error that the example shows', async (t) => {
   for (const { name, code } of examples) {
     const app = Fastify()
     t.teardown(() => app.close())

@@ -1,6 +1,6 @@
 /**
- * OAuth clients of other projects, over sockets: they log in, refresh and authenticate as machines at the examples, and
- * get codes with PKCE from the provider of one. It needs curl, and Python with Authlib and requests-oauthlib.
+ * OAuth clients of other projects, over sockets. They log in to the examples, refresh tokens, authenticate as machines,
+ * and use the authorization code flow with PKCE. The tests need curl, and Python with Authlib and requests-oauthlib.
  */
 import t from 'tap'
 import { reportOfCurl } from '../fixtures/clients/curl.js'
@@ -11,7 +11,7 @@ import { reportOfPython } from '../fixtures/clients/python.js'
 import { reportOfSimpleOauth2 } from '../fixtures/clients/simple-oauth2.js'
 import { addressOf, runExamples } from '../fixtures/examples.js'
 
-// Processes are started, and there may be few processors to share.
+// The test starts processes, and the machine may have few processors.
 t.setTimeout(180_000)
 
 const running = await runExamples()
@@ -38,7 +38,7 @@ const places: Readonly<Record<string, Endpoints>> = {
   }
 }
 
-/** The names of the errors of a client, for `invalid_grant` and for `invalid_client`. */
+/** The error names that a client reports, for `invalid_grant` and for `invalid_client`. */
 interface Client {
   readonly name: string
   readonly grantError: string
@@ -93,7 +93,7 @@ for (const { name, grantError, clientError, report, place, endpoints } of runs) 
       unknownCode: invalidGrant,
       wrongVerifier: invalidGrant
     } satisfies Report)
-    // A warning is emitted in the next tick.
+    // Node emits a warning in the next tick.
     await new Promise((resolve) => { setImmediate(resolve) })
     t.strictSame(warnings, [])
   })

@@ -1,5 +1,6 @@
 /**
- * The pages: what they show compiles, what they say to paste gives what they say, and what they list is all there is.
+ * The pages of the documentation: their code compiles, their commands have the shown output, and their lists are
+ * complete.
  */
 import { existsSync, readdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -11,7 +12,7 @@ import { addressOf, EXAMPLES, PARTS, runExample } from '../fixtures/examples.js'
 import type { Block } from '../fixtures/pages.js'
 import { blocksOf, PREAMBLE, problemsOf, textOf } from '../fixtures/pages.js'
 
-// The compiler checks a program, and other tests may share the processor.
+// The compiler checks a program, and other tests may use the same processor.
 t.setTimeout(180_000)
 
 const root = new URL('../../', import.meta.url)
@@ -25,7 +26,7 @@ const pages = [
     .map((name) => `docs/${name}`)
 ]
 
-t.test('every piece of TypeScript in the pages compiles', async (t) => {
+t.test('every block of TypeScript in the pages compiles', async (t) => {
   const blocks = pages.flatMap(blocksOf).filter(({ language }) => language === 'ts')
   t.ok(blocks.length >= 20)
   const nameOf = ({ page, line }: Block): string => `${page}.${line}.ts`
@@ -40,7 +41,7 @@ t.test('every piece of TypeScript in the pages compiles', async (t) => {
   for (const block of blocks) t.same(problems.get(nameOf(block)), [], `${block.page}, line ${block.line}`)
 })
 
-t.test('the page of OpenAPI says how addresses are written', async (t) => {
+t.test('docs/openapi.md shows how URLs are written', async (t) => {
   const [, , ...rows] = /^\| plugin registered under.*?\n\n/ms.exec(textOf('docs/openapi.md'))![0].trim().split('\n')
   t.equal(rows.length, 7)
   for (const row of rows) {
@@ -71,7 +72,7 @@ t.test('the page of OpenAPI says how addresses are written', async (t) => {
   }
 })
 
-t.test('the lines of the README, pasted one after the other, give what it says', async (t) => {
+t.test('the commands of the README, run one after the other, have the output that it shows', async (t) => {
   const running = await runExample('main.ts')
   t.teardown(async () => { await running.stop() })
   const shell = new Shell(addressOf(running, 'main.ts'))
@@ -101,7 +102,7 @@ t.test('the lines of the README, pasted one after the other, give what it says',
   }
 })
 
-t.test('the page of errors has every code, and no other', async (t) => {
+t.test('docs/errors.md lists every error code, and no other', async (t) => {
   const sources = readdirSync(new URL('src/', root), { recursive: true, encoding: 'utf8' }).filter((name) =>
     name.endsWith('.ts')
   )
@@ -113,7 +114,7 @@ t.test('the page of errors has every code, and no other', async (t) => {
   t.same(described.sort(), [...new Set(thrown)].sort())
 })
 
-t.test('the page of errors gives the status that the classes have', async (t) => {
+t.test('docs/errors.md lists the status of each class', async (t) => {
   const rows = [...textOf('docs/errors.md').matchAll(/^\| `(FST_SECURITY_\w+)` \| (\d{3})[^|]* \| `(\w+)` \|/gm)]
   t.equal(rows.length, 8)
   for (const [, code, status, name] of rows) {
@@ -142,7 +143,7 @@ t.test('the pages name every scheme, and every option of the plugin', async (t) 
   t.same(described.sort(), options.sort())
 })
 
-t.test('the README lists every example, and the guide for users of FastAPI the steps of theirs', async (t) => {
+t.test('the README lists every example, and the guide for users of FastAPI lists its steps', async (t) => {
   const readme = textOf('README.md')
   for (const name of readdirSync(EXAMPLES).filter((name) => name.endsWith('.ts') && !PARTS.includes(name))) {
     t.ok(readme.includes(`(example/${name})`), name)
@@ -155,7 +156,7 @@ t.test('the README lists every example, and the guide for users of FastAPI the s
   }
 })
 
-t.test('the page of the architecture lists the folders in the order in which lint lets them import', async (t) => {
+t.test('docs/architecture.md lists the folders in the order in which lint allows imports', async (t) => {
   const [, list = ''] = /^const folders = (\[.*?\])/ms.exec(textOf('eslint.config.js')) ?? []
   const folders = JSON.parse(list.replaceAll("'", '"')) as string[]
   const rows = [...textOf('docs/architecture.md').matchAll(/^\| `src\/([\w-]+)\/` \|/gm)].map(([, name]) => name!)
@@ -169,7 +170,7 @@ t.test('the page of the architecture lists the folders in the order in which lin
   }
 })
 
-t.test('every command that the pages name is a script of the package', async (t) => {
+t.test('every command in the pages is a script of the package', async (t) => {
   const { scripts } = JSON.parse(textOf('package.json')) as { scripts: Record<string, string> }
   for (const page of pages) {
     for (const [, name] of textOf(page).matchAll(/npm run ([\w:]+)/g)) {
@@ -178,7 +179,7 @@ t.test('every command that the pages name is a script of the package', async (t)
   }
 })
 
-t.test('links within the project lead somewhere', async (t) => {
+t.test('links within the project have targets', async (t) => {
   const slugs = (path: string): string[] => [...textOf(path).replace(/^```.*?^```$/gms, '').matchAll(/^#+ (.+)$/gm)]
     .map(([, title]) => title!.toLowerCase().replace(/[^\w\- ]/g, '').replaceAll(' ', '-'))
   for (const page of pages) {

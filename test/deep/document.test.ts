@@ -1,4 +1,4 @@
-/** Whose document it is, and when it was set up: the entries are the same. */
+/** Documents of the plugin and of the app, set up at any time: their entries are the same. */
 import fastifySwagger from '@fastify/swagger'
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
 import fastifySwaggerUi from '@fastify/swagger-ui'
@@ -46,7 +46,7 @@ const SCHEMES = {
   OAuth2PasswordBearer: { type: 'oauth2', flows: { password: { tokenUrl: '/token', scopes: { me: '' } } } }
 }
 
-/** Checks that a document has all there is to say of the three routes. */
+/** Checks that a document describes the three routes completely. */
 async function isComplete (t: Test, document: OpenAPIDocument, prefix = ''): Promise<void> {
   t.strictSame(await problemsOf(document), [], 'the document is valid')
   t.same(document.components.securitySchemes, SCHEMES)
@@ -70,12 +70,12 @@ async function isComplete (t: Test, document: OpenAPIDocument, prefix = ''): Pro
 const own = (options: FastifyDynamicSwaggerOptions = {}): FastifyDynamicSwaggerOptions =>
   ({ openapi: { openapi: '3.1.0', info: { title: 'Own', version: '7' } }, ...options })
 
-/** A transformObject that leaves a mark. */
+/** A transformObject that adds a mark to the document. */
 function marking (mark: string): NonNullable<FastifyDynamicSwaggerOptions['transformObject']> {
   return (document) => ({ ...(document as { openapiObject: object }).openapiObject, [mark]: true }) as object
 }
 
-// --- Set up by the plugin -----------------------------------------------------------------------------------------
+// --- Documents that the plugin sets up
 
 t.test('the plugin sets up a document of OpenAPI 3.1, and Swagger UI at /docs', async (t) => {
   const app = appOf(t)
@@ -89,7 +89,7 @@ t.test('the plugin sets up a document of OpenAPI 3.1, and Swagger UI at /docs', 
   t.match((await app.inject('/docs')).payload, /swagger-ui/)
 })
 
-t.test('the option swagger is handed on to @fastify/swagger', async (t) => {
+t.test('the option swagger is passed to @fastify/swagger', async (t) => {
   const app = appOf(t)
   await app.register(fastifySecurity, {
     swagger: {
@@ -108,7 +108,7 @@ t.test('the option swagger is handed on to @fastify/swagger', async (t) => {
   t.equal(rest['x-mine'], true)
 })
 
-t.test('the option swagger has defaults for members that are left out', async (t) => {
+t.test('the option swagger has defaults for missing members', async (t) => {
   const app = appOf(t)
   await app.register(fastifySecurity, { swagger: { openapi: { servers: [{ url: 'https://example.org' }] } } })
   await routes(app)
@@ -120,7 +120,7 @@ t.test('the option swagger has defaults for members that are left out', async (t
   await isComplete(t, document)
 })
 
-t.test('swagger: false leaves document and docs out, and routes are guarded all the same', async (t) => {
+t.test('swagger: false makes neither document nor docs, and routes are still guarded', async (t) => {
   const app = appOf(t)
   await app.register(fastifySecurity, { swagger: false })
   await routes(app)
@@ -133,7 +133,7 @@ t.test('swagger: false leaves document and docs out, and routes are guarded all 
   ])
 })
 
-t.test('swaggerUi: false leaves the docs out, and the document is there', async (t) => {
+t.test('swaggerUi: false makes no docs, and there is still a document', async (t) => {
   const app = appOf(t)
   await app.register(fastifySecurity, { swaggerUi: false })
   await routes(app)
@@ -142,7 +142,7 @@ t.test('swaggerUi: false leaves the docs out, and the document is there', async 
   await isComplete(t, documentOf(app))
 })
 
-t.test('the option swaggerUi is handed on to @fastify/swagger-ui', async (t) => {
+t.test('the option swaggerUi is passed to @fastify/swagger-ui', async (t) => {
   const app = appOf(t)
   await app.register(fastifySecurity, {
     swaggerUi: {
@@ -164,7 +164,7 @@ t.test('the option swaggerUi is handed on to @fastify/swagger-ui', async (t) => 
   t.strictSame((await app.inject('/api/reference/json')).json(), documentOf(app))
 })
 
-t.test("the docs' own routes are public, also below a requirement", async (t) => {
+t.test("the docs' own routes are public, even in a context with a requirement", async (t) => {
   const app = appOf(t)
   await app.register(fastifySecurity, { onUndeclaredRoute: 'error' })
   app.security.require({ key })
@@ -178,7 +178,7 @@ t.test("the docs' own routes are public, also below a requirement", async (t) =>
   t.ok(docs.every(({ security }) => security === false))
 })
 
-t.test("the docs' own routes are guarded by swaggerUi.security, all of them, and by nothing else", async (t) => {
+t.test("swaggerUi.security guards all of the docs' own routes, and no other requirement does", async (t) => {
   const app = appOf(t)
   await app.register(fastifySecurity, { swaggerUi: { routePrefix: '/reference', security: { basic } } })
   app.security.require({ key })
@@ -197,7 +197,7 @@ t.test("the docs' own routes are guarded by swaggerUi.security, all of them, and
   t.equal((await app.inject({ url: '/guarded', headers: { authorization } })).statusCode, 401)
 })
 
-t.test('the guard of the docs takes any requirement, and a wrong one throws', async (t) => {
+t.test('swaggerUi.security takes any requirement, and throws for a wrong one', async (t) => {
   const app = appOf(t)
   await app.register(fastifySecurity, { swaggerUi: { security: [{ basic }, { key }] } })
   await app.ready()
@@ -231,7 +231,7 @@ t.test('the plugin documents the routes below its own prefix', async (t) => {
   t.equal(document.components.securitySchemes!['OAuth2PasswordBearer']!['flows'].password.tokenUrl, '/api/token')
 })
 
-t.test('two contexts with the plugin have documents of their own', async (t) => {
+t.test('two contexts that register the plugin each have their own document', async (t) => {
   const app = appOf(t)
   for (const [prefix, dependency] of [['/one', bearer], ['/other', basic]] as const) {
     await app.register(async (context) => {
@@ -248,7 +248,7 @@ t.test('two contexts with the plugin have documents of their own', async (t) => 
   t.strictSame(Object.keys(other.components.securitySchemes!), ['HTTPBasic'])
 })
 
-// --- Set up by the user -------------------------------------------------------------------------------------------
+// --- Documents that the app sets up
 
 type SetUp = (
   app: FastifyInstance,
@@ -256,12 +256,12 @@ type SetUp = (
   plugin: FastifySecurityOptions
 ) => Promise<void>
 
-/** Who has the document, where it is not the app. */
+/** The instance with the document, if it is not the app itself. */
 const owners = new WeakMap<FastifyInstance, FastifyInstance>()
 
 const ownerOf = (app: FastifyInstance): FastifyInstance => owners.get(app) ?? app
 
-/** Sets an app up, which is to be ready then. */
+/** Sets an app up. The test calls `ready()` afterwards. */
 async function set (
   setUp: SetUp,
   t: Test,
@@ -273,7 +273,7 @@ async function set (
   return app
 }
 
-/** Every order in which a user may set up a document. */
+/** Every order in which an app may set up its document. */
 const ORDERS: Record<string, SetUp> = {
   'before the plugin': async (app, options, plugin) => {
     await app.register(fastifySwagger, options)
@@ -317,7 +317,7 @@ const ORDERS: Record<string, SetUp> = {
 }
 
 for (const [order, setUp] of Object.entries(ORDERS)) {
-  t.test(`a document of the user's own, set up ${order}, has the same entries, as JSON and as YAML`, async (t) => {
+  t.test(`the app's own document, set up ${order}, has the same entries, as JSON and as YAML`, async (t) => {
     const app = await set(setUp, t, own(), {})
     await app.ready()
     const document = documentOf(ownerOf(app))
@@ -328,7 +328,7 @@ for (const [order, setUp] of Object.entries(ORDERS)) {
     t.strictSame(parse(ownerOf(app).swagger({ yaml: true })), document)
   })
 
-  t.test(`YAML can be made first of a document set up ${order}`, async (t) => {
+  t.test(`the YAML of a document set up ${order} may be requested before its JSON`, async (t) => {
     const app = await set(setUp, t, own(), {})
     await app.ready()
     const { default: { parse } } = await import('yaml')
@@ -337,7 +337,7 @@ for (const [order, setUp] of Object.entries(ORDERS)) {
     t.strictSame(documentOf(ownerOf(app)), document)
   })
 
-  t.test(`transform and transformObject of a document set up ${order} go on as they were`, async (t) => {
+  t.test(`transform and transformObject of a document set up ${order} still run`, async (t) => {
     const seen: string[] = []
     const app = await set(setUp, t, own({
       transform: ({ schema, url }) => {
@@ -354,7 +354,7 @@ for (const [order, setUp] of Object.entries(ORDERS)) {
     t.strictSame([...new Set(seen)], ['/guarded', '/scoped/:id', '/public'])
   })
 
-  t.test(`hideUntagged of a document set up ${order} hides what it hid`, async (t) => {
+  t.test(`hideUntagged of a document set up ${order} still hides routes`, async (t) => {
     const app = await set(setUp, t, own({ hideUntagged: true }), {})
     await app.ready()
     const document = documentOf(ownerOf(app))
@@ -410,7 +410,7 @@ for (const [order, setUp] of Object.entries(ORDERS)) {
     t.strictSame(document.paths['/public']!['get']!.security, [])
   })
 
-  t.test(`an equal scheme in a document set up ${order} stays, and another of that name is refused`, async (t) => {
+  t.test(`an equal scheme in a document set up ${order} stays, and a different one is refused`, async (t) => {
     const withScheme = (name: string): FastifyDynamicSwaggerOptions => own({
       openapi: {
         openapi: '3.1.0',
@@ -443,7 +443,7 @@ for (const [order, setUp] of Object.entries(ORDERS)) {
     )
   })
 
-  t.test(`a document set up ${order} leaves no route of ours that answers, or that is listed`, async (t) => {
+  t.test(`with a document set up ${order} no internal route of the plugin answers or is listed`, async (t) => {
     const app = await set(setUp, t, own(), { onUndeclaredRoute: 'error' })
     await app.ready()
     t.strictSame(app.security.routes().filter(({ url }) => !/^\/(guarded|scoped|public|earlier)/.test(url)), [])
@@ -461,14 +461,14 @@ for (const [order, setUp] of Object.entries(ORDERS)) {
   })
 }
 
-t.test('a route before the user\'s document is guarded, and not in it', async (t) => {
+t.test("a route before the app's document is guarded, and is not in the document", async (t) => {
   const app = await set(ORDERS['after other routes']!, t, own(), {})
   await app.ready()
   t.equal((await app.inject('/earlier')).statusCode, 401)
   t.notOk(documentOf(ownerOf(app)).paths['/earlier'])
 })
 
-t.test('two children have documents of their own, each with its own routes', async (t) => {
+t.test('two child contexts have their own documents, each with its own routes', async (t) => {
   const app = appOf(t)
   await app.register(fastifySecurity, { swagger: false })
   const documents: FastifyInstance[] = []
@@ -484,7 +484,7 @@ t.test('two children have documents of their own, each with its own routes', asy
   await isComplete(t, documentOf(documents[1]!), '/other')
 })
 
-t.test('a document of OpenAPI 3.0 and one of 3.1 in one app each say what they can', async (t) => {
+t.test('documents of OpenAPI 3.0 and 3.1 in one app each contain what their version can express', async (t) => {
   const checked = depends({ key, required: securityScopes }, ({ required }) => ({ granted: required.scopes }))
   const app = appOf(t)
   await app.register(fastifySecurity, { swagger: false })
@@ -504,7 +504,7 @@ t.test('a document of OpenAPI 3.0 and one of 3.1 in one app each say what they c
   t.strictSame(current!.paths['/3.1.0/']!['get']!.security, [{ APIKeyHeader: ['admin'] }])
 })
 
-t.test('Swagger UI that the app registers, or by swaggerUi beside a document of the app', async (t) => {
+t.test("Swagger UI, registered by the app or by swaggerUi, shows the app's own document", async (t) => {
   const theirs = appOf(t)
   await theirs.register(fastifySwagger, own())
   await theirs.register(fastifySecurity)
@@ -521,7 +521,7 @@ t.test('Swagger UI that the app registers, or by swaggerUi beside a document of 
   t.equal((await ours.inject('/docs/json')).statusCode, 401)
 })
 
-t.test('a second document, which its decorator tells from the first, has the same entries where it is set up before the plugin', async (t) => {
+t.test('a second document with another decorator, set up before the plugin, has the same entries', async (t) => {
   const app = appOf(t)
   await app.register(fastifySwagger, own({ decorator: 'internal' as 'swagger' }))
   await app.register(fastifySecurity, { swaggerUi: false, documents: ['internal'] })
@@ -531,7 +531,7 @@ t.test('a second document, which its decorator tells from the first, has the sam
   await isComplete(t, documentOf(app))
 })
 
-t.test('a document around two contexts with the plugin has the entries of both', async (t) => {
+t.test('a document of a parent context has the entries of both child contexts with the plugin', async (t) => {
   const app = appOf(t)
   const checked = depends(
     { oauth: oauth2PasswordBearer({ tokenUrl: '/token' }), required: securityScopes },
@@ -555,7 +555,7 @@ t.test('a document around two contexts with the plugin has the entries of both',
   t.strictSame(document.paths['/other/']!['get']!.security, [{ OAuth2PasswordBearer: ['other'] }])
 })
 
-t.test('two contexts with the plugin, in one document, cannot have two schemes of one name', async (t) => {
+t.test('two contexts with the plugin in one document cannot have different schemes of one name', async (t) => {
   const app = appOf(t)
   await app.register(fastifySwagger, own())
   await t.rejects(
@@ -576,7 +576,7 @@ t.test('two contexts with the plugin, in one document, cannot have two schemes o
 })
 
 for (const openapi of VERSIONS) {
-  t.test(`the routes' table says what a document of the user's own in OpenAPI ${openapi} says`, async (t) => {
+  t.test(`the route table agrees with the app's own document in OpenAPI ${openapi}`, async (t) => {
     const checked = depends({ key, required: securityScopes }, ({ required }) => ({ granted: required.scopes }))
     const app = appOf(t)
     await app.register(fastifySecurity, { swagger: false })
@@ -594,7 +594,7 @@ for (const openapi of VERSIONS) {
   })
 }
 
-t.test('the content security policy for the docs is available where the plugin is registered, as with @fastify/swagger-ui', async (t) => {
+t.test('swaggerCSP is available in the context of the plugin, as with @fastify/swagger-ui', async (t) => {
   const app = appOf(t)
   await app.register(fastifySecurity)
   const { swaggerCSP } = app as unknown as { swaggerCSP: Record<string, string[]> }
@@ -611,7 +611,7 @@ t.test('a document that a hook makes when the app becomes ready is complete', as
   await isComplete(t, document!)
 })
 
-t.test("a route's own swaggerTransform gets the schema with its security, and has the last word", async (t) => {
+t.test("a route's own swaggerTransform gets the schema with its security, and its result counts", async (t) => {
   const app = appOf(t)
   await app.register(fastifySecurity, {
     swaggerUi: false,
@@ -630,7 +630,7 @@ t.test("a route's own swaggerTransform gets the schema with its security, and ha
   t.match(document.paths['/own/1']!['get'], { summary: 'Own', security: [{ HTTPBearer: [] }] })
 })
 
-t.test('a schema.security stays on a route that declares nothing, where that is allowed', async (t) => {
+t.test('schema.security stays on a route that declares nothing, if the option allows that', async (t) => {
   const app = appOf(t)
   await app.register(fastifySecurity, {
     onHandWrittenSecurity: 'allow',
@@ -645,7 +645,7 @@ t.test('a schema.security stays on a route that declares nothing, where that is 
   t.strictSame(paths['/both']!['get']!.security, [{ HTTPBearer: [] }])
 })
 
-t.test('options for @fastify/swagger where it is registered already are refused', async (t) => {
+t.test('options for @fastify/swagger are refused if it is already registered', async (t) => {
   const app = appOf(t)
   await app.register(fastifySwagger, own())
   await t.rejects(
@@ -679,7 +679,7 @@ t.test('an empty security for all operations is ignored', async (t) => {
   await isComplete(t, documentOf(app))
 })
 
-// --- zod ----------------------------------------------------------------------------------------------------------
+// --- zod
 
 const THING = z.object({ id: z.number().int(), name: z.string().nullable() })
 
@@ -737,7 +737,7 @@ const ZOD: Record<string, (app: FastifyInstance, openapi: string) => Promise<voi
 
 for (const [whose, setUp] of Object.entries(ZOD)) {
   for (const version of VERSIONS) {
-    t.test(`with zod's type provider, a document ${whose} in OpenAPI ${version} has security and answers`, async (t) => {
+    t.test(`with zod's types, a document ${whose} in OpenAPI ${version} has security and answers`, async (t) => {
       const app = appOf(t)
       await setUp(app, version)
       await zodRoutes(app)

@@ -1,4 +1,4 @@
-/** The examples: each is started from its source, and answers as the comment at its top says. */
+/** The examples: the tests start each one from its source, and compare its answers with the comment at its top. */
 import { createHash, randomBytes } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { SignJWT } from 'jose'
@@ -9,7 +9,7 @@ import { addressOf, EXAMPLES, PARTS, runExample, runExamples, runToEnd } from '.
 import { startProxy } from '../fixtures/proxy.js'
 
 const examples = readdirSync(EXAMPLES).filter((name) => name.endsWith('.ts') && !PARTS.includes(name))
-// Processes are started, and there may be few processors to share.
+// The tests start processes, and the machine may have few processors.
 t.setTimeout(180_000)
 const running = await runExamples()
 t.teardown(async () => { await running.stop() })
@@ -19,7 +19,7 @@ const sourceOf = (name: string): string => readFileSync(new URL(name, EXAMPLES),
 interface Call {
   readonly line: string
   readonly status: number | undefined
-  /** a challenge, or a body in JSON */
+  /** a challenge, or a JSON body */
   readonly rest: string
 }
 
@@ -48,7 +48,7 @@ t.test('every example answers as its comment says', async (t) => {
   }
 })
 
-t.test('every example shows in its document what it is about', async (t) => {
+t.test('the document of every example shows its subject', async (t) => {
   const shown = {
     'api-key-cookie.ts': ['APIKeyCookie', 'HTTPBasic'],
     'api-key-header.ts': ['APIKeyHeader'],
@@ -83,7 +83,7 @@ t.test('every example shows in its document what it is about', async (t) => {
   }
 })
 
-t.test('the key of a machine does not get into the log with its URL', async (t) => {
+t.test("the log does not show a machine's key with the URL", async (t) => {
   const address = addressOf(running, 'api-key-query.ts')
   await fetch(`${address}/stock?key=development-key&mark=here`)
   await running.wrote('&mark=here')
@@ -91,7 +91,7 @@ t.test('the key of a machine does not get into the log with its URL', async (t) 
   t.notMatch(running.output(), 'key=development-key')
 })
 
-t.test('what stands in the code for want of a database is named at the start', async (t) => {
+t.test('development values in the code are named at the start', async (t) => {
   const users = [...sourceOf('users.ts').matchAll(/(\w+): '(secret\d*)'/g)]
   t.equal(users.length, 3)
   for (const [, username, password] of users) {
@@ -112,7 +112,7 @@ t.test('what stands in the code for want of a database is named at the start', a
   }
 })
 
-t.test('an example does not start in production with users or secrets for development', async (t) => {
+t.test('an example does not start in production with development users or secrets', async (t) => {
   for (const name of ['main.ts', 'open-id-connect.ts', 'mcp.ts', 'dpop.ts']) {
     const { code, output } = await runToEnd(name, { NODE_ENV: 'production', PROVIDER_PORT: '0' })
     t.not(code, 0, name)
@@ -124,7 +124,7 @@ t.test('an example does not start in production with users or secrets for develo
   t.match(output, 'CLIENT_SECRET must be set in production')
 })
 
-t.test('users for development stay on the loopback interface', async (t) => {
+t.test('an example with development users listens only on the loopback interface', async (t) => {
   const { code, output } = await runToEnd('main.ts', { HOST: '0.0.0.0' })
   t.not(code, 0)
   t.match(output, 'HOST must be a loopback address, got 0.0.0.0')
@@ -138,7 +138,7 @@ t.test('a secret that is too short for HS256 is refused at the start', async (t)
   t.notMatch(output, 'xxx')
 })
 
-t.test('an empty variable counts as one that is not set', async (t) => {
+t.test('an empty environment variable counts as missing', async (t) => {
   const running = await runExample('main.ts', {
     JWT_SECRET: '',
     API_KEY: '',
@@ -154,7 +154,7 @@ t.test('an empty variable counts as one that is not set', async (t) => {
   t.equal(response.status, 401)
 })
 
-t.test('secrets are taken from the environment, and tokens have to be what they should', async (t) => {
+t.test('secrets come from the environment, and tokens have the claims that they should have', async (t) => {
   const secret = 'x'.repeat(32)
   const own = await runExample('main.ts', { JWT_SECRET: secret, API_KEY: 'of-my-own', CLIENT_SECRET: 'of-my-own' })
   t.teardown(async () => { await own.stop() })
@@ -208,7 +208,7 @@ t.test('the main example', async (t) => {
       body: JSON.stringify({ disabled })
     })
 
-  await t.test('gives a token for the requested scopes that may be granted', async (t) => {
+  await t.test('gives a token for those of the requested scopes that the user may have', async (t) => {
     const response = await login({ username: 'alice', password: 'secret2', scope: 'me items' })
     t.equal(response.status, 200)
     t.equal(response.headers.get('cache-control'), 'no-store')
@@ -241,7 +241,7 @@ t.test('the main example', async (t) => {
     t.equal((await disable('johndoe', false)).status, 200)
   })
 
-  await t.test('gives a machine a token that is not for users, and a user none that is for machines', async (t) => {
+  await t.test('gives a machine and a user tokens that the routes of the other reject', async (t) => {
     const { access_token: token } = await (await ask({
       grant_type: 'client_credentials', client_id: 'reports', client_secret: 'development-secret'
     })).json() as { access_token: string }
@@ -256,7 +256,7 @@ t.test('the main example', async (t) => {
     }
   })
 
-  await t.test('answers a wrong password, an unknown user and a disabled one alike', async (t) => {
+  await t.test('gives the same answer for a wrong password, an unknown user and a disabled user', async (t) => {
     for (const [username, password] of [['johndoe', 'guess'], ['unknown', 'secret'], ['bob', 'secret3']] as const) {
       const response = await login({ username, password })
       t.equal(response.status, 400, username)
@@ -264,7 +264,7 @@ t.test('the main example', async (t) => {
     }
   })
 
-  await t.test('lets a user see what the scopes of the token allow, and names the missing ones', async (t) => {
+  await t.test("admits a user to the routes of the token's scopes, and names missing scopes", async (t) => {
     const john = await tokenOf('johndoe', 'secret', 'me items')
     const me = await withToken('/users/me', john)
     t.same(await me.json(), { username: 'johndoe', email: 'johndoe@example.com', disabled: false })
@@ -281,7 +281,7 @@ t.test('the main example', async (t) => {
     t.equal((await withToken('/users/me', await tokenOf('johndoe', 'secret', ''))).status, 403)
   })
 
-  await t.test('refuses a token that is not one of its own', async (t) => {
+  await t.test('rejects a token that it did not issue', async (t) => {
     const [header = '', claims = '', signature = ''] = (await tokenOf('johndoe', 'secret', 'me')).split('.')
     const encoded = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url')
     t.match(JSON.parse(Buffer.from(header, 'base64url').toString()), { alg: 'ES256', typ: 'at+jwt' })
@@ -314,7 +314,7 @@ t.test('the main example', async (t) => {
     t.equal((await disable('unknown', true)).status, 404)
   })
 
-  await t.test('welcomes clients with and without credentials', async (t) => {
+  await t.test('admits clients with and without credentials', async (t) => {
     t.same(await (await call('/welcome')).json(), { message: 'Welcome, guest' })
     t.same(await (await withToken('/welcome', await tokenOf('johndoe', 'secret', ''))).json(), {
       message: 'Welcome, johndoe'
@@ -322,7 +322,7 @@ t.test('the main example', async (t) => {
     t.equal((await withToken('/welcome', 'guess')).status, 401)
   })
 
-  await t.test('has its machines bring their key, wherever the admin plugin adds a route', async (t) => {
+  await t.test('requires the key of a machine on all routes of the admin plugin', async (t) => {
     for (const path of ['/stock', '/admin/users']) {
       t.equal((await call(path)).headers.get('www-authenticate'), 'APIKey realm="example"')
       t.equal((await call(path, { 'x-api-key': 'development-ke' })).status, 401)
@@ -331,7 +331,7 @@ t.test('the main example', async (t) => {
     t.equal((await fetch(`${address}/admin/users/alice`, { method: 'PATCH' })).status, 401)
   })
 
-  await t.test('is public at one address, and in its documentation', async (t) => {
+  await t.test('is public at one URL, and in its documentation', async (t) => {
     t.same(await (await call('/health')).json(), { status: 'up' })
     t.equal((await call('/docs')).status, 200)
   })
@@ -394,8 +394,8 @@ t.test('open-id-connect.ts: the provider starts with the same command', async (t
   )
 })
 
-t.test('dpop.ts: a token passes with a new proof by its key, and not otherwise', async (t) => {
-  // Proofs name the public address, so it is known before the example starts.
+t.test('dpop.ts: a token passes only with a new proof by its key', async (t) => {
+  // Proofs contain the public URL, so the test must know it before the example starts.
   const proxy = await startProxy()
   t.teardown(() => { proxy.stop() })
   const variables = { API_URL: proxy.origin, CLIENT_SECRET: 'a secret: of+my%own' }
@@ -419,7 +419,7 @@ t.test('dpop.ts: a token passes with a new proof by its key, and not otherwise',
 
 interface Endpoints { readonly issuer: string, readonly authorization: string, readonly token: string }
 
-// As Swagger UI finds them: in the document, and from there at the provider.
+// The URLs that Swagger UI uses: from the document, and from the provider's metadata.
 async function endpointsOf (address: string): Promise<Endpoints> {
   const document = (await (await fetch(`${address}/docs/json`)).json()) as {
     components: { securitySchemes: Record<string, any> }
@@ -440,7 +440,7 @@ interface Granted {
   readonly id_token?: string
 }
 
-// Acts as a browser: follows the provider to its login, fills it in, and brings the code back to the page it came from.
+// Acts as a browser: follows redirects to the provider's login, submits it, and returns to the page with the code.
 async function authorize (
   endpoints: Endpoints, address: string,
   { username, password, code_verifier: sent, ...params }: {
@@ -468,7 +468,7 @@ async function authorize (
 
   const response = await fetch(endpoints.token, {
     method: 'POST',
-    // From the page of another origin: the provider has to allow it.
+    // A page of another origin sends this request, so the provider must allow it.
     headers: { origin: address },
     body: new URLSearchParams({
       ...client,

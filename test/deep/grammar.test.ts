@@ -1,6 +1,6 @@
 /**
- * Compares what the package reads and writes with the grammars of the RFCs: their ABNF is run as it is printed, by a
- * parser that shares nothing with the package. Where the package is stricter on purpose, the reason stands here.
+ * Compares what the package reads and writes with the grammars of the RFCs. A parser that shares no code with the
+ * package runs their ABNF as printed. Where the package is deliberately stricter, a comment says why.
  */
 import fc from 'fast-check'
 import type { FastifyInstance, InjectOptions } from 'fastify'
@@ -24,7 +24,7 @@ import { holds, runs } from '../fixtures/property.js'
 import { secured } from '../fixtures/secured.js'
 import { credentialsOf } from '../fixtures/credentials.js'
 
-// Some characters would break the lines of the report.
+// Some characters would break the lines of the test report.
 function shown (text: string): string {
   return JSON.stringify(text).replace(
     /[\u007f-\uffff]/g,
@@ -32,9 +32,9 @@ function shown (text: string): string {
   )
 }
 
-// --- The oracle itself -----------------------------------------------------------------------------------------------
+// --- The parser of the grammars
 
-t.test('the grammars accept what the RFCs give as examples, and refuse what they forbid', async (t) => {
+t.test('the grammars accept the examples of the RFCs, and reject what the RFCs forbid', async (t) => {
   const vectors: Array<[rule: string, good: string[], bad: string[]]> = [
     // RFC 9110 §5.5
     [
@@ -65,7 +65,7 @@ t.test('the grammars accept what the RFCs give as examples, and refuse what they
       ['a=b', 'a = b', 'a\t=\t"b"', 'a=""'],
       ['a', '=b', 'a=', 'a=b c', 'a="b', ' a=b', 'a=b ', 'a:b', 'a=b=c']
     ],
-    // RFC 9110 §5.6.1.2: empty elements are taken by a recipient
+    // RFC 9110 §5.6.1.2: a recipient accepts empty elements
     [
       'params',
       ['', ',', ',   ,', 'a=b', 'a=b,c=d', 'a=b ,c=d,', 'a=b , ,c=d,e="f"', ',a=b', ' \t,a=b', 'a=b,\t'],
@@ -117,7 +117,7 @@ t.test('the grammars accept what the RFCs give as examples, and refuse what they
         'Basic a', 'Bearer a '
       ]
     ],
-    // RFC 4648 §10; §3.5 for bits that stand for nothing, §4 for the alphabet, §3.2 for padding
+    // RFC 4648 §10; §3.5 for unused bits, §4 for the alphabet, §3.2 for padding
     [
       'base64',
       ['', 'Zg==', 'Zm8=', 'Zm9v', 'Zm9vYg==', 'Zm9vYmE=', 'Zm9vYmFy', '+/+/'],
@@ -159,7 +159,7 @@ t.test('the grammars accept what the RFCs give as examples, and refuse what they
   }
 })
 
-t.test('the grammars take each ASCII character where the RFCs list it, and nowhere else', async (t) => {
+t.test('the grammars accept each ASCII character exactly where the RFCs list it', async (t) => {
   const characters = Array.from({ length: 257 }, (_, code) => String.fromCharCode(code))
   const taken = (rule: string, before = '', after = ''): string =>
     characters.filter((one) => matches(rule, `${before}${one}${after}`)).join('')
@@ -207,14 +207,14 @@ t.test('the grammars read challenges and their parameters', async (t) => {
   t.throws(() => grammarOf('a = %x41-\n'), 'no ABNF')
 })
 
-t.test('a rule reads every text that it generates', async (t) => {
-  // apg never goes back: this shows that the order of the alternatives loses nothing of what the RFCs allow.
+t.test('each rule accepts every text that it generates', async (t) => {
+  // apg does not backtrack. This shows that the order of the alternatives does not exclude texts that the RFCs allow.
   for (const rule of RULES) {
     await holds(t, fc.property(sentences(rule), (text) => matches(rule, text)), runs(60))
   }
 })
 
-// --- Inputs ----------------------------------------------------------------------------------------------------------
+// --- Inputs
 
 const SPECIAL = [
   ' ', '\t', ',', '=', '"', '\\', ':', ';', '%', 'a', 'K', '0', '+', '/', '-', '_', '\u0000', '\n', '\r', '\u007f',
@@ -245,7 +245,7 @@ function edited (text: string, { kind, at, character }: Edit): string {
   }
 }
 
-/** Valid texts, and texts that were damaged in a few places. */
+/** Valid texts, and texts with a few random changes. */
 function roughly (valid: fc.Arbitrary<string>): fc.Arbitrary<string> {
   return fc.oneof(
     { weight: 1, arbitrary: valid },
@@ -255,7 +255,7 @@ function roughly (valid: fc.Arbitrary<string>): fc.Arbitrary<string> {
 
 const ALPHABET = ['a', '=', ',', ' ', '\t', '"', '\\', '\u007f']
 
-/** Every string of so many characters of the alphabet, and all shorter ones. */
+/** Every string of this length over the alphabet, and every shorter one. */
 function * everyString (length: number): Generator<string> {
   yield ''
   if (length === 0) return
@@ -264,11 +264,12 @@ function * everyString (length: number): Generator<string> {
   }
 }
 
-// --- The parsers by themselves ---------------------------------------------------------------------------------------
+// --- The parsers alone
 
 /**
- * The auth-params of a list, by the grammar. Stricter on purpose: a list without an element is rejected, as it holds no
- * credentials; and so is one that names a parameter twice (RFC 9110 §11.2: "Each parameter name MUST only occur once").
+ * The auth-params of a list, by the grammar. Deliberately stricter: a list without an element is rejected, because it
+ * contains no credentials; so is a list that repeats a name (RFC 9110 §11.2: "Each parameter name MUST only occur
+ * once").
  */
 function paramsBy (text: string): Array<[string, string]> | null {
   const params = readAs('params', text)?.[0]!.params.map(([name, value]): [string, string] => [
@@ -284,7 +285,7 @@ function paramsOf (text: string): Array<[string, string]> | null {
   return params === null ? null : [...params]
 }
 
-t.test('each kind of text is told apart as its ABNF says', async (t) => {
+t.test('each kind of text is recognised as its ABNF defines', async (t) => {
   const kinds: Array<[read: (text: string) => boolean, rule: string]> = [
     [isToken, 'token'], [isToken68, 'token68'], [isQuotable, 'quotable'], [isScopeToken, 'scope-token'],
     [isFieldValue, 'text']
@@ -298,14 +299,14 @@ t.test('each kind of text is told apart as its ABNF says', async (t) => {
   }
 })
 
-t.test('auth-params are read as their ABNF says', async (t) => {
+t.test('auth-params are read as their ABNF defines', async (t) => {
   await holds(t, fc.property(roughly(sentences('params')), (text) => {
     assert.deepEqual(paramsOf(text), paramsBy(text), shown(text))
     assert.equal(isWellFormed(text), matches('token68', text) || paramsBy(text) !== null, shown(text))
   }), runs(2_000))
 })
 
-t.test('every short text is taken for auth-params as their ABNF says', async (t) => {
+t.test('every short text is accepted as auth-params exactly if their ABNF accepts it', async (t) => {
   const differing = new Set<string>()
   for (const text of everyString(4)) {
     for (const whole of [text, `a="${text}`, `a=b${text}`]) {
@@ -319,7 +320,7 @@ t.test('every short text is taken for auth-params as their ABNF says', async (t)
   t.strictSame([...differing].slice(0, 20), [])
 })
 
-t.test('a quoted-string matches its ABNF, and has the given value', async (t) => {
+t.test('a quoted-string is accepted as its ABNF defines, and has the right value', async (t) => {
   await holds(
     t,
     fc.property(fc.string({ unit: fc.constantFrom(...SPECIAL.filter((one) => matches('quotable', one))) }), (text) => {
@@ -331,7 +332,7 @@ t.test('a quoted-string matches its ABNF, and has the given value', async (t) =>
   )
 })
 
-// --- The schemes -----------------------------------------------------------------------------------------------------
+// --- The schemes
 
 type Outcome = 'absent' | 'refused' | 'ambiguous' | { value: unknown }
 
@@ -350,8 +351,8 @@ async function outcomeOf (app: FastifyInstance, request: InjectOptions): Promise
 }
 
 /**
- * The text after an auth-scheme. Stricter than `credentials`, on purpose: no credentials came unless something follows
- * the auth-scheme, and only spaces stand between (RFC 9110 §11.4: 1*SP).
+ * The text after an auth-scheme. Deliberately stricter than `credentials`: a text must follow the auth-scheme, and only
+ * spaces may separate them (RFC 9110 §11.4: 1*SP).
  */
 function behind (ofScheme: string, text: string): { scheme: string, credentials: string } | null {
   const phrases = phrasesOf(ofScheme, text, ['rest'])
@@ -380,7 +381,7 @@ function digestBy (text: string): Outcome {
   return isGood ? { value: found } : 'refused'
 }
 
-/** An unknown auth-scheme has an unknown grammar: any value that a field may have. */
+/** The grammar of an unknown auth-scheme is unknown: any field value is allowed. */
 function tokenBy (text: string): Outcome {
   const found = behind('of-token', text)
   if (found === null) return 'absent'
@@ -397,12 +398,12 @@ function basicBy (text: string): Outcome {
       Uint8Array.from(part, (octet) => octet.charCodeAt(0))
     )
   )
-  // Stricter on purpose: CTL is ASCII's control characters; what goes for them goes for those of Unicode.
+  // Deliberately stricter: CTL means the control characters of ASCII; those of Unicode are rejected as well.
   if (parts === undefined || parts.some((part) => /[\u0080-\u009f]/.test(part))) return 'refused'
   return { value: { username: parts[0], password: parts[1] } }
 }
 
-/** Handed over unread. White space alone, which no field value consists of, is nothing. */
+/** The value is returned without parsing. White space alone counts as absent; no field value consists of it. */
 function wholeBy (text: string): Outcome {
   if (text === '' || (text.trim() === '' && !matches('field-value', text))) return 'absent'
   return matches('text', text) ? { value: text } : 'refused'
@@ -468,9 +469,9 @@ const READERS: Record<
     by: basicBy,
     tried: fc.oneof(
       sentences('user-pass').map((octets) => `Basic ${btoa(octets)}`),
-      // Spoilt before it is encoded: not UTF-8, no colon, control characters.
+      // Damaged before encoding: not UTF-8, no colon, control characters.
       roughly(sentences('user-pass')).map((octets) => `basic  ${Buffer.from(octets, 'latin1').toString('base64')}`),
-      // Spoilt after that: what a lenient decoder would pass over.
+      // Damaged after encoding, in ways that a lenient decoder ignores.
       roughly(sentences('user-pass').map(btoa)).map((text) => `Basic ${text}`),
       fc.tuple(sentences('user-pass').map(btoa), fc.constantFrom('=', '_', '-', '.', 'A'))
         .map(([text, more]) => `Basic ${text}${more}`),
@@ -501,10 +502,10 @@ const READERS: Record<
 const anyCredentials = fc.oneof(...['credentials', 'of-bearer', 'of-basic', 'of-digest', 'of-token'].map(sentences))
 
 for (const [name, { dependency, header, by, tried }] of Object.entries(READERS)) {
-  t.test(`${name} takes what its grammar makes, with the value that it means, and refuses the rest`, async (t) => {
+  t.test(`${name} accepts what its grammar generates, with the right value, and rejects all else`, async (t) => {
     const app = await secured(t)
     app.get('/', { security: { value: dependency } }, async (request) => ({ value: request.security.value }))
-    // Node strips white space around a value: one that is white space alone is absent.
+    // Node removes white space around a value, so a value of white space alone is absent.
     const texts = fc.oneof({ weight: 4, arbitrary: roughly(tried) }, { weight: 1, arbitrary: roughly(anyCredentials) })
       .filter((text) => text === '' || text.trim() !== '')
     await holds(t, fc.asyncProperty(texts, async (text) => {
@@ -513,19 +514,19 @@ for (const [name, { dependency, header, by, tried }] of Object.entries(READERS))
   })
 }
 
-t.test('an auth-scheme is compared by ASCII alone', async (t) => {
-  // U+212A is a capital K to Unicode. It comes over no socket, but it does from what hands requests to inject.
+t.test('the case of an auth-scheme is ignored for ASCII letters only', async (t) => {
+  // Unicode folds U+212A to "k". A socket cannot deliver it, but app.inject can.
   t.equal(matches('of-token', 'To\u212aen abc'), false)
   t.equal(credentialsOf('To\u212aen abc', 'token'), null)
 })
 
-t.test('a cookie is read from every list of cookies that the grammar makes', async (t) => {
+t.test('a cookie is read from every list of cookies that the grammar generates', async (t) => {
   const app = await secured(t)
   app.get('/', { security: { value: apiKeyCookie({ name: 'sid' }) } }, async (request) => ({
     value: request.security.value
   }))
   const pair = fc.oneof(sentences('cookie-pair'), sentences('cookie-value').map((value) => `sid=${value}`))
-  // Quotes are a part of the value (RFC 6265 §5.2). It may be percent-encoded, as @fastify/cookie writes it.
+  // Quotes belong to the value (RFC 6265 §5.2), which may be percent-encoded, as @fastify/cookie writes it.
   const value = (text: string): string => {
     try {
       return decodeURIComponent(text)
@@ -545,14 +546,14 @@ t.test('a cookie is read from every list of cookies that the grammar makes', asy
   }), runs(300))
 })
 
-t.test('the scopes of a login form are those of RFC 6749 §3.3, split on white space of any kind', async (t) => {
+t.test('the scopes of a login form are those of RFC 6749 §3.3, separated by any white space', async (t) => {
   const app = await secured(t)
   app.post('/', { security: { form: oauth2PasswordRequestForm() } }, async (request) => ({
     value: request.security.form.scopes
   }))
   const headers = { 'content-type': 'application/x-www-form-urlencoded' }
   await holds(t, fc.asyncProperty(roughly(sentences('scope')), async (scope) => {
-    // A form is in UTF-8: half of a pair of surrogates cannot be sent.
+    // A form is UTF-8, so it cannot contain half of a surrogate pair.
     fc.pre(!/\p{Cs}/u.test(scope))
     const payload = new URLSearchParams({ username: 'a', password: 'b', scope }).toString()
     const { statusCode, body } = await app.inject({ method: 'POST', url: '/', headers, payload })
@@ -566,7 +567,7 @@ t.test('the scopes of a login form are those of RFC 6749 §3.3, split on white s
   }), runs(200))
 })
 
-t.test('the errors of a login form hold the characters of RFC 6749 §5.2', async (t) => {
+t.test('the errors of a login form contain only characters of RFC 6749 §5.2', async (t) => {
   const app = await secured(t)
   app.post('/', { security: { form: oauth2PasswordRequestForm() } }, async (request) => {
     throw new OAuth2Error('invalid_grant', request.security.form.username)
@@ -592,9 +593,9 @@ t.test('the errors of a login form hold the characters of RFC 6749 §5.2', async
   )
 })
 
-// --- Challenges ------------------------------------------------------------------------------------------------------
+// --- Challenges
 
-/** One challenge, and nothing else. */
+/** Reads exactly one challenge. */
 function challengeIn (line: string): Read {
   const read = readAs('challenge', line)
   assert.ok(read !== null && read.length === 1, `no challenge: ${shown(line)}`)
@@ -602,7 +603,7 @@ function challengeIn (line: string): Read {
   return read[0]!
 }
 
-/** The challenge that RFC 6750 §3 and RFC 7617 §2 and §2.1 demand. */
+/** The challenge that RFC 6750 §3 and RFC 7617 §2 and §2.1 require. */
 function meant (authScheme: string, realm: string, error?: string, scope?: string): Read {
   const params: Array<[string, string | undefined]> = [['realm', realm]]
   if (authScheme.toLowerCase() === 'basic') params.push(['charset', 'UTF-8'])
@@ -623,7 +624,7 @@ interface Challenged { dependency: Dependency, authScheme: string, credentials: 
 
 const authorization = (value: string): InjectOptions => ({ headers: { authorization: value } })
 
-/** Every constructor there is, and credentials for it. */
+/** Every constructor, and credentials for it. */
 function everyScheme (authScheme: string, common: { realm?: string }): Challenged[] {
   return [
     {
@@ -689,10 +690,10 @@ const someScopes = fc.uniqueArray(
   { minLength: 1, maxLength: 3 }
 )
 
-t.test('every challenge that can be sent is one challenge by its ABNF, with the parameters that are meant', async (t) => {
+t.test('every challenge is exactly one challenge by its ABNF, with the right parameters', async (t) => {
   const ended: Record<string, (scopes: string[]) => Error> = {
     unauthorized: () => new Unauthorized(),
-    // A challenge cannot name a value that is not a scope-token.
+    // A challenge cannot contain a value that is not a scope-token.
     insufficient: (scopes) => new InsufficientScope('', { scopes: [...scopes, 'a b', '"', 'é', ''] }),
     ambiguous: () => new InvalidCredentialsRequest()
   }
@@ -748,7 +749,7 @@ t.test('every challenge that can be sent is one challenge by its ABNF, with the 
   t.ok(lines > 0)
 })
 
-t.test('a challenge with any parameters can be parsed, and has them', async (t) => {
+t.test('a challenge with any parameters can be parsed, and contains them', async (t) => {
   const params = fc.dictionary(
     sentences('token').filter((name) => name !== '__proto__' && !/^\d+$/.test(name)),
     fc.option(realms, { nil: undefined }),
@@ -756,13 +757,13 @@ t.test('a challenge with any parameters can be parsed, and has them', async (t) 
   )
   await holds(t, fc.property(sentences('auth-scheme'), params, (authScheme, params) => {
     const wanted = Object.entries(params).filter(([, value]) => value !== undefined)
-    // A challenge without a parameter is never asked for: every one has a realm.
+    // Every challenge has a realm, so none is without parameters.
     fc.pre(wanted.length > 0)
     assert.deepEqual(challengeIn(challenge(authScheme, params)), { scheme: authScheme, token68: null, params: wanted })
   }), runs(300))
 })
 
-// --- Whole apps ------------------------------------------------------------------------------------------------------
+// --- Whole apps
 
 interface Sent {
   authorization: string | null
@@ -774,7 +775,7 @@ interface Sent {
 
 const words = ['good', 'bad', 'limited']
 
-/** Credentials of all kinds: none, such as are good, bad, malformed, or come twice. */
+/** Credentials of all kinds: absent, good, bad, malformed, or sent twice. */
 const sendings: fc.Arbitrary<Sent> = fc.record({
   authorization: fc.oneof(
     fc.constantFrom(null, 'Bearer b@d', 'Basic !', 'Digest', 'Digest a=1, a=2', 'DPoP \u00e9', 'Negotiate x', 'Bearer'),
@@ -800,7 +801,7 @@ function requestOf ({ authorization, key, query, cookie, own }: Sent): InjectOpt
 }
 
 interface Declared {
-  /** the schemes that a route takes: all of each list, any of the lists; an empty list for no credentials */
+  /** the schemes that a route requires: all of one inner list; an empty list admits anonymous clients */
   either: number[][]
   orNobody: boolean
   /** the requirement of its context */
@@ -842,9 +843,9 @@ async function declared ({ either, orNobody, around, scopes, realms }: Declared)
   return app
 }
 
-t.test('each line of WWW-Authenticate is one challenge of the declared schemes, and the joined lines are a list', async (t) => {
+t.test('each line of WWW-Authenticate is a challenge of the route, and joined lines are a list', async (t) => {
   const seen: Record<number, number> = {}
-  // Each kind of answer, in every run: by Bearer, or by a key in the query.
+  // Every run has each kind of answer: for Bearer, and for a key in the query.
   const nothing: Sent = { authorization: null, key: null, query: null, cookie: null, own: null }
   const example: [Declared, Sent[]] = [
     {
@@ -890,18 +891,17 @@ t.test('each line of WWW-Authenticate is one challenge of the declared schemes, 
             403: [undefined, 'invalid_token', 'insufficient_scope']
           }
           assert.ok(errors[statusCode]!.includes(error), `${statusCode} with ${error}`)
-          // The scopes that the route requires; none beside rejected credentials, and none of an alternative without
-          // scopes.
+          // The scopes that the route requires: none with rejected credentials, or for an alternative without scopes.
           assert.ok(
             scope === undefined ? error !== 'insufficient_scope' : error === undefined || error === 'insufficient_scope'
           )
           assert.ok([undefined, scopes.join(' ')].includes(scope))
         }
-        // Each once, and Basic first   RFC 9110 §11.6.1
+        // Each challenge once, and Basic first   RFC 9110 §11.6.1
         assert.equal(new Set(read.map(({ scheme, params }) => JSON.stringify([scheme, params[0]]))).size, read.length)
         const others = read.findIndex(({ scheme }) => scheme !== 'Basic')
         assert.ok(others === -1 || read.slice(others).every(({ scheme }) => scheme !== 'Basic'), lines.join('\n'))
-        // Proxies and clients join lines   RFC 9110 §5.3
+        // Proxies and clients may join lines   RFC 9110 §5.3
         if (lines.length > 0) assert.deepEqual(readAs('WWW-Authenticate', lines.join(', ')), read)
       }
       await app.close()

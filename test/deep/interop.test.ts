@@ -1,6 +1,6 @@
 /**
- * Beside other people's tools, where it is they who make the app, load the plugins, or read what ours has left for
- * them. What plugins do to routes is in real-plugins.test.ts.
+ * Tools of other projects that make the app, load the plugins, or read the plugin's output. real-plugins.test.ts has
+ * what plugins do to routes.
  */
 import { createHash } from 'node:crypto'
 import { cpSync, readFileSync, writeFileSync } from 'node:fs'
@@ -20,22 +20,22 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const appOf = (name: string): string => fileURLToPath(new URL(`../fixtures/cli/${name}`, import.meta.url))
 const withToken = { authorization: 'Bearer good' }
 
-// Processes are started, and there may be few processors to share.
+// The tests start processes, and the machine may have few processors.
 t.setTimeout(240_000)
 
-// --- fastify-cli ----------------------------------------------------------------------------------------------------
+// --- fastify-cli
 
-// The option --import of fastify-cli does not wait for what it imports; that of Node does.
+// The option --import of fastify-cli does not wait for the imported module; that of Node does.
 const tsx = { NODE_OPTIONS: '--import=tsx' }
 
 const FORGOTTEN = /GET \/forgotten: it declares no security/
 
-/** As much of a test as is needed for files that go when it ends. */
+/** The part of a test that makes temporary files. */
 type Test = Pick<typeof t, 'fixture' | 'teardown' | 'testdir'>
 
 interface Files { [name: string]: string | Files }
 
-/** A project that has installed the package, and what else is in its folder. */
+/** A project that has the package installed, with these files. */
 function project (t: Test, files: Files, type = 'module'): string {
   return t.testdir({
     'package.json': JSON.stringify({ name: 'project', private: true, type }),
@@ -44,7 +44,7 @@ function project (t: Test, files: Files, type = 'module'): string {
   })
 }
 
-/** TypeScript as `fastify generate --lang=ts` has it compiled: to CommonJS. */
+/** TypeScript compiled to CommonJS, as `fastify generate --lang=ts` does it. */
 function compiled (t: Test): string {
   const { outputText } = ts.transpileModule(readFileSync(appOf('typescript/app.ts'), 'utf8'), {
     compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.CommonJS, esModuleInterop: true }
@@ -66,7 +66,7 @@ for (const [kind, fileOf, variables] of [
   t.test(`fastify-cli, with an app of ${kind}`, async (t) => {
     const file = fileOf(t)
 
-    await t.test('fastify start: every route is guarded as it declares', async (t) => {
+    await t.test('fastify start: every route has its declared guard', async (t) => {
       const address = await fastifyStart(t, [file], variables)
       if (typeof address !== 'string') return t.fail(address.stderr + address.stdout)
       const answers: unknown[] = []
@@ -83,7 +83,7 @@ for (const [kind, fileOf, variables] of [
       t.strictSame(answers, [[200, null], [401, challenge], [401, challenge], [200, null], [200, null]])
     })
 
-    await t.test('fastify start: with a forgotten route it ends, and the log names it', async (t) => {
+    await t.test('fastify start: with an undeclared route it fails, and the log names the route', async (t) => {
       const end = await fastifyStart(t, [file, '--', '--forgotten', 'yes'], variables)
       if (typeof end === 'string') return t.fail('it listens')
       t.equal(end.code, 1)
@@ -92,7 +92,7 @@ for (const [kind, fileOf, variables] of [
       t.match(err.message, FORGOTTEN)
     })
 
-    await t.test('its helper for tests: app.inject gets the same answers', async (t) => {
+    await t.test('the test helper of fastify-cli: app.inject gets the same answers', async (t) => {
       t.match(
         await injected(file, [{ url: '/' }, { url: '/items' }, { url: '/items', headers: withToken }], variables),
         [[200, 'public'], [401, /FST_SECURITY_NOT_AUTHENTICATED/], [200, 'ann']]
@@ -118,7 +118,7 @@ t.test('fastify print-routes prints the routes', async (t) => {
   t.match(stdout, /items \(GET, HEAD\)/)
 })
 
-t.test('fastify-cli uses the Fastify of the app, and the app is guarded on it', async (t) => {
+t.test("fastify-cli uses the app's own Fastify, and the app is guarded", async (t) => {
   const folder = project(t, {
     'app.js': `
       import { readFileSync } from 'node:fs'
@@ -138,7 +138,7 @@ t.test('fastify-cli uses the Fastify of the app, and the app is guarded on it', 
   ])
 })
 
-t.test('in the folders that fastify-cli generates', async (t) => {
+t.test('in folders made by fastify generate', async (t) => {
   const app = `
     import { join } from 'node:path'
     import AutoLoad from '@fastify/autoload'
@@ -168,7 +168,7 @@ t.test('in the folders that fastify-cli generates', async (t) => {
     }, ${JSON.stringify(meta)})`
   const asked = [{ url: '/health' }, { url: '/items' }, { url: '/items', headers: withToken }]
 
-  await t.test('a route of a plugin whose name comes first stops the start', async (t) => {
+  await t.test('a plugin whose file name sorts before the security plugin stops the start by its route', async (t) => {
     const folder = project(t, { 'app.js': app, plugins: { 'health.js': health({}), 'security.js': security }, routes })
     await t.rejects(
       injected(join(folder, 'app.js'), asked),
@@ -176,7 +176,7 @@ t.test('in the folders that fastify-cli generates', async (t) => {
     )
   })
 
-  await t.test('once the app file imports the package, the message names the route', async (t) => {
+  await t.test('if the app file imports the package, the message names the route', async (t) => {
     const folder = project(t, {
       'app.js': early,
       plugins: { 'health.js': health({}), 'security.js': security },
@@ -185,7 +185,7 @@ t.test('in the folders that fastify-cli generates', async (t) => {
     await t.rejects(injected(join(folder, 'app.js'), asked), /GET \/health: it declares security/)
   })
 
-  await t.test('a plugin that depends on the security plugin is loaded after it', async (t) => {
+  await t.test('a plugin that names the security plugin as a dependency is loaded after it', async (t) => {
     for (const file of [app, early]) {
       const folder = project(t, {
         'app.js': file,
@@ -196,19 +196,19 @@ t.test('in the folders that fastify-cli generates', async (t) => {
     }
   })
 
-  await t.test('an app that imports the package and never registers it fails to start', async (t) => {
+  await t.test('an app that imports the package and never registers it does not start', async (t) => {
     const folder = project(t, { 'app.js': early, plugins: {}, routes })
     await t.rejects(injected(join(folder, 'app.js'), asked), /GET \/items: it declares security/)
   })
 })
 
-// --- @fastify/helmet ------------------------------------------------------------------------------------------------
+// --- @fastify/helmet
 
 for (const order of ['before', 'after'] as const) {
-  t.test(`@fastify/helmet, registered ${order} the plugin, lets the docs work by swaggerCSP, and sets its headers on denials`, async (t) => {
+  t.test(`@fastify/helmet, registered ${order} the plugin, allows the docs, and sets headers on denials`, async (t) => {
     const app = Fastify()
     t.teardown(() => app.close())
-    // As the documentation of @fastify/swagger-ui has it. `swaggerCSP` is read when a context is made that comes later.
+    // As in the documentation of @fastify/swagger-ui. A context that is made later reads `swaggerCSP`.
     const register = (app: FastifyInstance): PromiseLike<unknown> => app.register(helmet, (instance) => {
       const { script, style } = (instance as unknown as { swaggerCSP?: { script: string[], style: string[] } })
         .swaggerCSP ?? { script: [], style: [] }
@@ -255,14 +255,14 @@ for (const order of ['before', 'after'] as const) {
   })
 }
 
-// --- tracing ---------------------------------------------------------------------------------------------------------
+// --- Tracing
 
 t.test('a plugin may wrap the hooks and the handler of each route, as @fastify/otel does', async (t) => {
   const user = depends({ bearer: httpBearer() }, ({ bearer }) => {
     if (bearer.credentials !== 'good') throw new Unauthorized()
     return 'ann'
   })
-  /** Its onRoute hook puts each hook and the handler in a function of its own. */
+  /** Its onRoute hook wraps each hook and the handler in a function of its own. */
   const wrapping = (hooks: boolean) => (route: RouteOptions): void => {
     const { handler } = route
     route.handler = function (...args) { return handler.apply(this, args) }
@@ -293,7 +293,7 @@ t.test('a plugin may wrap the hooks and the handler of each route, as @fastify/o
   }
 })
 
-// --- who may call what, from the command line ------------------------------------------------------------------------
+// --- The route table on the command line
 
 t.test('an app prints its routes and their security, instead of listening', async (t) => {
   const printed = async (...flags: string[]): Promise<Ended> => await node([appOf('table.ts'), ...flags], tsx)

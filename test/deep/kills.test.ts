@@ -1,11 +1,13 @@
-/** The server of own-users.ts, killed in the middle of logins and refreshes: 100 here, and 1,000 by `npm run kills`. */
+/**
+ * Kills the server of own-users.ts in the middle of logins and refreshes: 100 requests here, 1,000 by `npm run kills`.
+ */
 import t from 'tap'
 import { runKills } from '../fixtures/kills.js'
 
-// Processes are started, and there may be few processors to share.
+// The test starts processes, and the machine may have few processors.
 t.setTimeout(180_000)
 
-t.test('a kill of the server in the middle of requests loses no answered token, and none counts twice', async (t) => {
+t.test('a kill of the server loses no token that it has answered with, and no token counts twice', async (t) => {
   const report = await runKills({ requests: 100, kills: 3, clients: 8 })
   const { signals, logins, refreshes, unanswered, writtenUnanswered, unused, used, problems } = report
   t.strictSame(problems, [])

@@ -1,7 +1,6 @@
 /**
- * No request is expensive by its wording: no regular expression goes back over characters that it has read, and the
- * work of every parser grows in proportion to its input. The work is counted, in blocks and characters; no clock is
- * read.
+ * The cost of a request is linear in its size: no regular expression backtracks, and the work of every parser grows in
+ * proportion to its input. The tests count blocks and characters, and never read a clock.
  */
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -14,13 +13,13 @@ import ts from 'typescript'
 import { isWellFormed } from '../../src/schemes/authorization.js'
 import type { Count } from '../fixtures/count-steps.js'
 
-// --- Regular expressions ---------------------------------------------------------------------------------------------
+// --- Regular expressions
 
-// Runs recheck in this process, also where its other backends are installed. Both variables are read when the module is
+// Runs recheck in this process, even if its other backends are installed. recheck reads both variables when it is
 // loaded.
 process.env['RECHECK_BACKEND'] = 'pure'
 process.env['RECHECK_SYNC_BACKEND'] = 'pure'
-// The package is among those of the slow tests, which the daily type check does not have.
+// The package is a dependency of the slow tests only, so the daily type check does not have it.
 type CheckSync = (
   source: string,
   flags: string,
@@ -33,7 +32,7 @@ const source = join(import.meta.dirname, '../../src')
 interface Found {
   /** file and line */
   where: string
-  /** `null` where the source does not say what it is */
+  /** `null` if the source text does not contain it */
   expression: { source: string, flags: string } | null
 }
 
@@ -41,7 +40,7 @@ function textOf (node: ts.Node | undefined): string | null {
   return node !== undefined && ts.isStringLiteralLike(node) ? node.text : null
 }
 
-// /…/, new RegExp(…), RegExp(…), and the methods of strings that make one of a string.
+// /…/, new RegExp(…), RegExp(…), and string methods that make a regular expression of a string.
 function expressionsIn (file: string, text: string): Found[] {
   const tree = ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true)
   const found: Found[] = []
@@ -54,7 +53,7 @@ function expressionsIn (file: string, text: string): Found[] {
       const [pattern, flags] = node.arguments ?? []
       const source = textOf(pattern)
       const given = flags === undefined ? '' : textOf(flags)
-      // A literal in it is found by itself.
+      // The visitor finds a literal in it separately.
       found.push({ where, expression: source === null || given === null ? null : { source, flags: given } })
     } else if (ts.isCallExpression(node) && ts.isPropertyAccessExpression(node.expression) &&
       ['match', 'matchAll', 'search'].includes(node.expression.name.text) && textOf(node.arguments[0]) !== null) {
@@ -71,7 +70,7 @@ const expressions = files.flatMap((name) =>
   expressionsIn(relative('.', join('src', name)), readFileSync(join(source, name), 'utf8'))
 )
 
-t.test('every regular expression of a source text is found, and an expensive one is recognised', async (t) => {
+t.test('every regular expression in a source text is found, and an expensive one is recognised', async (t) => {
   const text =
     'const a = /a"\\/[/]/gi\nnew RegExp("b+", "u")\nRegExp(`c`)\nnew RegExp(a + "b")\nnew RegExp("c", ' +
       'd)\n"".match("d")\n"".search(e)\n// /f/\n"/g/"\n'
@@ -82,17 +81,17 @@ t.test('every regular expression of a source text is found, and an expensive one
       'x.ts:6 d '
     ]
   )
-  // Exponential, and quadratic in three ways
+  // One exponential and three quadratic expressions.
   for (const vulnerable of ['^(a+)+$', '^(?:a|a)*$', '^\\s+|\\s+$', '([^?&]*)=x', '^a*a*$']) {
     t.equal(checkSync(vulnerable, '', {}).status, 'vulnerable', vulnerable)
   }
   t.equal(checkSync('^a+b*$', '', {}).status, 'safe')
 })
 
-// The patterns of the app's own schemas: their cost is the app's affair.
+// The patterns in schemas of the app: their cost is not the package's responsibility.
 const OF_THE_APP = ['src/token-endpoint/string-schema.ts']
 
-t.test('every regular expression of the package takes a time that grows as its input does', async (t) => {
+t.test('every regular expression of the package takes linear time', async (t) => {
   t.ok(files.length > 20, `${files.length} files`)
   t.ok(expressions.length > 10, `${expressions.length} expressions`)
   for (const { where, expression } of expressions) {
@@ -106,16 +105,16 @@ t.test('every regular expression of the package takes a time that grows as its i
   }
 })
 
-// --- Steps -----------------------------------------------------------------------------------------------------------
+// --- Steps
 
 const MEGABYTE = 2 ** 20
 
-/** Whether the work grows faster than the input: from one doubling to the next it may double, and not much more. */
+/** Whether the work grows faster than the input: if the input doubles, the work may double, and not much more. */
 function isMoreThanLinear ([first, second, third]: readonly number[]): boolean {
   return third! - second! > 2.5 * (second! - first!) + 500
 }
 
-// Counting needs V8's counters for itself: where coverage is collected they are in use.
+// Counting uses V8's counters, which a run with coverage already uses.
 async function countSteps (): Promise<Count[]> {
   const child = fork(fileURLToPath(new URL('../fixtures/count-steps.ts', import.meta.url)), {
     execArgv: ['--import', 'tsx'], env: { ...process.env, NODE_V8_COVERAGE: '' }
@@ -128,7 +127,7 @@ async function countSteps (): Promise<Count[]> {
   return counts
 }
 
-// Some hundreds of readers are counted in a process of their own.
+// A separate process counts the work of several hundred readers.
 t.setTimeout(120_000)
 
 t.test('the work of every parser grows in proportion to its input', async (t) => {
@@ -141,8 +140,8 @@ t.test('the work of every parser grows in proportion to its input', async (t) =>
   t.same(readers!.filter(({ steps }) => isMoreThanLinear(steps)), [], 'no reader does more than its input demands')
 })
 
-t.test('the parser accepts a header of the greatest length that a server can be configured for', async (t) => {
-  // A regular expression that keeps a way back for each repetition comes to the end of its stack.
+t.test('the parser accepts the longest header that a server can be configured for', async (t) => {
+  // A regular expression that keeps a backtracking position for each repetition would overflow its stack.
   const size = 16 * MEGABYTE
   const long = [
     ','.repeat(size), ', '.repeat(size / 2), `a="${'b'.repeat(size)}"`, `a="${'b'.repeat(size)}`,

@@ -1,6 +1,5 @@
 /**
- * The MCP example, end to end: the client of the SDK finds the authorization server, registers, logs in, and calls a
- * tool.
+ * The MCP example, end to end: the SDK's client finds the authorization server, registers, logs in, and calls a tool.
  *
  * @see {@link https://modelcontextprotocol.io/specification/2025-11-25/basic/authorization MCP: Authorization}
  */
@@ -15,7 +14,7 @@ import { Browser } from '../fixtures/browser.js'
 import { addressOf, runExample } from '../fixtures/examples.js'
 import { startProxy } from '../fixtures/proxy.js'
 
-// A process is started, and there may be few processors to share.
+// The test starts a process, and the machine may have few processors.
 t.setTimeout(180_000)
 
 const proxy = await startProxy()
@@ -33,10 +32,10 @@ const [, issuer = ''] = /^The authorization server is (\S+)$/m.exec(running.outp
 
 const CALLBACK = 'http://127.0.0.1/callback'
 
-// A client that the provider knows without a registration.
+// A client that the provider knows without registration.
 const KNOWN = { client: { client_id: 'swagger-ui' }, redirectUrl: 'http://127.0.0.1/docs/static/oauth2-redirect.html' }
 
-/** An MCP client that keeps all in memory, and the address to which it would send the browser. */
+/** An MCP client that keeps everything in memory, and the URL to which it would send the browser. */
 class InMemory implements OAuthClientProvider {
   readonly redirectUrl: string
   readonly clientMetadata = {
@@ -78,7 +77,7 @@ async function connect (authProvider: OAuthClientProvider): Promise<Client> {
   return client
 }
 
-// Logs in on the page to which the client sends the browser. Returns what the provider hands to the client.
+// Logs in on the page to which the client sends the browser. Returns the parameters of the provider's redirect.
 async function logIn (state: InMemory, username: string, password: string, scope?: string): Promise<URLSearchParams> {
   // The SDK throws this error after it has prepared the login.
   const outcome = await connect(state).catch((error: unknown) => error)

@@ -1,5 +1,6 @@
 /**
- * The page for those who come from other plugins, with the packages that the fast tests do without: started and asked.
+ * docs/migration.md, for the packages that the fast tests do not install: the tests start its code and check its
+ * answers.
  */
 import { once } from 'node:events'
 import type { RequestListener } from 'node:http'
@@ -21,7 +22,7 @@ import { issuerServer, json, rsaPair } from '../fixtures/issuer-server.js'
 import type { Asked } from '../fixtures/migration.js'
 import { ask, sectionOf, started } from '../fixtures/migration.js'
 
-// These two bring no types.
+// Both packages have no types.
 const require = createRequire(import.meta.url)
 const express = require('express') as () => RequestListener
 const passportLocal: unknown = require('passport-local')
@@ -31,7 +32,7 @@ const COLUMNS = ['before', 'after'] as const
 for (const [column, when] of COLUMNS.entries()) {
   t.test(`@fastify/passport: the page gives the answers ${when}`, async (t) => {
     const { codes, rows } = sectionOf('@fastify/passport')
-    // After: the plugins and the login of before, without its guarded routes.
+    // After the migration: the plugins and the login from before, without the guarded routes from before.
     const [before = ''] = codes[0]!.split('const requireLogin')
     const code = column === 0 ? codes[0]! : `${before}\n${codes[1]!}`
     const app = await started(t, code, () => {}, {
@@ -53,7 +54,7 @@ for (const [column, when] of COLUMNS.entries()) {
   })
 }
 
-/** A piece of the page that asks an issuer on this machine in the place of the one that it names, and tokens for it. */
+/** Code of the page that uses a local issuer instead of the one that the page names, and tokens of that issuer. */
 interface Exchanged {
   readonly server: IssuerServer
   readonly code: string
@@ -63,7 +64,7 @@ interface Exchanged {
 async function withIssuer (t: Test, code: string, url: string, audience: string): Promise<Exchanged> {
   const pair = rsaPair({ kid: 'one', alg: 'RS256', use: 'sig' })
   const server = await issuerServer(t, url.endsWith('/') ? '/' : '')
-  // Where these packages look for keys: at an address of their own.
+  // The URL at which these packages look for keys.
   server.keys = [pair.jwk]
   server.answers.set(
     '/.well-known/jwks.json',
@@ -148,7 +149,7 @@ for (const [column, when] of COLUMNS.entries()) {
   })
 }
 
-// An app of Express, behind the way in which the rows are asked.
+// An Express app, with the interface through which the test asks the rows.
 async function listening (t: Test, api: RequestListener): Promise<Asked> {
   const server = createServer(api)
   server.listen(0, '127.0.0.1')

@@ -1,6 +1,6 @@
 /**
- * Likely mistakes, and the text that each one causes: by the compiler, and by Node, without a type check. A text that
- * gets worse is noticed here.
+ * Likely mistakes, and the message for each one: from the compiler, and from Node without a type check. The tests
+ * notice if a message changes.
  */
 import t from 'tap'
 import type { Told } from '../fixtures/mistakes/told.js'
@@ -9,9 +9,9 @@ import { compiled, ran } from '../fixtures/mistakes/told.js'
 interface Mistake {
   readonly mistake: string
   readonly source: string
-  /** `null`: the compiler cannot know */
+  /** `null` if the compiler cannot detect the mistake */
   readonly compiler: Told | null
-  /** the error that ends the start or, where there is none, the answer to `GET /` and the error in the log */
+  /** the error that stops the start, or else the answer to `GET /` and the error in the log */
   readonly node: string
 }
 
@@ -101,7 +101,7 @@ Object literal may only specify known properties, but 'securty' does not exist i
       '"OAuth2PasswordBearer". Add them to its option scopes, or correct them to one of "me items"'
   },
 
-  // values that are not a dependency
+  // values that are not dependencies
   {
     mistake: 'a function in place of a dependency, in security',
     source: "app.get('/', { security: { user: async () => ({ id: 1 }) } }, async () => 'in')",
@@ -205,7 +205,7 @@ Object literal may only specify known properties, but 'securty' does not exist i
       'got the string "OAuth2PasswordBearer". Write { name: dependency }'
   },
 
-  // shapes that require nothing
+  // declarations that require nothing
   {
     mistake: 'a dependency without a name, in security',
     source: "app.get('/', { security: currentUser }, async () => 'in')",
@@ -324,7 +324,7 @@ Object literal may only specify known properties, but 'securty' does not exist i
     node: 'FST_ERR_HOOK_INVALID_HANDLER: preHandler hook should be a function, instead got [object Object]'
   },
 
-  // what a resolver gives
+  // return values of resolvers
   {
     mistake: 'a resolver that may give undefined',
     source: `const user = depends({ token: oauth2 }, async () => await findUser('unknown'))
@@ -564,7 +564,7 @@ app.get('/', { security: { name } }, async () => 'in')`,
       '"allow" or a function, got the string "eror"'
   },
 
-  // places and times
+  // wrong places and times
   {
     mistake: 'a registration that is not awaited',
     source: `app.register(fastifySecurity, { swagger: false })
@@ -623,37 +623,37 @@ app.get('/', { onRequest: owner }, async () => 'in')`,
 
 const RIGHT = "app.get('/', { security: { user: currentUser.scoped('me') } }, async (request) => request.security.user)"
 
-// A program is compiled, on a busy machine.
+// The compiler checks a program, perhaps on a busy machine.
 t.setTimeout(120_000)
 
-t.test('without a mistake nothing is said', async (t) => {
+t.test('code without a mistake causes no message', async (t) => {
   t.strictSame(compiled([RIGHT]), [null])
   t.equal(await ran(RIGHT), 'GET / → 200 {"id":1,"name":"ann"}')
 })
 
-t.test('the compiler says of', async (t) => {
+t.test("the compiler's message for", async (t) => {
   const said = compiled(mistakes.map(({ source }) => source))
   for (const [index, { mistake, compiler }] of mistakes.entries()) {
     t.test(mistake, async (t) => { t.strictSame(said[index], compiler) })
   }
 })
 
-t.test('Node says of', async (t) => {
+t.test("Node's message for", async (t) => {
   for (const { mistake, source, node } of mistakes) {
     t.test(mistake, async (t) => { t.equal(await ran(source), node) })
   }
 })
 
 t.test('a mistake without an error at start-up still answers 401 to a client without credentials', async (t) => {
-  // An override lets clients in on purpose.
+  // An override admits clients on purpose.
   const unseen = mistakes.filter(({ source, node }) => node.startsWith('GET / → 200') && !source.includes('override'))
   const answers = await Promise.all(unseen.map(async ({ mistake, source }) => [mistake, await ran(source, {})]))
   t.strictSame(
     answers.filter(([, answer]) => answer !== 'GET / → 401 FST_SECURITY_NOT_AUTHENTICATED: Not authenticated'),
     [
-      // Fastify takes any option of a route. `onUndeclaredRoute: 'error'` is what notices.
+      // Fastify accepts any option of a route. `onUndeclaredRoute: 'error'` detects this mistake.
       ['a misspelled option security', 'GET / → 200 in'],
-      // The handler does not answer: it fails on a null that it did not expect.
+      // The handler does not answer: it fails on an unexpected null.
       [
         "optional's null, unhandled in a handler",
         "GET / → 500 TypeError: Cannot read properties of null (reading 'scheme')"

@@ -1,4 +1,4 @@
-/** A project that `fastify generate` makes, with the tests that it generates: they run as its `npm test` runs them. */
+/** A project made by `fastify generate`, with its generated tests, run by its own `npm test`. */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -6,12 +6,12 @@ import t from 'tap'
 import type { Ended } from '../fixtures/cli/fastify-cli.js'
 import { fastifyCli, node } from '../fixtures/cli/fastify-cli.js'
 
-// Processes are started, and there may be few processors to share.
+// The test starts processes, and the machine may have few processors.
 t.setTimeout(240_000)
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
-// As docs/recipes.md has it, in the language of the generated project.
+// As in docs/recipes.md, in the language of the generated project.
 const SECURITY = `
   const { fastifySecurity } = require('fastify-security')
   const fp = require('fastify-plugin')
@@ -24,7 +24,7 @@ const USER = `
     return 'ann'
   })`
 
-t.test('fastify generate, with its own tests: an undeclared route fails them, and an override passes the guard', async (t) => {
+t.test('fastify generate: its tests fail for an undeclared route, and an override passes the guard', async (t) => {
   const folder = join(t.testdir({
     node_modules: {
       '@fastify': { sensible: t.fixture('symlink', join(ROOT, 'test/node_modules/@fastify/sensible')) },

@@ -1,4 +1,4 @@
-/** Beside mercurius: its endpoint, its subscriptions and its pages. */
+/** The plugin with mercurius: its endpoint, its subscriptions and its pages. */
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import mercurius from 'mercurius'
 import t from 'tap'
@@ -6,7 +6,7 @@ import WebSocket from 'ws'
 import { askThrice, beside, refusedRoutes, right, user } from '../fixtures/neighbours.js'
 import { upgrade } from '../fixtures/web-socket.js'
 
-/** Registers mercurius with the options that are given, and notes for which caller its resolvers run. */
+/** Registers mercurius with these options, and records for which caller its resolvers run. */
 const graphql =
   (options: object, callers: unknown[] = []) =>
     (app: FastifyInstance): PromiseLike<unknown> =>
@@ -49,7 +49,7 @@ t.test('mercurius with additionalRouteOptions: { security } answers no query wit
   t.same([paths['post']!.security, paths['get']!.security], [[{ HTTPBearer: [] }], [{ HTTPBearer: [] }]])
 })
 
-t.test('mercurius in a context with a requirement is guarded with all its routes, pages and subscriptions', async (t) => {
+t.test('mercurius in a context with a requirement: its routes, pages and subscriptions are guarded', async (t) => {
   const app = await beside(t, 'after', (app) => app.register(async (guarded) => {
     guarded.security.require({ user })
     await graphql({ subscription: true, ide: true })(guarded)
@@ -64,7 +64,7 @@ t.test('mercurius in a context with a requirement is guarded with all its routes
   t.equal(await subscribed(`${address}/graphql`), 'first')
 })
 
-t.test('mercurius drops a hook in additionalRouteOptions.onRequest, and with strict the app does not start', async (t) => {
+t.test('mercurius ignores the hook additionalRouteOptions.onRequest, and with strict the start fails', async (t) => {
   const app = await beside(t, 'after', graphql({ additionalRouteOptions: { onRequest: user } }))
   t.match(await refusedRoutes(app), [
     /GET \/graphql: it declares no security/,
@@ -74,7 +74,7 @@ t.test('mercurius drops a hook in additionalRouteOptions.onRequest, and with str
   await askThrice(t, asPreHandler, { method: 'POST', url: '/graphql', payload: { query: '{ me }' } })
 })
 
-t.test('mercurius, registered before the plugin, stops the start, and its routes are named', async (t) => {
+t.test('mercurius, registered before the plugin, stops the start, and the error names its routes', async (t) => {
   const declared = await refusedRoutes(
     await beside(t, 'before', graphql({ additionalRouteOptions: { security: { user } } }))
   )
@@ -84,7 +84,7 @@ t.test('mercurius, registered before the plugin, stops the start, and its routes
   t.match(undeclared.join('\n'), /\/graphiql: it declares no security/)
 })
 
-// The first value of a subscription, of a client with credentials.
+// The first value of a subscription, for a client with credentials.
 async function subscribed (address: string): Promise<unknown> {
   return await new Promise((resolve, reject) => {
     const socket = new WebSocket(address.replace('http', 'ws'), 'graphql-transport-ws', { headers: right })

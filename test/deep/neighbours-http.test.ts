@@ -1,4 +1,4 @@
-/** Beside plugins that read bodies, set headers or pass requests on: each in both orders of registration. */
+/** The plugin with plugins that read bodies, set headers or forward requests, in both orders of registration. */
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -23,7 +23,7 @@ const preflight = {
 } as const
 
 for (const order of ORDERS) {
-  t.test(`@fastify/helmet, registered ${order} the plugin, sets its headers on refusals and on answers`, async (t) => {
+  t.test(`@fastify/helmet, registered ${order} the plugin, sets its headers on denials and answers`, async (t) => {
     const app = await beside(t, order, (app) => app.register(helmet))
     app.get('/me', { security: { user } }, async () => 'in')
     const { passed, refused } = await askThrice(t, app, { url: '/me' })
@@ -32,7 +32,7 @@ for (const order of ORDERS) {
     }
   })
 
-  t.test(`@fastify/cors, registered ${order} the plugin, answers preflight, and scripts can read a refusal`, async (t) => {
+  t.test(`@fastify/cors, registered ${order} the plugin, answers preflight; scripts can read denials`, async (t) => {
     const app = await beside(t, order, (app) => app.register(cors, { origin, exposedHeaders: ['www-authenticate'] }))
     app.get('/me', { security: { user } }, async () => 'in')
     t.match(await app.inject(preflight), { statusCode: 204, headers: { 'access-control-allow-origin': origin } })
@@ -42,7 +42,7 @@ for (const order of ORDERS) {
     }
   })
 
-  t.test(`@fastify/cors with hook: 'preHandler', registered ${order} the plugin, answers preflight, and scripts cannot read a refusal`, async (t) => {
+  t.test(`@fastify/cors in preHandler, registered ${order} the plugin, adds no headers to denials`, async (t) => {
     const app = await beside(t, order, (app) => app.register(cors, { origin, hook: 'preHandler' }))
     app.get('/me', { security: { user } }, async () => 'in')
     t.match(await app.inject(preflight), { statusCode: 204, headers: { 'access-control-allow-origin': origin } })
@@ -51,7 +51,7 @@ for (const order of ORDERS) {
     for (const { headers } of refused) t.equal(headers['access-control-allow-origin'], undefined)
   })
 
-  t.test(`@fastify/compress, registered ${order} the plugin, compresses answers and refusals of a guarded route`, async (t) => {
+  t.test(`@fastify/compress, registered ${order} the plugin, compresses answers and denials`, async (t) => {
     const app = await beside(t, order, (app) => app.register(compress, { threshold: 0, encodings: ['gzip'] }))
     app.get('/me', { security: { user } }, async () => ({ text: 'long '.repeat(1000) }))
     const { passed, refused } = await askThrice(t, app, { url: '/me', headers: { 'accept-encoding': 'gzip' } })
@@ -63,7 +63,7 @@ for (const order of ORDERS) {
     }
   })
 
-  t.test(`@fastify/multipart, registered ${order} the plugin, reads a file of a caller who has passed, and no other`, async (t) => {
+  t.test(`@fastify/multipart, registered ${order} the plugin, reads a file only after the guard`, async (t) => {
     for (const attachFieldsToBody of [false, true]) {
       const app = await beside(t, order, (app) => app.register(multipart, { attachFieldsToBody }))
       const read: string[] = []
@@ -74,7 +74,7 @@ for (const order of ORDERS) {
         read.push(String(await file!.toBuffer()))
         return 'stored'
       })
-      // A request whose body is not parsed does not get so far that a parser could refuse it.
+      // A request that is denied does not reach the parser, so no parser can reject its body.
       let parsed = 0
       app.addHook('preValidation', async () => { parsed++ })
       const payload = '--x\r\ncontent-disposition: form-data; name="file"; filename="a.txt"\r\n\r\nhello\r\n--x--\r\n'
@@ -91,7 +91,7 @@ for (const order of ORDERS) {
     }
   })
 
-  t.test(`@fastify/under-pressure, registered ${order} the plugin, answers 503 before the guard is asked`, async (t) => {
+  t.test(`@fastify/under-pressure, registered ${order} the plugin, answers 503 before the guard runs`, async (t) => {
     for (const isHealthy of [true, false]) {
       const app = await beside(t, order, (app) => app.register(underPressure, {
         healthCheck: async () => isHealthy, healthCheckInterval: 3_600_000
@@ -102,7 +102,7 @@ for (const order of ORDERS) {
     }
   })
 
-  t.test(`@fastify/websocket, registered ${order} the plugin, opens a socket to no client without credentials`, async (t) => {
+  t.test(`@fastify/websocket, registered ${order} the plugin, opens no socket without credentials`, async (t) => {
     const app = await beside(t, order, (app) => app.register(websocket))
     let opened = 0
     app.get('/feed', { websocket: true, security: { user } }, (socket, request) => {
@@ -120,7 +120,7 @@ for (const order of ORDERS) {
   })
 }
 
-// A server that notes what reaches it.
+// A server that records the requests that reach it.
 async function upstreamServer (t: {
   teardown(cleanUp: () => unknown): void
 }): Promise<{ url: string, asked: string[] }> {
@@ -140,7 +140,7 @@ async function upstreamServer (t: {
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked }
 }
 
-t.test('@fastify/http-proxy in a context with a requirement does not reach its upstream without credentials', async (t) => {
+t.test('@fastify/http-proxy in a context with a requirement forwards nothing without credentials', async (t) => {
   const { url: upstream, asked } = await upstreamServer(t)
   const app = await beside(t, 'after', async (app) => {
     await app.register(async (guarded) => {
@@ -164,7 +164,7 @@ t.test('@fastify/http-proxy in a context with a requirement does not reach its u
   t.same(asked.slice(3), ['socket /feed', 'GET /items'])
 })
 
-t.test('@fastify/http-proxy takes a dependency as its preHandler, and does not reach its upstream without credentials', async (t) => {
+t.test('@fastify/http-proxy with a dependency as its preHandler forwards nothing without credentials', async (t) => {
   const { url: upstream, asked } = await upstreamServer(t)
   const app = await beside(t, 'after', (app) => app.register(httpProxy, { upstream, prefix: '/api', preHandler: user }))
   const { passed } = await askThrice(t, app, { method: 'POST', url: '/api/items' })
@@ -172,7 +172,7 @@ t.test('@fastify/http-proxy takes a dependency as its preHandler, and does not r
   t.same(asked, ['POST /items'])
 })
 
-t.test('@fastify/http-proxy, registered before the plugin, stops the start, and its routes are named', async (t) => {
+t.test('@fastify/http-proxy, registered before the plugin, stops the start, which names its routes', async (t) => {
   const upstream = 'http://127.0.0.1:9'
   for (const [preHandler, reason] of [
     [user, 'it declares security, but'],

@@ -1,5 +1,5 @@
 /**
- * Beside plugins that make routes from a document, show it, or give schemas their types: each in both orders of
+ * The plugin with plugins that make routes from a document, show a document, or type schemas, in both orders of
  * registration.
  */
 import fastifySwagger from '@fastify/swagger'
@@ -18,7 +18,7 @@ import { documentOf, problemsOf } from '../fixtures/openapi-document.js'
 const info = { title: 'Neighbours', version: '1.0.0' }
 const lock = [{ HTTPBearer: [] }]
 
-/** The tests of fastify-type-provider-zod and fastify-zod-openapi differ in what each provider has to be told. */
+/** The tests of fastify-type-provider-zod and fastify-zod-openapi differ in the options of each provider. */
 const providers = [
   ['fastify-type-provider-zod', async (app: FastifyInstance) => {
     app.setValidatorCompiler(zodProvider.validatorCompiler)
@@ -33,7 +33,7 @@ const providers = [
 
 for (const order of ORDERS) {
   for (const [name, prepare, swagger] of providers) {
-    t.test(`${name}, set up ${order} the plugin, validates behind the guard, and the document has its schemas and the lock`, async (t) => {
+    t.test(`${name}, set up ${order} the plugin, validates after the guard, and is in the document`, async (t) => {
       const app = await beside(t, order, prepare, {
         swagger: { openapi: { openapi: '3.1.0', info }, ...swagger } as never, swaggerUi: false
       })
@@ -73,7 +73,7 @@ for (const order of ORDERS) {
     })
   }
 
-  t.test(`the type provider of json-schema-to-ts, chosen ${order} the plugin, types a guarded route, and the document has the lock`, async (t) => {
+  t.test(`json-schema-to-ts, chosen ${order} the plugin, types a guarded route with its lock`, async (t) => {
     let typed: FastifyInstance | undefined
     const app = await beside(
       t,
@@ -103,7 +103,7 @@ for (const order of ORDERS) {
   })
 }
 
-// --- fastify-openapi-glue --------------------------------------------------------------------------------------------
+// --- fastify-openapi-glue
 
 const glue =
   (securityOf: Readonly<Record<string, object>>) =>
@@ -121,7 +121,7 @@ const glue =
         operationResolver: (operationId: string) => ({ ...securityOf[operationId], handler: async () => operationId })
       } as never)
 
-t.test('fastify-openapi-glue takes security from its operationResolver, and the routes are guarded as it says', async (t) => {
+t.test('fastify-openapi-glue takes security from its operationResolver, and guards the routes with it', async (t) => {
   const app = await beside(t, 'after', glue({ me: { security: { user } }, health: { security: false } }), {
     swagger: { openapi: { info } }, swaggerUi: false
   })
@@ -131,21 +131,21 @@ t.test('fastify-openapi-glue takes security from its operationResolver, and the 
   t.same([paths['/me']!['get']!.security, paths['/health']!['get']!.security], [lock, []])
 })
 
-t.test('fastify-openapi-glue with a specification whose lock the operationResolver forgets does not start', async (t) => {
+t.test('fastify-openapi-glue does not start if its operationResolver omits a lock of the specification', async (t) => {
   const app = await beside(t, 'after', glue({ health: { security: false } }))
   t.match(await refusedRoutes(app), [/^HEAD,GET \/me|^GET \/me: it declares no security/])
 })
 
-t.test('fastify-openapi-glue, registered before the plugin, stops the start, and its routes are named', async (t) => {
+t.test('fastify-openapi-glue, registered before the plugin, stops the start, which names its routes', async (t) => {
   const app = await beside(t, 'before', glue({ me: { security: { user } }, health: { security: false } }))
   t.match(await refusedRoutes(app), [/\/me: it declares security, but/, /\/health: it declares security, but/])
 })
 
-// --- Scalar ----------------------------------------------------------------------------------------------------------
+// --- Scalar
 
 const pages = ['/reference/', '/reference/openapi.json', '/reference/openapi.yaml', '/reference/js/scalar.js']
 
-t.test('Scalar in a context with a requirement hides its page, its script and the document from clients without credentials', async (t) => {
+t.test('Scalar in a context with a requirement shows nothing to clients without credentials', async (t) => {
   const app = await beside(t, 'after', (app) => app.register(async (docs) => {
     docs.security.require({ user })
     await docs.register(scalar)
@@ -175,7 +175,7 @@ t.test('Scalar in a context that is declared public shows the lock of every guar
   t.same(paths['/me'].get.security, lock)
 })
 
-t.test('Scalar, registered before the plugin, stops the start where a document is there, and makes no route where none is', async (t) => {
+t.test('Scalar, registered before the plugin, stops the start if it serves a document', async (t) => {
   const refused = await refusedRoutes(await beside(t, 'before', async (app) => {
     await app.register(fastifySwagger, { openapi: { info } })
     await app.register(scalar)

@@ -1,4 +1,4 @@
-/** Beside plugins that trace requests: they wrap hooks and handlers, and see what the guard answers. */
+/** The plugin with tracing plugins, which wrap hooks and handlers, and see the answers of the guard. */
 import { fileURLToPath } from 'node:url'
 import { FastifyOtelInstrumentation } from '@fastify/otel'
 import { InMemorySpanExporter, NodeTracerProvider, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-node'
@@ -10,7 +10,7 @@ import fastifySecurity from '../../src/index.js'
 import { node } from '../fixtures/cli/fastify-cli.js'
 import { askThrice, beside, ORDERS, user } from '../fixtures/neighbours.js'
 
-// Processes are started, and there may be few processors to share.
+// The tests start processes, and the machine may have few processors.
 t.setTimeout(240_000)
 
 interface Traced {
@@ -50,13 +50,13 @@ async function asksWithSpans (t: Test, app: FastifyInstance, { spans }: Traced):
 }
 
 for (const order of ORDERS) {
-  t.test(`@fastify/otel, registered ${order} the plugin, makes a span of each request, of its guard and of its handler`, async (t) => {
+  t.test(`@fastify/otel, registered ${order} the plugin, traces each request, its guard and its handler`, async (t) => {
     const tracing = traced()
     await asksWithSpans(t, await beside(t, order, (app) => app.register(tracing.otel.plugin() as never)), tracing)
   })
 }
 
-t.test('@fastify/otel with registerOnInitialization makes a span of each request, of its guard and of its handler', async (t) => {
+t.test('@fastify/otel with registerOnInitialization traces each request, its guard and its handler', async (t) => {
   const tracing = traced({ registerOnInitialization: true })
   t.teardown(() => { tracing.otel.disable() })
   const app = Fastify()
@@ -65,7 +65,7 @@ t.test('@fastify/otel with registerOnInitialization makes a span of each request
   await asksWithSpans(t, app, tracing)
 })
 
-t.test('@fastify/otel in a context traces the guarded routes of that context alone', async (t) => {
+t.test('@fastify/otel in a context traces only the guarded routes of that context', async (t) => {
   const tracing = traced()
   const app = await beside(t, 'before', async () => {})
   app.get('/outside', { security: { user } }, async () => 'in')
@@ -81,8 +81,14 @@ t.test('@fastify/otel in a context traces the guarded routes of that context alo
 
 const challenge = 'Bearer realm="api"'
 
-for (const when of ['first', 'second', 'late'] as const) {
-  t.test(`Sentry, started ${{ first: 'before this package is loaded', second: 'after this package is loaded', late: 'after the app was made' }[when]}, leaves the guards in place`, async (t) => {
+const moments = {
+  first: 'before this package is loaded',
+  second: 'after this package is loaded',
+  late: 'after the app was made'
+} as const
+
+for (const [when, moment] of Object.entries(moments)) {
+  t.test(`Sentry, started ${moment}, leaves the guards in place`, async (t) => {
     const program = fileURLToPath(new URL('../fixtures/sentry.ts', import.meta.url))
     const { code, stdout, stderr } = await node([program, when], { NODE_OPTIONS: '--import=tsx' })
     t.equal(code, 0, stderr)
@@ -91,7 +97,7 @@ for (const when of ['first', 'second', 'late'] as const) {
       [401, challenge], [401, `${challenge}, error="invalid_token"`], [200, null], [500, null], [401, challenge],
       [500, null]
     ])
-    // What Sentry has not seen the start of, it traces from the outside only: also without this plugin.
+    // If Sentry starts late, it traces an app only from the outside. The same happens without this plugin.
     const outage = when === 'late' ? [] : ['The database is down']
     t.same(errors, [...outage, 'The handler is broken'], 'a refusal is not an error to report')
     const ofRoute = (spans as Array<[string, unknown, unknown]>).filter(([name]) => name === '/me')

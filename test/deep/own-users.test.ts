@@ -1,4 +1,4 @@
-/** The API with its own users: logins, refreshes, revocations and what else its example promises. */
+/** The example with its own users: logins, refreshes, revocations, and the other promises of the example. */
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -16,7 +16,7 @@ import { openRefreshTokens } from '../../example/own-users/refresh-tokens.js'
 import { localIssuer } from '../../src/tokens/index.js'
 import { addressOf, runToEnd, runExample } from '../fixtures/examples.js'
 
-// Processes are started, and there may be few processors to share.
+// The tests start processes, and the machine may have few processors.
 t.setTimeout(180_000)
 
 const URL_OF_API = 'https://api.example.com'
@@ -103,7 +103,7 @@ async function start (t: Test, options: Partial<OwnUsersOptions> = {}): Promise<
 
 const INVALID_GRANT = { error: 'invalid_grant', error_description: 'The refresh token is not valid' }
 
-t.test('a user logs in, and reads and writes their own notes alone', async (t) => {
+t.test('a user logs in, and reads and writes only their own notes', async (t) => {
   const { login, call } = await start(t)
   const tokens = await login()
   t.match(tokens, {
@@ -135,7 +135,7 @@ t.test('a wrong password, an unknown name and a disabled account get the same an
   t.match((await token({ grant_type: 'client_credentials' })).json(), { error: 'unsupported_grant_type' })
 })
 
-t.test('scopes are those of the role, and no more than a client asks for', async (t) => {
+t.test('a token has scopes that the client asks for and the role allows', async (t) => {
   const { login, call } = await start(t)
   const reader = await login('johndoe', 'notes:read users')
   t.equal(reader.scope, 'notes:read')
@@ -162,7 +162,7 @@ t.test('all routes of the admin plugin require the scope and the role of an admi
     ({ username, role: username === 'admin' ? 'admin' : 'user', isDisabled: false })))
   t.equal((await call('PATCH', '/admin/users/unknown', admin.access_token, { isDisabled: true })).statusCode, 404)
 
-  // A scope in a token does not outlive the role.
+  // A scope in a token is worth nothing without the role.
   const former = await localIssuer(URL_OF_API, { secret: SECRET }).sign({
     aud: URL_OF_API, sub: 'johndoe', scope: 'users', sid: sidOf(user.access_token)
   })
@@ -170,14 +170,14 @@ t.test('all routes of the admin plugin require the scope and the role of an admi
   t.equal(accounts.find('johndoe')!.role, 'user')
 })
 
-t.test('only routes that say so are public', async (t) => {
+t.test('only routes that declare it are public', async (t) => {
   const { app } = await start(t)
   await app.ready()
   const open = app.security.routes().filter(({ guarded, url }) => !guarded && !url.startsWith('/docs'))
   t.same(open.map(({ method, url }) => `${String(method)} ${url}`), [])
 })
 
-t.test('a token that this API has not signed for itself is refused', async (t) => {
+t.test('a token that this API has not issued is rejected', async (t) => {
   const { login, call } = await start(t)
   const sid = sidOf((await login()).access_token)
   const claims = { aud: URL_OF_API, sub: 'johndoe', scope: 'notes:read', sid }
@@ -196,7 +196,7 @@ t.test('a token that this API has not signed for itself is refused', async (t) =
   }
 })
 
-t.test('a refresh token is good for one refresh, which answers with the next one', async (t) => {
+t.test('a refresh token works once, and the answer has the next one', async (t) => {
   const { clock, login, refresh, call } = await start(t)
   let { refresh_token: refreshToken } = await login()
   const seen = new Set([refreshToken])
@@ -215,7 +215,7 @@ t.test('a refresh token is good for one refresh, which answers with the next one
   t.same(unknown.json(), INVALID_GRANT)
 })
 
-t.test('a used token that comes again within 10 seconds changes nothing', async (t) => {
+t.test('a used refresh token that comes again within 10 seconds changes nothing', async (t) => {
   const { clock, login, refresh, call } = await start(t)
   const first = await login()
   const second: Tokens = (await refresh(first.refresh_token)).json()
@@ -229,7 +229,7 @@ t.test('a used token that comes again within 10 seconds changes nothing', async 
   t.equal((await refresh(second.refresh_token)).statusCode, 200, 'the login goes on')
 })
 
-t.test('a used token that comes again later ends its login, and no other', async (t) => {
+t.test('a used refresh token that comes again later ends its own login only', async (t) => {
   const { clock, audit, login, refresh, probe } = await start(t)
   const [first, other] = [await login(), await login()]
   const second: Tokens = (await refresh(first.refresh_token)).json()
@@ -247,7 +247,7 @@ t.test('a used token that comes again later ends its login, and no other', async
   )
 })
 
-t.test('a token from the middle of a chain ends its login as well', async (t) => {
+t.test('an old refresh token of a login ends that login as well', async (t) => {
   const { clock, login, refresh, probe } = await start(t)
   const first = await login()
   const second: Tokens = (await refresh(first.refresh_token)).json()
@@ -258,7 +258,7 @@ t.test('a token from the middle of a chain ends its login as well', async (t) =>
   t.same(await probe(third), [401, 400])
 })
 
-t.test('a refresh token ends after 14 days, and a login after 90, however often it is refreshed', async (t) => {
+t.test('a refresh token expires after 14 days, and a login after 90, with any number of refreshes', async (t) => {
   const { clock, login, refresh } = await start(t)
   const idle = await login()
   let { refresh_token: refreshToken } = await login()
@@ -279,7 +279,7 @@ t.test('a refresh token ends after 14 days, and a login after 90, however often 
   t.equal((await refresh(last.json().refresh_token)).statusCode, 400, 'after 14 days without a refresh')
 })
 
-t.test('a refresh gives no more scopes than the login, nor than the role has now', async (t) => {
+t.test('a refresh gives only scopes that the login had and the role still has', async (t) => {
   const { database, login, refresh } = await start(t)
   const reader = await login('johndoe', 'notes:read')
   const more = await refresh(reader.refresh_token, 'notes:read notes:write users')
@@ -298,7 +298,7 @@ t.test('a refresh gives no more scopes than the login, nor than the role has now
   )
 })
 
-t.test('of parallel refreshes with one token exactly one succeeds', async (t) => {
+t.test('of concurrent refreshes with one token exactly one succeeds', async (t) => {
   const { login, refresh } = await start(t)
   const { refresh_token: refreshToken } = await login()
   const answers = await Promise.all(Array.from({ length: 20 }, async () => await refresh(refreshToken)))
@@ -307,7 +307,7 @@ t.test('of parallel refreshes with one token exactly one succeeds', async (t) =>
   t.equal((await refresh(next)).statusCode, 200, 'the client that got it goes on')
 })
 
-t.test('a refresh has the lock before it reads the token, so that another process cannot read it as unused', async (t) => {
+t.test('a refresh locks before it reads the token, so that no other process reads it as unused', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'fastify-security-'))
   const [one, two] = [openDatabase(join(folder, 'app.db')), openDatabase(join(folder, 'app.db'))]
   t.teardown(async () => {
@@ -322,7 +322,7 @@ t.test('a refresh has the lock before it reads the token, so that another proces
     attempts++
     t.throws(() => other.rotate(refreshToken), /locked/)
   }
-  // A database whose reader of tokens is slow: the other process refreshes meanwhile.
+  // A database that is slow to read tokens: another process refreshes at the same time.
   const slow: Database = {
     exec: (sql) => one.exec(sql),
     close: () => one.close(),
@@ -347,7 +347,7 @@ t.test('a refresh has the lock before it reads the token, so that another proces
   t.match(other.rotate(first.refreshToken), { refusal: 'repeated' })
 })
 
-t.test('a logout ends the tokens of this login, and of no other', async (t) => {
+t.test('a logout ends the tokens of this login only', async (t) => {
   const { login, call, probe } = await start(t)
   const [here, there] = [await login(), await login()]
   t.equal((await call('POST', '/logout', here.access_token)).statusCode, 204)
@@ -371,7 +371,7 @@ t.test('an administrator revokes one access token by its jti', async (t) => {
   t.equal((await call('GET', '/users/johndoe/notes', next.json().access_token)).statusCode, 200, 'the login goes on')
 })
 
-t.test('a disabled user is logged out everywhere', async (t) => {
+t.test('a disabled user loses all logins', async (t) => {
   const { login, token, call, probe } = await start(t)
   const [one, other, admin] = [await login(), await login(), await login('admin')]
   t.match((await call('PATCH', '/admin/users/johndoe', admin.access_token, { isDisabled: true })).json(), {
@@ -386,7 +386,7 @@ t.test('a disabled user is logged out everywhere', async (t) => {
   t.same(await probe(await login()), [200, 200])
 })
 
-t.test('guesses are counted by name and by address', async (t) => {
+t.test('wrong passwords are counted by name and by address', async (t) => {
   const { token } = await start(t, { limits: { address: 8, name: 3 } })
   const guess = async (username: string): Promise<number> =>
     (await token({ grant_type: 'password', username, password: 'guess' })).statusCode
@@ -403,7 +403,7 @@ t.test('guesses are counted by name and by address', async (t) => {
   t.same(all, [400, 400, 429], 'the ninth request from this address')
 })
 
-t.test('the audit log has decisions and logins, and neither passwords nor tokens', async (t) => {
+t.test('the audit log has decisions and logins, but neither passwords nor tokens', async (t) => {
   const { audit, login, token, refresh, call } = await start(t)
   const tokens = await login()
   await token({ grant_type: 'password', username: 'johndoe', password: 'a wrong password' })
@@ -436,7 +436,7 @@ t.test('the audit log has decisions and logins, and neither passwords nor tokens
   }
 })
 
-t.test('the audit log of an app has the requests of this app alone, until it closes', async (t) => {
+t.test('the audit log of an app has only requests of this app, until it closes', async (t) => {
   const [one, other] = [await start(t), await start(t)]
   const tokens = await one.login()
   const count = other.audit.length
@@ -448,7 +448,7 @@ t.test('the audit log of an app has the requests of this app alone, until it clo
   t.equal(one.audit.at(-1)!.route, 'GET /users/:username/notes')
 })
 
-t.test('processes that share a file: one refresh of many succeeds, and all survives a restart', async (t) => {
+t.test('several processes share a file: one of many refreshes succeeds, and a restart loses nothing', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'fastify-security-'))
   t.teardown(async () => { await rm(folder, { recursive: true, force: true }) })
   const variables = {
@@ -501,7 +501,7 @@ t.test('processes that share a file: one refresh of many succeeds, and all survi
   }
 })
 
-t.test('it does not start in production, or for other machines, with the defaults for development', async (t) => {
+t.test('the example does not start in production, or on other interfaces, with development defaults', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'fastify-security-'))
   t.teardown(async () => { await rm(folder, { recursive: true, force: true }) })
   const good = {

@@ -1,6 +1,6 @@
 /**
- * Random trees of dependencies, and every combination of credentials: what the server does is what a naive reading of
- * the declaration says, and what the document says.
+ * Random trees of dependencies with every combination of credentials: the server and the document must agree with a
+ * naive reading of the declaration.
  */
 import fc from 'fast-check'
 import Fastify from 'fastify'
@@ -19,9 +19,9 @@ import {
   valueOf
 } from '../fixtures/trees.js'
 
-// --- Requests of a client -----------------------------------------------------------------------------------------
+// --- Requests of a client
 
-/** What one scheme reads: its value, that there is none, or why it is refused. */
+/** The result of one scheme: its value, that it is absent, or the reason for a rejection. */
 type Read = { value: unknown } | 'absent' | 'malformed' | 'ambiguous'
 
 interface Sent {
@@ -32,8 +32,8 @@ interface Sent {
 }
 
 /**
- * Everything that a client may send: for each scheme nothing, what cannot be read, or one of `words`. Bearer and Basic
- * have one header between them.
+ * Everything that a client may send: for each scheme nothing, something malformed, or one of `words`. Bearer and Basic
+ * share one header.
  */
 function everything (words: readonly string[]): Sent[] {
   const authorization: Array<[header: string | null, bearer: Read, basic: Read]> = [
@@ -68,21 +68,24 @@ function everything (words: readonly string[]): Sent[] {
   )
 }
 
-/** And a key that comes twice. */
+/** A key that comes twice. */
 function twice (sendings: Sent[]): Sent[] {
   return sendings.filter(({ query }) => query === '').map(({ headers, reads }) => ({
     headers, query: '?key=good&key=good', reads: [reads[0]!, reads[1]!, 'ambiguous', reads[3]!]
   }))
 }
 
-// --- The naive reading --------------------------------------------------------------------------------------------
+// --- The naive reading
 
 interface Failure {
   status: number
   code: string | undefined
-  /** `null`: that of the package */
+  /** `null`: the message of the package */
   message: string | null
-  /** 403 over refused over absent; what ends the request is above all */
+  /**
+   * A denial (403) outranks rejected credentials, and these outrank absent ones; an error that ends the request
+   * outranks all.
+   */
   rank: number
   /** the schemes whose challenges are sent */
   schemes: Set<number>
@@ -90,14 +93,14 @@ interface Failure {
 
 type Outcome = { value: unknown } | { failure: Failure }
 
-/** A place that cannot be judged before the body is there. */
+/** A place that cannot be decided before the body has been read. */
 const PENDING = Symbol('pending')
 
 type State = Outcome | typeof PENDING
 
 const FINAL = Infinity
 
-// The errors that may be told apart, and what else a resolver may end in.
+// The errors that a client can distinguish, and the other ways in which a resolver may end.
 const ABSENT = { status: 401, code: 'FST_SECURITY_NOT_AUTHENTICATED', rank: 0 }
 const REFUSED = { status: 401, code: 'FST_SECURITY_UNAUTHORIZED', rank: 1 }
 const INSUFFICIENT = { status: 403, code: 'FST_SECURITY_INSUFFICIENT_SCOPE', rank: 2 }
@@ -113,7 +116,7 @@ function failed (
   return { failure: { ...kind, schemes, message } }
 }
 
-/** A definition, or what a route declares. */
+/** A definition, or the declaration of a route. */
 type Thing =
   | Def
   | { kind: 'scheme', scheme: number }
@@ -127,8 +130,8 @@ function union (outer: string[], inner: string[]): string[] {
 }
 
 /**
- * Resolves a declaration as it is described, one request long. Nothing is compiled: wherever a dependency is met, its
- * tree is walked. A resolved dependency is kept in `known`, by dependency and set of scopes, or by place.
+ * Resolves a declaration for one request, as the documentation describes it. It compiles nothing: at each dependency it
+ * walks the tree. `known` has the resolved dependencies, by dependency and set of scopes, or by place.
  */
 class Naive {
   readonly calls: string[] = []
@@ -136,7 +139,7 @@ class Naive {
 
   constructor (readonly tree: Tree, readonly sent: Sent) {}
 
-  /** What one hook of the route does: all of `things`, one after the other. */
+  /** Runs one hook of the route: all of `things`, one after the other. */
   hook (refs: Array<[place: string, Ref]>, own: Thing | null, isParsed: boolean): State[] {
     const states: State[] = []
     for (const [place, ref] of refs) {
@@ -147,7 +150,7 @@ class Naive {
     return states
   }
 
-  /** A dependency where it is used. `definitions` is how many there are for it to refer to. */
+  /** Resolves a dependency where it is used. It may refer to the first `definitions` definitions. */
   use (ref: Ref, definitions: number, outer: string[], place: string, isParsed: boolean): State {
     const index = targetOf(ref, definitions)
     const thing = thingAt(this.tree, index)
@@ -199,8 +202,7 @@ class Naive {
     }
   }
 
-  // One after the other; the first that fails ends it. What has to wait for the body does not keep the others from
-  // going on.
+  // One after the other; the first failure ends it. A dependency that waits for the body does not stop the others.
   #needs (refs: Ref[], definitions: number, scopes: string[], place: string, isParsed: boolean): State {
     const values: Record<string, unknown> = {}
     let isPending = false
@@ -218,7 +220,7 @@ class Naive {
   ): State {
     const needs = this.#needs(def.needs, index, scopes, place, isParsed)
     if (needs === PENDING || isFailed(needs)) return needs
-    // A resolver waits for the body if one of its needs does, even if that need turns out to be unused.
+    // A resolver waits for the body if one of its needs does, even if a request does not use that need.
     if (!isParsed && this.#isLate(def, index)) return PENDING
     const values = needs.value as Record<string, unknown>
     const required = def.takesScopes ? scopes : undefined
@@ -240,7 +242,7 @@ class Naive {
     return { value: valueOf(index, values, required) }
   }
 
-  // Tried in order. What has to wait for the body keeps the later ones waiting.
+  // Tried in order. An alternative that waits for the body makes the later ones wait.
   #first (alternatives: Array<() => State>): State {
     const failures: Failure[] = []
     for (const alternative of alternatives) {
@@ -258,7 +260,7 @@ class Naive {
     }
   }
 
-  // The optional value: only without credentials for any scheme below, or, without a scheme below, after
+  // The value of optional: `null` if there are no credentials for any scheme below it; without schemes, after
   // NotAuthenticated.
   #orAbsent (state: State, thing: Thing, index: number, absent: unknown): State {
     if (!isFailed(state) || state.failure.rank === FINAL) return state
@@ -314,7 +316,7 @@ function aroundOf ({ own, around }: Route): Ref[] {
   return own.kind === 'public' ? [] : around
 }
 
-/** All that is required on a route, hooks included. */
+/** All requirements of a route, including hooks. */
 function requiredOn (route: Route): Thing[] {
   const own = thingOf(route.own)
   const others: Thing = { kind: 'alternative', of: [...aroundOf(route), ...route.onRequest, ...route.preHandler] }
@@ -325,7 +327,7 @@ interface Answer {
   status: number
   code: string | undefined
   message: string | null
-  /** by the names that the route gives them; `null` where the answer is a refusal */
+  /** by the names that the route gives them; `null` for a denial */
   values: unknown
   challenges: string[]
   calls: string[]
@@ -365,14 +367,14 @@ function expected (tree: Tree, route: Route, sent: Sent): Answer {
   return { status: 200, code: undefined, message: null, values, challenges: [], calls: naive.calls }
 }
 
-// --- The server ---------------------------------------------------------------------------------------------------
+// --- The server
 
-/** Declares the routes of a tree, each in a context of its own. */
+/** Declares the routes of a tree, each in its own context. */
 function declare (app: FastifyInstance, tree: Tree, built: Built): void {
   tree.routes.forEach((route, index) => {
     app.register(async (context) => {
       for (const ref of route.around) context.security.require(built.require(ref))
-      // A requirement that all its routes lift would be refused.
+      // The plugin refuses a requirement that all its routes lift.
       if (route.around.length > 0) context.get(`/${index}/other`, async () => 'other')
       const security = built.option(route.own)
       context.get(`/${index}`, {
@@ -388,7 +390,7 @@ async function ready (app: FastifyInstance): Promise<void> {
   try {
     await app.ready()
   } catch (error) {
-    // Random trees may be too broad for a document.
+    // Random trees may have too many alternatives for a document.
     fc.pre((error as { code?: string }).code !== 'FST_SECURITY_TOO_MANY_ALTERNATIVES')
     throw error
   }
@@ -417,7 +419,7 @@ async function answered (
   }
 }
 
-// A dependency that has to wait for the body cannot stand in an earlier hook.
+// A dependency that waits for the body cannot be in an earlier hook.
 function withoutLateHooks (tree: Tree): Tree {
   return {
     ...tree,
@@ -429,7 +431,7 @@ function withoutLateHooks (tree: Tree): Tree {
 
 const sendings = [...everything(['good', 'bad']), ...twice(everything(['good', 'bad']))]
 
-/** Fails where the server and the naive reading differ. */
+/** Fails if the answers of the server and of the naive reading differ. */
 async function judge (tree: Tree): Promise<void> {
   const calls: string[] = []
   const app = Fastify()
@@ -448,11 +450,11 @@ async function judge (tree: Tree): Promise<void> {
     }
   }
   await app.close()
-  // Requests that are answered at once leave the event loop no turn in which to free them.
+  // Requests that are answered at once give the event loop no turn in which it could free them.
   await setImmediate()
 }
 
-t.test('a request is answered as a naive reading of the declared tree says, with its values and its calls', async (t) => {
+t.test('the server answers as a naive reading of the declaration, with its values and calls', async (t) => {
   await holds(
     t,
     fc.asyncProperty(trees(anyDeed).map(withoutLateHooks), async (tree) => { await judge(tree) }),
@@ -463,7 +465,7 @@ t.test('a request is answered as a naive reading of the declared tree says, with
 const use = (to: number, uncached = false): Ref => ({ to, scopes: [], uncached })
 const collecting = { kind: 'resolver', takesScopes: false, does: 'collect', isAsync: false } as const
 
-t.test('a dependency that waits for the body, met twice, has what it needs resolved for it once, also where that is uncached', async (t) => {
+t.test('a dependency that waits for the body and is needed twice has its needs resolved once', async (t) => {
   await t.resolves(judge({
     defs: [
       { ...collecting, needs: [], late: false },
@@ -475,15 +477,15 @@ t.test('a dependency that waits for the body, met twice, has what it needs resol
   }))
 })
 
-// --- The document -------------------------------------------------------------------------------------------------
+// --- The document
 
-/** The scopes that credentials are good for; `null` where they are good for nothing. */
+/** The scopes that credentials grant; `null` if the credentials grant nothing. */
 function grantedTo (word: unknown): string[] | null {
   if (word === 'good') return SCOPES
   return word === 'limited' ? ['a'] : null
 }
 
-/** Schemes that are checked, wherever they stand: so that the document can tell all there is to know. */
+/** Only schemes whose credentials are checked, so that the document can describe them completely. */
 function checkedSchemes (): Dependency[] {
   return bareSchemes().map((scheme) => depends({ sent: scheme, required: securityScopes }, ({ sent, required }) => {
     const granted = grantedTo((sent as { password?: string }).password ?? sent)
@@ -507,7 +509,7 @@ function isAdmittedBy (security: Requirement[] | undefined, sent: Sent): boolean
     }))
 }
 
-/** A declaration, written without regard to order. */
+/** A declaration, in a form that does not depend on order. */
 class Logic {
   constructor (readonly tree: Tree, readonly sent: Sent) {}
 
@@ -529,7 +531,9 @@ class Logic {
     }
   }
 
-  /** Whether something optional is sent and refused, or sent by half: what a document cannot say. */
+  /**
+   * Whether the client sends refused or partial credentials for something optional, which a document cannot describe.
+   */
   isSpoiled (thing: Thing, definitions: number, scopes: string[]): boolean {
     const isOptional = thing.kind === 'optional' || (thing.kind === 'own' && thing.orNobody)
     return (isOptional && !this.isSatisfied(thing, definitions, scopes)) ||
@@ -546,15 +550,13 @@ class Logic {
   }
 }
 
-/**
- * The entries of the route table, in the words of the document: public is `[]`, and so is what the document leaves out.
- */
+/** The entries of the route table in the form of the document: public is `[]`, and so is a route without security. */
 function listedAs (app: FastifyInstance, index: number): unknown {
   const { security } = app.security.routes().find(({ method, url }) => method === 'GET' && url === `/${index}`)!
   return security === false ? [] : security ?? []
 }
 
-// Scopes that no resolver checks are a start-up error.
+// Scopes that no resolver checks stop the start.
 function withCheckedScopes (tree: Tree): Tree {
   return {
     ...tree,
@@ -564,7 +566,7 @@ function withCheckedScopes (tree: Tree): Tree {
   }
 }
 
-t.test('what the document says is what the server does, but for credentials that are optional, sent and refused', async (t) => {
+t.test('the server does what the document says, except for refused optional credentials', async (t) => {
   const documented = trees(fc.constant<Deed>('collect')).map(withoutLateHooks).map(withCheckedScopes)
   const sendings = everything(['good', 'limited', 'bad'])
   await holds(t, fc.asyncProperty(documented, async (tree) => {

@@ -1,4 +1,4 @@
-/** The recipes of docs/providers.md, taken out of the page and asked with tokens of each provider's shape. */
+/** The recipes of docs/providers.md, run with tokens in the form of each provider. */
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import t from 'tap'
 import type { Test } from 'tap'
@@ -10,7 +10,7 @@ import { cutNetwork, provider } from '../fixtures/provider.js'
 import { run, takePieces } from '../fixtures/recipes.js'
 import { setVariables } from '../fixtures/variables.js'
 
-// The compiler checks a program, and other tests may share the processor.
+// The compiler checks a program, and other tests may use the same processor.
 t.setTimeout(180_000)
 
 const PAGE = 'docs/providers.md'
@@ -23,13 +23,13 @@ interface Recipe {
   readonly heading: string
   readonly index?: number
   readonly provider: ProviderOptions
-  /** what the provider issues to the clients of this API, and what the route gets of it */
+  /** tokens that the provider issues to clients of this API, and the values that the route gets */
   readonly accepts: Readonly<Record<string, readonly [shape: Shape, value: Readonly<Record<string, unknown>>]>>
-  /** what it signs as well, and the reason why that is not a token for this API */
+  /** other tokens that the provider signs, and the reason why this API rejects them */
   readonly rejects: Readonly<Record<string, readonly [shape: Shape, reason: string]>>
 }
 
-// An app of a recipe whose route tells what it got, or why not.
+// An app made from a recipe. Its route answers with the value that it got, or with the reason of a denial.
 async function appOf (t: Test, code: string, guard = 'token'): Promise<(token: string) => Promise<unknown>> {
   const values = await run(t, code, { shown: [guard] })
   const { app, [guard]: dependency } = values as { app: FastifyInstance } & Record<string, any>
@@ -364,7 +364,7 @@ t.test('every recipe compiles', async (t) => {
   for (const { page, line } of blocks) t.same(problems.get(`${page}.${line}.ts`), [], `line ${line}`)
 })
 
-t.test('a token is put on a route with the scopes that the route needs', async (t) => {
+t.test('a recipe gives a route a token with the scopes that the route needs', async (t) => {
   const idp = provider(t, { issuer: 'https://acme.eu.auth0.com/' })
   const { app } = await run(t, `${recipe('Auth0')}\n${recipe('Identity providers')}`)
   const ask = async (claims: object): Promise<unknown> => {
@@ -378,7 +378,7 @@ t.test('a token is put on a route with the scopes that the route needs', async (
 })
 
 for (const { heading, index = 0, provider: options, accepts, rejects } of recipes) {
-  t.test(`${heading}, block ${index + 1}: access tokens pass, and other tokens of the provider do not`, async (t) => {
+  t.test(`${heading}, block ${index + 1}: access tokens pass, and other tokens are rejected`, async (t) => {
     const idp = provider(t, options)
     const ask = await appOf(t, recipe(heading, index))
     for (const [name, [shape, value]] of Object.entries(accepts)) t.match(await ask(idp.sign(...shape)), value, name)
@@ -398,7 +398,7 @@ for (const { heading, index = 0, provider: options, accepts, rejects } of recipe
   })
 }
 
-t.test('Keycloak, block 3: a role is checked beside the token', async (t) => {
+t.test('Keycloak, block 3: the app checks a role in addition to the token', async (t) => {
   const idp = provider(t, { issuer: REALM, jwks: `${REALM}/protocol/openid-connect/certs` })
   const ask = await appOf(t, recipe('Keycloak', 2), 'admin')
   t.match(await ask(idp.sign(keycloak)), { subject: 'ann' })
@@ -408,7 +408,7 @@ t.test('Keycloak, block 3: a role is checked beside the token', async (t) => {
   t.equal(await ask(idp.sign({ ...keycloak, typ: 'ID' })), '401 type')
 })
 
-t.test('Entra ID, block 3: a customer who leaves is out with the next request, and each tenant has its own keys', async (t) => {
+t.test('Entra ID, block 3: a removed customer is rejected at once, and each tenant has its own keys', async (t) => {
   const idp = provider(t, { issuer: entra(TENANT) })
   const other = provider(t, { issuer: entra(OTHER_TENANT) })
   const { app, token, tenants } = await run(t, recipe('Entra ID', 2), { shown: ['token', 'tenants'] })
@@ -423,7 +423,7 @@ t.test('Entra ID, block 3: a customer who leaves is out with the next request, a
   t.equal(await ask(other.sign({ ...entra2, tid: OTHER_TENANT })), 401)
 })
 
-t.test('Keycloak, block 2: the log says that keys come by plain HTTP', async (t) => {
+t.test('Keycloak, block 2: the log warns that keys come over plain HTTP', async (t) => {
   provider(t, { issuer: REALM, discovery: null, jwks: INSIDE })
   const { app, lines } = await run(t, `${recipe('Keycloak', 1)}
     app.get('/items', { security: { token } }, async () => 'in')`, {
@@ -493,7 +493,7 @@ const introspected: readonly Introspected[] = [
 ]
 
 for (const { heading, issuer, variable, client, answer, others } of introspected) {
-  t.test(`${heading}: the provider is asked about each token`, async (t) => {
+  t.test(`${heading}: each token is introspected`, async (t) => {
     let next: Readonly<Record<string, unknown>> = answer
     const asked: Array<[token: string | null, authorization: string]> = []
     const endpoint = `${issuer}/oauth/v2/introspect`
@@ -525,7 +525,7 @@ for (const { heading, issuer, variable, client, answer, others } of introspected
   })
 }
 
-t.test('a machine of Okta whose org token looks like a JWT is asked about, and not read', async (t) => {
+t.test('an Okta org token that looks like a JWT is introspected, and not parsed', async (t) => {
   const endpoint = 'https://acme.okta.com/oauth2/v1/introspect'
   const idp = provider(t, {
     issuer: 'https://acme.okta.com',
@@ -539,7 +539,7 @@ t.test('a machine of Okta whose org token looks like a JWT is asked about, and n
   })
 })
 
-t.test('An MCP server: a client finds the authorization server by the challenge', async (t) => {
+t.test('an MCP server: a client finds the authorization server through the challenge', async (t) => {
   const idp = provider(t, { issuer: 'https://login.acme.com/' })
   const { app } = await run(t, recipe('An MCP server'))
   const post = async (headers: Record<string, string> = {}) => await app.inject({
@@ -563,13 +563,13 @@ t.test('An MCP server: a client finds the authorization server by the challenge'
   t.equal((await post(bearer({ aud: 'https://other.example/' }))).statusCode, 401)
 })
 
-t.test('better-auth: it says whose session the cookie is, and pages of other sites are refused', async (t) => {
+t.test('better-auth: the cookie belongs to a session, and requests of other sites are refused', async (t) => {
   const { app, user } = await run(t, recipe('better-auth'), {
     given: { auth: `import { auth } from '${new URL('../fixtures/better-auth.js', import.meta.url).href}'` },
     shown: ['user']
   })
   app.post('/me', { security: { user } }, async () => 'changed')
-  // Its own handler, mounted as its documentation says.
+  // Its own handler, mounted as its documentation shows.
   app.post('/api/auth/*', { security: false }, async ({ url, headers, body }, reply) => {
     const {
       status, headers: answered, body: answer
@@ -626,6 +626,6 @@ t.test('better-auth: it says whose session the cookie is, and pages of other sit
   t.equal(await ask(cookie), '401', 'after the logout')
 })
 
-t.test('every recipe was run', async (t) => {
+t.test('the tests run every recipe', async (t) => {
   t.strictSame(left(), [])
 })

@@ -1,4 +1,4 @@
-/** The store of used proofs in a real Redis server, through the clients that people use. It needs redis-server. */
+/** The store of used proofs in a real Redis server, through popular clients. The tests need redis-server. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import fastifyRedis from '@fastify/redis'
 import { createClient } from '@redis/client'
@@ -15,7 +15,7 @@ type Send = (command: [string, ...string[]]) => Promise<unknown>
 
 const REPLAY = '401 DPoP invalid_dpop_proof replay'
 
-// Each client with the option by which it fails at once where there is no connection.
+// Each client with the option that makes it fail at once without a connection.
 const clients: Record<string, (t: Teardown, path: string) => Promise<Send>> = {
   async ioredis (t, path) {
     const redis = new Redis({
@@ -69,7 +69,7 @@ for (const [name, connect] of Object.entries(clients)) {
     t.strictSame(answers.sort(), ['200', ...Array<string>(19).fill(REPLAY)])
   })
 
-  t.test(`tokens D20: without the Redis server the answer is 503, and the app recovers with it (${name})`, async (t) => {
+  t.test(`tokens D20: without the Redis server the answer is 503, and later it recovers (${name})`, async (t) => {
     const server = await redisServer(t)
     const { ask } = await dpopApp(t, dpopBearer({ replay: redisStore(await connect(t, server.path)) }))
     const token = await boundToken()
@@ -85,7 +85,7 @@ for (const [name, connect] of Object.entries(clients)) {
     t.equal(answer, '200')
   })
 
-  t.test(`a key is forgotten when its time is over, and prefixes are apart (${name})`, async (t) => {
+  t.test(`a key expires after its time, and prefixes separate stores (${name})`, async (t) => {
     const server = await redisServer(t)
     const send = await connect(t, server.path)
     const [store, other] = [redisStore(send), redisStore(send, { prefix: 'other:' })]

@@ -1,6 +1,6 @@
 /**
- * The store of used proofs under load. `npm run replay` does the same with 200,000 proofs, and waits until Redis has
- * forgotten them.
+ * The store of used proofs under load. `npm run replay` does the same with 200,000 proofs, and waits until their keys
+ * in Redis have expired.
  */
 import { Redis } from 'ioredis'
 import t from 'tap'
@@ -8,12 +8,12 @@ import { redisServer } from '../fixtures/redis.js'
 import { replayLoad } from './replay/load.js'
 
 const PROOFS = 3000
-// So that no proof is too old, however slow the machine is.
+// Long enough that no proof is too old, even on a slow machine.
 const MAX_AGE = 3600
 
 t.setTimeout(300_000)
 
-t.test('tokens D16: of proofs that come to two processes, exactly the first of each passes', async (t) => {
+t.test('tokens D16: two processes get the same proofs, and each proof passes exactly once', async (t) => {
   const { path } = await redisServer(t)
   const redis = new Redis({ path })
   t.teardown(() => { redis.disconnect() })

@@ -1,6 +1,6 @@
 /**
- * Every spelling of a route, and every spelling of a request for it: methods, prefixes, constraints and the options of
- * the router. In all of them the guard runs before the handler, and the route is listed.
+ * Every way to declare a route, and every spelling of a request for it: methods, prefixes, constraints and options of
+ * the router. The guard always runs before the handler, and routes() lists the route.
  */
 import type { FastifyInstance, FastifyServerOptions, HTTPMethods, InjectOptions, RouteHandlerMethod } from 'fastify'
 import Fastify from 'fastify'
@@ -13,7 +13,7 @@ const guarded = { security: { token } }
 const withToken = { authorization: 'Bearer good' }
 const GUARDED = [{ HTTPBearer: [] }]
 
-/** As much of a test as is needed to clean up behind it. */
+/** The part of a test that registers a clean-up. */
 interface Teardown { teardown (cleanUp: () => unknown): void }
 
 /** An app, and a handler that counts its calls. */
@@ -35,13 +35,13 @@ async function statusOf (app: FastifyInstance, ask: InjectOptions): Promise<numb
   return (await app.inject(ask)).statusCode
 }
 
-/** A request that Fastify takes with every method: a QUERY without content is refused (RFC 10008). */
+/** A request that Fastify accepts for every method: it refuses a QUERY without content (RFC 10008). */
 function ask (method: string, url: string, headers: Record<string, string> = {}): InjectOptions {
   const payload = method === 'QUERY' ? { payload: {} } : {}
   return { method: method as HTTPMethods, url, headers, ...payload } as InjectOptions
 }
 
-/** Sends all requests on one connection, as they are: `app.inject` would put their addresses in order. */
+/** Sends all requests on one connection, unchanged: `app.inject` would normalise their URLs. */
 async function askAll (app: FastifyInstance, method: string, urls: readonly string[], header = ''): Promise<number[]> {
   const requests = urls.map((url, index) =>
     `${method} ${url} HTTP/1.1\r\n` +
@@ -52,7 +52,7 @@ async function askAll (app: FastifyInstance, method: string, urls: readonly stri
 
 const AUTHENTICATED = 'authorization: Bearer good\r\n'
 
-t.test('a route of every method is guarded, in every form of declaring it', async (t) => {
+t.test('a route of every method is guarded, in every form of declaration', async (t) => {
   type Declare = (app: FastifyInstance, method: string, handler: RouteHandlerMethod) => unknown
   type Shorthand = (...args: unknown[]) => unknown
   const shorthand = (app: FastifyInstance, method: string): Shorthand =>
@@ -92,7 +92,7 @@ t.test('a route of every method is guarded, in every form of declaring it', asyn
   const added = ['PROPFIND', 'LINK', 'MKCOL']
 
   for (const [name, declare] of forms) {
-    t.test(`${name}: it answers with credentials alone, and is listed`, async (t) => {
+    t.test(`${name}: it answers only with credentials, and is listed`, async (t) => {
       const methods = [...Fastify().supportedMethods, ...added]
       t.ok(methods.length > 8)
       for (const method of methods) {
@@ -114,7 +114,7 @@ t.test('a route of every method is guarded, in every form of declaring it', asyn
     })
   }
 
-  t.test('a requirement of the context holds in all forms', async (t) => {
+  t.test('a requirement of the context guards routes in all forms of declaration', async (t) => {
     for (const [name, declare] of forms) {
       const all = await counted(t)
       all.app.security.require({ key: apiKeyHeader({ name: 'x-key' }) })
@@ -134,7 +134,8 @@ t.test('a HEAD route is guarded', async (t) => {
     for (const exposeHeadRoute of [undefined, true, false]) {
       const spellings = ['GET', 'get', ['GET'], ['GET', 'POST'], ['get', 'Head'], ['HEAD', 'GET']]
       for (const method of spellings as Array<HTTPMethods | HTTPMethods[]>) {
-        t.test(`it is guarded like ${String(method)}, or does not exist: exposeHeadRoutes ${exposeHeadRoutes}, exposeHeadRoute ${exposeHeadRoute}`, async (t) => {
+        const options = `exposeHeadRoutes ${exposeHeadRoutes}, exposeHeadRoute ${exposeHeadRoute}`
+        t.test(`HEAD is guarded like ${String(method)}, or does not exist: ${options}`, async (t) => {
           const all = await counted(t, exposeHeadRoutes === undefined ? {} : { exposeHeadRoutes })
           const { app } = all
           const isThere = String(method).toUpperCase().includes('HEAD') || (exposeHeadRoute ?? exposeHeadRoutes ?? true)
@@ -163,7 +164,7 @@ t.test('a HEAD route is guarded', async (t) => {
     ['public', { security: false }]
   ] as const) {
     for (const order of ['before', 'after'] as const) {
-      t.test(`a route of its own that is ${which}, ${order} the GET route, keeps its own security, and so does GET`, async (t) => {
+      t.test(`a HEAD route that is ${which}, declared ${order} the GET route, keeps its own security`, async (t) => {
         const all = await counted(t)
         const { app } = all
         const declare = [
@@ -201,7 +202,7 @@ t.test('a HEAD route is guarded', async (t) => {
   })
 })
 
-t.test('routes of one address that differ in their constraints', async (t) => {
+t.test('routes with one URL that differ in their constraints', async (t) => {
   const strategy = {
     name: 'tenant',
     storage: () => {
@@ -226,7 +227,7 @@ t.test('routes of one address that differ in their constraints', async (t) => {
   ] as const
 
   for (const prefix of ['', '/p']) {
-    t.test(`each take their own credentials and no others, ${prefix === '' ? 'in the app' : 'below a prefix'}`, async (t) => {
+    t.test(`each accept only their own credentials, ${prefix === '' ? 'in the app' : 'below a prefix'}`, async (t) => {
       const all = await counted(t, { routerOptions: { constraints: { tenant: strategy } } } as never)
       const { app } = all
       await app.register(async (child) => {
@@ -287,7 +288,7 @@ t.test('routes below prefixes are guarded', async (t) => {
     { routerOptions: { ignoreTrailingSlash: true, ignoreDuplicateSlashes: true } }
   ]
   for (const chain of chains) {
-    t.test(`${JSON.stringify(chain)}: every address of a route below is guarded, and listed`, async (t) => {
+    t.test(`${JSON.stringify(chain)}: every URL of a route below is guarded, and listed`, async (t) => {
       for (const server of servers) {
         for (const prefixTrailingSlash of [undefined, 'both', 'slash', 'no-slash'] as const) {
           const all = await counted(t, server)
@@ -310,8 +311,7 @@ t.test('routes below prefixes are guarded', async (t) => {
           const where = JSON.stringify([server, prefixTrailingSlash])
           t.ok(listed.length >= 4, where)
           t.strictSame(listed.map(({ security }) => security), listed.map(() => GUARDED), where)
-          // A HEAD twin may have another address than its GET route: '/p//' and '/p/', with a slash at the end of both
-          // parts.
+          // A HEAD route may have another URL than its GET route: '/p//' and '/p/', if both parts end in a slash.
           for (const method of ['GET', 'HEAD']) {
             const asked = listed.filter((route) => route.method === method).map(({ url }) => url.replaceAll(':id', '7'))
             t.strictSame(
@@ -341,11 +341,11 @@ t.test('routes below prefixes are guarded', async (t) => {
   }
 })
 
-t.test('the handler does not run without credentials, in any spelling of the address', async (t) => {
+t.test('the handler does not run without credentials, in any spelling of the URL', async (t) => {
   const canonical = ['/a/secret', '/p/secret', '/p/', '/p', '/u/Ann/secret', '/v1/items;list']
 
   const hex = (character: string): string => `%${character.charCodeAt(0).toString(16).padStart(2, '0')}`
-  /** Spellings that some router, proxy or cache takes for the same address. */
+  /** Spellings that some router, proxy or cache treats as the same URL. */
   const spellings = (url: string): string[] => {
     const each = [...url].map((_, index) => index)
     return [
@@ -399,7 +399,7 @@ t.test('the handler does not run without credentials, in any spelling of the add
       `*${url}`,
       `${url}#x`,
       `/a${url}`,
-      // The soft hyphen, a full-width letter, and the letters that become others in capitals or small.
+      // The soft hyphen, a full-width letter, and letters that change when their case changes.
       `${url}%c2%ad`,
       url.replace('s', '%ef%bd%93'),
       url.replace('s', '%c5%bf'),
@@ -451,7 +451,7 @@ t.test('the handler does not run without credentials, in any spelling of the add
           app.security.routes().filter(({ security }) => JSON.stringify(security) !== JSON.stringify(GUARDED)),
           []
         )
-        // The options of the router are on: with credentials these spellings reach the route.
+        // The router's options are on: with credentials these spellings reach the route.
         t.strictSame(
           await askAll(app, 'GET', ['/A/SECRET', '/a/secret/', '//a//secret', '/a/secret;a=1'], AUTHENTICATED),
           [
@@ -465,7 +465,7 @@ t.test('the handler does not run without credentials, in any spelling of the add
     }
   }
 
-  t.test('nor beside a public route that takes every address', async (t) => {
+  t.test('nor beside a public route that matches every URL', async (t) => {
     for (let bits = 0; bits < 16; bits++) {
       const routerOptions = Object.fromEntries(switches.map((name, index) => [name, (bits & (1 << index)) !== 0]))
       const all = await counted(t, { routerOptions } as FastifyServerOptions)
@@ -483,7 +483,7 @@ t.test('the handler does not run without credentials, in any spelling of the add
     }
   })
 
-  t.test('no request header changes the route', async (t) => {
+  t.test('no request header changes which route answers', async (t) => {
     const all = await counted(t)
     await declare(all)
     all.app.get('/public', { security: false }, async () => 'public')

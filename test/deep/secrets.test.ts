@@ -1,8 +1,7 @@
 /**
- * The credentials of a client reach no line that Fastify logs for a route, at any level, no answer, no error and no
- * document. Each case sends a secret of its own, and the tests search all output for all secrets.
- *
- * SECURITY.md says where the promise ends: at the app's own code, and at lines whose text repeats a URL.
+ * Credentials of a client never appear in Fastify's log lines for a route, an answer, an error or a document. Each case
+ * sends its own secret, and the tests search all output for all secrets. SECURITY.md names the limits: code of the app,
+ * and log lines whose text repeats a URL.
  */
 import websocket from '@fastify/websocket'
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifyServerOptions, HTTPMethods } from 'fastify'
@@ -45,15 +44,15 @@ interface Place {
   readonly method?: HTTPMethods
   readonly payload?: string
   readonly status: number
-  /** the answer of Fastify repeats the URL */
+  /** the answer of Fastify contains the URL */
   readonly echoed?: true
-  /** the text of a line that Fastify logs repeats the URL: SECURITY.md */
+  /** the text of a log line contains the URL: see SECURITY.md */
   readonly isUrlLogged?: true
 }
 
 const short = { type: 'string', maxLength: 3 }
 
-/** How a request may end. */
+/** The ways in which a request may end. */
 const PLACES: Readonly<Record<string, Place>> = {
   'it is granted': { status: 200 },
   'it is denied': { resolve: () => { throw new Unauthorized('Unknown') }, status: 401 },
@@ -100,7 +99,7 @@ const pathOf = (scheme: string, place: string): string =>
 
 const ALL = Object.keys(SCHEMES)
 
-// One for each part of a request that has credentials: for cases that depend on the logger and not on the scheme.
+// One scheme for each part of a request that has credentials, for cases that depend on the logger only.
 const SOME = [
   'apiKeyHeader', 'apiKeyQuery', 'apiKeyCookie', 'httpBasic', 'oauth2PasswordBearer', "a scheme of the user's own"
 ]
@@ -130,7 +129,7 @@ interface Setup {
   readonly plugin?: FastifySecurityOptions
   readonly before?: (app: FastifyInstance) => unknown
   readonly route?: object
-  /** Fastify logs no lines of requests */
+  /** Fastify writes no log lines for requests. */
   readonly silent?: true
 }
 
@@ -146,7 +145,7 @@ async function appOf (
   return { app, lines, answers: [], secrets, schemes }
 }
 
-// The status of an answer as it came over a socket.
+// The status of an answer that came over a socket.
 function statusOf (answer: string): number {
   return Number(answer.split(' ')[1])
 }
@@ -211,7 +210,7 @@ async function nothingIsIn (
   t.strictSame(secrets.foundIn(answers.join('\n')), [], 'the answers')
 }
 
-t.test('Fastify by itself logs the query', async (t) => {
+t.test('Fastify without the plugin logs the query', async (t) => {
   const secrets = new Secrets()
   const lines = logLines()
   const app = Fastify({ logger: { level: 'trace', stream: lines } })
@@ -233,7 +232,7 @@ const logger = (options: object, server: FastifyServerOptions = {}): Setup => ({
 })
 type ChildLogger = NonNullable<FastifyServerOptions['childLoggerFactory']>
 
-/** Ways to log. */
+/** Loggers, and ways to configure them. */
 const SETUPS: Readonly<Record<string, Setup>> = {
   'the default logger': {},
   'serializers of the user\'s own': logger({
@@ -325,7 +324,7 @@ const SETUPS: Readonly<Record<string, Setup>> = {
   'a document': { plugin: { swagger: {} } }
 }
 
-t.test('no credential of any scheme reaches the log or an answer', async (t) => {
+t.test('no credential of any scheme is in the log or in an answer', async (t) => {
   for (const [name, setup] of Object.entries(SETUPS)) {
     t.test(name, async (t) => {
       const told = await appOf(t, new Secrets(), setup, setup === SETUPS['the default logger'] ? ALL : SOME)
@@ -389,7 +388,7 @@ t.test('no credential of any scheme reaches the log or an answer', async (t) => 
       if (!statuses.includes(Number(headers[':status']))) wrong.push(`${name}: ${headers[':status']}`)
       told.answers.push(JSON.stringify(headers), echoed === true ? '' : body)
     }
-    // White space that HTTP/1.1 does not allow, and that a parser of queries keeps
+    // White space that HTTP/1.1 does not allow, and that a query parser keeps
     const stream = client.request({
       ':path': `${pathOf('apiKeyQuery', 'it is granted')}?api_key=a\xa0${told.secrets.make('apiKeyQuery: white space')}`
     })
@@ -446,7 +445,7 @@ t.test('a key under another spelling of its name is masked in the log', async (t
   const lines = logLines()
   const app = Fastify({
     logger: { level: 'trace', stream: lines },
-    // As some do for clients that are not sure of the case, and those that separate by semicolons
+    // Parsers of some apps ignore the case of names, or separate parameters by semicolons.
     routerOptions: {
       querystringParser: (text) =>
         Object.fromEntries(
@@ -467,7 +466,7 @@ t.test('a key under another spelling of its name is masked in the log', async (t
   t.strictSame(secrets.foundIn(lines.text()), [])
 })
 
-t.test('no field of a login form reaches the log or an answer', async (t) => {
+t.test('no field of a login form is in the log or in an answer', async (t) => {
   const encoded = (fields: Record<string, string>): string => new URLSearchParams(fields).toString()
   const basic = (user: string, password: string): Record<string, string> => ({
     authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
@@ -563,7 +562,7 @@ t.test('no field of a login form reaches the log or an answer', async (t) => {
   }
 })
 
-t.test('no error holds a credential', async (t) => {
+t.test('no error contains a credential', async (t) => {
   const errors: string[] = []
   const told = await appOf(t, everything, {
     before: (app) => {
@@ -579,7 +578,7 @@ t.test('no error holds a credential', async (t) => {
   t.strictSame(told.secrets.foundIn(errors.join('\n')), [])
 })
 
-t.test('no document holds a credential', async (t) => {
+t.test('no document contains a credential', async (t) => {
   const told = await appOf(t, everything, { plugin: { swagger: {}, swaggerUi: {} } }, SOME)
   await sendAll(t, told)
   for (const url of ['/docs', '/docs/json', '/docs/yaml', '/docs/static/swagger-initializer.js']) {
@@ -590,7 +589,7 @@ t.test('no document holds a credential', async (t) => {
   t.strictSame(told.secrets.foundIn(JSON.stringify(told.app.security.routes()) + told.app.security.print()), [])
 })
 
-t.test('no warning holds a credential', async (t) => {
+t.test('no warning contains a credential', async (t) => {
   await new Promise((resolve) => { setImmediate(resolve) })
   t.strictSame(everything.foundIn(warnings.join('\n')), [])
 })

@@ -1,4 +1,4 @@
-/** The browser application of the examples: what its cookie is good for, and what ends it. */
+/** The session-cookie example: which requests its cookie authenticates, and what ends a session. */
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,7 +12,7 @@ import { COOKIE, sessionApp } from '../../example/session-cookie/app.js'
 import type { SessionAppOptions } from '../../example/session-cookie/app.js'
 import { addressOf, runToEnd, runExample } from '../fixtures/examples.js'
 
-// Processes are started, and there may be few processors to share.
+// The tests start processes, and the machine may have few processors.
 t.setTimeout(180_000)
 
 const MINUTE = 60_000
@@ -53,7 +53,7 @@ async function start (t: Test, options: Partial<SessionAppOptions> = {}): Promis
   return { app, accounts, clock, browser: () => browserOf(app) }
 }
 
-// A browser that keeps the one cookie, and says as browsers do where its forms come from.
+// A browser that keeps the one cookie, and sends the headers by which browsers name the origin of a form.
 function browserOf (app: FastifyInstance): Browser {
   const send = async (
     method: 'GET' | 'POST',
@@ -89,7 +89,7 @@ function setCookieOf (response: LightMyRequestResponse): SetCookie | undefined {
   return { value: value!, attributes: rest!.split('; ').sort() }
 }
 
-t.test('a login sets a cookie that only this host gets, by HTTPS, and that scripts cannot read', async (t) => {
+t.test('a login sets a cookie for this host and HTTPS only, which scripts cannot read', async (t) => {
   const { browser } = await start(t)
   const reader = browser()
   const form = await reader.get('/login')
@@ -106,7 +106,7 @@ t.test('a login sets a cookie that only this host gets, by HTTPS, and that scrip
   t.same((await reader.get('/api/me')).json(), { username: 'johndoe' })
 })
 
-t.test('a wrong password, an unknown name and a disabled account get the same answer, and no cookie', async (t) => {
+t.test('a wrong password, an unknown name and a disabled account get the same answer, without a cookie', async (t) => {
   const { accounts, browser } = await start(t)
   await accounts.add('bob', 'secret')
   accounts.setDisabled('bob', true)
@@ -128,14 +128,14 @@ t.test('an account that is disabled after its login has no session', async (t) =
   t.equal((await reader.get('/api/me')).statusCode, 401)
 })
 
-t.test('without a session, a page leads to the login form, and the API answers 401', async (t) => {
+t.test('without a session a page redirects to the login form, and the API answers 401', async (t) => {
   const { browser } = await start(t)
   t.match(await browser().get('/'), { statusCode: 303, headers: { location: '/login' } })
   t.match(await browser().get('/api/me'), { statusCode: 401, headers: { 'www-authenticate': 'APIKey realm="api"' } })
   t.equal((await browser().post('/notes', { text: 'x' })).statusCode, 401)
 })
 
-t.test('a note of a user is text in the page, never markup', async (t) => {
+t.test("a page shows a user's note as text, never as markup", async (t) => {
   const { browser } = await start(t)
   const reader = browser()
   await reader.login()
@@ -143,13 +143,13 @@ t.test('a note of a user is text in the page, never markup', async (t) => {
   t.match((await reader.get('/')).body, '<li>&lt;script&gt;&quot;&amp;&#39;</li>')
 })
 
-t.test('forms count on the pages alone', async (t) => {
+t.test('only pages accept forms', async (t) => {
   const { app, browser } = await start(t)
   app.post('/api/echo', { security: false }, async () => 'ok')
   t.equal((await browser().post('/api/echo', { text: 'x' })).statusCode, 415)
 })
 
-// Where a request comes from, by its headers, and whether the cookie counts in a POST.
+// The origin of a request, by its headers, and whether the cookie counts in a POST.
 const SOURCES: ReadonlyArray<readonly [string, Record<string, string>, boolean]> = [
   ['the page itself', { origin: ORIGIN, 'sec-fetch-site': 'same-origin' }, true],
   ['the page itself, in a browser without Fetch Metadata', { origin: ORIGIN }, true],
@@ -163,7 +163,7 @@ const SOURCES: ReadonlyArray<readonly [string, Record<string, string>, boolean]>
   ['a sandboxed frame', { origin: 'null' }, false]
 ]
 
-t.test('the cookie counts in a POST of the own origin alone, and in every GET', async (t) => {
+t.test('the cookie counts in a POST of its own origin only, and in every GET', async (t) => {
   const { browser } = await start(t)
   const reader = browser()
   await reader.login()
@@ -180,7 +180,7 @@ t.test('the cookie counts in a POST of the own origin alone, and in every GET', 
     SOURCES.filter(([,, counts]) => counts).map(([source]) => source), 'a refused POST does not change anything')
 })
 
-t.test('a foreign page cannot log its reader in or out', async (t) => {
+t.test('a foreign page cannot log a user in or out', async (t) => {
   const { browser } = await start(t)
   const reader = browser()
   await reader.login()
@@ -196,7 +196,7 @@ t.test('a foreign page cannot log its reader in or out', async (t) => {
   t.equal((await reader.get('/api/me')).statusCode, 200, 'the session goes on')
 })
 
-t.test('a session slides with its requests, and the browser gets the later end', async (t) => {
+t.test('each request extends a session, and the browser gets the new expiry', async (t) => {
   const { browser, clock } = await start(t)
   const reader = browser()
   await reader.login()
@@ -210,7 +210,7 @@ t.test('a session slides with its requests, and the browser gets the later end',
   t.equal((await reader.get('/api/me')).statusCode, 200, '45 minutes after the login')
 })
 
-t.test('a session without requests ends, and its id stays without value', async (t) => {
+t.test('a session without requests expires, and its id is worthless afterwards', async (t) => {
   const { browser, clock } = await start(t)
   const reader = browser()
   await reader.login()
@@ -223,7 +223,7 @@ t.test('a session without requests ends, and its id stays without value', async 
   t.match(await reader.get('/'), { statusCode: 303, headers: { location: '/login' } })
 })
 
-t.test('a session ends with its total time, however many requests came', async (t) => {
+t.test('a session expires after its maximum lifetime, even with requests', async (t) => {
   const { browser, clock } = await start(t)
   const reader = browser()
   await reader.login()
@@ -239,7 +239,7 @@ t.test('a session ends with its total time, however many requests came', async (
   t.equal((await reader.get('/api/me')).statusCode, 401)
 })
 
-t.test('a logout ends the session on the server, and takes the cookie away', async (t) => {
+t.test('a logout ends the session on the server, and removes the cookie', async (t) => {
   const { browser } = await start(t)
   const reader = browser()
   await reader.login()
@@ -255,7 +255,7 @@ t.test('a logout ends the session on the server, and takes the cookie away', asy
   t.equal((await browser().post('/logout', {})).statusCode, 303, 'a logout without a session succeeds')
 })
 
-t.test('a login has a new id: the one that was in the browser before ends', async (t) => {
+t.test('a login has a new session id: the one that the browser had before ends', async (t) => {
   const { browser } = await start(t)
   const planted = 'an-id-that-another-person-has-put-there'
   const reader = browser()
@@ -266,7 +266,7 @@ t.test('a login has a new id: the one that was in the browser before ends', asyn
   attacker.cookie = planted
   t.equal((await attacker.get('/api/me')).statusCode, 401)
 
-  // An id that the attacker has a session for.
+  // An id for which the attacker has a session.
   await attacker.login()
   const own = attacker.cookie
   const victim = browser()
@@ -277,7 +277,7 @@ t.test('a login has a new id: the one that was in the browser before ends', asyn
   t.equal((await victim.get('/api/me')).statusCode, 200)
 })
 
-t.test('guesses at a password are counted', async (t) => {
+t.test('wrong passwords are counted', async (t) => {
   const { browser } = await start(t, { loginsPerMinute: 3 })
   const reader = browser()
   const statuses = []
@@ -286,7 +286,7 @@ t.test('guesses at a password are counted', async (t) => {
   t.same(statuses, [401, 401, 401, 429])
 })
 
-t.test('a session outlives a restart, and the file does not have its id', async (t) => {
+t.test('a session survives a restart, and the file does not contain its id', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'fastify-security-'))
   t.teardown(async () => { await rm(folder, { recursive: true, force: true }) })
   const variables = { DATABASE_FILE: join(folder, 'app.db'), ADMIN_PASSWORD: 'correct horse', NODE_ENV: 'production' }
@@ -320,7 +320,7 @@ t.test('a session outlives a restart, and the file does not have its id', async 
   t.notMatch(files.join(''), 'correct horse')
 })
 
-t.test('development users serve on loopback alone, and not in production', async (t) => {
+t.test('development users are served on the loopback interface only, and not in production', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'fastify-security-'))
   t.teardown(async () => { await rm(folder, { recursive: true, force: true }) })
   const DATABASE_FILE = join(folder, 'app.db')

@@ -1,6 +1,6 @@
 /**
- * Every refusal at start-up, in every order in which the plugin and a route can be registered, with every document: a
- * route is guarded, or the app does not start.
+ * Every error at start-up, in every order of registering the plugin and a route, with every kind of document: the route
+ * is guarded, or the app does not start.
  */
 import { fileURLToPath } from 'node:url'
 import autoload from '@fastify/autoload'
@@ -11,7 +11,8 @@ import fp from 'fastify-plugin'
 import t from 'tap'
 import type { Dependency, FastifySecurityOptions } from '../../src/index.js'
 
-// @alone Some apps have to be older than the module: all that loads it is imported after they are made.
+// @alone Some apps must exist before the plugin's module is loaded: the tests import the modules that load it after
+// making these apps.
 const olderApps = Array.from({ length: 440 }, () => Fastify())
 const {
   default: fastifySecurity,
@@ -19,7 +20,7 @@ const {
 } = await import('../../src/index.js')
 const { everythingElse } = await import('../fixtures/secured.js')
 
-// @fastify/autoload cannot tell that TypeScript is run here.
+// @fastify/autoload cannot detect that this process runs TypeScript.
 process.env['FASTIFY_AUTOLOAD_TYPESCRIPT'] = '1'
 
 const token = httpBearer()
@@ -29,16 +30,16 @@ const user = depends({ token }, ({ token }) => {
 })
 const withToken = { authorization: 'Bearer good', 'x-key': 'k' }
 
-/** Where the plugin is, seen from a route. */
+/** Where the plugin is when a route is declared. */
 type Reach =
-  /** there, when the route is declared */
+  /** registered for the route's context */
   'in force' |
-  /** not yet there: declared too early, in a context in which the plugin will be in force */
+  /** not registered yet: the route is declared too early, in a context that will have the plugin */
   'too early' |
-  /** in another context, or nowhere */
+  /** registered in another context, or nowhere */
   'out of reach'
 
-/** A document, and the plugin. */
+/** The registration of a document and of the plugin. */
 interface Setup {
   readonly name: string
   readonly register: (app: FastifyInstance, options: FastifySecurityOptions, openapi: object) => PromiseLike<unknown>
@@ -78,7 +79,7 @@ interface Order {
   readonly reach: Reach
   /** the start-up error that does not depend on the routes */
   readonly code?: string
-  /** whether the plugin is loaded when the route is there */
+  /** whether the route exists before the plugin is loaded */
   readonly isBehind?: true
   readonly setUp: (
     app: FastifyInstance,
@@ -367,7 +368,7 @@ const orders: readonly Order[] = [
   }
 ]
 
-// Outcomes of an app that starts, and of one that does not.
+// The outcomes of an app that starts, and of one that does not.
 const GUARDED = 'ready: 401, 200'
 const OPEN = 'ready: 200, 200'
 const REFUSED = 'FST_SECURITY_START_REFUSED: no handler runs'
@@ -382,9 +383,9 @@ interface Case {
   readonly outcome: Readonly<Record<Reach, string>>
   /** whether the outcome depends on the document */
   readonly isDocumented?: true
-  /** the outcome without a document, where it differs */
+  /** the outcome without a document, if it is another one */
   readonly withoutDocument?: string
-  /** whether its route asks for no guard: after a start that another error ended, Fastify may answer it */
+  /** whether its route needs no guard: if another error stopped the start, Fastify may answer it */
   readonly isUnguarded?: true
 }
 
@@ -481,7 +482,7 @@ const cases: readonly Case[] = [
     isDocumented: true,
     declare: (app, secret) => { app.get('/secret', { schema: { security: [{ HTTPBearer: [] }] } as object }, secret) },
     isUnguarded: true,
-    // A context out of reach of the plugin does not use it.
+    // The plugin is not in force in a context outside its own.
     outcome: { 'in force': 'FST_SECURITY_HAND_WRITTEN: no handler runs', 'too early': REFUSED, 'out of reach': OPEN }
   },
   {
@@ -582,7 +583,7 @@ function expectedOf (theCase: Case, { reach, code }: Order, setup: Setup): strin
 
 for (const order of orders) {
   for (const setup of setups) {
-    t.test(`the plugin ${order.name}, with ${setup.name}: every route is guarded, or the app does not start`, async (t) => {
+    t.test(`the plugin ${order.name}, with ${setup.name}: every route is guarded, or the start fails`, async (t) => {
       for (const theCase of cases) {
         if (setup !== noDocument && theCase.isDocumented === undefined) continue
         const app = Fastify()
@@ -592,7 +593,7 @@ for (const order of orders) {
     })
   }
 
-  t.test(`the plugin ${order.name}, in an app that is older than the module: every route is guarded, or the app does not start`, async (t) => {
+  t.test(`the plugin ${order.name}, in an older app: every route is guarded, or the start fails`, async (t) => {
     const isUnseen = order.isBehind === true || order.reach === 'too early'
     for (const theCase of cases) {
       // A call that throws does so in an app of any age.
@@ -689,7 +690,7 @@ const changes: Array<[string, (route: RouteOptions & Record<PropertyKey, any>) =
   ['gives it a prototype', (route) => { Object.setPrototypeOf(route, { onRequest: [], security: false }) }]
 ]
 
-t.test('a route does not answer a client without credentials, even if another plugin changes the route', async (t) => {
+t.test('a route never answers a client without credentials, even if another plugin changes the route', async (t) => {
   const times: Array<
     [
       string,
@@ -759,7 +760,7 @@ t.test('a route does not answer a client without credentials, even if another pl
   for (const [name, change] of changes) {
     t.test(`a plugin ${name}`, async (t) => {
       for (const [when, age, setUp] of times) {
-        // No hook of ours saw what it was before.
+        // None of our hooks saw the route before the change.
         if (name === 'deletes its security' && when.startsWith('in an onRoute hook before') && age === 'older') continue
         for (const [where, security] of [['onRequest', { user }], ['preHandler', { late }]] as const) {
           const app = age === 'older' ? olderApps.pop()! : Fastify()
@@ -798,7 +799,7 @@ t.test('a route does not answer a client without credentials, even if another pl
   }
 })
 
-t.test("a route that is made of another route's options is guarded or refused by itself", async (t) => {
+t.test('a route made from the options of another route is guarded or refused by itself', async (t) => {
   for (const remove of [['onRequest'], ['onRequest', 'security'], []]) {
     const app = Fastify()
     t.teardown(() => app.close())
@@ -821,7 +822,7 @@ t.test("a route that is made of another route's options is guarded or refused by
   }
 })
 
-t.test('an app that is older than the module may have the preflights of @fastify/cors, and no other OPTIONS route', async (t) => {
+t.test('in an app older than the module only the OPTIONS routes of @fastify/cors may be undeclared', async (t) => {
   let calls = 0
   const app = olderApps.pop()!
   t.teardown(() => app.close())
@@ -833,7 +834,7 @@ t.test('an app that is older than the module may have the preflights of @fastify
   t.equal(calls, 0)
 })
 
-t.test('a route that is declared when the app becomes ready does not exist', async (t) => {
+t.test('a route that a hook declares when the app becomes ready does not exist', async (t) => {
   let calls = 0
   const app = Fastify()
   t.teardown(() => app.close())

@@ -1,4 +1,4 @@
-/** The guide to verified tokens: its blocks, taken out of docs/tokens.md and asked as their readers would. */
+/** The guide to verified tokens: the tests run the code blocks of docs/tokens.md and check their answers. */
 import { createHash, X509Certificate } from 'node:crypto'
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import t from 'tap'
@@ -13,7 +13,7 @@ import type { Running } from '../fixtures/recipes.js'
 import { run, takePieces } from '../fixtures/recipes.js'
 import { setVariables } from '../fixtures/variables.js'
 
-// The compiler checks a program, and other tests may share the processor.
+// The compiler checks a program, and other tests may use the same processor.
 t.setTimeout(180_000)
 
 const PAGE = 'docs/tokens.md'
@@ -24,7 +24,7 @@ const PARTNER = 'https://login.partner.example/'
 const AUDIENCE = 'https://api.example.com'
 const CLAIMS = { aud: AUDIENCE, sub: 'johndoe', client_id: 'spa', scope: 'items:read' }
 
-// As the page says: those of its first block.
+// The claims that the first block of the page requires.
 const GIVEN = {
   tokens_: "import * as tokens_ from 'fastify-security/tokens'",
   login: `const login = tokens_.issuer('${ISSUER}')`,
@@ -47,7 +47,7 @@ async function start (
   return await run(t, code, { given: { ...GIVEN, ...given }, shown })
 }
 
-// A body, or a status with the challenge's error.
+// The body, or for a denial the status and the error of its challenge.
 async function ask (app: FastifyInstance, token: string, options: InjectOptions = {}): Promise<unknown> {
   const { headers, ...rest } = options
   const answer = await app.inject({ url: '/items', ...rest, headers: { authorization: `Bearer ${token}`, ...headers } })
@@ -70,7 +70,7 @@ t.test('every block compiles', async (t) => {
   for (const { page, line } of blocks) t.same(problems.get(`${page}.${line}.ts`), [], `line ${line}`)
 })
 
-t.test('the first block guards a route by a user with a scope', async (t) => {
+t.test('the first block guards a route with a user and a scope', async (t) => {
   const idp = login(t)
   const { app } = await start(t, piece('Verified tokens'))
   t.equal(await ask(app, idp.sign(CLAIMS)), `{"owner":"johndoe of ${ISSUER}"}`)
@@ -80,7 +80,7 @@ t.test('the first block guards a route by a user with a scope', async (t) => {
   t.equal((await app.inject('/items')).headers['www-authenticate'], 'Bearer realm="api", scope="items:read"')
 })
 
-t.test('the order of the checks: what fails first costs no request', async (t) => {
+t.test('the order of the checks: a token that fails an early check causes no request', async (t) => {
   const idp = login(t)
   const code = `
     const issuer = tokens_.issuer('${ISSUER}', { start: 'lazy' })
@@ -130,7 +130,7 @@ t.test('the tables name every option, with its default', async (t) => {
 })
 
 for (const [index, name] of ['zod', 'TypeBox'].entries()) {
-  t.test(`claims typed by ${name}: a token that does not fit is 401`, async (t) => {
+  t.test(`claims typed by ${name}: a token with other claims is 401`, async (t) => {
     const idp = login(t)
     const { app } = await start(t, piece('Typed claims', index))
     const org = async (claims: object): Promise<unknown> =>
@@ -141,7 +141,7 @@ for (const [index, name] of ['zod', 'TypeBox'].entries()) {
   })
 }
 
-t.test('scopes of another claim', async (t) => {
+t.test('scopes from another claim', async (t) => {
   const idp = login(t)
   const { app } = await start(t, piece('Scopes'))
   const answers = async (permissions: unknown): Promise<unknown[]> => {
@@ -186,7 +186,7 @@ t.test('the issuers of many tenants', async (t) => {
   )
 })
 
-t.test('an issuer through a gateway', async (t) => {
+t.test('an issuer behind a gateway', async (t) => {
   const idp = login(t, { discovery: null })
   const gateway = provider(t, {
     issuer: 'http://127.0.0.1:8080/',
@@ -205,7 +205,7 @@ t.test('an issuer through a gateway', async (t) => {
   t.equal(gateway.asked.length, 2)
 })
 
-t.test('tokens that the app issues', async (t) => {
+t.test('tokens that the app issues itself', async (t) => {
   await t.rejects(
     start(t, piece('Tokens that your app issues')),
     { code: 'FST_SECURITY_INVALID_OPTION' },
@@ -233,7 +233,7 @@ t.test('tokens that the app issues', async (t) => {
   t.same(own.jwks, { keys: [] }, 'a secret is not published')
 })
 
-t.test('tests with a local issuer: nothing is fetched', async (t) => {
+t.test('tests with a local issuer fetch nothing', async (t) => {
   const idp = login(t)
   const names = ['passed', 'expired', 'foreign', 'narrow']
   const code = piece('Tests')
@@ -247,7 +247,7 @@ t.test('tests with a local issuer: nothing is fetched', async (t) => {
   t.same(idp.asked, [])
 })
 
-t.test('an outage does not make a token bad', async (t) => {
+t.test('during an outage no token is rejected as invalid', async (t) => {
   const route = "app.get('/items', { security: { token } }, async () => 'in')"
   const idp = login(t)
   const { app } = await start(t, route)
@@ -261,7 +261,7 @@ t.test('an outage does not make a token bad', async (t) => {
   t.match(answer, { statusCode: 503, headers: { 'retry-after': /^\d+$/, 'www-authenticate': undefined } })
 })
 
-t.test('the reason of a rejection is for logs and metrics', async (t) => {
+t.test('the reason of a rejection, for logs and metrics', async (t) => {
   const idp = login(t)
   const { app, rejections } = await start(t, `${piece('Logs and metrics')}
     app.get('/items', { security: { token } }, async () => 'in')`, { shown: ['rejections'] })
@@ -272,7 +272,7 @@ t.test('the reason of a rejection is for logs and metrics', async (t) => {
   t.same([...rejections], [['expired', 2], ['audience', 1]])
 })
 
-t.test('the metadata of the resource', async (t) => {
+t.test('the resource metadata', async (t) => {
   const idp = login(t)
   const { app } = await start(t, piece('Resource metadata'))
   const document = await app.inject('/.well-known/oauth-protected-resource/v1')
@@ -297,7 +297,7 @@ t.test('introspection', async (t) => {
     }
   })
 
-  t.test('of every token', async (t) => {
+  t.test('introspection of every token', async (t) => {
     await t.rejects(
       start(t, piece('Introspection')),
       { code: 'FST_SECURITY_INVALID_OPTION' },
@@ -312,7 +312,7 @@ t.test('introspection', async (t) => {
     t.equal(await ask(app, 'good'), 503)
   })
 
-  t.test('of opaque tokens beside JWTs', async (t) => {
+  t.test('introspection of opaque tokens beside JWTs', async (t) => {
     setVariables(t, { CLIENT_SECRET: 'secret' })
     const idp = login(t, options())
     const { app } = await start(t, piece('Introspection', 1))
@@ -404,6 +404,6 @@ t.test('step-up', async (t) => {
   t.equal(await remove({}), '401 insufficient_user_authentication')
 })
 
-t.test('every block was run', async (t) => {
+t.test('the tests run every block', async (t) => {
   t.strictSame(left(), [])
 })

@@ -1,5 +1,5 @@
 /**
- * Verified tokens with a real authorization server: rotation under load, outages, introspection, DPoP and client
+ * Verified tokens with a real authorization server: key rotation under load, outages, introspection, DPoP and client
  * certificates.
  */
 import type { FastifyInstance, InjectOptions } from 'fastify'
@@ -25,7 +25,7 @@ interface Teardown { teardown (cleanUp: () => unknown): void }
 
 interface Api {
   readonly app: FastifyInstance
-  /** status of a request, and the reason of a 401 */
+  /** the status of a request, and the reason of a 401 */
   readonly ask: (token: string, options?: InjectOptions) => Promise<string>
 }
 
@@ -68,7 +68,7 @@ async function withTwoKeys (t: Teardown) {
   return { clock, one, two, server, ask, old: await server.token() }
 }
 
-t.test('a JWT of the server passes, one for another API or without the scope does not', async (t) => {
+t.test('a JWT of the server passes; a JWT for another API or without the scope does not', async (t) => {
   const server = await authorizationServer(t, { format: 'jwt', keys: [privateKey('one')], audience: AUDIENCE })
   const { ask } = await api(t, jwts(server))
   const token = await server.token()
@@ -79,7 +79,7 @@ t.test('a JWT of the server passes, one for another API or without the scope doe
   t.equal(await ask(`${token.slice(0, -6)}AAAAAA`), '401 signature')
 })
 
-t.test('keys are rotated while clients ask: no request is rejected, and few ask for keys', async (t) => {
+t.test('keys rotate while clients send requests: none is rejected, and few cause a key fetch', async (t) => {
   const { clock, one, two, server, ask, old } = await withTwoKeys(t)
   t.equal(await ask(old), '200')
   clock.move(COOLDOWN + 1)
@@ -100,19 +100,19 @@ t.test('keys are rotated while clients ask: no request is rejected, and few ask 
   t.equal(server.hits.keys, 2, 'at the start, and for the unknown key')
 })
 
-t.test('a key that is withdrawn ends within its bound', async (t) => {
+t.test('a withdrawn key stops verifying within its time limit', async (t) => {
   const { clock, two, server, ask, old } = await withTwoKeys(t)
   t.equal(await ask(old), '200')
   server.use([two])
   t.equal(await ask(old), '200', 'younger than maxAge')
   clock.move(MAX_AGE + 1)
   await ask(old)
-  // A token of the new key waits for the keys that are being fetched.
+  // A token of the new key waits for the pending key fetch.
   t.equal(await ask(await server.token()), '200')
   t.equal(await ask(old), '401 key')
 })
 
-t.test('an outage never makes a token invalid, and no key outlives maxAge and maxStale', async (t) => {
+t.test('during an outage no token is rejected as invalid, and no key lives longer than allowed', async (t) => {
   const { clock, one, two, server, ask, old } = await withTwoKeys(t)
   t.equal(await ask(old), '200')
   server.use([two, one])
@@ -156,7 +156,7 @@ t.test('opaque tokens are introspected, also with signed answers, and a revoked 
   }
 })
 
-t.test('a token that is bound to a key passes with a proof of that key alone', async (t) => {
+t.test('a token that is bound to a key passes only with a proof of that key', async (t) => {
   const clientKey = signingKey('ES256', undefined, {})
   const otherKey = signingKey('ES256', undefined, {})
   for (const format of ['jwt', 'opaque'] as const) {
@@ -176,7 +176,7 @@ t.test('a token that is bound to a key passes with a proof of that key alone', a
   }
 })
 
-t.test('a token that is bound to a certificate passes with that certificate alone', async (t) => {
+t.test('a token that is bound to a certificate passes only with that certificate', async (t) => {
   for (const format of ['jwt', 'opaque'] as const) {
     const server = await authorizationServer(t, { format, keys: [privateKey('one')], audience: AUDIENCE })
     const common = {

@@ -1,17 +1,17 @@
-/** The page of what works beside this package: each row of its neighbours names tests, and these exist. */
+/** docs/compatibility.md: each row of its table of plugins names tests, and these tests exist. */
 import t from 'tap'
 import { textOf } from '../fixtures/pages.js'
 import { isTest, testsNamedIn } from '../fixtures/titles.js'
 
 const PAGE = 'docs/compatibility.md'
 
-t.test('the page of compatibility names tests that exist', async (t) => {
+t.test('docs/compatibility.md names existing tests', async (t) => {
   const named = testsNamedIn(PAGE)
   t.ok(named.length > 20)
   for (const test of named) t.ok(isTest(test), test.text)
 })
 
-t.test('the page of compatibility names a test in each row of its neighbours', async (t) => {
+t.test('docs/compatibility.md names a test in each row of its table of plugins', async (t) => {
   const [, section = ''] = /^## Neighbours\n(.*?)(?=^## |$(?![^]))/ms.exec(textOf(PAGE)) ?? []
   const rows = section.split('\n').filter((line) => line.startsWith('| ') && !line.startsWith('| neighbour'))
   t.ok(rows.length >= 19)

@@ -1,6 +1,5 @@
 /**
- * The page for those who come from other plugins: its pieces are started and asked. Those of heavy packages are in
- * test/deep/.
+ * docs/migration.md: the tests start its code and check its answers. test/deep/ has the tests that need large packages.
  */
 import fastifyAuth from '@fastify/auth'
 import fastifyJwt from '@fastify/jwt'
@@ -11,7 +10,7 @@ import fastifySecurity, { apiKeyHeader, depends, httpBearer, Unauthorized } from
 import { ask, page, sectionOf, started } from '../fixtures/migration.js'
 import { runBlock } from '../fixtures/pages.js'
 
-t.test('every plugin of which the page tells is there, before and after', async (t) => {
+t.test('the page has code for every plugin that it names, before and after', async (t) => {
   const titles = [...page.matchAll(/^## ((?:@|fastify-|express-).+)$/gm)].map(([, title]) => title!)
   t.same(titles, [
     '@fastify/auth', '@fastify/jwt', '@fastify/bearer-auth', '@fastify/basic-auth', '@fastify/passport',
@@ -35,7 +34,7 @@ for (const [column, when] of (['before', 'after'] as const).entries()) {
     const { codes: pieces, rows } = sectionOf('@fastify/jwt')
     const app = await started(t, pieces[column]!)
     const { token } = (await app.inject({ method: 'POST', url: '/login' })).json<{ token: string }>()
-    // fast-jwt's clock: a token is out of date from the second on that `exp` names.
+    // fast-jwt's clock: a token is expired from the second on that `exp` names.
     const expired = app.jwt.sign({ sub: 'johndoe', exp: Math.floor(Date.now() / 1000) - 60 })
     const other = Fastify()
     t.teardown(() => other.close())
@@ -70,7 +69,7 @@ for (const [column, when] of (['before', 'after'] as const).entries()) {
   })
 }
 
-t.test('@fastify/auth: what its lists let in, the requirements beside them in the table let in as well, and nothing else', async (t) => {
+t.test('@fastify/auth: its lists admit the same requests as the requirements beside them in the table', async (t) => {
   const pairs = [...page.matchAll(/^\| `(app\.auth\(.*\))` \| `(.*)` \|$/gm)].map(
     ([, list, requirement]) => [list!, requirement!] as const
   )
@@ -99,7 +98,7 @@ t.test('@fastify/auth: what its lists let in, the requirements beside them in th
   }
 })
 
-t.test('route by route: old and new routes stand in one app, and in one document', async (t) => {
+t.test('route by route: old and new routes may be in one app, and in one document', async (t) => {
   const { codes, rows } = sectionOf('Route by route')
   t.equal(codes.length, 1)
   const app = await started(t, codes[0]!)
@@ -114,7 +113,7 @@ t.test('route by route: old and new routes stand in one app, and in one document
   t.match(app.security.print(), /^GET +\/new +token$/m)
 })
 
-t.test('route by route: a new route that says nothing does not start', async (t) => {
+t.test('route by route: a new route that declares nothing stops the start', async (t) => {
   const { codes } = sectionOf('Route by route')
   await t.rejects(started(t, `${codes[0]}\napp.get('/forgotten', handler)`), {
     code: 'FST_SECURITY_START_REFUSED',
@@ -122,7 +121,7 @@ t.test('route by route: a new route that says nothing does not start', async (t)
   })
 })
 
-t.test('route by route: a scheme that differs from the one in the document under its name does not start', async (t) => {
+t.test("route by route: a scheme that differs from the document's scheme of its name stops the start", async (t) => {
   const { codes } = sectionOf('Route by route')
   await t.rejects(
     started(t, codes[0]!.replace("scheme: 'bearer' }", "scheme: 'bearer', bearerFormat: 'JWT' }")),
@@ -130,7 +129,7 @@ t.test('route by route: a scheme that differs from the one in the document under
   )
 })
 
-t.test('route by route: where the old hook and the old schema are left beside security, both are asked and the guard is documented', async (t) => {
+t.test('route by route: an old hook beside security still runs, and the document shows the guard', async (t) => {
   const asked: string[] = []
   const app = Fastify()
   t.teardown(() => app.close())
@@ -147,7 +146,7 @@ t.test('route by route: where the old hook and the old schema are left beside se
   t.match(app.swagger(), { paths: { '/': { get: { security: [{ HTTPBearer: [] }] } } } })
 })
 
-t.test('a hook of a context and require guard the routes above them alike', async (t) => {
+t.test('a hook of a context and require guard the same routes', async (t) => {
   const before = Fastify()
   t.teardown(() => before.close())
   before.get('/', async () => '')
@@ -164,7 +163,7 @@ t.test('a hook of a context and require guard the routes above them alike', asyn
   }
 })
 
-t.test('a dependency among the functions of app.auth guards, and leaves its challenge on the reply of another that passes', async (t) => {
+t.test('a dependency in app.auth guards; its challenge stays on the reply if another function passes', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(fastifyAuth)

@@ -1,5 +1,5 @@
 /**
- * The table of promises in docs/reliability.md: each promise of SECURITY.md is in it, with a place in src/ and a test.
+ * The table of promises in docs/reliability.md: it has each promise of SECURITY.md, with a place in src/ and a test.
  */
 import { existsSync } from 'node:fs'
 import t from 'tap'
@@ -11,12 +11,12 @@ const PAGE = 'docs/reliability.md'
 const section = (page: string, heading: string): string =>
   textOf(page).split(/^## /m).find((text) => text.startsWith(`${heading}\n`)) ?? ''
 
-// Promise, places, tests: of each row.
+// Promise, places and tests of each row.
 const rows = section(PAGE, 'Promises of SECURITY.md, and the test that notices').split('\n')
   .filter((line) => line.startsWith('| ') && !/^\| (?:promise|refused) /.test(line))
   .map((line) => line.slice(2, -2).split(' | '))
 
-t.test('the page of reliability names tests that exist', async (t) => {
+t.test('docs/reliability.md names existing tests', async (t) => {
   const named = testsNamedIn(PAGE)
   t.ok(named.length > 100)
   for (const test of named) t.ok(isTest(test), test.text)

@@ -1,5 +1,6 @@
 /**
- * The recipes, and what other pages show, taken out of their pages and asked: what they let in, and what they refuse.
+ * The recipes and other code of the documentation: the tests run each block, and check which requests it admits and
+ * which it denies.
  */
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import Fastify from 'fastify'
@@ -24,7 +25,7 @@ import { setVariables } from '../fixtures/variables.js'
 
 const { take: recipe, left } = takePieces('recipes.md')
 
-/** As much of a test as is needed to clean up behind it. */
+/** The part of a test that registers a clean-up. */
 interface Teardown { teardown (cleanUp: () => unknown): void }
 
 const bearer = (token: string): Record<string, string> => ({ authorization: `Bearer ${token}` })
@@ -40,7 +41,7 @@ const GIVEN_TOKEN = {
     const token = jwtBearer_({ issuer: login, audience: '${AUDIENCE}' })`
 }
 
-// An app of a recipe, with the local issuer in the place of the remote one.
+// An app made from a recipe, with the local issuer instead of the remote one.
 async function runWithToken (t: Test, code: string, shown: readonly string[] = []): Promise<Running> {
   const running = await run(t, code, { given: GIVEN_TOKEN, shown: ['login', 'token', ...shown] })
   running.app.security.override(running['login'], local)
@@ -72,10 +73,10 @@ t.test('a denial list', async (t) => {
   t.equal((await without.inject({ url: '/me', headers: bearer(anonymous) })).statusCode, 401, 'a token without a jti')
 })
 
-// Expired, and within the tolerance for clocks that differ: what the token opens ends at once.
+// Expired, but within the tolerance for clocks that differ: a stream or socket of this token ends at once.
 const ending = async (): Promise<string> => await local.sign({ aud: AUDIENCE, sub: 'ann' }, { lifetime: -2 })
 
-// Nothing happens in this time where a timer is right; one that fires at once has fired.
+// A correct timer does not fire in this time; a timer that fires at once has fired.
 const soon = async (): Promise<'open'> => await new Promise((resolve) => { setTimeout(() => { resolve('open') }, 50) })
 
 t.test('streams that end with the token', async (t) => {
@@ -319,7 +320,7 @@ t.test('scopes that include others', async (t) => {
     },
     shown: ['withIncluded']
   })
-  // A token must not have a colon: those of this test name their scope with a dot.
+  // A token must not contain a colon: the scopes in this test contain a dot.
   const statuses = async (token: string): Promise<number[]> => [
     (await app.inject({ url: '/items', headers: bearer(token) })).statusCode,
     (await app.inject({ method: 'POST', url: '/items', headers: bearer(token) })).statusCode
@@ -410,7 +411,7 @@ t.test('WebSockets', async (t) => {
   )
   t.equal((await open(t, address, { cookie })).message, 'Hello ann', 'a client that is not a browser')
   t.equal((await open(t, address, { ...own, cookie: 'session=session-of-ann' })).message, 'Hello ann')
-  // It is good when it is looked up, and ends when the socket is open.
+  // The session is valid when the app reads it, and ends before the socket is open.
   let isLookedUp = false
   sessions.set('short', {
     username: 'bob',
@@ -439,7 +440,7 @@ t.test('guesses at a login', async (t) => {
       })
     ).statusCode
 
-  t.test('at one name, from many addresses', async (t) => {
+  t.test('for one name, from many addresses', async (t) => {
     const { app } = await run(t, recipe('Guesses at a login'))
     for (let count = 1; count <= 5; count++) t.equal(await guess(app, 'ann', `10.0.0.${count}`), 400)
     t.equal(await guess(app, 'ann', '10.0.0.6'), 429)
@@ -447,7 +448,7 @@ t.test('guesses at a login', async (t) => {
     t.equal(await guess(app, 'bob', '10.0.0.7', 'secret'), 200)
   })
 
-  t.test('at many names, from one address', async (t) => {
+  t.test('for many names, from one address', async (t) => {
     const { app } = await run(t, recipe('Guesses at a login'))
     for (let count = 1; count <= 20; count++) t.equal(await guess(app, `name${count}`, '10.0.0.1'), 400)
     t.equal(await guess(app, 'bob', '10.0.0.1', 'secret'), 429)
@@ -593,19 +594,19 @@ t.test('a resolver that may hang', async (t) => {
     return async (token) => await app.inject({ url: '/me', headers: bearer(token) })
   }
 
-  t.test('who comes with a good token is let in', async (t) => {
+  t.test('a request with a good token passes', async (t) => {
     const ask = await limits(t, 10_000, 2_000)
     t.match(await ask('good'), { statusCode: 200, body: '{"username":"ann"}' })
     t.equal((await ask('bad')).statusCode, 401)
   })
 
-  t.test('its own limit ends it: 500', async (t) => {
+  t.test('its own time limit ends the request: 500', async (t) => {
     const reply = await (await limits(t, 10_000, 50))('hangs')
     t.equal(reply.statusCode, 500)
     t.notOk('www-authenticate' in reply.headers)
   })
 
-  t.test('the limit of the app ends it: 503', async (t) => {
+  t.test('the time limit of the app ends the request: 503', async (t) => {
     const reply = await (await limits(t, 50, 2_000))('hangs')
     t.equal(reply.statusCode, 503)
     t.notOk('www-authenticate' in reply.headers)
@@ -613,7 +614,7 @@ t.test('a resolver that may hang', async (t) => {
 })
 
 t.test('something to close again', async (t) => {
-  t.test('is closed with the answer, of any status', async (t) => {
+  t.test('is closed after the answer, with any status', async (t) => {
     const { app, pool } = await run(t, recipe('Something to close again'), { shown: ['pool'] })
     t.equal((await app.inject('/report')).statusCode, 401)
     t.equal(pool.taken, 0)
@@ -622,7 +623,7 @@ t.test('something to close again', async (t) => {
   })
 
   for (const moment of ['while it is being opened', 'when it is open'] as const) {
-    t.test(`is closed where the client goes ${moment}`, async (t) => {
+    t.test(`is closed if the client disconnects ${moment}`, async (t) => {
       const [opening, asked, answer] = [gate(), gate(), gate()]
       const { app, pool } = await run(t, recipe('Something to close again'), { shown: ['pool'] })
       const makeConnection: () => Promise<object> = pool.connect
@@ -658,7 +659,7 @@ t.test('something to close again', async (t) => {
   }
 })
 
-t.test('the quick start, pasted step by step, gives what it says', async (t) => {
+t.test('the steps of the quick start have the output that it shows', async (t) => {
   const text = readFileSync(new URL('../../docs/quick-start.md', import.meta.url), 'utf8')
   const statuses: number[] = []
   for (const [heading, [code]] of piecesOf('quick-start.md')) {
@@ -741,7 +742,7 @@ t.test('the page of requirements shows the requirements of contexts', async (t) 
   t.strictSame(await statuses(bearer('root')), [200, 401, 200, 200])
 })
 
-t.test('the pages say who else is let in', async (t) => {
+t.test('the pages say which other clients are admitted', async (t) => {
   const requirements = piecesOf('requirements.md')
 
   t.test('either, inside a dependency', async (t) => {
@@ -787,7 +788,7 @@ t.test('the pages say who else is let in', async (t) => {
 t.test('the page of dependencies says', async (t) => {
   const pages = piecesOf('dependencies.md')
 
-  t.test('which scopes are required', async (t) => {
+  t.test('the required scopes', async (t) => {
     const { app } = await run(t, pages.get('Scopes')![0]!, {
       given: {
         handler: "const handler = async () => 'in'",
@@ -820,7 +821,7 @@ t.test('the page of dependencies says', async (t) => {
     )
   })
 
-  t.test('who is refused before the body is read', async (t) => {
+  t.test('clients that are denied before the body is read', async (t) => {
     const { app } = await run(t, pages.get('When it runs')![0]!, {
       given: { handler: "const handler = async () => 'in'" }
     })
@@ -834,8 +835,8 @@ t.test('the page of dependencies says', async (t) => {
   })
 })
 
-t.test('every recipe was run', async (t) => {
-  // The first one is what the others take for granted.
+t.test('the tests run every recipe', async (t) => {
+  // The other recipes build on the first one.
   const [first, ...others] = [...piecesOf('recipes.md').values()].flat()
   t.match(first, 'await app.register(fastifySecurity)')
   t.ok(others.length >= 15)
@@ -849,7 +850,7 @@ interface Opened {
   readonly closed?: Promise<number>
 }
 
-// Opens a WebSocket, up to its first message.
+// Opens a WebSocket, and waits for its first message.
 async function open (t: Teardown, address: string, headers: Record<string, string>): Promise<Opened> {
   const socket = new WebSocket(address, { headers })
   t.teardown(() => { socket.terminate() })

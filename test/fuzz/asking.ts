@@ -1,4 +1,7 @@
-/** Requests to the doors as plain data: what a generator makes, and a wire carries. */
+/**
+ * Requests to the routes of doors.ts as plain data: a generator makes them, and each part sends them over its own
+ * protocol.
+ */
 import fc from 'fast-check'
 import { PATHS } from './doors.js'
 import { secret } from './leaks.js'
@@ -11,7 +14,7 @@ export interface Ask {
   readonly method: 'own' | 'HEAD' | 'OPTIONS' | 'DELETE'
   readonly token: Quality
   readonly key: Quality
-  /** which auth-scheme the token is sent with, where the door takes none of its own */
+  /** the auth-scheme of the token, for routes that accept any */
   readonly scheme: 'Bearer' | 'Basic' | 'Digest'
   readonly body: 'good' | 'broken' | 'twice' | 'none'
 }
@@ -28,10 +31,10 @@ export const ask: fc.Arbitrary<Ask> = fc.record({
   body: fc.constantFrom('good', 'good', 'good', 'broken', 'twice', 'none')
 })
 
-/** How many numbers one request takes: of them, the even ones are known. */
+/** The number of numbers that one request uses. Even numbers are known credentials. */
 export const NUMBERS = 6
 
-/** A request, not yet on any wire. */
+/** A request, independent of the protocol. */
 export interface Message {
   readonly method: string
   readonly target: string

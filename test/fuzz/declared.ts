@@ -1,4 +1,4 @@
-/** Random declarations as the dependencies and routes that they describe. */
+/** Turns random declarations into dependencies and routes. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Dependency, RequiredScopes, SecurityOption } from '../../src/index.js'
 import {
@@ -10,10 +10,10 @@ import { KNOWN } from './reading.js'
 
 type Handler = (request: FastifyRequest & { readonly security: unknown }, reply: FastifyReply) => unknown
 
-/** The witness that a tree's resolvers and handlers report to. */
+/** Observes the resolvers and handlers of a tree. */
 export interface Witness {
   accounts: ReadonlyMap<string, Account>
-  /** called before a resolver does anything, with what it is resolved for */
+  /** called before a resolver does anything, with the scopes for which it is resolved */
   called(call: string): void
   handler: Handler
 }
@@ -40,7 +40,7 @@ export function declare (
       (ref) => passesOn[targetOf(ref, index) - KNOWN.length] ?? false
     )
     passesOn.push(below.includes(true) || (def.kind === 'resolver' && def.takesScopes))
-    // What takes no scopes itself, and has something below that does, is resolved for each set of them and cannot tell
+    // A dependency that takes no scopes itself, but needs one that does, is resolved for each set, and cannot tell
     // which.
     const isCounted = !below.includes(true) || (def.kind === 'resolver' && def.takesScopes)
     dependencies.push(

@@ -1,4 +1,4 @@
-/** An app with a route for each kind of door, and the expected answer of each to a request. */
+/** An app with a route for each kind of guard, and the expected answer of each route to a request. */
 import type { FastifyInstance, FastifyRequest, FastifyServerOptions } from 'fastify'
 import Fastify from 'fastify'
 import type { Socket } from 'node:net'
@@ -14,7 +14,7 @@ import { leaks, secret, secretsIn, watchedLog } from './leaks.js'
 import type { Reading, Sent } from './reading.js'
 import { fieldsOf, KNOWN } from './reading.js'
 
-/** A handler that was called: whose credentials were taken for good, by the route that took them. */
+/** A handler that ran: the owners of the credentials that its route accepted, and the route. */
 export interface Arrival {
   readonly door: string
   readonly owners: readonly number[]
@@ -22,19 +22,19 @@ export interface Arrival {
 
 /** The expected result of a request. */
 export interface Expected {
-  /** any of them */
+  /** any of these statuses */
   readonly statuses: readonly number[]
-  /** where it is let in; a handler that may be called or not, as its body is read by others, is in `perhaps` */
+  /** the handler that must run; `perhaps` has handlers that may run, depending on how other parsers read the body */
   readonly arrival: Arrival | null
   readonly perhaps: Arrival | null
-  /** auth-schemes of the challenges, sorted; `null` where none are asked for */
+  /** sorted auth-schemes of the challenges; `null` if the answer has none */
   readonly challenges: readonly string[] | null
 }
 
 /** Half of all numbers are known. */
 const isKnown = (number: number): boolean => number % 2 === 0
 
-/** A known owner of each credential in a value; `null` where there is an unknown one, or none. */
+/** The known owner of each credential in a value; `null` if one is unknown, or if there is none. */
 function ownersIn (value: unknown): number[] | null {
   const owners = secretsIn(JSON.stringify(value)).map(ownerOf)
   return owners.length > 0 && owners.every((owner) => owner !== null && isKnown(owner)) ? owners as number[] : null
@@ -45,7 +45,7 @@ function ownerOf (found: string): number | null {
   return Number.isInteger(owner) && secret(owner) === found ? owner : null
 }
 
-/** Every known owner whose credential is somewhere in the sent bytes, in any encoding. */
+/** Every known owner whose credential is in the sent bytes, in any encoding. */
 export function ownersAnywhere (text: string): Set<number> {
   const unescaped = text.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)))
   const decoded = (text.match(/[A-Za-z0-9+/]{8,}/g) ?? []).flatMap((word) =>
@@ -55,7 +55,7 @@ export function ownersAnywhere (text: string): Set<number> {
   return new Set(owners.filter((owner): owner is number => owner !== null && isKnown(owner)))
 }
 
-/** The app, its log, and those who got in, by connection. */
+/** The app, its log, and the handlers that ran, by connection. */
 export interface Doors {
   readonly app: FastifyInstance
   readonly log: WatchedLog
@@ -64,7 +64,7 @@ export interface Doors {
 
 interface Door {
   readonly methods: readonly string[]
-  /** names in KNOWN; each alternative all of them */
+  /** the known names, for each alternative */
   readonly alternatives: ReadonlyArray<readonly string[]>
   readonly orNobody?: true
 }
@@ -85,12 +85,12 @@ const DOORS: Readonly<Record<string, Door>> = {
 
 export const PATHS = [...Object.keys(DOORS), '/token', '/public']
 
-/** Opens them. */
+/** Starts the app. */
 export async function openDoors (options: FastifyServerOptions | { http2: true }): Promise<Doors> {
   const log = watchedLog(isNoKeyOfOurs)
   const app = Fastify({ ...options as FastifyServerOptions, logger: { level: 'trace', stream: log } })
   const arrivals: Doors['arrivals'] = new Map()
-  // A port is used again, and who comes late is not to be taken for one of its next connection.
+  // Ports are reused, so a late handler must not be attributed to the next connection on its port.
   const bySocket = new WeakMap<object, Arrival[]>()
   app.server.on('connection', (socket: Socket) => {
     const those: Arrival[] = []
@@ -146,7 +146,7 @@ function schemesByName (): Record<string, Dependency> {
   }
 }
 
-// Fastify logs the URL of a route that takes no key in its query, or of an unknown route, as it is.
+// For a route that reads no key from the query, or an unknown route, Fastify logs the URL unchanged.
 function isNoKeyOfOurs (line: string): boolean {
   const { req, msg, err, ...rest } = JSON.parse(line) as {
     req?: { url?: string, method?: string, host?: string }
@@ -154,11 +154,11 @@ function isNoKeyOfOurs (line: string): boolean {
     err?: { message?: string }
   }
   if (req?.url !== undefined) {
-    // Nor is a host that has swallowed another line a credential.
+    // A host name that contains another line is not a credential either.
     const { url, host: _, ...others } = req
     if (leaks(JSON.stringify([rest, msg, others]))) return false
     if (pathOf(url) !== '/query' || (req.method !== 'GET' && req.method !== 'HEAD')) return true
-    // A parameter of another name does not belong to a scheme.
+    // A parameter with another name does not belong to a scheme.
     return !fieldsOf(url.slice(url.search(/[?#]/) + 1)).some(
       ([name, value]) => (name === 'api_key' || name.startsWith('api_key[')) && leaks(value)
     )
@@ -166,7 +166,7 @@ function isNoKeyOfOurs (line: string): boolean {
   return !leaks(JSON.stringify(rest)) && (msg.startsWith('Route ') || isUrlEcho(err?.message ?? ''))
 }
 
-/** Whether a message is Fastify's, of a URL that leads nowhere. */
+/** Whether a message is Fastify's message about an unknown URL. */
 export function isUrlEcho (message: string): boolean {
   return message.startsWith('Route ') || message.endsWith('is not a valid url component')
 }
@@ -180,10 +180,10 @@ const CHALLENGES: Readonly<Record<string, string>> = {
   OpenId: 'Bearer'
 }
 
-/** The expected answer to a request, by the headers that it came with. */
+/** The expected answer to a request, from the headers that the server received. */
 export function expectedOf (method: string, sent: Sent, body: Buffer): Expected {
   const path = pathOf(sent.target)
-  // Fastify reads a body before it says that there is nothing.
+  // Fastify reads a body before it answers 404.
   const nowhere: Expected = {
     statuses: path === null || body.length > 0 ? [404, 400, 413, 415] : [404],
     arrival: null,
@@ -200,7 +200,7 @@ export function expectedOf (method: string, sent: Sent, body: Buffer): Expected 
   if (door === null || !door.methods.includes(method)) return nowhere
   const guarded = expectedOfDoor(path!, door, sent)
   if (path !== '/body' || guarded.arrival === null) return guarded
-  // Whether its body is any good is Fastify's to say.
+  // Fastify decides whether the body is valid.
   return isGoodJson(sent, body)
     ? guarded
     : { ...guarded, statuses: [200, 400, 413, 415], arrival: null, perhaps: guarded.arrival }
@@ -232,7 +232,7 @@ function expectedOfDoor (path: string, { alternatives, orNobody }: Door, sent: S
   if (orNobody && names.every((name) => read(name, sent) === 'absent')) {
     return { statuses: [200], arrival: { door: path, owners: [] }, perhaps: null, challenges: null }
   }
-  // Of all of them, the one that failed is asked for; which one is another part's to say.
+  // Only the failed scheme must be in a challenge; another part checks which one.
   return {
     statuses: [worst!],
     arrival: null,
@@ -254,7 +254,7 @@ function expectedOfToken (sent: Sent, body: Buffer): Expected {
   }
   const { username, password, clientSecret } = form as Record<string, unknown>
   const arrival = { door: '/token', owners: ownersIn({ username, password, clientSecret }) ?? [] }
-  // The first of two media types counts, for those who do not refuse them.
+  // If there are two media types, parsers that accept the request use the first one.
   return types.length === 1
     ? { statuses: [200], arrival, perhaps: null, challenges: null }
     : { statuses: [200, 400, 415], arrival: null, perhaps: arrival, challenges: null }

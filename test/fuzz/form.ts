@@ -40,7 +40,7 @@ function isFormType (mediaType: string): boolean {
   )
 }
 
-// An empty field counts as absent; a repeated one is rejected, empty or not.
+// An empty field counts as absent; a repeated one is rejected, even if empty.
 function fieldsOf (body: Uint8Array): Fields | null {
   const text = utf8(body)
   if (text === null) return null

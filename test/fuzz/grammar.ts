@@ -1,6 +1,6 @@
 /**
- * The grammars of HTTP authentication, read by hand: one character after the other, with no regular expression. What
- * the package reads and writes is compared with this, so nothing here comes from it.
+ * The grammars of HTTP authentication, read one character at a time, without regular expressions. The fuzzer compares
+ * the package with this module, so it uses no code of the package.
  *
  * @see RFC 9110 §5 and §11, RFC 6749 §3.3, RFC 4648 §4
  */
@@ -42,7 +42,7 @@ export function isScopeToken (text: string): boolean {
   return text !== '' && all(text, (code) => code >= 0x21 && code <= 0x7e && code !== 0x22 && code !== 0x5c)
 }
 
-/** RFC 9110 §5.5: no control character but HTAB, and nothing that is more than a byte. */
+/** RFC 9110 §5.5: no control character except HTAB, and no character above one byte. */
 export function isFieldValue (text: string): boolean {
   return all(text, (code) => code === 9 || (code >= 0x20 && code !== 0x7f && code <= 0xff))
 }
@@ -52,7 +52,7 @@ export function isQuotable (text: string): boolean {
   return all(text, (code) => code === 9 || (code >= 0x20 && code <= 0x7e))
 }
 
-/** Without the white space of RFC 9110 §5.6.3 around it. */
+/** The text without the white space of RFC 9110 §5.6.3 around it. */
 export function trimmed (text: string): string {
   let start = 0
   let end = text.length
@@ -61,7 +61,7 @@ export function trimmed (text: string): string {
   return text.slice(start, end)
 }
 
-/** auth-scheme 1*SP rest, or `null` where it is of another auth-scheme or nothing follows. RFC 9110 §11.4 */
+/** auth-scheme 1*SP rest; `null` if it has another auth-scheme or nothing follows. RFC 9110 §11.4 */
 export function credentialsOf (value: string, scheme: string): { scheme: string, credentials: string } | null {
   const space = value.indexOf(' ')
   if (space < 0) return null
@@ -89,7 +89,7 @@ export function unquoted (text: string): string | null {
   return null
 }
 
-// At the commas that stand in no quoted-string; `null` where one does not end.
+// Splits a text at the commas outside quoted-strings; `null` if a quoted-string does not end.
 function elements (text: string): string[] | null {
   const found: string[] = []
   let element = ''
@@ -109,8 +109,8 @@ function elements (text: string): string[] | null {
 }
 
 /**
- * #auth-param as a recipient reads it: empty elements are passed over. `null` for a malformed list, or one that repeats
- * a name. RFC 9110 §11.2
+ * #auth-param as a recipient reads it: it ignores empty elements. `null` for a malformed list, or one that repeats a
+ * name. RFC 9110 §11.2
  */
 export function authParams (text: string): Map<string, string> | null {
   const params = new Map<string, string>()
@@ -118,7 +118,7 @@ export function authParams (text: string): Map<string, string> | null {
   for (const [index, element] of list.entries()) {
     const param = trimmed(element)
     if (param === '') continue
-    // OWS stands beside a comma, and at neither end.   RFC 9110 §5.6.1.2
+    // OWS may stand beside a comma, and not at the ends.   RFC 9110 §5.6.1.2
     if ((index === 0 && !element.startsWith(param)) || (index === list.length - 1 && !element.endsWith(param))) {
       return null
     }
@@ -191,7 +191,7 @@ export function base64url (text: string): Uint8Array | null {
   return base64(usual + '='.repeat((4 - text.length % 4) % 4))
 }
 
-/** UTF-8, or `null`. A byte order mark is a character like others. */
+/** Decodes UTF-8, or returns `null`. A byte order mark is an ordinary character. */
 export function utf8 (bytes: Uint8Array): string | null {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
@@ -200,7 +200,7 @@ export function utf8 (bytes: Uint8Array): string | null {
   }
 }
 
-/** Percent-encoded UTF-8 with "+" for a space, or `null` where it is broken. RFC 6749, appendix B */
+/** Decodes percent-encoded UTF-8 with "+" for a space; `null` if it is malformed. RFC 6749, appendix B */
 export function formDecoded (text: string): string | null {
   let decoded = ''
   for (let i = 0; i < text.length; i++) {

@@ -1,28 +1,28 @@
 /**
- * HTTP/1.1 as a sender has to write it. Bytes that are written like this have one meaning; of all others it is said
- * only that their meaning is open, as servers may repair or reject them.
+ * HTTP/1.1 as a sender must write it. Bytes in this form have one meaning. All other bytes count as ambiguous, since
+ * servers may repair or reject them.
  *
  * @see RFC 9112
  */
 import { formDecoded, isFieldValue, isToken, trimmed } from './grammar.js'
 import type { Sent } from './reading.js'
 
-/** A request that can be read in one way only. */
+/** A request with only one meaning. */
 export interface PlainRequest extends Sent {
   readonly method: string
   readonly body: Buffer
-  /** whether the connection ends behind it */
+  /** whether the connection ends after it */
   readonly isLast: boolean
-  /** whether it is refused by the server itself */
+  /** whether the server itself refuses it */
   readonly isRefused: boolean
 }
 
 /** The requests that were sent on a connection. */
 export interface Stream {
   readonly requests: readonly PlainRequest[]
-  /** what stands behind them: nothing; what has to be refused; or what may mean anything */
+  /** the bytes after them: nothing, bytes that a server must refuse, or ambiguous bytes */
   readonly rest: 'nothing' | 'refused' | 'open'
-  /** where it begins */
+  /** where these bytes begin */
   readonly at: number
 }
 
@@ -31,7 +31,7 @@ const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIO
 class Open extends Error {}
 class Refused extends Error {}
 
-/** Reads a stream as far as it has one meaning. */
+/** Reads a stream up to the first ambiguous byte. */
 export function readStream (bytes: Buffer): Stream {
   const text = bytes.toString('latin1')
   const requests: PlainRequest[] = []
@@ -41,7 +41,7 @@ export function readStream (bytes: Buffer): Stream {
       const { request, end } = readRequest(text, at)
       requests.push(request)
       at = end
-      // What comes behind it may be looked at, and need not be answered.
+      // The server may read the bytes after it, and need not answer them.
       if (request.isLast && at < text.length) return { requests, rest: 'open', at }
     } catch (error) {
       if (!(error instanceof Open) && !(error instanceof Refused)) throw error
@@ -72,7 +72,7 @@ function readRequest (text: string, start: number): { request: PlainRequest, end
   if (of('upgrade').length > 0 || of('trailer').length > 0) throw new Open()
   if (of('expect').some((value) => value !== '100-continue') || of('expect').length > 1) throw new Open()
   const { body, end } = readBody(text, at, of('content-length'), of('transfer-encoding'))
-  // A request without a host is refused   RFC 9112 §3.2
+  // A server must refuse a request without a host   RFC 9112 §3.2
   const isRefused = hosts.length === 0
   return {
     request: {
@@ -90,7 +90,7 @@ function readRequest (text: string, start: number): { request: PlainRequest, end
 function lineAt (text: string, at: number): [line: string, next: number] {
   const end = text.indexOf('\r\n', at)
   const line = end < 0 ? text.slice(at) : text.slice(at, end)
-  // A line may also end in LF alone, to some   RFC 9112 §2.2
+  // Some servers accept LF alone at the end of a line   RFC 9112 §2.2
   if (end < 0 || line.includes('\n') || line.includes('\r')) throw new Open()
   return [line, end + 2]
 }
@@ -121,13 +121,13 @@ function field (line: string): [name: string, value: string] {
   const colon = line.indexOf(':')
   const name = line.slice(0, Math.max(colon, 0))
   if (!isToken(name)) {
-    // White space between name and colon is refused, to be sure   RFC 9112 §5.1
+    // White space between name and colon must be refused   RFC 9112 §5.1
     if (colon > 0 && isToken(trimmed(name)) && name.startsWith(trimmed(name))) throw new Refused()
     throw new Open()
   }
   const value = trimmed(line.slice(colon + 1))
   if (!isFieldValue(value)) throw new Open()
-  // In what says where a message ends, servers are strict about white space, and should be.
+  // Servers are strict about white space in fields that define the length of a message, and should be.
   if (['transfer-encoding', 'content-length'].includes(name.toLowerCase()) && line.slice(colon + 1) !== ` ${value}`) {
     throw new Open()
   }
@@ -175,8 +175,8 @@ function chunked (text: string, start: number): { body: Buffer, end: number } {
 }
 
 /**
- * The path of a target as a router is to see it: decoded, but for what would make other paths of it. `null` where it is
- * broken.
+ * The path of a target for the router: decoded, except for characters that would change the path. `null` if it is
+ * malformed.
  */
 export function pathOf (target: string): string | null {
   const query = target.indexOf('?')
@@ -184,7 +184,7 @@ export function pathOf (target: string): string | null {
   return formDecoded(path.replaceAll('+', '%2B').replace(/%2f/gi, '%00'))
 }
 
-// --- Answers ---------------------------------------------------------------------------------------------------------
+// --- Answers
 
 export interface PlainAnswer {
   readonly status: number

@@ -1,6 +1,6 @@
 /**
- * Requests by HTTP/2: by Node's client, whose answers are read, and by the byte, as Node's client sends no
- * `authorization` twice; of those the server itself is asked what it answered.
+ * Requests over HTTP/2, in two ways: by Node's client, whose answers are read; and as bytes, because Node's client
+ * cannot send two `authorization` lines. For those the server reports its answers itself.
  *
  * @see RFC 9113, RFC 7541
  */
@@ -24,7 +24,7 @@ const MOST = 30
 const LONGEST = 20_000
 const PATIENCE = 120
 
-/** Half of them by Node's client, half by the byte. */
+/** Half of the requests by Node's client, half as bytes. */
 export async function http2 (count: number, seed: number, tally: Tally): Promise<void> {
   const doors = await openDoors({ http2: true })
   const answered = watchAnswers(doors)
@@ -61,7 +61,7 @@ export async function http2 (count: number, seed: number, tally: Tally): Promise
   }
 }
 
-// --- By Node's client ------------------------------------------------------------------------------------------------
+// --- By Node's client
 
 async function byClient (
   doors: Doors, port: number, asks: readonly Ask[], number: number, tally: Tally
@@ -71,8 +71,8 @@ async function byClient (
   try {
     await new Promise<void>((resolve, reject) => { session.once('connect', () => { resolve() }).once('error', reject) })
     const own = (session.socket as Socket).localPort!
-    // Of a body that Fastify's own parsers refuse, it says by HTTP/2 too that it closes the connection, and Node warns
-    // of that.
+    // Where Fastify's own parsers refuse a body, Fastify sets a header that HTTP/2 does not allow, and Node emits a
+    // warning.
     const messages = asks.map((ask, index) =>
       withOneAuthorization(messageOf(ask.path === '/body' ? { ...ask, body: 'good' } : ask, number + index * NUMBERS))
     )
@@ -147,7 +147,7 @@ function telling (what: unknown, answer: unknown, judge: () => void): void {
   }
 }
 
-// --- By the byte -----------------------------------------------------------------------------------------------------
+// --- As bytes
 
 /** A change to the header lines of one request. */
 interface Change {
@@ -286,7 +286,7 @@ async function byTheByte (
       Buffer.alloc(0)
     )
     expected.push(wanted)
-    // One stream that is refused may take the connection with it.
+    // A stream that is refused may end its connection.
     if (answer === undefined && plain.every((isPlain) => isPlain)) {
       throw new Violation(`not answered: ${JSON.stringify(lines)}`)
     }
@@ -307,7 +307,7 @@ async function byTheByte (
   if (line !== null) throw new Violation(`a log line shows a secret: ${line}`)
 }
 
-// Lines of cookies are one line, cut where it may be   RFC 9113 §8.2.3
+// Lines of cookies are one line, cut between cookies   RFC 9113 §8.2.3
 function joinedCookies (lines: ReadonlyArray<readonly [string, string]>): Array<readonly [string, string]> {
   const cookies = lines.filter(([name]) => name === 'cookie').map(([, value]) => value)
   return [
@@ -316,7 +316,7 @@ function joinedCookies (lines: ReadonlyArray<readonly [string, string]>): Array<
   ]
 }
 
-/** Sends one request a stream, and waits until each has ended. */
+/** Sends one request on each stream, and waits until each stream has ended. */
 async function sendStreams (
   port: number,
   requests: ReadonlyArray<ReadonlyArray<readonly [string, string]>>,

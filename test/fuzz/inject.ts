@@ -1,6 +1,6 @@
 /**
- * Requests through `inject`, to random declarations over all schemes: who gets in, what the handler finds, and how a
- * refusal is worded, compared with a naive reading of the declaration.
+ * Requests through `inject` to random declarations over all schemes. The fuzzer compares the admitted clients, the
+ * values in the handler and the form of denials with a naive reading of the declaration.
  */
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import Fastify from 'fastify'
@@ -26,13 +26,13 @@ interface Ask {
   key: string[]
   own: string
   cookie: string
-  /** fields of the query; KEY in them is one's own, where it may be seen in a log */
+  /** fields of the query; KEY in them stands for a secret, which only some logs may show */
   query: string[]
 }
 
-// --- Who is known ----------------------------------------------------------------------------------------------------
+// --- Known clients
 
-// Accounts with every set of scopes, more with all of them; then the barred ones, and the unknown ones.
+// Accounts for every set of scopes, more of them with all scopes; then barred and unknown accounts.
 const ACCOUNTS: ReadonlyMap<string, Account> = new Map<string, Account>([
   ...[SCOPES, SCOPES, SCOPES, SCOPES, SCOPES, [], ['a'], ['a', 'b'], ['c']].map(
     (scopes, index) => [secret(index), { scopes, isBarred: false }] as const
@@ -42,7 +42,7 @@ const ACCOUNTS: ReadonlyMap<string, Account> = new Map<string, Account>([
 const words = fc.oneof({ weight: 8, arbitrary: fc.nat({ max: 8 }) }, { weight: 2, arbitrary: fc.nat({ max: 15 }) })
   .map(secret)
 
-// --- Requests --------------------------------------------------------------------------------------------------------
+// --- Requests
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64')
 
@@ -123,9 +123,9 @@ const ask: fc.Arbitrary<Ask> = fc.record({
   query
 })
 
-// --- The check -------------------------------------------------------------------------------------------------------
+// --- The check
 
-/** The values that a handler found in `request.security`, or the code of the error that reading it threw. */
+/** The values in `request.security`, or the code of the error that reading it threw. */
 type Seen = { readonly security: unknown } | { readonly code: unknown }
 
 interface Bench {
@@ -135,7 +135,7 @@ interface Bench {
 
 const QUERY_SCHEME = KNOWN.findIndex(({ name }) => name === 'KeyQuery')
 
-/** An app of a tree, and what its requests leave behind. */
+/** An app made from a tree, and records of its requests. */
 interface Opened {
   readonly app: FastifyInstance
   readonly log: WatchedLog
@@ -145,16 +145,16 @@ interface Opened {
 
 /** The reason why an app fails to start. */
 interface Refused {
-  /** routes of too many alternatives */
+  /** routes with too many alternatives */
   readonly tooMany: ReadonlySet<number>
-  /** how often a requirement around a route is lifted by it, by route */
+  /** how many requirements of its contexts a route lifts, by route */
   readonly lifted: ReadonlyMap<number, number>
 }
 
 async function tryTree (tree: Tree, asks: readonly Ask[], bench: Bench): Promise<void> {
   const naive = new Naive(tree, ACCOUNTS)
   const without = new Set<number>()
-  // A public route lifts the requirement of its contexts: then the requirement applies to no route.
+  // A public route lifts the requirement of its contexts, which then applies to no route.
   const lifted = new Map(
     [...tree.routes.entries()]
       .filter(([, { own, around }]) => own === false && around.length > 0)
@@ -227,7 +227,7 @@ function seenBy (request: { readonly security: unknown }): Seen {
   }
 }
 
-// `null`: it starts.
+// `null`: the app starts.
 async function refusedAtStart (
   { app, tooMany }: { app: FastifyInstance, tooMany: ReadonlySet<number> },
   without: ReadonlySet<number>
@@ -246,7 +246,7 @@ async function refusedAtStart (
       )
       if (code === 'FST_SECURITY_TOO_MANY_ALTERNATIVES') found.add(index)
       else if (route === null && Number.isInteger(index)) lifted.set(index, (lifted.get(index) ?? 0) + 1)
-      // A route that was refused by the call is missing here.
+      // A route whose call threw is missing here.
       else if (tooMany.size === 0) throw new Violation(`the app does not start: ${message}`)
     }
     if (found.size + lifted.size + tooMany.size === 0) throw error
@@ -264,7 +264,7 @@ async function askAll (
   opened: Opened
 ): Promise<void> {
   const { app, log } = opened
-  // An uncached dependency may be called often, and so may those below it.
+  // An uncached dependency may run several times, and so may its needs.
   const isShared = !JSON.stringify(tree).includes('"uncached":true')
   for (const ask of asks) {
     const index = ask.route % tree.routes.length
@@ -279,7 +279,7 @@ async function askAll (
     opened.calls = new Map()
     const reply = await app.inject({ method: ask.method, url: sent.target, headers: headersOf(ask) })
     bench.requests++
-    // An injected request runs in microtasks alone: without a pause, no timer and no I/O would have its turn.
+    // Injected requests run in microtasks only: without a pause, no timer and no I/O would run.
     if (bench.requests % 20 === 0) await turn()
     bench.tally[reply.statusCode] = (bench.tally[reply.statusCode] ?? 0) + 1
     sameAnswer(reply, opened.seen, naive.judge(route, sent), {
@@ -306,7 +306,7 @@ function sentOf ({ authorization, key, own, cookie, query }: Ask, route: number,
       ...(own === '' ? [] : [['x-own', own] as const]),
       ...(cookie === '' ? [] : [['cookie', cookie] as const])
     ],
-    // Where no scheme reads a key off the query, what stands there is no secret, and Fastify logs it.
+    // If no scheme reads a key from the query, its content is not a secret, and Fastify logs it.
     target: `/${route}${fields === '' || !isKeyRead ? '' : `?${fields}`}`
   }
 }
@@ -339,7 +339,7 @@ function sameAnswer (
   if (reply.statusCode >= 500) throw new Violation(`a server error: ${told}`)
   if ('value' in outcome) {
     if (seen === null || reply.statusCode !== 200) throw new Violation(`refused, and the credentials are good: ${told}`)
-    // The values of the contexts are not in it: on a route that declares nothing, it cannot be read.
+    // request.security has no values of contexts, and throws on a route that declares nothing.
     const expected: Seen = isDeclared ? { security: outcome.value } : { code: 'FST_SECURITY_NOT_RESOLVED' }
     const [found, wanted] = [seen, expected].map((value) => JSON.stringify(value))
     if (found !== wanted) throw new Violation(`the handler found ${found} and not ${wanted}: ${told}`)
@@ -375,7 +375,7 @@ function sameChallenges (
   }
 }
 
-// --- The part --------------------------------------------------------------------------------------------------------
+// --- The part
 
 const MOST = 400
 

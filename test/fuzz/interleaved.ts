@@ -1,6 +1,6 @@
 /**
- * Requests that are under way at the same time, whose resolvers wait for each other's turns: each must find its own
- * values, and those of no other request, wherever a value can be read.
+ * Concurrent requests whose resolvers wait for each other. Each request must only see its own values, wherever code can
+ * read a value.
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import Fastify from 'fastify'
@@ -18,9 +18,9 @@ interface Ask {
   path: typeof PATHS[number]
   token: 'good' | 'unknown' | 'none'
   key: 'good' | 'unknown' | 'none'
-  /** turns to wait for before it is sent */
+  /** number of turns of the event loop before it is sent */
   start: number
-  /** what each resolver waits for, one after the other */
+  /** the waits of each resolver, one after the other */
   waits: number[]
 }
 
@@ -34,16 +34,16 @@ const ask: fc.Arbitrary<Ask> = fc.record({
   waits: fc.array(fc.nat({ max: 9 }), { minLength: 1, maxLength: 8 })
 })
 
-// --- The app ---------------------------------------------------------------------------------------------------------
+// --- The app
 
 interface Session { readonly owner: number }
 
 interface Traveller {
   readonly ask: Ask
-  /** its own number, which no other has */
+  /** its own number, different from all others */
   readonly number: number
   sessions: number
-  /** the problem of the values that it found */
+  /** the problem with the values that it found */
   trouble: string | null
   ran: boolean
 }
@@ -156,7 +156,7 @@ class World {
   #find (credential: string, traveller: Traveller): Session {
     const [found] = secretsIn(credential)
     if (found === undefined || found !== secret(traveller.number)) {
-      // Its own, and unknown; anybody else's is a mix-up.
+      // The request's own credentials are unknown; those of another request would be a mix-up.
       if (found !== secret(traveller.number + UNKNOWN)) {
         traveller.trouble ??= `it was given the credentials ${credential}`
       }
@@ -170,7 +170,7 @@ class World {
     if (owners.some((owner) => owner !== traveller.number)) traveller.trouble ??= `${what} of ${owners.join(' and ')}`
   }
 
-  // The handler looks, waits, and looks again.
+  // The handler reads values, waits, and reads them again.
   async #arrive (request: FastifyRequest, owners: () => number[]): Promise<unknown> {
     const traveller = this.#of(request)
     if (traveller.ran) traveller.trouble ??= 'its handler ran twice'
@@ -187,7 +187,7 @@ class World {
     }
   }
 
-  /** Nothing, microtasks, ticks or turns of the event loop. */
+  /** Waits for nothing, microtasks, ticks or turns of the event loop. */
   #wait (request: FastifyRequest): Promise<void> | undefined {
     const { ask: { waits } } = this.#of(request)
     const waited = this.#waited.get(request) ?? 0
@@ -268,7 +268,7 @@ async function turns (count: number): Promise<void> {
   for (let i = 0; i < count; i++) await new Promise<void>((resolve) => { setImmediate(resolve) })
 }
 
-// --- The part --------------------------------------------------------------------------------------------------------
+// --- The part
 
 const TOGETHER = 150
 

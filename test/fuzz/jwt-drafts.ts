@@ -1,4 +1,4 @@
-/** JWTs as plain data: a good one, the changes to its members, and the changes to its text. */
+/** JWTs as plain data: a good token, changes to its members, and changes to its text. */
 import fc from 'fast-check'
 import type { KeyObject } from 'node:crypto'
 import { constants, createHmac, generateKeyPairSync, sign } from 'node:crypto'
@@ -6,13 +6,13 @@ import type { PublishedKey } from './naive-jwt.js'
 
 /** A key pair, as its holder has it. */
 export interface Signer {
-  /** what it signs with, and says so in the header */
+  /** the algorithm with which it signs, and the one that it writes into the header */
   readonly alg: string
   readonly jwk: PublishedKey
   readonly privateKey: KeyObject
 }
 
-/** Makes a key pair. Members of the published key that are `undefined` are left out. */
+/** Makes a key pair. Members of the published key that are `undefined` are omitted. */
 export function signer (alg: string, members: PublishedKey): Signer {
   const { privateKey, publicKey } = pairFor(alg)
   const jwk = { ...publicKey.export({ format: 'jwk' }), ...members } as PublishedKey
@@ -26,7 +26,7 @@ function pairFor (alg: string): { publicKey: KeyObject, privateKey: KeyObject } 
   return alg.startsWith('Ed') ? generateKeyPairSync('ed25519') : generateKeyPairSync('rsa', { modulusLength: 2048 })
 }
 
-/** One member that is set, or left out where the value is `undefined`. `{ at: n }` is the second n from now. */
+/** A member to set, or to delete if the value is `undefined`. `{ at: n }` means n seconds from now. */
 export interface Edit {
   readonly name: string
   readonly value: unknown
@@ -46,12 +46,12 @@ export interface Draft {
   readonly header: readonly Edit[]
   readonly claims: readonly Edit[]
   readonly form: { readonly of: 'header' | 'claims', readonly kind: Form, readonly size: number }
-  /** `before`: the token was signed before its edits */
+  /** `before`: the token is signed before these edits */
   readonly signed: 'well' | 'before' | 'forged' | 'secret' | 'empty'
   readonly damage: readonly Damage[]
 }
 
-// --- Drafts ----------------------------------------------------------------------------------------------------------
+// --- Drafts
 
 const ODD: readonly unknown[] = [
   null,
@@ -81,7 +81,7 @@ const odd = fc.oneof(
   { weight: 1, arbitrary: fc.jsonValue({ maxDepth: 2 }) }
 )
 
-/** Seconds from now, mostly beside an edge. */
+/** Seconds from now, mostly close to a limit. */
 export const time = fc.oneof(
   {
     weight: 3,
@@ -118,7 +118,7 @@ export const time = fc.oneof(
 
 const EDIT: Edit = { name: 'extra', value: undefined }
 
-/** An edit of one of several members, with values that suit it, or with odd ones. */
+/** An edit of one of several members, with plausible or odd values. */
 export function edits (
   values: Readonly<Record<string, ReadonlyArray<unknown>>>,
   times: readonly string[] = []
@@ -230,7 +230,7 @@ export function drafts (header: fc.Arbitrary<Edit[]>, claims: fc.Arbitrary<Edit[
   })
 }
 
-// --- Texts -----------------------------------------------------------------------------------------------------------
+// --- Texts
 
 /** The default parts of a draft. */
 export interface Base {
@@ -238,7 +238,7 @@ export interface Base {
   readonly forger: Signer
   readonly header: Readonly<Record<string, unknown>>
   readonly claims: Readonly<Record<string, unknown>>
-  /** the second that it is */
+  /** the current second */
   readonly now: number
 }
 
@@ -281,7 +281,7 @@ function isTime (value: unknown): value is { readonly at: number } {
 
 /** Members as JSON text, or as malformed text. */
 export function bytesOf (members: Readonly<Record<string, unknown>>, form: Draft['form'] | null): Buffer {
-  // A number that is too large is written as a text of JSON may have it.
+  // A number that is too large is written as JSON text allows it.
   const text = JSON.stringify(members, (_, value: unknown) =>
     value === Infinity ? '∞' : value === -Infinity ? '-∞' : value
   )
@@ -291,7 +291,7 @@ export function bytesOf (members: Readonly<Record<string, unknown>>, form: Draft
   const { kind, size } = form
   const open = text.slice(0, -1)
   const comma = open === '{' ? '' : ','
-  // The members stand on the first level: "x" begins the second one.
+  // The members are at the first level: "x" begins the second one.
   const levels = size % 50 === 0 ? 5000 : 97 + size % 5
   switch (kind) {
     case 'plain':

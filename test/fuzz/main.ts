@@ -1,7 +1,7 @@
 /**
- * The fuzzer: random inputs for the parsers, random declarations and requests, bytes on sockets, and requests that are
- * under way at once. Every part runs in a process of its own, two at a time. Says what it tried; fails with the first
- * thing that went wrong, as small as it could be made, and the seed that repeats it.
+ * The fuzzer: random inputs for the parsers, random declarations and requests, bytes on sockets, and concurrent
+ * requests. Each part runs in its own process, two at a time. It reports its numbers of inputs. On the first failure it
+ * prints the smallest input that it found, and the seed that repeats it.
  */
 import { fork } from 'node:child_process'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -55,14 +55,14 @@ function integerOf (name: string, text: string | undefined, otherwise: number): 
   process.exit(2)
 }
 
-/** How many inputs each of the parts gets. */
+/** The number of inputs for each part. */
 function countsOf (names: readonly string[], only: string | undefined): ReadonlyMap<string, number> {
   const runs = integerOf('runs', options.runs, RUNS)
   const isExact = only !== undefined && options.runs !== undefined
   return new Map(names.map((name) => [name, isExact ? runs : Math.max(1, Math.round(runs * PARTS[name]!.share))]))
 }
 
-// --- The process of one part -----------------------------------------------------------------------------------------
+// --- The process of one part
 
 async function runHere (part: Part, count: number, seed: number): Promise<void> {
   const start = performance.now()
@@ -79,7 +79,7 @@ async function runHere (part: Part, count: number, seed: number): Promise<void> 
   process.send!({ tally, seconds, trouble } satisfies Report, () => { process.exit(trouble === null ? 0 : 1) })
 }
 
-// What has been closed takes some turns until it is gone.
+// Closed resources need some turns of the event loop until they are gone.
 async function leftover (judge: () => string | null): Promise<string | null> {
   for (let tries = 0; tries < 100; tries++) {
     if (judge() === null) return null
@@ -88,7 +88,7 @@ async function leftover (judge: () => string | null): Promise<string | null> {
   return judge()
 }
 
-// --- All parts -------------------------------------------------------------------------------------------------------
+// --- All parts
 
 async function runAll (only: string | undefined, seed: number): Promise<void> {
   const names = only === undefined ? Object.keys(PARTS) : [only]
@@ -144,7 +144,7 @@ function countedBy (name: string, tally: Tally): number {
 
 async function runApart (part: string, count: number, seed: number): Promise<Report> {
   return await new Promise<Report>((resolve) => {
-    // The flags that load TypeScript are handed on with it.
+    // The flags that load TypeScript are passed on with it.
     const child = fork(fileURLToPath(import.meta.url), [
       '--part', part, '--runs', String(count), '--seed', String(seed)
     ])

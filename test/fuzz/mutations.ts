@@ -1,7 +1,7 @@
-/** Changes to the bytes of a valid request: by the line, and by the byte. */
+/** Changes to the bytes of a valid request: to whole lines, and to single bytes. */
 import fc from 'fast-check'
 
-/** One change. `at` is where, as a share of what there is; `what` is which of several. */
+/** One change. `at` is its position as a fraction of the length; `what` selects one of several changes. */
 export interface Mutation {
   readonly kind: keyof typeof KINDS
   readonly at: number
@@ -89,7 +89,7 @@ const KINDS = {
   more: (text, _at, what) => `${text}${['x', '\0', '0\r\n\r\n', '\r\n'][what % 4]!}`
 } satisfies Record<string, Change>
 
-// Mostly such as leave a request that has one meaning.
+// Mostly changes that leave a request with one meaning.
 const kind = fc.oneof(
   {
     weight: 4,

@@ -1,6 +1,6 @@
 /**
- * Which JWTs are access tokens of an issuer: worked out as the documentation says it, one step after the other. Nothing
- * of it comes from the package, and signatures are verified by jose.
+ * Decides which JWTs are access tokens of an issuer, step by step as the documentation says. It uses no code of the
+ * package, and jose verifies signatures.
  *
  * @see RFC 7515, RFC 7519, RFC 8725, RFC 9068
  */
@@ -23,19 +23,19 @@ export interface TokenRules {
   readonly audience: string
   readonly keys: readonly PublishedKey[]
   readonly algorithms: readonly string[]
-  /** whether only `at+jwt` will do */
+  /** whether only `at+jwt` is accepted */
   readonly isTyped: boolean
   /** seconds */
   readonly clockTolerance: number
   readonly maxLifetime: number
-  /** the second that it is */
+  /** the current second */
   readonly now: number
 }
 
-/** `unknown-key`: not valid, and the only reason for which keys are fetched. */
+/** `unknown-key`: not valid, and the only reason for a key fetch. */
 export type TokenVerdict = 'invalid' | 'unknown-key' | { readonly claims: Members }
 
-/** Three parts, of which two are JSON objects; `null` otherwise. */
+/** The three parts, of which two are JSON objects; `null` otherwise. */
 export function partsOf (token: string): { readonly header: Members, readonly claims: Members } | null {
   const parts = token.split('.')
   if (parts.length !== 3) return null
@@ -59,7 +59,7 @@ function objectIn (bytes: Uint8Array): Members | null {
 
 const MAX_LEVELS = 100
 
-// Level by level: at most a hundred of them, and no member that some code takes for a prototype.
+// Level by level: at most a hundred levels, and no member that some code treats as a prototype.
 function isPlain (value: object): boolean {
   let level: object[] = [value]
   for (let depth = 1; level.length > 0; depth++) {
@@ -76,14 +76,14 @@ export function isObject (value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** A member of the object itself. */
+/** A member of the object itself, and not of its prototype. */
 export function member (members: Members, name: string): unknown {
   return Object.keys(members).includes(name) ? members[name] : undefined
 }
 
 const has = (members: Members, name: string): boolean => Object.keys(members).includes(name)
 
-/** Without case, and without "application/" where no other slash follows. RFC 7515 §4.1.9 */
+/** The type in lower case, without "application/" if no other slash follows. RFC 7515 §4.1.9 */
 export function typeIn (header: Members): string | null | undefined {
   const typ = member(header, 'typ')
   if (typ === undefined) return undefined
@@ -94,12 +94,12 @@ export function typeIn (header: Members): string | null | undefined {
 
 const sameName = (alg: unknown): unknown => alg === 'EdDSA' ? 'Ed25519' : alg
 
-/** Whether a name is one of some algorithms, of which one has two names. */
+/** Whether a name is among some algorithms. One algorithm has two names. */
 export function isOneOf (alg: unknown, algorithms: readonly string[]): alg is string {
   return typeof alg === 'string' && algorithms.map(sameName).includes(sameName(alg))
 }
 
-/** Judges a token. */
+/** Decides about a token. */
 export async function judgeToken (token: string, rules: TokenRules): Promise<TokenVerdict> {
   const parts = partsOf(token)
   if (parts === null) return 'invalid'
@@ -107,7 +107,7 @@ export async function judgeToken (token: string, rules: TokenRules): Promise<Tok
   if (!isGoodHeader(header, rules) || !isAccessToken(header, claims, rules) || !areGoodClaims(claims, rules)) {
     return 'invalid'
   }
-  // Sent as Bearer, and neither DPoP nor certificates are looked at.
+  // The token is sent as Bearer, and the model ignores DPoP and certificates.
   if (has(claims, 'cnf')) return 'invalid'
   const alg = member(header, 'alg') as string
   const kid = member(header, 'kid')
@@ -156,14 +156,14 @@ function areGoodClaims (claims: Members, { issuer, audience, clockTolerance, max
     .every((one) => one === undefined || typeof one === 'string')
 }
 
-/** A number of JSON that is not too large to be one. */
+/** A JSON number that is finite. */
 export function isNumber (value: unknown): value is number {
   return typeof value === 'number' && Math.abs(value) < Infinity
 }
 
 const imported = new Map<string, ReturnType<typeof importJWK>>()
 
-/** Whether jose finds the signature of a token good. */
+/** Whether jose accepts the signature of the token. */
 export async function isSignedBy (token: string, jwk: PublishedKey, alg: string): Promise<boolean> {
   try {
     const name = `${alg} ${JSON.stringify(jwk)}`

@@ -1,6 +1,6 @@
 /**
- * Which DPoP proofs and which answers of an introspection endpoint are good: worked out as the documentation says it.
- * Nothing of it comes from the package.
+ * Decides which DPoP proofs and which introspection answers are good, as the documentation says. It uses no code of the
+ * package.
  *
  * @see RFC 9449 §4.3, RFC 7662 §2.2, RFC 7638 §3
  */
@@ -14,20 +14,20 @@ type Members = Readonly<Record<string, unknown>>
 
 const has = (members: Members, name: string): boolean => Object.keys(members).includes(name)
 
-// --- Proofs ----------------------------------------------------------------------------------------------------------
+// --- Proofs
 
 const PROOF_ALGORITHMS = ['ES256', 'Ed25519', 'EdDSA', 'PS256']
 
-/** The values that a proof is compared with. */
+/** The values that a proof must match. */
 export interface ProofRules {
   readonly token: string
   readonly method: string
-  /** whether the claim htu names the address of the request */
+  /** whether the claim htu names the URL of the request */
   readonly isHere: (htu: unknown) => boolean
   readonly now: number
 }
 
-/** A proof of which only the signature is not known to be good. */
+/** A proof that is good except perhaps for its signature. */
 export interface FormedProof {
   readonly jwk: PublishedKey
   readonly alg: string
@@ -36,7 +36,7 @@ export interface FormedProof {
   readonly nonce: unknown
 }
 
-/** Judges all of a proof but its signature and its nonce; `null`: not good. */
+/** Checks all of a proof except its signature and its nonce; `null`: not good. */
 export async function formedProof (
   text: string,
   { token, method, isHere, now }: ProofRules
@@ -65,7 +65,7 @@ export async function formedProof (
 const URI = new Set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:/?#@!$&'()*+,;=%")
 const UNRESERVED = new Set('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~')
 
-/** Whether a text names an address of https, without its query and fragment. RFC 3986 §6.2.2, §6.2.3 */
+/** Whether a text names an https URL, without its query and fragment. RFC 3986 §6.2.2, §6.2.3 */
 export function isAddress (text: unknown, host: string, path: string): boolean {
   if (typeof text !== 'string' || [...text].some((character) => !URI.has(character))) return false
   const [address, ...fragments] = text.split('#')
@@ -91,7 +91,7 @@ export function isAddress (text: unknown, host: string, path: string): boolean {
   return `/${kept.join('/')}` === path
 }
 
-// What may stand for itself does; `null` where a "%" is not followed by two digits.
+// Decodes characters that need no encoding; `null` if two digits do not follow a "%".
 function decoded (text: string): string | null {
   const [first, ...others] = text.split('%')
   const found = others.map((part) => {
@@ -162,8 +162,7 @@ function isRsaOfSize (n: unknown, e: unknown): boolean {
 
 const P = 2n ** 255n - 19n
 
-// y² − 1 over d·y² + 1 is a square: by Euler's criterion, for which a division may be a multiplication.   RFC 8032
-// §5.1.3
+// (y² − 1) / (d·y² + 1) must be a square. By Euler's criterion, the division may be a multiplication.   RFC 8032 §5.1.3
 function isPoint (bytes: Uint8Array): boolean {
   const y = numberOf(Uint8Array.from(bytes, (_, index) => index === 0 ? bytes[31]! & 0x7f : bytes[31 - index]!))
   if (y >= P) return false
@@ -178,7 +177,7 @@ function powered (base: bigint, exponent: bigint): bigint {
   return half * half * (exponent % 2n === 1n ? base : 1n) % P
 }
 
-// --- Answers of an introspection endpoint ----------------------------------------------------------------------------
+// --- Answers of an introspection endpoint
 
 /** The answer of the endpoint. */
 export interface Answer {
@@ -190,12 +189,12 @@ export interface Answer {
 /** The requirements on an answer. */
 export interface AnswerRules {
   readonly issuer: string
-  /** `null`: not compared */
+  /** `null`: not checked */
   readonly audience: string | null
   readonly now: number
 }
 
-/** `members`: what an active token says; `null` in it: not good for this API. */
+/** `members`: the content of an active token; `null` if it is not valid for this API. */
 export type AnswerVerdict =
   | { readonly status: 500 }
   | { readonly status: 503, readonly retryAfter: number }
@@ -204,7 +203,7 @@ export type AnswerVerdict =
 
 const NO_ANSWER = { status: 503, retryAfter: 5 } as const
 
-/** Judges an answer about a token that was sent as Bearer. */
+/** Decides about an answer for a token that was sent as Bearer. */
 export function judgeAnswer ({ status, body, retryAfter }: Answer, rules: AnswerRules): AnswerVerdict {
   const members = objectIn(body)
   if (status !== 200) {

@@ -1,15 +1,15 @@
 /**
- * Random declarations, and who gets in by them: worked out as the documentation says it, by walking the tree on each
- * request. No step of it is compiled, and none is shared with the package.
+ * Decides which requests a random declaration admits, as the documentation says, by walking the tree for each request.
+ * It compiles nothing, and shares no code with the package.
  */
 import fc from 'fast-check'
 import { secretsIn } from './leaks.js'
 import type { Reading, Sent } from './reading.js'
 import { KNOWN, SCOPES } from './reading.js'
 
-// --- Declarations ----------------------------------------------------------------------------------------------------
+// --- Declarations
 
-/** A use of a dependency: below `KNOWN.length` a scheme, else a definition that comes before. */
+/** A use of a dependency: a scheme if it is below `KNOWN.length`, else an earlier definition. */
 export interface Ref {
   to: number
   scopes: string[]
@@ -31,9 +31,9 @@ export type Def =
   | { kind: 'optional', of: Ref }
 
 export interface Route {
-  /** required by the contexts around it, the outer first */
+  /** requirements of the contexts around it, outermost first */
   around: Ref[][]
-  /** what it declares itself; `null`: nothing, `false`: public */
+  /** its own declaration; `null`: none, `false`: public */
   own: { alternatives: Ref[][], orNobody: boolean } | null | false
 }
 
@@ -94,17 +94,17 @@ export const trees: fc.Arbitrary<Tree> = fc.record({
   defs: fc.array(def, { minLength: 1, maxLength: 6 }), routes: fc.array(route, { minLength: 1, maxLength: 8 })
 })
 
-/** Where a reference goes. */
+/** The target of a reference. */
 export function targetOf ({ to }: Ref, definitions: number): number {
   return to < KNOWN.length || definitions === 0 ? to % KNOWN.length : KNOWN.length + to % definitions
 }
 
-// --- Who is who ------------------------------------------------------------------------------------------------------
+// --- Accounts
 
 /** The account that a credential belongs to. */
 export interface Account {
   readonly scopes: readonly string[]
-  /** known, and shut out */
+  /** known, but barred */
   readonly isBarred: boolean
 }
 
@@ -120,17 +120,17 @@ export function judge (values: unknown, accounts: ReadonlyMap<string, Account>):
   }
 }
 
-// --- Outcomes --------------------------------------------------------------------------------------------------------
+// --- Outcomes
 
-/** Why one alternative did not pass: what its challenges are written from. */
+/** The failure of one alternative, from which its challenges are written. */
 export interface Refusal {
-  /** 401 for want of credentials, 401 for bad ones, 403; 400 ends everything */
+  /** 401 for missing credentials, 401 for bad ones, 403; 400 ends the request */
   readonly rank: 'absent' | 'refused' | 'forbidden' | 'ambiguous'
-  /** the schemes below what failed */
+  /** the schemes below the failed dependency */
   readonly schemes: readonly number[]
 }
 
-/** The first of the refusals that got furthest, and all of them. */
+/** The first failure that got furthest, and all failures. */
 export interface Refused { readonly refused: Refusal, readonly all: readonly Refusal[] }
 
 export type Outcome = { readonly value: unknown } | Refused
@@ -145,15 +145,15 @@ const RANKS = ['absent', 'refused', 'forbidden', 'ambiguous'] as const
 export interface Verdict {
   readonly outcome: Outcome
   /**
-   * the scopes that are required of a scheme, along the first alternative that it is in; several lists where any of
-   * them will do
+   * the scopes that the first alternative with a scheme requires of it; if there are several lists, any of them is
+   * right
    */
   first(scheme: number): ReadonlyArray<readonly string[]>
-  /** the scopes that are required of a scheme, along the first alternative that was refused in this way */
+  /** the scopes that the first alternative with this failure requires of a scheme */
   denied(scheme: number, refusal: Refusal): readonly string[]
 }
 
-/** Works out who gets in, for one tree and its accounts. */
+/** Decides which requests pass, for one tree and its accounts. */
 export class Naive {
   readonly #below: number[][]
   readonly #late: boolean[]
@@ -190,7 +190,7 @@ export class Naive {
       denied: (scheme, refusal) => asked.deniedScopes(route, scheme, refusal)
     })
     let outcome: Outcome = { value: {} }
-    // Once before the body is there, and once after it.
+    // Once before the body is read, and once after it.
     for (const isParsed of [false, true]) {
       const states = asked.all(refs, [], isParsed, 'around')
       if (states !== LATER && 'refused' in states) return verdictOf(states)
@@ -203,7 +203,7 @@ export class Naive {
     return verdictOf(outcome)
   }
 
-  /** At least as many as the alternatives of a route: each place is counted by itself. */
+  /** At least the number of alternatives of a route, because it counts each place separately. */
   alternativesOf ({ around, own }: Route): number {
     const counts: number[] = KNOWN.map(({ isOptional }) => isOptional ? 2 : 1)
     const all = (refs: readonly Ref[], definitions: number): number =>
@@ -218,8 +218,8 @@ export class Naive {
     return outer * own.alternatives.reduce((sum, refs) => sum + all(refs, definitions), own.orNobody ? 1 : 0)
   }
 
-  // Equal alternatives are written out once. An uncached dependency has a choice at each place: which of the equal
-  // ones stays, and with it the order of scopes and of what follows, is not said.
+  // Equal alternatives are written once. An uncached dependency chooses at each place; the documentation does not say
+  // which of the equal ones stays, and so in which order scopes and later alternatives come.
   #firstScopes ({ around, own }: Route, scheme: number): ReadonlyArray<readonly string[]> {
     const definitions = this.tree.defs.length
     const walk = new Ways(this.tree, this.#scoped)
@@ -244,7 +244,7 @@ function orders (scopes: readonly string[]): string[][] {
   )
 }
 
-/** One alternative, written out: the schemes that it takes with their scopes, and which way each dependency went. */
+/** One alternative in full: its schemes with their scopes, and the choice of each dependency. */
 interface Way {
   readonly uses: ReadonlyArray<{ readonly scheme: number, readonly scopes: readonly string[] }>
   readonly choices: ReadonlyMap<string, number>
@@ -255,11 +255,11 @@ interface Place { readonly ref: Ref, readonly place: string }
 const NO_CHOICES: Way['choices'] = new Map()
 
 /**
- * Writes alternatives out, one after the other: that of the last requirement changes first. A dependency that is
- * resolved once takes one alternative.
+ * Lists alternatives in order: the choice of the last requirement changes first. A dependency that is resolved once
+ * makes one choice.
  */
 class Ways {
-  /** whether something with alternatives is resolved anew at each place */
+  /** whether a dependency with alternatives is resolved again at each place */
   readonly isLoose: boolean
 
   constructor (readonly tree: Tree, readonly scoped: readonly boolean[]) {
@@ -364,7 +364,7 @@ function keyOf (target: number, scopes: readonly string[], scoped: readonly bool
 
 class Asked {
   readonly #readings: Reading[]
-  // Each is resolved once, a failed one too: also where something before it had to wait.
+  // Each dependency is resolved once, even if it fails, or if an earlier one had to wait.
   readonly #known = new Map<string, Outcome>()
 
   constructor (
@@ -375,8 +375,8 @@ class Asked {
   }
 
   /**
-   * One after the other: the first that fails ends it, and what has to wait does not keep the others from being looked
-   * at.
+   * One after the other: the first failure ends it. A dependency that has to wait does not keep the others from being
+   * tried.
    */
   all (
     refs: readonly Ref[],
@@ -413,8 +413,8 @@ class Asked {
   }
 
   /**
-   * Visits what a route asked: at a choice, the alternative that passed, or the first one that was rejected in this
-   * way.
+   * Visits the dependencies that a route tried: of alternatives the one that passed, or the first one with this
+   * failure.
    */
   deniedScopes ({ around, own }: Route, scheme: number, refusal: Refusal): readonly string[] {
     const found: string[] = []
@@ -440,7 +440,7 @@ class Asked {
     if (own !== null && own !== false) {
       const keys = own.alternatives.map((_, index) => `own/${index}`)
       const index = this.#choice(this.#known.get('own'), keys, refusal)
-      // No alternative was chosen: the request was let in without credentials.
+      // No alternative was chosen: the request passed without credentials.
       own.alternatives[index]?.forEach((ref, at) => { visit(ref, [], `own/${index}/${at}`, definitions) })
     }
     return [...new Set(found)]
@@ -458,7 +458,7 @@ class Asked {
   }
 
   #choice (state: Outcome | undefined, keys: readonly string[], refusal: Refusal): number {
-    // What has not been tried would be tried from the first on.
+    // Alternatives that were not tried would be tried from the first one on.
     if (state === undefined) return 0
     const outcomes = keys.map((key) => this.#known.get(key))
     if ('value' in state) return outcomes.findIndex((outcome) => outcome !== undefined && 'value' in outcome)
@@ -537,7 +537,7 @@ class Asked {
     return { refused: furthest.refused, all: failed.flatMap(({ all }) => all) }
   }
 
-  // Only where no scheme below was sent anything, be it good, bad or twice.
+  // Only if the client sent nothing for the schemes below: no good, bad or repeated credentials.
   #orAbsent (state: State, schemes: readonly number[], absent: unknown): State {
     if (state === LATER || 'value' in state || state.refused.rank === 'ambiguous') return state
     return schemes.every((scheme) => this.#readings[scheme] === 'absent') ? { value: absent } : state
@@ -553,7 +553,7 @@ function childrenOf (def: Def): Ref[] {
   return def.kind === 'resolver' ? def.needs : [def.of].flat()
 }
 
-// --- Answers ---------------------------------------------------------------------------------------------------------
+// --- Answers
 
 export const STATUS = { absent: 401, refused: 401, forbidden: 403, ambiguous: 400 } as const
 
@@ -565,8 +565,8 @@ export const CODE = {
 } as const
 
 /**
- * The challenges of an answer, by scheme, each as texts of which any will do. Every scheme's realm is its name, and
- * below every resolver there is a scheme. RFC 6750 §3.1, RFC 9449 §7.1
+ * The challenges of an answer, by scheme, each as a list of texts of which any is right. The realm of each scheme is
+ * its name, and below each resolver there is a scheme. RFC 6750 §3.1, RFC 9449 §7.1
  */
 export function challengesOf (verdict: Verdict, sent: Sent): string[][] {
   const { outcome } = verdict
@@ -593,7 +593,7 @@ function challengeOf (index: number, refusal: Refusal, { first, denied }: Verdic
   if (challenge !== 'Bearer' && challenge !== 'DPoP') {
     return [`${challenge} realm=${name}${challenge === 'Basic' ? ' charset=UTF-8' : ''}`]
   }
-  // Where no credentials came for it, it only says what to come with.
+  // Without credentials for it, a challenge says only how to authenticate.
   const error = read(sent) === 'absent' ? null : ERRORS[refusal.rank]
   const lists = error === null ? first(index) : [error === 'insufficient_scope' ? denied(index, refusal) : []]
   return lists.map((scopes) => [

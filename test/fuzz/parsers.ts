@@ -1,5 +1,6 @@
 /**
- * The parsers, and the writer of challenges, called one input at a time and compared with readings by hand.
+ * Calls the parsers, and the function that writes challenges, with one input at a time, and compares the results with
+ * the hand-written grammar.
  */
 import fastifyCookie from '@fastify/cookie'
 import type { FastifyReply, FastifyRequest } from 'fastify'
@@ -25,12 +26,12 @@ import { check, seedOf, Violation } from './part.js'
 import type { Reading, Sent } from './reading.js'
 import { fieldsOf, KNOWN } from './reading.js'
 
-// --- Inputs ---------------------------------------------------------------------------------------------------------
+// --- Inputs
 
 const text = (units: readonly string[], maxLength: number): fc.Arbitrary<string> =>
   fc.array(fc.constantFrom(...units), { maxLength, size: 'max' }).map((parts) => parts.join(''))
 
-// What grammars turn on: separators, quotes, edges of the ranges, and characters that look like others.
+// The characters that matter to grammars: separators, quotes, the limits of ranges, and look-alikes.
 const EDGES = [
   ' ', '  ', '\t', ',', '=', '==', '"', '\\', ';', ':', '%', '&', '+', '/', '-', '_', '.', '~', '!', '(', '@', '[', '`',
   '{', '|', '}', '\0', '\x01', '\x08', '\n', '\r', '\x1f', '\x7f', '\x80', '\x9f', '\xa0', '\xff', 'é', 'ſ', 'K', 'İ',
@@ -65,7 +66,7 @@ const userPass = fc
   )
   .map((bytes) => bytes.toString('base64'))
 
-// A good one in a form that some decoders take as well.
+// A good text in a form that some decoders accept as well.
 const nearlyUserPass = fc
   .tuple(text(['u', ':', ':', 'p', '>', '?', 'é'], 5).map((pair) => `${pair}:`), fc.nat({ max: 6 }))
   .map(([pair, kind]) => {
@@ -116,7 +117,7 @@ const authorizationValue = fc.oneof(
   { weight: 1, arbitrary: anything }
 )
 
-// --- The grammar of credentials --------------------------------------------------------------------------------------
+// --- The grammar of credentials
 
 function sameGrammar (value: string): void {
   assert.equal(authorization.isToken(value), grammar.isToken(value), 'isToken')
@@ -140,9 +141,9 @@ function entriesOf (map: ReadonlyMap<string, string> | null): unknown {
   return map === null ? null : [...map]
 }
 
-// --- What schemes read -----------------------------------------------------------------------------------------------
+// --- The schemes
 
-// Has the cookie parser.
+// An app with the cookie parser.
 const server = Fastify()
 
 const reads = KNOWN.map((known) => {
@@ -170,7 +171,7 @@ const target = text(
 ).map((query) => `/?${query}`)
 const sent: fc.Arbitrary<Sent> = fc.record({ lines: fc.array(header, { maxLength: 3 }), target })
 
-// A parser of HTTP takes white space off; what other white space does is not for a header to tell.
+// An HTTP parser removes white space at the ends. Other white space cannot be sent in a header.
 function isNoOddSpace (value: string): boolean {
   return value.trim() !== '' || grammar.trimmed(value) === ''
 }
@@ -182,9 +183,7 @@ function sameReading (sent: Sent): void {
   }
 }
 
-/**
- * As Node hands them over: the first Authorization counts, cookies are joined with a semicolon, others with a comma.
- */
+/** As Node provides them: the first Authorization line, cookies joined with semicolons, others with commas. */
 function requestOf ({ lines, target }: Sent): FastifyRequest {
   const headers: Record<string, string> = {}
   for (const [name, value] of lines) {
@@ -219,7 +218,7 @@ function outcomeOf (read: () => unknown): Reading {
   }
 }
 
-// --- The login form --------------------------------------------------------------------------------------------------
+// --- The login form
 
 const fieldName = fc.constantFrom(
   'grant_type',
@@ -310,7 +309,7 @@ function chunksOf (body: Buffer, pieces: readonly number[]): Buffer[] {
   return [...chunks, body.subarray(at)]
 }
 
-// A stream that is read where it stands: nothing of it is asynchronous.
+// A stream that is read synchronously.
 function formOf (request: FastifyRequest, resolve: ResolverDefinition['resolve'], chunks: readonly Buffer[]): unknown {
   const listeners = new Map<string, (chunk?: Buffer) => void>()
   const payload = {
@@ -334,7 +333,7 @@ function formOf (request: FastifyRequest, resolve: ResolverDefinition['resolve']
   }
 }
 
-// --- Scopes ----------------------------------------------------------------------------------------------------------
+// --- Scopes
 
 const scope = fc.constantFrom('a', 'b', 'a:b', 'ab', 'A', '__proto__', 'constructor', 'a,b')
 const scopes = fc.array(scope, { maxLength: 4 })
@@ -373,7 +372,7 @@ function sameScopes ({ outer, inner, granted }: { outer: string[], inner: string
   assert.equal(passed, isGranted, 'assertGranted')
 }
 
-// --- Output ----------------------------------------------------------------------------------------------------------
+// --- Output
 
 const quotable = text(['a', '"', '\\', '\\"', ' ', '\t', ',', '=', '~', 'realm="x"'], 6)
 const challengeCase = fc.record({
@@ -411,7 +410,7 @@ function isMasked (url: string): void {
   if (leaks(shown)) throw new Violation(`${JSON.stringify(shown)} shows the key`)
 }
 
-// --- The part --------------------------------------------------------------------------------------------------------
+// --- The part
 
 interface Family {
   readonly weight: number

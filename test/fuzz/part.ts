@@ -3,21 +3,21 @@ import fc from 'fast-check'
 
 /** A part of the fuzzer. */
 export interface Part {
-  /** how many of its inputs stand against one million of parser inputs */
+  /** the number of its inputs for each million inputs of the parser part */
   readonly share: number
-  /** Tries a number of inputs, and throws a {@link Violation} for the first that goes wrong. */
+  /** Tries a number of inputs, and throws a {@link Violation} for the first one that fails. */
   run(count: number, seed: number): Promise<Tally>
 }
 
 /** The numbers of attempts, by name. */
 export type Tally = Record<string, number>
 
-/** A promise of the package that did not hold, told so that it can be repeated. */
+/** A broken promise of the package, with the input that repeats it. */
 export class Violation extends Error {
   override readonly name = 'Violation'
 }
 
-/** Checks one property, and tells of the smallest input that breaks it. */
+/** Checks one property, and reports the smallest input that breaks it. */
 export async function check (
   name: string, property: fc.IProperty<any> | fc.IAsyncProperty<any>, numRuns: number, seed: number
 ): Promise<void> {
@@ -32,10 +32,10 @@ export async function check (
   ].join('\n  ').trimEnd())
 }
 
-// Making an input smaller takes its time: after so many milliseconds, what there is has to do.
+// Shrinking an input takes time: after this number of milliseconds the smallest input so far is reported.
 const PATIENCE = 45_000
 
-// The same property, to which everything is right some time after the first failure.
+// The same property, except that it accepts everything some time after the first failure.
 function impatient (property: fc.IAsyncProperty<unknown>): fc.IAsyncProperty<unknown> {
   let end = Infinity
   const note = <T>(failure: T | null): T | null => {
@@ -56,16 +56,16 @@ function impatient (property: fc.IAsyncProperty<unknown>): fc.IAsyncProperty<unk
   } as fc.IAsyncProperty<unknown>
 }
 
-/** Another seed for each step of a run, the same ones for the same seed. */
+/** Another seed for each step of a run. The same run seed gives the same seeds. */
 export function seedOf (seed: number, step: number): number {
   return (Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b) + Math.imul(step + 1, 0xc2b2ae35)) | 0
 }
 
-/** Notes unhandled rejections, uncaught exceptions and warnings of the process. */
+/** Records unhandled rejections, uncaught exceptions and warnings of the process. */
 export interface Bystander {
-  /** the first thing that went wrong */
+  /** the first problem */
   readonly trouble: string | null
-  /** Looks whether more is open, or listened to, than when it began. */
+  /** Checks that no more resources and listeners exist than at the start. */
   judge(): string | null
   stop(): void
 }
@@ -75,7 +75,7 @@ const EVENTS = [
   'SIGTERM', 'SIGINT'
 ] as const
 
-/** Watches the process from here on. */
+/** Observes the process from now on. */
 export function bystander (): Bystander {
   let trouble: string | null = null
   const note = (kind: string) => (what: unknown): void => {
@@ -111,7 +111,7 @@ export async function turn (): Promise<void> {
   await new Promise<void>((resolve) => { setImmediate(resolve) })
 }
 
-/** Stops the clock of the calendar at a second, so that edges of time are where they are. */
+/** Stops the calendar clock at a second, so that tests know the exact limits of time. */
 export function stoppedClock (second: number): { go(): void } {
   const { now } = Date
   Date.now = () => second * 1000 + 250

@@ -1,7 +1,7 @@
 /**
- * Mutated DPoP proofs, and answers of an introspection endpoint, against a naive model: the same verdict, the same
- * error, a proof that is used up once and not before all else is good, and no server error but for an endpoint that
- * gives no answer.
+ * Mutated DPoP proofs and introspection answers, compared with a naive model: the same decision, the same error, a
+ * proof that is used up once and only if all else is good, and no server error except for an endpoint that gives no
+ * answer.
  */
 import type { FastifyInstance } from 'fastify'
 import Fastify from 'fastify'
@@ -23,7 +23,7 @@ const ISSUER = 'https://issuer.example/'
 const HOST = 'api.example.com'
 const BASE = `https://${HOST}`
 
-// --- Proofs ----------------------------------------------------------------------------------------------------------
+// --- Proofs
 
 const CLIENTS = [
   signer('ES256', {}), signer('Ed25519', {}), signer('PS256', {}), signer('ES384', {}),
@@ -46,7 +46,7 @@ const JWKS: readonly unknown[] = [
   { kty: 'oct', k: 'AAAA' }
 ]
 
-/** Each says how an address is spelled, and whether that is the same one. RFC 3986 §6.2.2, §6.2.3 */
+/** Each entry is a spelling of a URL, and whether it names the same URL. RFC 3986 §6.2.2, §6.2.3 */
 const SPELLINGS: ReadonlyArray<readonly [spell: (path: string) => unknown, isSame: boolean]> = [
   [(path) => BASE + path, true],
   [(path) => `HTTPS://API.EXAMPLE.COM${path}`, true],
@@ -152,7 +152,7 @@ interface ProofAsk {
   readonly path: Path
   readonly method: 'GET' | 'POST'
   readonly spelling: number
-  /** below 5: one of five that come again and again */
+  /** below 5: one of five values that are repeated */
   readonly jti: number
   readonly nonce: 'good' | 'none' | 'bad'
   readonly scheme: 'DPoP' | 'dpop' | 'DPOP' | 'Bearer'
@@ -185,7 +185,7 @@ const proofAsk: fc.Arbitrary<ProofAsk> = fc.record({
   header: mostly<ProofAsk['header']>('one', ['none', 'two', 'empty'], 20)
 })
 
-// --- Answers ---------------------------------------------------------------------------------------------------------
+// --- Answers
 
 const members = edits({
   active: [true, false, 'true', 'false', 1],
@@ -212,7 +212,7 @@ interface AnswerAsk {
   readonly status: number
   readonly error: string | null
   readonly retryAfter: string | null
-  /** bytes of white space after the body */
+  /** number of bytes of white space after the body */
   readonly padding: number
   readonly isTorn: boolean
   readonly url: '/asked' | '/trusting' | '/kept'
@@ -261,7 +261,7 @@ function answerOf ({ members, form, status, error, retryAfter, padding }: Answer
   }
 }
 
-// --- The app ---------------------------------------------------------------------------------------------------------
+// --- The app
 
 type Ask = ProofAsk | AnswerAsk
 
@@ -365,7 +365,7 @@ class Bench {
   }
 
   async tryAll (asks: readonly Ask[]): Promise<void> {
-    // One list of asks repeats itself, and no other.
+    // One list of requests contains repetitions, and the others do not.
     this.#burned.clear()
     this.#used.clear()
     for (const ask of asks) {
@@ -390,7 +390,7 @@ class Bench {
     return reply
   }
 
-  // --- Proofs --------------------------------------------------------------------------------------------------------
+  // --- Proofs
 
   async #tryProof (ask: ProofAsk): Promise<void> {
     const token = this.#tokens.get(`${ask.token} ${ask.client}`)!
@@ -458,7 +458,7 @@ class Bench {
     return '200'
   }
 
-  // --- Answers -------------------------------------------------------------------------------------------------------
+  // --- Answers
 
   async #tryAnswer (ask: AnswerAsk): Promise<void> {
     const answer = answerOf(ask)
@@ -468,7 +468,7 @@ class Bench {
         issuer: ISSUER, audience: ask.url === '/trusting' ? null : BASE, now: NOW
       })
     const token = `token-${++this.#number}-of-some-length`
-    // An answer about an active token that has not expired is kept.
+    // The bearer remembers the answer about an active token that has not expired.
     const kept = ask.url === '/kept' && this.#isKept(verdict, answer)
     for (const isAgain of ask.url === '/kept' ? [false, true] : [false]) {
       const before = this.#questions
@@ -519,7 +519,7 @@ function responseOf ({ status, body, retryAfter }: Answer, isTorn: boolean): Res
   return new Response(isTorn ? torn : Buffer.from(body), { status, headers })
 }
 
-// Of an answer that ends early, status and header count still.
+// If an answer ends early, its status and headers still count.
 function retryAfterOf ({ status, retryAfter }: Answer): number {
   const verdict = judgeAnswer(
     { status: status === 200 ? 400 : status, body: new Uint8Array(), retryAfter: status === 200 ? null : retryAfter },
@@ -570,7 +570,7 @@ function thumbprint (jwk: Readonly<Record<string, unknown>>): string {
     .digest('base64url')
 }
 
-// --- The part --------------------------------------------------------------------------------------------------------
+// --- The part
 
 const TOGETHER = 60
 

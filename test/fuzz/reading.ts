@@ -1,6 +1,6 @@
 /**
- * What every scheme is to read off a request, judged from the lines that were sent and from what the documentation
- * says. It also makes the schemes, so that a scheme and its reading stand side by side.
+ * The value that each scheme must read from a request, decided from the sent lines as the documentation says. It also
+ * makes the schemes, so that each scheme and its expected result are in one place.
  */
 import type { Dependency } from '../../src/index.js'
 import {
@@ -10,18 +10,18 @@ import {
 } from '../../src/index.js'
 import { authParams, base64, credentialsOf, formDecoded, isFieldValue, isToken68, trimmed, utf8 } from './grammar.js'
 
-/** A request, as far as schemes look at it. */
+/** The parts of a request that schemes read. */
 export interface Sent {
   /** header lines, in order */
   readonly lines: ReadonlyArray<readonly [name: string, value: string]>
-  /** path and query, as they stand in the request line */
+  /** path and query, as they are in the request line */
   readonly target: string
 }
 
 /** The result of a scheme. */
 export type Reading = { readonly value: unknown } | 'absent' | 'malformed' | 'ambiguous'
 
-/** A scheme, and how it is to read. Its realm is its name: a challenge then shows whose it is. */
+/** A scheme, and its expected result. Its realm is its name, so that a challenge shows its scheme. */
 export interface KnownScheme {
   readonly name: string
   /** the auth-scheme of its challenge */
@@ -143,7 +143,7 @@ function linesOf ({ lines }: Sent, wanted: string): string[] {
   return lines.filter(([name]) => name.toLowerCase() === wanted).map(([, value]) => value)
 }
 
-// A header that may come once. What holds nothing but white space is empty.
+// A header that may occur once. White space alone counts as empty.
 function single (sent: Sent, name: string): { line: string } | 'absent' | 'ambiguous' {
   const [line, ...others] = linesOf(sent, name)
   if (line === undefined) return 'absent'
@@ -179,7 +179,7 @@ function query ({ target }: Sent, wanted: string): Reading {
   return value === '' ? 'absent' : { value }
 }
 
-/** Names and values of a query; a malformed one stays as it was sent, with "+" for a space. */
+/** Names and values of a query. A malformed one stays as the client sent it, with "+" for a space. */
 export function fieldsOf (text: string): Array<[name: string, value: string]> {
   return text.split('&').filter((pair) => pair !== '').map((pair) => {
     const equals = pair.indexOf('=')
@@ -197,7 +197,7 @@ function cookie (sent: Sent, wanted: string): Reading {
     const equals = pair.indexOf('=')
     if (equals < 0 || trimmed(pair.slice(0, equals)) !== wanted) return []
     const value = trimmed(pair.slice(equals + 1))
-    // In a cookie, "+" is itself.
+    // In a cookie "+" means itself.
     return [formDecoded(value.replaceAll('+', '%2B')) ?? value]
   })
   if (new Set(values).size > 1) return 'ambiguous'

@@ -1,6 +1,6 @@
 /**
- * Requests as bytes on sockets. Those that have one meaning have one answer. With all others, however the server reads
- * them, no request passes with credentials that were not sent, and nothing breaks.
+ * Requests as bytes on sockets. A request with one meaning has one right answer. For all others, however the server
+ * reads them, no request passes with credentials that the client did not send, and nothing breaks.
  */
 import fc from 'fast-check'
 import { connect } from 'node:net'
@@ -19,14 +19,14 @@ import { mutated, mutations } from './mutations.js'
 import type { Part, Tally } from './part.js'
 import { check, seedOf, turn, Violation } from './part.js'
 
-/** What goes over one connection. */
+/** The bytes for one connection. */
 interface Script {
   readonly requests: ReadonlyArray<{
     readonly ask: Ask
     readonly mutations: readonly Mutation[]
     readonly chunked: boolean
   }>
-  /** where the bytes are cut into writes, as shares of the rest */
+  /** where the bytes are divided into writes, as fractions of the rest */
   readonly cuts: readonly number[]
 }
 
@@ -42,7 +42,7 @@ const script: fc.Arbitrary<Script> = fc.record({
   )
 })
 
-// The last one of a connection, behind which the server closes.
+// The last request of a connection, after which the server closes.
 const LAST = 'GET /public HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n'
 
 function bytesOf ({ requests }: Script, number: number): Buffer {
@@ -72,9 +72,9 @@ function inChunks (body: string): string {
   )
 }
 
-// --- One connection --------------------------------------------------------------------------------------------------
+// --- One connection
 
-// Where the meaning is open, the server may wait for more: so long is it waited for, and no longer than that.
+// If the meaning is ambiguous, the server may wait for more bytes: the client waits this long for an answer.
 const PATIENCE = 120
 const LONGEST = 20_000
 
@@ -126,13 +126,13 @@ async function exchange (
       text += String(chunk)
       wait()
     })
-    // A server that closes with bytes unread resets the connection behind its answer.
+    // A server that closes with unread bytes resets the connection after its answer.
     socket.on('error', () => {})
     socket.on('close', () => { settle(true) })
   })
 }
 
-/** Sends a script, and checks all that came of it. */
+/** Sends a script, and checks all results. */
 async function tryScript (doors: Doors, port: number, script: Script, number: number, tally: Tally): Promise<void> {
   const bytes = bytesOf(script, number)
   const stream = readStream(bytes)
@@ -170,7 +170,7 @@ function answersIn (text: string, requests: readonly PlainRequest[]): PlainAnswe
   }
 }
 
-// What Node answers where it cannot read on, in place of all that is not answered yet.
+// Node's own answer if it cannot parse further. It replaces all answers that are still missing.
 const isEndOfAll = ({ status, body }: PlainAnswer): boolean =>
   [400, 408, 413, 417, 431].includes(status) && (body === '' || body.includes('"Client Error"'))
 
@@ -198,7 +198,7 @@ function sameAnswers (
   if (rest === 'nothing' && answers.length < requests.length) {
     throw new Violation(`${requests.length} answers were expected, and ${answers.length} came`)
   }
-  // Where the meaning is open, so is whether an answer is one to HEAD.
+  // If the meaning is ambiguous, the answer may be one to HEAD.
   if (received.text !== '' && !received.text.startsWith('HTTP/1.1 ')) throw new Violation('the answer cannot be read')
 }
 
@@ -223,7 +223,7 @@ export function soundAnswer ({ status, lines, body }: PlainAnswer, mayEcho: bool
   }
 }
 
-/** Whether a request was answered as it had to be. */
+/** Whether the answer to a request is right. */
 export function sameAnswer (
   answer: PlainAnswer,
   method: string,
@@ -256,13 +256,10 @@ export function sameAnswer (
 
 const isSame = (one: Arrival, other: Arrival): boolean => JSON.stringify(one) === JSON.stringify(other)
 
-/** What may be called without anybody's credentials. */
+/** Handlers that may run without credentials. */
 const OPEN_TO_ALL = ['/public', '/token', '/maybe']
 
-/**
- * Whether everybody who got in was let in: by a request that has one meaning, or else with credentials that are
- * somewhere in what has none.
- */
+/** Whether each handler ran for a reason: a request with one meaning, or credentials somewhere in ambiguous bytes. */
 export function soundArrivals (
   bytes: Buffer,
   { requests, rest, at }: Pick<Stream, 'rest' | 'at'> & { requests: readonly unknown[] },
@@ -287,11 +284,11 @@ export function soundArrivals (
   }
 }
 
-// --- The part --------------------------------------------------------------------------------------------------------
+// --- The part
 
-// Connections at a time.
+// Number of concurrent connections.
 const TOGETHER = 24
-// Of a hundred requests, those by HTTP/1.1.
+// The share of HTTP/1.1 among requests, in per cent.
 const FIRST = 70
 
 export const sockets: Part = {

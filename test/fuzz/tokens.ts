@@ -1,7 +1,7 @@
 /**
- * Mutated JWTs: bits, forms of base64, members of header and claims, huge and deep JSON, against a naive verifier. The
- * verdict is to be the same, with and without a memory; there is no server error; and keys are fetched for an unknown
- * key alone, of a token whose claims are all good.
+ * Mutated JWTs: bits, forms of base64, members of header and claims, huge and deep JSON, compared with a naive
+ * verifier. The decision must be the same with and without a memory, there must be no server error, and keys are
+ * fetched only for an unknown key of a token whose claims are all good.
  */
 import type { FastifyInstance } from 'fastify'
 import Fastify from 'fastify'
@@ -19,9 +19,10 @@ import { check, seedOf, stoppedClock, turn, Violation } from './part.js'
 const ISSUER = 'https://issuer.example/'
 const AUDIENCE = 'https://api.example.com'
 
-// --- Keys and rules --------------------------------------------------------------------------------------------------
+// --- Keys and rules
 
-// One kid twice for one algorithm, one for two algorithms, a key that names no algorithm, and one without a kid.
+// Two keys with one kid and algorithm, two with one kid and different algorithms, a key without alg, and one without
+// kid.
 const SIGNERS = [
   signer('ES256', { kid: 'ec', alg: 'ES256' }),
   signer('Ed25519', { kid: 'ed', alg: 'EdDSA' }),
@@ -61,7 +62,7 @@ const ROUTES = {
 
 type Url = keyof typeof ROUTES
 
-// --- Requests --------------------------------------------------------------------------------------------------------
+// --- Requests
 
 const header = edits({
   typ: [
@@ -117,14 +118,14 @@ const claims = edits({
 interface Ask {
   readonly draft: Draft
   readonly signer: number
-  /** without a type, and with what says that it is one */
+  /** without a type, and with each type of an access token */
   readonly type: 'at+jwt' | 'JWT' | undefined
   readonly url: Url
 }
 
 const ask: fc.Arbitrary<Ask> = fc.record({
   draft: drafts(header, claims),
-  // RSA takes its time.
+  // RSA is slow.
   signer: fc.oneof(
     { weight: 10, arbitrary: fc.nat({ max: 2 }) },
     { weight: 2, arbitrary: fc.nat({ max: SIGNERS.length - 1 }) }
@@ -153,7 +154,7 @@ function tokenOf ({ draft, signer, type }: Ask): string {
   })
 }
 
-// --- The check -------------------------------------------------------------------------------------------------------
+// --- The check
 
 interface Sent {
   readonly url: Url
@@ -180,7 +181,7 @@ class Bench {
     const trusted = issuer(ISSUER, {
       jwksUri: `${ISSUER}jwks`,
       start: 'lazy',
-      // An unknown key is asked for at once, however often.
+      // Without a cooldown, an unknown key is requested at once, every time.
       cooldown: 0,
       maxAge: 1e9,
       fetch: async () => {
@@ -212,7 +213,7 @@ class Bench {
   async tryAll (asks: readonly Ask[]): Promise<void> {
     const sent: Sent[] = []
     for (const ask of asks) sent.push(await sentOf(ask))
-    // The second time, some of them are remembered.
+    // The second time the bearer remembers some of them.
     for (const isAgain of [false, true]) {
       for (const one of sent) await this.#try(one, isAgain)
     }
@@ -254,7 +255,7 @@ class Bench {
     }
   }
 
-  // The keys are there before the first token is.
+  // The keys have been fetched before the first token arrives.
   async warmUp (): Promise<void> {
     const none: Draft = {
       header: [],
@@ -300,7 +301,7 @@ function sameRefusal (
   }
 }
 
-// --- The part --------------------------------------------------------------------------------------------------------
+// --- The part
 
 const TOGETHER = 50
 

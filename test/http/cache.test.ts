@@ -389,7 +389,7 @@ t.test('two requests share nothing', async (t) => {
   })
 })
 
-t.test('concurrent requests', async (t) => {
+t.test('concurrent requests of one app', async (t) => {
   t.test("two concurrent requests never see each other's values", async (t) => {
     const app = await secured(t)
     const doors: Record<string, Gate> = { one: gate(), two: gate() }

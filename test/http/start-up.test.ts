@@ -1,8 +1,7 @@
 /**
- * Declarations that stop the start, and routes of a refused app, which never answer.  @alone Some apps must exist
- * before the plugin's module is loaded.
+ * Declarations that stop the start, and routes of a refused app, which never answer.
  *
- * @alone Some apps have to be older than the module.
+ * @alone Some apps must exist before the plugin's module is loaded.
  */
 import type { AddressInfo } from 'node:net'
 import cors from '@fastify/cors'

@@ -1,6 +1,6 @@
 /**
- * Writes the last run down in Markdown: the score of each file, and what survived, each with its reason.
- * `node test/mutation/report.js`, from the root, behind a run.
+ * Writes the results of the last run as Markdown: the score of each file, and its survivors, each with a reason. Run
+ * `node test/mutation/report.js` from the root after a run.
  */
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'

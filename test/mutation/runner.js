@@ -1,6 +1,6 @@
 /**
- * Runs the tests for Stryker, in the process that Stryker starts: a mutant costs what the tests that reach it cost, and
- * no start of a process.
+ * Runs the tests for Stryker, in the process that Stryker starts. A mutant costs only the time of the tests that reach
+ * it, without starting a process.
  *
  * @see https://stryker-mutator.io/docs/stryker-js/plugins/
  */
@@ -16,8 +16,8 @@ const SCHEMES = [
   'cross-origin'
 ].map((name) => `schemes/${name}`)
 
-// The tests that must notice a change, by changed file, the quick ones first. They start no process, and say the same
-// whenever they are run. A mutant that others would notice, and these do not, counts as a survivor.
+// The tests that must notice a change, by changed file, fast ones first. They start no process, and give the same
+// result in every run. A mutant counts as a survivor if these tests do not notice it, even if others would.
 const TESTS = [
   [/src\/schemes\//, ['mutants', 'authorization', ...SCHEMES]],
   [/src\/requirement\//, ['mutants', 'scopes', 'any-of', 'require', 'route', 'denials', 'at-ready', 'document']],
@@ -33,7 +33,7 @@ const TESTS = [
   ]]
 ].map(([sources, tests]) => [sources, tests.map(fileOf)])
 
-// In any folder of test/.
+// A test file in any folder of test/.
 function fileOf (name) {
   const file = allFiles().find((file) => file.endsWith(`/${name}.test.ts`))
   if (file === undefined) throw new Error(`test/ does not have ${name}.test.ts: correct test/mutation/runner.js`)
@@ -46,34 +46,35 @@ function testsFor (source) {
   return found[1]
 }
 
-// A test of a file that is marked @alone may need a process in which the package is not loaded yet. Those that fail
-// here are not asked.
+// A test of a file that is marked @alone may need a process in which the package is not loaded yet. The runner leaves
+// out the tests that fail here.
 function wantsProcess (file) {
   return readFileSync(file, 'utf8').includes('@alone')
 }
 
-// Not asked: those that make thousands of requests.
-const LEFT_OUT = ['requests that run at one time', 'nothing that a client sent is sent back']
+// Tests that make thousands of requests: the runner leaves them out.
+const LEFT_OUT = ['concurrent requests of one app', 'no answer contains what the client sent']
 
-// A test that takes longer waits for what never comes.
+// A test that takes longer waits for an event that never happens.
 const LONGEST = 8_000
 
-// How long each test took, for the quick ones to be asked first. In the copy of the project that Stryker works on.
+// The duration of each test, so that fast ones run first. The file is in the copy of the project in which Stryker
+// works.
 const TIMES = 'times.json'
 
-// By Stryker's names for them.
+// Stryker's numbers for the states of a test.
 const PASSED = 0
 const FAILED = 1
 
 class Runner {
-  // By file.
+  // The tests, by file.
   #tests = new Map()
   #tap
   #stryker = globalThis.__stryker__ ??= {}
   // Receives unhandled rejections and uncaught exceptions.
   #stray = () => {}
 
-  // A mutant that is met while modules are loaded wants a process of its own.
+  // A mutant in code that runs while modules are loaded needs a separate process.
   capabilities () {
     return { reloadEnvironment: false }
   }
@@ -82,13 +83,13 @@ class Runner {
     for (const event of ['uncaughtException', 'unhandledRejection']) {
       process.on(event, (reason) => { this.#stray(reason) })
     }
-    // Stryker talks to this process in text. What tap and tsx tell a parent is not for Stryker.
+    // Stryker sends strings to this process. Messages of tap and tsx to a parent process are not meant for Stryker.
     const send = process.send.bind(process)
     process.send = (message, ...rest) => typeof message !== 'string' || send(message, ...rest)
     const typescript = await import('tsx/esm/api')
     typescript.register()
     register('./resolve.js', import.meta.url)
-    // The process is to outlive every test: tap's own limit is for one file.
+    // This process must survive every test, and tap's own time limit is meant for one file.
     process.env.TAP_TIMEOUT = '0'
     this.#tap = await import('./tap.js')
   }
@@ -126,7 +127,7 @@ class Runner {
       if (testFilter?.every((id) => !id.startsWith(`${file}: `))) continue
       let tests
       try {
-        // The first files show whether a static mutant breaks the loading: the others need not be loaded.
+        // The first files show whether a static mutant breaks loading: then the others need not be loaded.
         tests = await this.#testsOf(file)
       } catch (error) {
         return killed([], error, 0)
@@ -172,7 +173,7 @@ class Runner {
   }
 }
 
-// A mutant that runs both while modules are loaded and in tests is judged by those tests, without a new process.
+// For a mutant in code that runs during loading and in tests, the tests decide, without a new process.
 function coverageOf ({ mutantCoverage }) {
   if (mutantCoverage === undefined) return undefined
   const { perTest } = mutantCoverage

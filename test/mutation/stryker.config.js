@@ -9,14 +9,14 @@ export default {
     // The code that decides and answers.
     'src/plan/*.ts', 'src/guard/*.ts'
   ],
-  // The files of the copy in which the mutants run.
+  // The files of the copy in which Stryker runs the mutants.
   ignorePatterns: ['/*', '!/src', '!/test', '/test/node_modules', '!/package.json', '!/tsconfig.json'],
   tempDirName: 'node_modules/.cache/stryker',
   reporters: ['progress-append-only', 'clear-text', 'json'],
   clearTextReporter: { logTests: false, allowEmojis: false },
   jsonReporter: { fileName: 'node_modules/.cache/mutation.json' },
   thresholds: { high: 98, low: 95, break: 95 },
-  // A worker that hangs, and not a test: of those the runner has an eye.
+  // For a worker that hangs. The runner itself ends a test that hangs.
   timeoutMS: 60_000,
   concurrency: 2
 }

@@ -1,6 +1,6 @@
 /**
- * Why a mutant may live: most are equivalent, which means that no request and no declaration could tell them from the
- * original. Known by words of their lines, as lines move.
+ * The reasons why mutants survive. Most are equivalent: no request and no declaration could distinguish them from the
+ * original. Words of their lines identify them, because line numbers change.
  */
 const REASONS = [
   [
@@ -69,7 +69,7 @@ const REASONS = [
   ['api-key.ts', 'end !== -1 &&', undefined, 'There is no character at −1, so that no name ends there.']
 ]
 
-/** The reason of a survivor, or `undefined` where there is none. */
+/** The reason of a survivor, or `undefined` if none is known. */
 export function reasonOf (file, line, replacement) {
   return REASONS.find(
     ([name, words, wanted]) =>

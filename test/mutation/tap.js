@@ -1,6 +1,6 @@
 /**
- * The module that tests import as `tap` in a mutation run: it collects them, so that each can be run by itself and
- * again. tap's own `Test` runs them.
+ * The module that tests import as `tap` in a mutation run. It collects tests, so that the runner can run each one alone
+ * and repeatedly, with tap's own `Test`.
  */
 import { Test } from 'tap'
 

@@ -1,4 +1,6 @@
-/** Bundles by webpack and ncc, and a minified one by esbuild. Each is asked what the app is asked without a bundle. */
+/**
+ * Bundles by webpack and ncc, and a minified one by esbuild. Each gets the same requests as the app without a bundle.
+ */
 import { strict as assert } from 'node:assert'
 import { cpSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -7,7 +9,7 @@ import { build } from 'esbuild'
 import { OPTIONS } from './bundles.js'
 import { exec, makeFolder, remove, versionIn, write } from './consumer.js'
 
-/** The bundlers beside esbuild. */
+/** The bundlers in addition to esbuild. */
 export const BUNDLERS = { webpack: '^5.0.0', '@vercel/ncc': '^0.45.0' }
 
 /** A bundle in which esbuild renamed everything that it could. */
@@ -31,7 +33,7 @@ export async function bundleByWebpack (folder: string): Promise<string> {
   return `webpack ${versionIn(folder, 'webpack')}`
 }
 
-/** A folder by ncc, which takes the pages of the docs with it: it runs where no package is installed. */
+/** A folder by ncc, which includes the pages of the docs: it runs where no package is installed. */
 export async function bundleByNcc (folder: string): Promise<string> {
   const require = createRequire(join(folder, 'package.json'))
   await exec(

@@ -28,7 +28,7 @@ export const OPTIONS = {
   }
 } satisfies BuildOptions
 
-/** Bundles the programs, and checks that the core comes without what only the tokens need. */
+/** Bundles the programs, and checks that the core does not include packages that only the tokens need. */
 export async function bundle (folder: string): Promise<string> {
   compile(folder, RESOLUTIONS.bundler, FILES.bundled)
   const core = await bundleFile(folder, 'bundled/quick-start')
@@ -41,7 +41,7 @@ export async function bundle (folder: string): Promise<string> {
 
 /** Bundles an app that forgets the plugin. It must not start. */
 export async function bundleUnregistered (folder: string): Promise<void> {
-  // Bundlers differ in which package.json they ask for side effects: the nearest one, or the one of the package.
+  // Bundlers differ in the package.json in which they look up side effects: the nearest one, or that of the package.
   const nearest = join(folder, 'node_modules/fastify-security/dist/esm/package.json')
   const text = readFileSync(nearest, 'utf8')
   const { sideEffects, ...rest } = JSON.parse(text) as { readonly sideEffects: unknown }

@@ -1,4 +1,4 @@
-/** Folders outside of the repository that have the packed package installed, as its users do. */
+/** Folders outside the repository in which the packed package is installed, as users install it. */
 import { execFile } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -18,18 +18,18 @@ export const RESOLUTIONS = {
   node10: { module: ts.ModuleKind.CommonJS, moduleResolution: ts.ModuleResolutionKind.Node10 }
 } as const satisfies Record<string, Resolution>
 
-/** Makes a temporary folder. None of its parents has packages in it. */
+/** Makes a temporary folder whose parents contain no packages. */
 export function makeFolder (): string {
-  // The compiler sees the paths behind symbolic links: on macOS the folder of temporary files is one.
+  // The compiler resolves symbolic links. On macOS the folder of temporary files is a link.
   return mkdtempSync(join(realpathSync(tmpdir()), 'fastify-security-'))
 }
 
-// A program that hangs fails its check, and not the whole run.
+// A program that hangs fails its check, and does not stop the whole run.
 const LIMIT_MILLISECONDS = 600_000
 
 /** Runs a program and returns its output. An error contains the output. */
 export async function exec (command: string, args: readonly string[], cwd: string): Promise<string> {
-  // npm inside an npm script would act on the package of the outer npm.
+  // In an npm script, npm would act on the package of the outer npm.
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) =>
     !/^npm_(package|lifecycle|config_local_prefix|command)|^INIT_CWD$|^NODE_OPTIONS$/.test(name)))
   try {
@@ -44,7 +44,7 @@ export async function exec (command: string, args: readonly string[], cwd: strin
 /** Versions or ranges of packages, by their names. */
 export type Versions = Readonly<Record<string, string>>
 
-/** Installs the packages that the manifest of a folder names, with more arguments for npm. */
+/** Installs the packages that the manifest of a folder names, with additional arguments for npm. */
 export async function install (folder: string, manifest: object, ...args: readonly string[]): Promise<void> {
   write(folder, { 'package.json': JSON.stringify({ private: true, ...manifest }, null, 2) })
   await exec('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts', ...args], folder)
@@ -58,7 +58,7 @@ export function write (folder: string, files: Readonly<Record<string, string>>):
   }
 }
 
-/** Copies files of this folder into another one. */
+/** Copies files of this folder to another one. */
 export function copy (folder: string, ...names: readonly string[]): void {
   for (const name of names) write(folder, { [name]: readText(name) })
 }
@@ -74,20 +74,20 @@ export function versionIn (folder: string, name: string): string {
   for (const place of places) {
     try {
       return (JSON.parse(readFileSync(join(folder, place, 'package.json'), 'utf8')) as { version: string }).version
-    } catch { /* it may be in the next place */ }
+    } catch { /** Otherwise the package is in the next place. */ }
   }
   throw new Error(`${name} is not installed`)
 }
 
 /** Options of {@link compile}. */
 export interface CompileOptions {
-  /** Folder into which the compiler writes, below the folder of the consumer. Default: `out` */
+  /** Folder for the output of the compiler, below the folder of the consumer. Default: `out` */
   readonly outDir?: string
-  /** Leaves the declarations of packages unchecked, as most users do. Default: false */
+  /** Does not check the declarations of packages, as most users do. Default: false */
   readonly skipLibCheck?: boolean
 }
 
-/** Compiles programs strictly. The compiler must be able to write the types of all exports down. */
+/** Compiles programs with strict options. The compiler must be able to write declarations for all exports. */
 export function compile (
   folder: string, resolution: Resolution, files: readonly string[], options: CompileOptions = {}
 ): void {

@@ -1,4 +1,4 @@
-/** What npm would publish, before anyone installs it: its files, its manifest, the resolution of its types. */
+/** The content of the published package: its files, its manifest, and the resolution of its types. */
 import { strict as assert } from 'node:assert'
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
@@ -8,7 +8,7 @@ import { publint } from 'publint'
 import { formatMessage } from 'publint/utils'
 import { exec } from './consumer.js'
 
-/** What `npm pack --json` prints about the package. */
+/** The output of `npm pack --json` for the package. */
 export interface Packed {
   readonly filename: string
   readonly size: number
@@ -17,7 +17,7 @@ export interface Packed {
 }
 
 const KIB = 1024
-// More than half of it is source maps, with their sources.
+// More than half of the size is source maps, which contain their sources.
 const MAX_PACKED = 640 * KIB
 const MAX_UNPACKED = 4096 * KIB
 // Fastify alone is 48 packages and 8.6 MB: see docs/compatibility.md.
@@ -30,7 +30,7 @@ export const root = fileURLToPath(new URL('../../', import.meta.url))
 const modules = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
   .filter((name) => name.endsWith('.ts')).map((name) => name.slice(0, -3))
 
-/** Checks that `dist` was built from what `src` is now. */
+/** Checks that `dist` was built from the present `src`. */
 export async function checkBuild (): Promise<string> {
   for (const dialect of ['esm', 'commonjs']) {
     for (const name of modules) {
@@ -42,7 +42,7 @@ export async function checkBuild (): Promise<string> {
   return `${modules.length} modules in two dialects`
 }
 
-// A source map contains the source that it was made from.
+// A source map contains its source.
 function sourceOf (map: string): string | undefined {
   if (!existsSync(map)) return undefined
   return (JSON.parse(readFileSync(map, 'utf8')) as { sourcesContent: string[] }).sourcesContent[0]
@@ -55,11 +55,11 @@ export async function pack (folder: string): Promise<Packed> {
   return packed
 }
 
-/** Checks that the package has the files that it needs, no others, and a reasonable size. */
+/** Checks that the package has all required files, no others, and a reasonable size. */
 export async function checkFiles ({ files, size, unpackedSize }: Packed): Promise<string> {
   const expected = ['esm', 'commonjs'].flatMap((dialect) => [
     `dist/${dialect}/package.json`,
-    // Source maps contain their sources. Those of declarations would lead to src, which is not in the package.
+    // Source maps contain their sources. Those of declarations would refer to src, which is not in the package.
     ...modules.flatMap((name) => ['js', 'js.map', 'd.ts'].map((extension) => `dist/${dialect}/${name}.${extension}`))
   ]).concat('package.json', 'README.md', 'LICENSE', 'CHANGELOG.md')
   const found = files.map(({ path }) => path)
@@ -71,7 +71,7 @@ export async function checkFiles ({ files, size, unpackedSize }: Packed): Promis
   return `${found.length} files, ${Math.round(size / KIB)} KiB, ${Math.round(unpackedSize / KIB)} KiB unpacked`
 }
 
-/** Checks that no file of the package refers to a place outside of it. */
+/** Checks that no file of the package refers to a path outside it. */
 export async function checkPaths (folder: string, { files }: Packed): Promise<string> {
   const machine = [root, homedir(), tmpdir()].map((path) => path.replace(/[/\\]$/, '')).filter((path) => path !== '')
   for (const { path } of files) {
@@ -90,7 +90,7 @@ export async function checkPaths (folder: string, { files }: Packed): Promise<st
   return 'no path of this machine, every source map contains its sources'
 }
 
-/** Checks the manifest by publint, suggestions included. */
+/** Checks the manifest with publint, including its suggestions. */
 export async function checkByPublint (tarball: string): Promise<string> {
   const { buffer, byteOffset, byteLength } = readFileSync(tarball)
   const { messages, pkg } = await publint({
@@ -100,7 +100,7 @@ export async function checkByPublint (tarball: string): Promise<string> {
   return 'strict, without a suggestion'
 }
 
-/** Lets npm do everything that it does to publish, but for the upload. */
+/** Runs npm publish without the upload. */
 export async function checkPublish (tarball: string): Promise<void> {
   const output = await exec('npm', ['publish', '--dry-run', '--ignore-scripts', '--json', tarball], dirname(tarball))
   const printed = JSON.parse(output) as Record<string, unknown>
@@ -108,7 +108,7 @@ export async function checkPublish (tarball: string): Promise<void> {
   assert.match(published.id, /^fastify-security@\d/)
 }
 
-/** Checks how many packages npm installs for an app that has the package and Fastify, and their size. */
+/** Checks how many packages npm installs for an app with the package and Fastify, and their size. */
 export function checkTree (folder: string): string {
   const { packages } = JSON.parse(readFileSync(join(folder, 'package-lock.json'), 'utf8')) as { packages: object }
   const count = Object.keys(packages).filter((path) => path !== '').length
@@ -119,7 +119,7 @@ export function checkTree (folder: string): string {
   return `${count} packages, ${(bytes / 1e6).toFixed(1)} MB`
 }
 
-/** Checks the types by attw: node10, node16 from CommonJS and from ESM, bundler. */
+/** Checks the types with attw: node10, node16 from CommonJS and from ESM, bundler. */
 export async function checkByAttw (tarball: string): Promise<string> {
   const attw = join(root, 'test/node_modules/@arethetypeswrong/cli/dist/index.js')
   await exec(process.execPath, [attw, tarball, '--profile', 'strict', '--no-color'], root)

@@ -1,4 +1,4 @@
-/** The CommonJS half of an app: dependencies for the other half, and a plugin that takes those of the other half. */
+/** The CommonJS half of an app: dependencies for the other half, and a plugin that uses those of the other half. */
 import type { Dependency, FastifySecurityOptions } from 'fastify-security'
 import type { FastifyInstance } from 'fastify'
 import fastifySecurity, {

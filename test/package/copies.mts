@@ -1,6 +1,6 @@
 /**
- * One app with two copies of the package: a bundler, a test runner or a CommonJS dependency brings the second.
- * Each copy takes the dependencies of the other as its own, in the compiler and on a request.
+ * One app with two copies of the package: a bundler, a test runner or a CommonJS dependency may load the second one.
+ * Each copy accepts the dependencies of the other, in the compiler and for requests.
  */
 import { strict as assert } from 'node:assert'
 import type { Dependency } from 'fastify-security'
@@ -11,12 +11,12 @@ import fastifySecurity, {
 import { localIssuer } from 'fastify-security/tokens'
 import { bearer, form, issuer, plugin, refuseLogin, register, token, user } from './copies-plugin.cjs'
 
-// The test proves nothing with one copy.
+// With one copy the test would prove nothing.
 assert.notEqual(plugin, fastifySecurity)
 
 const as = (token: string): { authorization: string } => ({ authorization: `Bearer ${token}` })
 
-// Theirs, on our plugin.
+// Dependencies of the CommonJS copy, with the plugin of this copy.
 const app = Fastify()
 await app.register(fastifySecurity)
 const key = apiKeyHeader({ name: 'x-key' })
@@ -88,7 +88,7 @@ assert.deepEqual(await login('username=ann&password=secret'), [200, undefined])
 assert.deepEqual(await login('username=ann&password=wrong'), [400, 'invalid_grant'])
 assert.deepEqual(await login('{}', 'application/json'), [400, 'invalid_request'])
 
-// Two copies of one scheme are one entry, and the lock is that of the guard.
+// Equal schemes of the two copies are one entry, and the lock is that of the guard.
 const document = app.swagger() as {
   components: { securitySchemes: object }, paths: Record<string, { get: { security: unknown } }>
 }
@@ -104,7 +104,7 @@ assert.deepEqual(document.paths['/mine']?.get.security, [{ HTTPBearer: [] }])
   app.security.override(user, { nam: 'eve' })()
 }
 
-// Theirs signs, and in its place ours.
+// The local issuer of the CommonJS copy signs, and in its place that of this copy.
 const subject = async (signer: typeof issuer): Promise<string> => {
   const jwt = await signer.sign({ aud: 'api', sub: 'ann' })
   const { statusCode, body } = await app.inject({ url: '/token', headers: as(jwt) })
@@ -118,7 +118,7 @@ assert.deepEqual([await subject(issuer), await subject(replacement)], ['ann', '4
   undo()
 }
 
-// Ours, on their plugin.
+// Dependencies of this copy, with the plugin of the CommonJS copy.
 const other = Fastify()
 const ours: Dependency<{ name: string }> = depends({ bearer, required: securityScopes }, ({ bearer, required }) => {
   if (bearer.credentials === 'bad') throw new Unauthorized()
@@ -136,12 +136,12 @@ assert.equal((await other.inject({ url: '/of-commonjs', headers: as('bad') })).s
 assert.equal((await other.inject({ url: '/of-commonjs', headers: as('good') })).body, 'good')
 assert.equal((await other.inject('/scheme')).headers['www-authenticate'], 'Own realm="commonjs"')
 
-// One is enough.
+// One of the two plugins is enough.
 const twice = Fastify()
 await twice.register(fastifySecurity)
 await assert.rejects(async () => twice.register(plugin), { code: 'FST_SECURITY_REGISTRATION' })
 
-// Each sees a route that the other's guard did not reach.
+// Each copy notices a route that the guard of the other one does not reach.
 for (const late of [plugin, fastifySecurity]) {
   const unready = Fastify()
   unready.register(late)

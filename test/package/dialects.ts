@@ -1,14 +1,14 @@
-/** Writes one program in each dialect of its users: ESM and CommonJS, JavaScript and TypeScript. */
+/** Writes one program in each dialect of the users: ESM and CommonJS, JavaScript and TypeScript. */
 
-/** A program in parts, so that each dialect can put them where it needs them. */
+/** A program in parts, which each dialect arranges in its own way. */
 export interface Parts {
   /** import declarations, each on a line of its own */
   readonly imports: string
   /** JavaScript with top-level await */
   readonly body: string
-  /** TypeScript: the assertions about types, after `body` */
+  /** TypeScript: assertions about types, after `body` */
   readonly typed: string
-  /** JavaScript: the assertions at run time, after `typed` */
+  /** JavaScript: assertions at run time, after `typed` */
   readonly after: string
 }
 

@@ -1,4 +1,4 @@
-/** Exports of an app: with `declaration: true` the compiler must be able to write the type of each of them down. */
+/** Exports of an app: with `declaration: true` the compiler must be able to write the type of each one. */
 import Fastify from 'fastify'
 import fastifySecurity, {
   anyOf, apiKeyCookie, apiKeyHeader, depends, fastifySecurity as named, http, httpBasic, httpBearer, oauth2,

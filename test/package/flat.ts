@@ -1,4 +1,4 @@
-/** Consumers to which npm gives a copy of the package and, beside it, its dependencies. */
+/** Consumers for which npm installs a copy of the package and, beside it, its dependencies. */
 import { strict as assert } from 'node:assert'
 import { renameSync } from 'node:fs'
 import { join } from 'node:path'
@@ -25,7 +25,7 @@ export function writeConsumer (folder: string): void {
   copy(folder, 'smoke.mjs', 'served.mjs', 'copies.mts', 'copies-plugin.cts', 'unregistered.mjs')
 }
 
-/** JavaScript as it is, ES modules and CommonJS. */
+/** Runs the JavaScript programs unchanged, as ES modules and as CommonJS. */
 export async function checkJavaScript (folder: string): Promise<void> {
   for (const file of [...FILES.mjs, ...FILES.cjs]) await runProgram(folder, file)
   const app = "require('fastify')().register(require('fastify-security'))"
@@ -44,7 +44,7 @@ export async function checkNode16 (folder: string): Promise<void> {
   await compileAndRun(folder, RESOLUTIONS.node16, ...FILES.mts, ...FILES.cts)
 }
 
-/** The resolution that reads `typesVersions` and not `exports`. */
+/** The resolution that uses `typesVersions` instead of `exports`. */
 export async function checkNode10 (folder: string): Promise<void> {
   await compileAndRun(folder, RESOLUTIONS.node10, ...FILES.node10)
 }
@@ -69,7 +69,7 @@ export async function checkCopies (folder: string): Promise<string> {
   return 'each takes the dependencies of the other'
 }
 
-/** The programs by other compilers than the one of this repository. */
+/** Compiles the programs with other compilers than that of this repository. */
 export async function checkCompilers (
   folder: string, compilers: Versions, skipLibChecks: readonly boolean[] = [false]
 ): Promise<string> {
@@ -94,7 +94,7 @@ export async function checkCompilers (
   return Object.keys(compilers).map((name) => versionIn(folder, name)).join(', ')
 }
 
-/** Everything that depends on other packages, with the versions that are installed. */
+/** Runs everything that depends on other packages, with the installed versions. */
 export async function checkVersions (folder: string, names: readonly string[]): Promise<string> {
   await exec(process.execPath, ['smoke.mjs'], folder)
   return names.map((name) => `${name} ${versionIn(folder, name)}`).join(', ')

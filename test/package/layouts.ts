@@ -1,4 +1,4 @@
-/** Consumers that npm does not give a flat copy of the package: links, workspaces, isolated packages. */
+/** Consumers that have the package in another way than as a flat copy: links, workspaces, isolated packages. */
 import { strict as assert } from 'node:assert'
 import { cpSync, existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -6,9 +6,9 @@ import type { Versions } from './consumer.js'
 import { compile, exec, install, RESOLUTIONS, write } from './consumer.js'
 import { compileAndRun, FILES, writePrograms } from './programs.js'
 
-/** A symbolic link to the folder of the package, which has packages of its own, as `npm link` makes it. */
+/** A symbolic link to the folder of the package, which has its own packages, as `npm link` makes it. */
 export async function checkLink (folder: string, packageFolder: string, versions: Versions): Promise<string> {
-  // TypeScript takes two copies of Fastify for one if they are of the same version.
+  // TypeScript treats two copies of Fastify as one if their version is the same.
   const fastify = versionOf(join(packageFolder, 'node_modules/fastify'))
   await install(folder, { dependencies: { ...versions, fastify } })
   symlinkSync(packageFolder, join(folder, 'node_modules/fastify-security'))
@@ -17,7 +17,7 @@ export async function checkLink (folder: string, packageFolder: string, versions
   return 'app.security has its type, TypeScript nodenext'
 }
 
-/** Packages that see only what they depend on themselves, as pnpm installs them. */
+/** Packages that see only their own dependencies, as pnpm installs them. */
 export async function checkIsolated (folder: string, versions: Versions): Promise<string> {
   await install(folder, { dependencies: versions }, '--install-strategy=linked')
   assert.ok(!existsSync(join(folder, 'node_modules/@sinclair')), 'the packages are not isolated')
@@ -26,7 +26,7 @@ export async function checkIsolated (folder: string, versions: Versions): Promis
   return 'the compiler writes the types of all exports down'
 }
 
-/** pnpm, with packages that see only what they depend on, and with all packages in one folder. */
+/** pnpm, with isolated packages, and with all packages in one folder. */
 export async function checkPnpm (folder: string, pnpm: string, versions: Versions): Promise<string> {
   for (const linker of ['isolated', 'hoisted']) {
     const own = join(folder, linker)
@@ -65,12 +65,12 @@ export async function checkWorkspace (folder: string): Promise<string> {
   return 'app.security has its type, TypeScript nodenext'
 }
 
-/** An app and a library with two versions of Fastify, and dependencies that go from one to the other. */
+/** An app and a library with two versions of Fastify, and with shared dependencies. */
 export async function checkTwoFastify (folder: string): Promise<string> {
   const places = ['node_modules', 'packages/library/node_modules']
   const versions = places.map((place) => versionOf(join(folder, place, 'fastify')))
   assert.notEqual(versions[0], versions[1])
-  // Each program stays where Node finds the version of Fastify that it was compiled with.
+  // Each program is in the place where Node finds the version of Fastify with which it was compiled.
   const files = ['packages/library/library.mts', 'packages/app/two-fastify.mts']
   compile(folder, RESOLUTIONS.nodenext, files, { outDir: '.' })
   await exec(process.execPath, ['packages/app/two-fastify.mjs'], folder)

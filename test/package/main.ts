@@ -35,7 +35,7 @@ const fastify = peerDependencies['fastify']!
 const types = { '@types/node': devDependencies['@types/node']! }
 const swagger = '@fastify/swagger'
 
-/** What each group does, with the versions that its consumers install. */
+/** The checks of each group, with the versions that its consumers install. */
 const GROUPS: Record<string, (common: Versions, unpacked: string) => Promise<void>> = {
   flat: checkFlat, layouts: checkLayouts, tools: checkTools, compilers: checkAllCompilers
 }

@@ -1,4 +1,4 @@
-/** Hosts that hand over requests in their own way. */
+/** Hosts that pass requests on in their own ways. */
 import { strict as assert } from 'node:assert'
 import { copy, exec, versionIn } from './consumer.js'
 
@@ -11,7 +11,7 @@ export async function checkLambda (folder: string): Promise<string> {
   return `@fastify/aws-lambda ${versionIn(folder, '@fastify/aws-lambda')}`
 }
 
-/** Requests whose body was read before Fastify sees them. */
+/** Requests whose body the host reads before Fastify. */
 export async function checkFunctions (folder: string): Promise<string> {
   await run(folder, 'functions', 'all requests\n')
   return `functions-framework ${versionIn(folder, '@google-cloud/functions-framework')}`

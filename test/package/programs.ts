@@ -1,4 +1,4 @@
-/** The programs of a consumer: each in every dialect, compiled and run in the consumer's folder. */
+/** The programs of a consumer, each in every dialect. They are compiled and run in the consumer's folder. */
 import { strict as assert } from 'node:assert'
 import { basename } from 'node:path'
 import type { Resolution } from './consumer.js'
@@ -11,7 +11,7 @@ const PROGRAMS = {
   'tokens-start': { dialects: tokensStart, output: TOKENS_START_OUTPUT }
 } as const
 
-/** The files of one dialect. `exports` is compiled and not run. */
+/** The files of one dialect. `exports` is compiled, but not run. */
 export const FILES = {
   mjs: ['quick-start.mjs', 'tokens-start.mjs'],
   cjs: ['quick-start.cjs', 'tokens-start.cjs'],

@@ -1,4 +1,4 @@
-/** The first program of the README, with what it leaves to its reader, and requests that prove what it promises. */
+/** The first program of the README, with the code that the README leaves out, and requests that prove its promises. */
 import { readFileSync } from 'node:fs'
 import { dialectsOf } from './dialects.js'
 
@@ -9,7 +9,7 @@ const lines = program!.trimEnd().split('\n')
 const imports = lines.filter((line) => line.startsWith('import ')).join('\n')
 const rest = lines.filter((line) => !line.startsWith('import ')).join('\n')
 
-// Each dialect contains this as it is.
+// Each dialect contains this text unchanged.
 const database = `
 const known = new Map([
   ['good', { scopes: ['me'], user: { username: 'ann' } }],

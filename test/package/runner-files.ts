@@ -1,4 +1,4 @@
-/** An app and test files for it, as a user of Jest, vitest or node:test writes them, in ES modules and in CommonJS. */
+/** An app and test files for it, as users of Jest, vitest and node:test write them, in ES modules and in CommonJS. */
 import { write } from './consumer.js'
 import { requires } from './dialects.js'
 
@@ -9,7 +9,7 @@ export interface Runner {
   /** `mjs` for ES modules, `cjs` for CommonJS */
   readonly extension: 'mjs' | 'cjs'
   readonly files: number
-  /** Whether each file has an environment of its own, which must go when the file is done. */
+  /** Whether each file has its own environment, which must be garbage collected when the file is done. */
   readonly environments?: boolean
 }
 
@@ -109,7 +109,7 @@ export function writeTests (
   const names = Array.from({ length: files }, (_, index) => `file-${index}.test.${extension}`)
   write(folder, { [`app.${extension}`]: `${take(APP_IMPORTS)}${APP}${give} { buildApp, issuer, user }\n` })
   for (const [index, name] of names.entries()) {
-    // The first file has the defaults; the others leave out the page of the docs, which takes longest to load.
+    // The first file uses the defaults; the others leave out the docs page, which takes longest to load.
     const tests = TESTS.replace('OPTIONS', index === 0 ? '' : '{ swaggerUi: false }').replace(
       'ENVIRONMENTS',
       String(environments)

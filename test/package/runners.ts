@@ -1,4 +1,4 @@
-/** Test files of users, under their test runners. What Jest needs is what docs/testing.md says. */
+/** Test files of users, in their test runners. Jest is configured as docs/testing.md says. */
 import { strict as assert } from 'node:assert'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -8,13 +8,15 @@ import type { Runner } from './runner-files.js'
 import { writeTests } from './runner-files.js'
 import { nodeOf } from './runtimes.js'
 
-/** The test runners, and what Jest needs where Node cannot give it ES modules. vitest 5 needs Node 22. */
+/**
+ * The test runners, and the packages that Jest needs where Node cannot load ES modules for it. vitest 5 needs Node 22.
+ */
 export const RUNNERS = { jest: '^30.0.0', '@babel/preset-env': '^7.0.0', vitest: '^4.0.0' }
 
 const MANY = 30
 const FEW = 3
-// Jest loads ES modules by an experimental API of Node, which keeps the environments of all files, with any app and
-// without.
+// Jest loads ES modules with an experimental API of Node, which keeps the environments of all files, with or without an
+// app.
 const MODULES = '--experimental-vm-modules'
 
 /** CommonJS and ES modules on the Node that runs this, by the transform of docs/testing.md. */
@@ -76,7 +78,7 @@ async function runJest (
   checkApps(await exec(node!, [...flags, ...args], folder), runner.files)
 }
 
-// The files saw each other's apps: without that the test proves nothing.
+// Each file found the apps of the others: without that the test proves nothing.
 function checkApps (output: string, files: number): void {
   const counts = [...output.matchAll(/^apps: (\d+) made$/gm)].map(([, count]) => Number(count))
   assert.deepEqual([counts.length, Math.max(...counts)], [files, 2 * files], output)

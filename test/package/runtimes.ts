@@ -1,4 +1,4 @@
-/** The package on every runtime that it names: the versions of Node, Bun and Deno. */
+/** The package on every supported runtime: the versions of Node, Bun and Deno. */
 import { strict as assert } from 'node:assert'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -16,11 +16,11 @@ export function nodeOf (version: number): string {
   return runtime(`node${version}/bin/node`)
 }
 
-/** The programs on every version of Node that is installed, each in a process of its own. */
+/** Runs the programs on every installed version of Node, each in a separate process. */
 export async function checkNodes (folder: string): Promise<string> {
   const others = readdirSync(folderOfRuntimes).filter((name) => /^node\d+$/.test(name))
   const nodes = [process.execPath, ...others.map((name) => runtime(`${name}/bin/node`))]
-  // 20, 22, 24 and 26, and perhaps the one between that runs this.
+  // 20, 22, 24 and 26, and the version that runs this, if it is another one.
   assert.ok(nodes.length >= 4, `only ${nodes.length} versions of Node are installed. Run: node scripts/runtimes.js`)
   const versions: string[] = []
   for (const node of nodes) {
@@ -31,14 +31,14 @@ export async function checkNodes (folder: string): Promise<string> {
   return versions.join(', ')
 }
 
-/** The programs on Bun. */
+/** Runs the programs on Bun. */
 export async function checkBun (folder: string): Promise<string> {
   const bun = runtime('.bin/bun')
   await runPrograms(folder, [bun])
   return (await exec(bun, ['--version'], folder)).trim()
 }
 
-/** The programs on Deno, with the packages that npm installed. */
+/** Runs the programs on Deno, with the packages that npm installed. */
 export async function checkDeno (folder: string): Promise<string> {
   const deno = runtime('.bin/deno')
   await runPrograms(folder, [deno, 'run', '--quiet', '--no-prompt', '--allow-all', '--node-modules-dir=manual'])

@@ -1,5 +1,6 @@
 /**
- * An app with the tokens of a user table and of issuers, asked by `inject` and over a socket: runs on every runtime.
+ * An app with tokens of a user table and of issuers, with requests by `inject` and over a socket. It runs on every
+ * runtime.
  */
 import assert from 'node:assert/strict'
 import Fastify from 'fastify'

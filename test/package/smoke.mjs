@@ -1,4 +1,4 @@
-/** Uses everything that depends on other packages: run with the lowest and the highest versions of these. */
+/** Uses everything that depends on other packages: the checks run it with their lowest and highest versions. */
 import assert from 'node:assert/strict'
 import fastifySwagger from '@fastify/swagger'
 import Fastify from 'fastify'

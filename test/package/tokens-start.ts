@@ -1,4 +1,4 @@
-/** A program with the entry point `fastify-security/tokens`, and requests that prove what it promises. */
+/** A program with the entry point `fastify-security/tokens`, and requests that prove its promises. */
 import { dialectsOf } from './dialects.js'
 
 const imports = `

@@ -1,4 +1,6 @@
-/** An app that takes one function of the package, and forgets the plugin: it must not start, bundled or not. */
+/**
+ * An app that imports one function of the package, and does not register the plugin: it must not start, bundled or not.
+ */
 import assert from 'node:assert/strict'
 import Fastify from 'fastify'
 import { apiKeyHeader } from 'fastify-security'

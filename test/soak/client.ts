@@ -1,14 +1,14 @@
-/** A client that sends bytes, so that it can send what no proper client would, and tells the status that came back. */
+/** A client that sends bytes, including malformed requests, and returns the status of the answer. */
 import type { Socket } from 'node:net'
 import { connect } from 'node:net'
 
-/** Instead of a status: the connection ended without an answer. */
+/** Returned instead of a status: the connection ended without an answer. */
 export const NO_ANSWER = 0
 
-/** Milliseconds after which a client waits no longer. */
+/** Milliseconds for which a client waits. */
 const PATIENCE = 20_000
 
-/** A kept connection, for one request at a time. It is opened anew where the server has closed it. */
+/** A kept connection, for one request at a time. It reconnects if the server has closed it. */
 export class Connection {
   readonly #port: number
   #socket: Socket | null = null
@@ -41,7 +41,7 @@ export class Connection {
       const { status, length, isLast } = answerIn(this.#received, this.#isHead)
       if (status === NO_ANSWER) return
       this.#received = this.#received.slice(length)
-      // What comes behind an answer is the answer to no question.
+      // Bytes after an answer belong to no request.
       if (this.#received !== '') this.#settle(-1)
       if (isLast) this.#leave(socket)
       this.#settle(status)
@@ -68,17 +68,17 @@ export class Connection {
   }
 }
 
-/** How a request of one's own connection is sent, and when its client has enough. */
+/** How a request on a separate connection is sent, and when its client gives up. */
 export interface Manners {
   /** the bytes, piece by piece */
   readonly pieces: readonly string[]
   /** milliseconds between two pieces */
   readonly pause?: number
-  /** milliseconds after the last piece, when the client goes without an answer */
+  /** milliseconds after the last piece, after which the client leaves without an answer */
   readonly leaveAfter?: number
 }
 
-/** Sends a request on a connection of its own, and tells the status of the first answer. */
+/** Sends a request on a separate connection, and returns the status of the first answer. */
 export async function tell (port: number, { pieces, pause = 0, leaveAfter }: Manners): Promise<number> {
   return await new Promise((resolve) => {
     let received = ''

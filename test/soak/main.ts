@@ -1,7 +1,7 @@
 /**
- * `npm run soak -- [--burst seconds] [--minutes n] [--rate n]`: an app under load, first as much of it as the machine
- * can do, then for some minutes with almost a third of it hostile. It prints a table, and ends with 1 where something
- * is left over, grows, or was answered in another way than it should have been.
+ * `npm run soak -- [--burst seconds] [--minutes n] [--rate n]`: an app under load. First it gets as many requests as
+ * the machine allows, then for some minutes a fixed rate, almost a third of it hostile. It prints a table. The exit
+ * code is 1 if something remains, grows, or was answered wrongly.
  */
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -15,17 +15,17 @@ import type { Health } from './health.js'
 import type { Attack, Question } from './traffic.js'
 import { attacks, questions, refusals } from './traffic.js'
 
-/** How much of the traffic is hostile: half of it by bad manners, half by wrong credentials. */
+/** The hostile share of the traffic: half of it malformed or slow, half with wrong credentials. */
 const HOSTILE = 0.3
 const CONNECTIONS = 64
-/** The heap may grow by so much between the end of the warm-up and the end of all. */
+/** The heap may grow by this number of MB between the end of the warm-up and the end. */
 const HEAP = { share: 0.05, bytes: 2 * 1024 * 1024 }
 /**
- * Milliseconds: the 99th percentile of the event loop's delay in the median stretch of the soak. What else the machine
- * does may spoil one.
+ * Milliseconds: the limit for the median over all stretches of the 99th percentile of the event loop's delay. Other
+ * processes may spoil one stretch.
  */
 const MOST_DELAY = 100
-/** Of the requests that are watched, how many may be alive at the end: the last one of each kept connection. */
+/** Limit for observed requests that are still alive at the end: the last one of each kept connection. */
 const MOST_ALIVE = CONNECTIONS
 
 const { values: options } = parseArgs({
@@ -41,7 +41,7 @@ const rate = Number(options.rate)
 if (!(burstMs >= 0 && soakMs > 0 && rate > 0)) throw new Error('--burst, --minutes and --rate take numbers')
 
 const random = randomOf(2)
-// Where the clients themselves stand still, an answer that is not expected may be theirs.
+// If the clients themselves stall, they may have caused an unexpected answer.
 const ownDelay = monitorEventLoopDelay({ resolution: 10 })
 ownDelay.enable()
 const picked = { question: picker(questions), refusal: picker(refusals), attack: picker(attacks) }
@@ -73,8 +73,7 @@ server.disconnect()
 await once(server, 'exit')
 report()
 
-// Every kind of request once, before anything is measured: code and caches that the first use fills are there from then
-// on.
+// Each kind of request once before the measurement, so that compiled code and caches exist.
 async function askAllOnce (): Promise<void> {
   await Promise.all([...attacks.map(launch), ...pool.map(async (connection) => {
     for (const question of [...questions, ...refusals]) await put(connection, question)
@@ -90,7 +89,7 @@ async function burst (): Promise<number> {
   return burstMs === 0 ? 0 : (sent - before) / (burstMs / 1000)
 }
 
-// In stretches; between two of them everything comes to rest and is measured.
+// In stretches. Between two of them the load stops, and the figures are measured.
 async function soak (): Promise<Array<{ at: number, health: Health }>> {
   const stretch = Math.min(30_000, soakMs / 10)
   const checkpoints: Array<{ at: number, health: Health }> = []
@@ -111,8 +110,8 @@ async function load (ms: number): Promise<void> {
     while (begun < due) {
       begun++
       const dice = random()
-      // Where all connections are taken, the server does not keep up with the rate: it is left out, and seen in the
-      // count.
+      // If all connections are in use, the server cannot keep up with the rate: the request is skipped, which the count
+      // shows.
       const connection = dice < HOSTILE / 2 ? null : free.pop()
       if (connection === undefined) continue
       const one = (connection === null
@@ -238,7 +237,7 @@ function report (): void {
   if (rows.some(([, , isRight]) => isRight === false)) process.exitCode = 1
 }
 
-// By least squares, in KB a minute.
+// By least squares, in KB per minute.
 function slope (points: ReadonlyArray<{ at: number, health: Health }>): number {
   const xs = points.map(({ at }) => at / 60_000)
   const ys = points.map(({ health }) => health.heapUsed / 1024)
@@ -261,7 +260,7 @@ function shown ({ p50, p99, max }: Health['delay']): string {
   return `${[p50, p99, max].map((ms) => ms.toFixed(1)).join(' / ')} ms`
 }
 
-// Gives one after the other at random, as often as its weight says.
+// Returns the items in random order, each as often as its weight says.
 function picker<T extends { readonly weight: number }> (items: readonly T[]): () => T {
   const all = items.flatMap((item) => new Array<T>(item.weight).fill(item))
   return () => all[Math.floor(random() * all.length)]!

@@ -1,6 +1,6 @@
 /**
- * The app under load: guarded in every way that the package knows, and with faults of its own making. It runs in a
- * process of its own, which main.ts starts and asks how it is.
+ * The app under load: it has every kind of guard of the package, and deliberate faults. main.ts starts it in a separate
+ * process, and asks for its figures.
  */
 import fastifyWebsocket from '@fastify/websocket'
 import type { FastifyRequest } from 'fastify'
@@ -25,7 +25,7 @@ const sessions = new Map<string, Session>([
 
 const random = randomOf(1)
 
-// A data base: now and then at once, mostly after a few milliseconds.
+// Simulates a database: it answers sometimes at once, mostly after a few milliseconds.
 async function ask<T> (answer: T): Promise<T> {
   if (random() < 0.2) return answer
   return await new Promise((resolve) => { setTimeout(resolve, 1 + random() * 4, answer) })
@@ -37,7 +37,7 @@ async function found<T> (answer: T | undefined): Promise<T> {
   return value
 }
 
-// ——— who may call
+// --- Guards
 
 const oauth2 = oauth2PasswordBearer({ tokenUrl: 'token', scopes: { me: 'Profile', items: 'Items', admin: 'All' } })
 const session = depends({ token: oauth2 }, async ({ token }) => await found(sessions.get(token)))
@@ -74,7 +74,7 @@ const listening = depends({ user }, async (_, { signal }) => {
   return await ask('heard')
 })
 
-// ——— what goes wrong
+// --- Faults
 
 const failing = (thrown: unknown): Dependency<string> => depends({ user }, async (): Promise<string> => {
   await ask(null)
@@ -86,7 +86,7 @@ const hanging = depends({ user }, async (_, request) => {
 })
 const never = depends({}, async (): Promise<string> => await new Promise(() => {}))
 
-// ——— how it is
+// --- Figures
 
 const seen = {
   requests: 0,
@@ -121,7 +121,7 @@ await app.register(fastifyWebsocket)
 await app.register(fastifySecurity)
 
 app.addHook('onRequest', (request, _reply, done) => {
-  // Every eighth: a registry of all of them would be the heaviest thing here.
+  // Every eighth request: a registry of all would be the largest object here.
   if (seen.requests++ % 8 === 0) {
     seen.sampled++
     requests.register(request, undefined)
@@ -135,7 +135,7 @@ app.addHook('onResponse', (request, reply, done) => {
   done()
 })
 
-// A request that must be rejected says so in a header: no handler may see it.
+// A header marks a request that must be denied: no handler may run for it.
 const admit = (request: FastifyRequest): void => {
   if (request.headers['x-expect'] === 'refusal') seen.wronglyAdmitted++
 }
@@ -164,7 +164,7 @@ await app.register(async (admin) => {
     inner.security.require({ headerKey })
     inner.get('/deep', { security: { tenant } }, handler)
   })
-  // It declares nothing of its own: request.security has no values.
+  // The route itself declares nothing, so request.security has no values.
   admin.get('/stats', async (request) => {
     admit(request)
     return { ok: user.of(request).name !== '' }
@@ -219,7 +219,7 @@ async function healthOf (): Promise<Health> {
     delay: { p50: delay.percentile(50) / 1e6, p99: delay.percentile(99) / 1e6, max: delay.max / 1e6 },
     sockets: sockets.size,
     listeners: listenersOf(process) + listenersOf(app.server),
-    // The busiest: a connection that is kept is to have as many after thousands of requests as after one.
+    // The connection with the most listeners: it must have as many after thousands of requests as after one.
     socketListeners: Math.max(0, ...[...sockets].map(listenersOf)),
     byStatus: Object.fromEntries(byStatus)
   }

@@ -1,7 +1,7 @@
 /**
- * `npm run soak:tokens -- [--tokens n]`: a million different tokens through one process, half of them valid. It
- * collects the garbage at several points, prints what the heap holds then, and ends with 1 where that grows or an
- * answer is not the expected one.
+ * `npm run soak:tokens -- [--tokens n]`: a million different tokens in one process, half of them valid. It forces
+ * garbage collections, and prints the size of the heap after each. The exit code is 1 if the heap grows, or an answer
+ * is wrong.
  */
 import { generateKeyPairSync, sign } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
@@ -16,12 +16,13 @@ const ISSUER = 'https://issuer.example/'
 const AUDIENCE = 'https://api.example.com'
 
 /**
- * The heap may grow by so much after the first point: there the memory of signatures is full, and the code is compiled.
+ * The heap may grow by this amount after the first point, at which the memory of signatures is full and the code is
+ * compiled.
  */
 const GROWTH = { share: 0.05, bytes: 2 * 1024 * 1024 }
 const POINTS = 20
 
-/** A token that is sent, and its answer. */
+/** A token, and its expected answer. */
 interface Kind {
   readonly name: string
   readonly status: number
@@ -30,7 +31,7 @@ interface Kind {
 
 const { values: options } = parseArgs({ options: { tokens: { type: 'string', default: '1000000' } } })
 const count = Number(options.tokens)
-// Each stretch has to fill the memory of signatures, which holds 1,000 tokens.
+// Each stretch must fill the memory of signatures, which has room for 1,000 tokens.
 const least = 2 * 1000 * POINTS
 if (!Number.isSafeInteger(count) || count < least) throw new Error(`--tokens takes an integer from ${least} up`)
 const gc = globalThis.gc
@@ -59,7 +60,7 @@ async function open () {
   const app = Fastify()
   await app.register(fastifySecurity, { swagger: false })
   const keys = { keys: [{ ...pair.publicKey.export({ format: 'jwk' }), kid: 'k', alg: 'ES256' }] }
-  // Tokens of an unknown key make it fetch, at most once per cooldown.
+  // Tokens with an unknown key cause fetches, at most one per cooldown.
   const trusted = issuer(ISSUER, {
     jwksUri: `${ISSUER}jwks`,
     fetch: async () => {
@@ -103,7 +104,7 @@ function kindsOf (key: KeyObject, other: KeyObject): readonly Kind[] {
 }
 
 function claimsOf (serial: number, change: Record<string, unknown>): Record<string, unknown> {
-  // Members of its own, so that a token that stays in memory would be seen.
+  // The members differ for each token, so that a leaked token would be visible.
   const own = { sub: `user-${serial}`, jti: `jti-${serial}`, roles: [`role-${serial}`] }
   return { iss: ISSUER, aud: AUDIENCE, scope: 'read me', exp: 4_000_000_000, ...own, ...change }
 }
@@ -115,7 +116,7 @@ function tokenOf (claims: object, { signer, kid }: { readonly signer: KeyObject,
   return `${data}.${signature.toString('base64url')}`
 }
 
-// Another octet in the middle of the signature: its form stays canonical.
+// A changed octet in the middle of the signature, which stays in canonical form.
 function changed (token: string): string {
   const at = token.length - 40
   return `${token.slice(0, at)}${token[at] === 'A' ? 'B' : 'A'}${token.slice(at + 1)}`

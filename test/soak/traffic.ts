@@ -2,16 +2,16 @@
 import type { Manners } from './client.js'
 import { NO_ANSWER } from './client.js'
 
-/** A request of an ordinary client, on a connection that is kept. */
+/** A request of an ordinary client, on a kept connection. */
 export interface Question {
   readonly name: string
   readonly bytes: string
   readonly status: number
-  /** how often it is sent, against the others */
+  /** its frequency, relative to the others */
   readonly weight: number
 }
 
-/** A request of a bad client, on a connection of its own. */
+/** A request of a hostile client, on a separate connection. */
 export interface Attack extends Manners {
   readonly name: string
   /** any of these is right */
@@ -25,7 +25,7 @@ const ROOT = 'authorization: Bearer root-token'
 const JSON_BODY = 'content-type: application/json'
 const FORM = 'content-type: application/x-www-form-urlencoded'
 
-/** What honest clients send. */
+/** Requests of ordinary clients that must pass. */
 export const questions: readonly Question[] = [
   asked('a public route', 200, 1, 'GET /public'),
   asked('a profile, by a scope', 200, 4, 'GET /users/me', ANN),
@@ -49,7 +49,7 @@ export const questions: readonly Question[] = [
   asked('a resolver that listens to the signal', 200, 1, 'GET /signal', ANN)
 ]
 
-/** What ordinary clients send that are to be refused. */
+/** Requests of ordinary clients that must be denied. */
 export const refusals: readonly Question[] = [
   refused('no credentials', 401, 4, 'GET /users/me'),
   refused('no credentials, any of six', 401, 1, 'GET /any'),
@@ -81,7 +81,7 @@ export const refusals: readonly Question[] = [
 
 const order = head('POST /orders/ann', JSON_BODY, ANN, 'content-length: 15')
 
-/** What bad clients send, each on a connection of its own. */
+/** Requests of hostile clients, each on a separate connection. */
 export const attacks: readonly Attack[] = [
   attack('an invalid HTTP version', [400], 1, ['GET / HTTP/9.9\r\nhost: a\r\n\r\n']),
   attack('an invalid method', [400], 1, ['G@T / HTTP/1.1\r\nhost: a\r\n\r\n']),
@@ -152,7 +152,7 @@ function posted (
   return { name, status, weight, bytes: head(`POST ${path}`, ...lines, `content-length: ${body.length}`) + body }
 }
 
-// The app counts the handlers that see this header.
+// The app counts the handlers that run with this header.
 function refused (name: string, status: number, weight: number, line: string, ...lines: string[]): Question {
   return asked(name, status, weight, line, ...lines, 'x-expect: refusal')
 }

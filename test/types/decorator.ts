@@ -1,4 +1,4 @@
-/** `app.security`, and the options of the plugin. */
+/** Types of `app.security`, and of the plugin's options. */
 import { expectTypeOf } from 'expect-type'
 import Fastify from 'fastify'
 import type { FastifyPluginAsync, FastifyRequest, RouteOptions } from 'fastify'
@@ -141,14 +141,14 @@ app.security.override(named, serviceKey)
 app.security.override(depends({}, () => (scope: string) => scope.length), (scope: string) => scope.length)
 app.security.override(depends({}, () => (scope: string) => scope.length), () => (scope) => scope.length)
 
-// … and back
+// … and the reverse
 {
   using undo = app.security.override(serviceKey, 'key')
   expectTypeOf(undo).returns.toEqualTypeOf<void>()
   undo()
 }
 
-// what there is
+// the members of app.security
 expectTypeOf(app.security.routes()).toEqualTypeOf<RouteSecurity[]>()
 expectTypeOf<RouteSecurity>().toEqualTypeOf<{
   readonly method: string

@@ -1,4 +1,4 @@
-/** What dependencies resolve to, and which resolvers the compiler refuses. */
+/** The types of resolved values, and the resolvers that the compiler refuses. */
 import { expectTypeOf } from 'expect-type'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import {
@@ -131,7 +131,7 @@ expectTypeOf(depends({ user: currentUser }, async ({ user }, request, reply) => 
   return user
 })).toEqualTypeOf<Dependency<User>>()
 
-// any is not looked into, and never needs no value
+// any is not checked, and never counts as a missing value
 expectTypeOf(depends({}, () => JSON.parse(''))).toEqualTypeOf<Dependency<any>>()
 expectTypeOf(depends({}, async () => JSON.parse(''))).toEqualTypeOf<Dependency<any>>()
 expectTypeOf(depends({}, () => { throw new Unauthorized() })).toEqualTypeOf<Dependency<never>>()
@@ -140,14 +140,14 @@ expectTypeOf(depends({}, async () => { throw new InsufficientScope() })).toEqual
 // @ts-expect-error the realm is an option of the scheme
 expectTypeOf(new Unauthorized('Too old', { challenge: { realm: 'api' } })).toEqualTypeOf<Unauthorized>()
 
-// a look-up that is checked
+// a look-up with a check of its result
 expectTypeOf(depends({ token: serviceKey }, async ({ token }) => {
   const user = await users.find(token)
   if (user === undefined) throw new Unauthorized('Unknown token')
   return user
 })).toEqualTypeOf<Dependency<User>>()
 
-// a function that makes dependencies of a type that it does not know
+// a function that makes dependencies of a generic type
 function ownedBy<T extends { ownerId: number }> (load: (id: string) => Promise<T | null>): Dependency<T> {
   return depends({ user: currentUser }, async ({ user }, request) => {
     const thing = await load(request.id)
@@ -209,7 +209,7 @@ depends({ required: securityScopes }, ({ required }) => {
   return true
 })
 
-// views are of the same type
+// views have the same type
 expectTypeOf(currentUser.scoped('a', 'b').scoped('c')).toEqualTypeOf<Dependency<User>>()
 expectTypeOf(currentUser.uncached().scoped('a')).toEqualTypeOf<Dependency<User>>()
 expectTypeOf(currentUser.of(request)).toEqualTypeOf<User>()
@@ -226,7 +226,7 @@ currentUser.of()
 // @ts-expect-error an object without a raw request
 currentUser.peek({ headers: {} })
 
-// what gives more may stand for what gives less, and not the other way
+// a dependency with a narrower type may replace one with a wider type, and not the reverse
 expectTypeOf<Dependency<User>>().toExtend<Dependency<{ id: number }>>()
 expectTypeOf<Dependency<User>>().toExtend<Dependency>()
 expectTypeOf<Dependency<{ id: number }>>().not.toExtend<Dependency<User>>()

@@ -1,4 +1,4 @@
-/** Dependencies as hooks: they leave the inferred types of the route alone. */
+/** Dependencies as hooks: they do not change the inferred types of the route. */
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { Type } from '@fastify/type-provider-typebox'
 import { expectTypeOf } from 'expect-type'
@@ -18,7 +18,7 @@ const schema = {
   response: { 200: Type.Object({ title: Type.String() }) }
 }
 
-// one, several, views, beside hooks of one's own
+// one, several, views, with other hooks
 app.post('/:id', { schema, preHandler: currentUser }, async (request, reply) => {
   expectTypeOf(request.params).toEqualTypeOf<{ id: number }>()
   expectTypeOf(request.query).toEqualTypeOf<{ q: string }>()
@@ -109,7 +109,7 @@ plain.addHook('preHandler', async (request) => {
 Fastify({ http2: true }).addHook('onRequest', currentUser)
 expectTypeOf(currentUser).toExtend<preHandlerHookHandler>()
 
-// what a plugin reads off a route
+// options that a plugin reads from a route
 plain.addHook('onRoute', (route) => {
   expectTypeOf(route.security).toEqualTypeOf<SecurityOption | undefined>()
   route.security = { user: currentUser }

@@ -147,7 +147,7 @@ app.get('/', { security: isOpen ? false : { user: currentUser } }, async (reques
   return 'user' in request.security ? request.security.user.name : 'anonymous'
 })
 
-// requirements that stand elsewhere
+// requirements that are declared elsewhere
 const either = [{ user: currentUser }, { key: serviceKey }, {}] as const
 app.get('/', { security: either }, async (request) => {
   if ('key' in request.security) expectTypeOf(request.security.key).toEqualTypeOf<string>()
@@ -165,7 +165,7 @@ app.get('/', asFastifyHasIt, async (request) => currentUser.of(request))
 const whole: RouteOptions = { method: 'GET', url: '/', security, handler: async (request) => currentUser.of(request) }
 app.route(whole)
 
-// handlers that stand elsewhere
+// handlers that are declared elsewhere
 async function showUser (request: SecurityRequest<{ user: Dependency<User> }>, reply: FastifyReply): Promise<void> {
   expectTypeOf(request.security.user).toEqualTypeOf<User>()
   await reply.send(request.security.user)
@@ -185,7 +185,7 @@ app.get('/', { security, handler: anyHandler })
 app.route({ method: 'GET', url: '/', security, handler: anyHandler })
 app.get('/', { security }, (request: FastifyRequest, reply: FastifyReply) => { reply.send(currentUser.of(request)) })
 
-// the types by themselves
+// the exported types alone
 expectTypeOf<SecurityValues<typeof security>>().toEqualTypeOf<{ readonly user: User, readonly key: string }>()
 expectTypeOf<SecurityValues<typeof either>>().toEqualTypeOf<{ readonly user: User } | { readonly key: string } | {}>()
 expectTypeOf<SecurityValues<false>>().toEqualTypeOf<{}>()
@@ -318,7 +318,7 @@ logging.get('/', { security }, async (request) => {
   request.log.audit('read')
 })
 
-// routes without security are what they were
+// routes without security have the same types as without the plugin
 app.get('/', async (request, reply) => {
   expectTypeOf(request).toEqualTypeOf<FastifyRequest>()
   expectTypeOf(reply).toEqualTypeOf<FastifyReply>()

@@ -65,10 +65,10 @@ expectTypeOf(openIdConnect({ openIdConnectUrl: 'https://id.example', autoError: 
   SchemeDependency<string | null>
 >()
 
-// an autoError that is not known may be false
+// an autoError whose value is unknown may be false
 expectTypeOf(httpBasic({ autoError: maybe })).toEqualTypeOf<SchemeDependency<BasicCredentials | null>>()
 
-// unverified() is a view of the same value, and a method of schemes alone
+// unverified() is a view with the same value, and a method of schemes only
 expectTypeOf(httpBearer().unverified()).toEqualTypeOf<Dependency<HttpCredentials>>()
 expectTypeOf(httpBearer({ autoError: false }).unverified()).toEqualTypeOf<Dependency<HttpCredentials | null>>()
 // @ts-expect-error a view of a scheme is not a scheme
@@ -111,7 +111,7 @@ expectTypeOf<OAuth2PasswordRequestForm>().toEqualTypeOf<{
   readonly clientSecret: string | null
 }>()
 
-// one's own: what `read` gives, without its ways to say "nothing"
+// a scheme of the app: the result of `read`, without its ways to say "no credentials"
 const signature = {
   schemeName: 'Signature',
   openapi: { type: 'apiKey', in: 'header', name: 'x-signature' },

@@ -1,4 +1,4 @@
-/** The user and the dependencies of the type tests. Nothing in this directory is run. */
+/** The user and the dependencies of the type tests. No file in this folder is run. */
 import { apiKeyHeader, depends, httpBearer } from '../../src/index.js'
 
 export interface User { readonly id: number, readonly name: string }

@@ -1,4 +1,4 @@
-/** `security` beside a schema: what a type provider infers from the schema stays as it is. */
+/** `security` beside a schema: it does not change the types that a type provider infers. */
 import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-to-ts'
 import type {
   FastifyPluginAsyncTypebox, FastifyPluginCallbackTypebox, TypeBoxTypeProvider
@@ -211,7 +211,7 @@ export const wholePlugin: FastifyPluginAsync<object, RawServerDefault, FastifyTy
     })
 }
 
-// the plugin itself goes onto an instance with any type provider
+// an instance with any type provider can register the plugin
 await app.register(fastifySecurity)
 await typeBox.register(fastifySecurity, { realm: 'things' })
 await zod.register(fastifySecurity)

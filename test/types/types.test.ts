@@ -1,4 +1,4 @@
-/** The compiler accepts the files in test/types, and of likely mistakes it says something that points at the fix. */
+/** The compiler accepts the files in test/types, and for likely mistakes its message names the fix. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -6,7 +6,7 @@ import type ts from 'typescript'
 import type { Program } from '../fixtures/program.js'
 import { copies, project, repository, ROOT, textOf } from '../fixtures/program.js'
 
-// The compiler checks three programs, and other tests may share the processor.
+// The compiler checks three programs, and other tests may use the same processor.
 t.setTimeout(300_000)
 
 const BEFORE = `
@@ -142,12 +142,12 @@ project.add({
   ...Object.fromEntries(mistakes.map(([mistake, source]) => [`${mistake}.ts`, BEFORE + source]))
 })
 
-t.test('the files in test/types hold', async (t) => {
+t.test('the compiler accepts the files in test/types', async (t) => {
   t.ok(typeTests.length > 5, 'they are found')
   t.same(typeTests.flatMap((name) => errorsOf(repository, `test/types/${name}`)), [])
 })
 
-t.test('dependencies in exported constants can be written down as declarations', async (t) => {
+t.test('the compiler can write declarations for dependencies in exported constants', async (t) => {
   t.same(errorsOf(project, 'constants.ts'), [])
   t.same(project.declarationErrorsOf('constants.ts').map(textOf), [])
   t.match(
@@ -156,7 +156,7 @@ t.test('dependencies in exported constants can be written down as declarations',
   )
 })
 
-t.test('the compiler points at the fix of a mistake', async (t) => {
+t.test("the compiler's message about a mistake names the fix", async (t) => {
   t.same(errorsOf(project, 'right.ts'), [], 'and says nothing where there is none')
   for (const [mistake, , message] of mistakes) {
     const errors = errorsOf(project, `${mistake}.ts`)
@@ -190,7 +190,7 @@ project.add(
   )
 )
 
-t.test('a wrong return type of a route without security is one error of at most eleven lines, which ends as Fastify\'s does', async (t) => {
+t.test('a wrong return type without security is one error, which ends like that of Fastify alone', async (t) => {
   for (const [index, route] of wrongRoutes.entries()) {
     const errors = errorsOf(project, `wrong.${index}.ts`)
     t.equal(errors.length, 1, route)
@@ -275,7 +275,7 @@ copies.add({
     app.get('/', { security: { user } }, async (request) => request.security.usr)`
 })
 
-t.test('the types hold where @fastify/websocket is imported first', async (t) => {
+t.test('the types are the same if an app imports @fastify/websocket first', async (t) => {
   t.same(errorsOf(copies, 'websocket.ts'), [])
 })
 
@@ -286,7 +286,7 @@ t.test('two copies of the package in one program agree on app.security', async (
   }
 })
 
-t.test('a dependency of a library with another version of Fastify is one of ours', async (t) => {
+t.test('a dependency of a library with another version of Fastify is accepted', async (t) => {
   t.same(errorsOf(copies, 'versions.ts'), [])
 })
 

@@ -1,5 +1,5 @@
 /**
- * Beside @fastify/websocket, which adds overloads too: a route with `websocket: true` keeps its own kind of handler.
+ * With @fastify/websocket, which also adds overloads: a route with `websocket: true` keeps its own kind of handler.
  */
 import fastifyWebsocket from '@fastify/websocket'
 import type { WebSocket } from '@fastify/websocket'

@@ -1,4 +1,4 @@
-/** The grammar of HTTP authentication, by itself: vectors, and what a client can make it cost. */
+/** The grammar of HTTP authentication alone: examples, and inputs of a client that are expensive to read. */
 import fc from 'fast-check'
 import t from 'tap'
 import {
@@ -16,7 +16,7 @@ function accepted (characters: readonly string[], isAccepted: (text: string) => 
 
 const ALPHA_DIGIT = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 
-// Some characters would break the lines of the report.
+// Some characters would break the lines of the test report.
 function shown (text: string): string {
   return JSON.stringify(text).replace(
     /[\u007f-\uffff]/g,
@@ -28,7 +28,7 @@ function sorted (text: string): string {
   return [...text].sort().join('')
 }
 
-t.test('a token holds the characters of RFC 9110 §5.6.2, and one at least', async (t) => {
+t.test('a token has one or more of the characters of RFC 9110 §5.6.2', async (t) => {
   t.equal(accepted(ASCII, isToken), sorted(`!#$%&'*+-.^_\`|~${ALPHA_DIGIT}`))
   for (const text of ['X-API-Key', 'a', '!']) t.equal(isToken(text), true, shown(text))
   for (const text of ['', 'a b', ' a', 'a ', 'a\n', 'a:', 'é', 'a\u0000', '\u212a']) {
@@ -36,7 +36,7 @@ t.test('a token holds the characters of RFC 9110 §5.6.2, and one at least', asy
   }
 })
 
-t.test('a token68 holds the characters of RFC 9110 §11.2, with "=" at its end only', async (t) => {
+t.test('a token68 has the characters of RFC 9110 §11.2, and "=" only at its end', async (t) => {
   t.equal(accepted(ASCII, isToken68), sorted(`-._~+/${ALPHA_DIGIT}`))
   for (const text of ['mF_9.B5f-4.1JqM', 'a=', 'a==', 'a====', '~', 'eyJhbGciOiJub25lIn0..']) {
     t.equal(isToken68(text), true, text)
@@ -46,7 +46,7 @@ t.test('a token68 holds the characters of RFC 9110 §11.2, with "=" at its end o
   }
 })
 
-t.test('a quoted-string is sent in printable ASCII, space and tab', async (t) => {
+t.test('a quoted-string is written in printable ASCII, space and tab', async (t) => {
   t.equal(accepted(ASCII, isQuotable), '\t' + ASCII.slice(0x20, 0x7f).join(''))
   for (const text of ['', 'my "api"', 'a\\b', '\t']) t.equal(isQuotable(text), true, shown(text))
   for (const text of ['a\n', 'a\r\nb', '\u0000', '\u007f', 'é', '\u2028', '😀']) {
@@ -54,13 +54,13 @@ t.test('a quoted-string is sent in printable ASCII, space and tab', async (t) =>
   }
 })
 
-t.test('a scope holds the characters of RFC 6749 §3.3', async (t) => {
+t.test('a scope has the characters of RFC 6749 §3.3', async (t) => {
   t.equal(accepted(ASCII, isScopeToken), ASCII.slice(0x21, 0x7f).join('').replace('"', '').replace('\\', ''))
   for (const text of ['read', 'read:all', 'https://example.com/read', '!']) t.equal(isScopeToken(text), true, text)
   for (const text of ['', 'a b', 'a"', 'a\\', 'é', 'a\n', ' a']) t.equal(isScopeToken(text), false, shown(text))
 })
 
-t.test('a field value holds no control characters but the tab, and nothing beyond Latin-1', async (t) => {
+t.test('a field value has no control characters except the tab, and no characters beyond Latin-1', async (t) => {
   const latin1 = Array.from({ length: 256 }, (_, code) => String.fromCharCode(code))
   // RFC 9110 §5.5
   t.equal(accepted(latin1, isFieldValue), '\t' + latin1.slice(0x20, 0x7f).join('') + latin1.slice(0x80).join(''))
@@ -69,7 +69,7 @@ t.test('a field value holds no control characters but the tab, and nothing beyon
   }
 })
 
-t.test('an auth-scheme is found without regard to case, and handed over as it was spelled', async (t) => {
+t.test('the case of an auth-scheme is ignored, and its spelling is kept', async (t) => {
   const vectors: Array<[value: string, scheme: string, found: [string, string] | null]> = [
     // RFC 9110 §11.1
     ['Bearer abc', 'bearer', ['Bearer', 'abc']],
@@ -131,12 +131,12 @@ t.test('auth-params are read by RFC 9110 §11.2', async (t) => {
     // §11.2: bad white space around "="
     ['a = b', { a: 'b' }],
     ['a\t=\t"b"', { a: 'b' }],
-    // §5.6.1.2: a recipient takes empty elements
+    // §5.6.1.2: a recipient accepts empty elements
     ['a=b,c=d', { a: 'b', c: 'd' }],
     ['a=b ,c=d,', { a: 'b', c: 'd' }],
     ['a=b , ,c=d,e=f', { a: 'b', c: 'd', e: 'f' }],
     [',,a=b', { a: 'b' }],
-    // §5.6.4: a quoted-pair stands for the character behind the backslash
+    // §5.6.4: a quoted-pair stands for the character after the backslash
     ['a="\\a\\"\\\\\\ "', { a: 'a"\\ ' }],
     ['a=""', { a: '' }],
     ['a="b, c=d"', { a: 'b, c=d' }],
@@ -155,7 +155,7 @@ t.test('a malformed list of auth-params is rejected', async (t) => {
     '', ' ', ',', ',   ,', 'a', 'a, b', '=b', 'a=', 'a=,b=c', 'a="', 'a="b', 'a="b\\"', 'a="b\\', "a='b c'", 'a="b"c=d',
     'a=b c=d', 'a=b;c=d', 'a=b"', 'a=é', 'a="\u0100"', 'a="\n"', 'a="\u0000"', 'a="\u007f"', 'a="\\\n"', 'a b=c',
     'a=b=c', 'a==b', 'é=a',
-    // a comma elsewhere parts nothing
+    // Commas elsewhere do not separate parameters.
     'a=1, b=2 c=3', 'a=1 b=2, c=3', 'a="1,2" b=3',
     // §11.2: each name once
     'a=1, a=2', 'a=1, A=1', 'a="1", b=2, a=1'
@@ -163,12 +163,12 @@ t.test('a malformed list of auth-params is rejected', async (t) => {
   for (const text of vectors) t.equal(authParams(text), null, shown(text))
 })
 
-t.test('what follows an auth-scheme is a token68 or a list of auth-params', async (t) => {
+t.test('after an auth-scheme comes a token68 or a list of auth-params', async (t) => {
   for (const text of ['abc', 'a==', 'a="b"']) t.equal(isWellFormed(text), true, text)
   for (const text of ['a b', 'a==, b=c', '"a"', 'é', 'a=1, a=2']) t.equal(isWellFormed(text), false, shown(text))
 })
 
-t.test('a quoted-string has a backslash before a quote and a backslash, and before nothing else', async (t) => {
+t.test('a quoted-string has a backslash before quotes and backslashes only', async (t) => {
   // RFC 9110 §5.6.4
   t.equal(quotedString('foo'), '"foo"')
   t.equal(quotedString(''), '""')
@@ -178,7 +178,7 @@ t.test('a quoted-string has a backslash before a quote and a backslash, and befo
   t.equal(quotedString("a b\t'c', d=e"), '"a b\t\'c\', d=e"')
 })
 
-t.test('a challenge has its parameters in order, without those that are left out', async (t) => {
+t.test('a challenge has its parameters in order, without undefined ones', async (t) => {
   t.equal(
     challenge('Bearer', { realm: 'example', error: 'invalid_token' }),
     'Bearer realm="example", error="invalid_token"'
@@ -187,7 +187,7 @@ t.test('a challenge has its parameters in order, without those that are left out
   t.equal(challenge('Basic', { realm: 'foo', charset: 'UTF-8' }), 'Basic realm="foo", charset="UTF-8"')
 })
 
-t.test('a challenge that the package writes is read back unchanged', async (t) => {
+t.test('a challenge that the package writes is parsed back unchanged', async (t) => {
   const quotable = fc.string({ unit: fc.constantFrom('\t', ...ASCII.slice(0x20, 0x7f)) })
   fc.assert(fc.property(quotable, fc.option(quotable, { nil: undefined }), (realm, scope) => {
     const line = challenge('Bearer', { realm, scope })

@@ -1,6 +1,6 @@
 /**
- * The parts by themselves, at the places where a small change of the code would be seen nowhere else, or late: what the
- * tests of mutations ask first.
+ * Single modules, where other tests would not notice a small change, or only late. The mutation test runs these tests
+ * first.
  */
 import t from 'tap'
 import type { Dependency, OAuth2Flows } from '../../src/index.js'
@@ -46,7 +46,7 @@ const fourOfTwo = ['HTTPBearer', 'APIKeyHeader'].flatMap((one) =>
 )
 const security = (dependency: Dependency, version = '3.1.0'): unknown => securityOf(alternatives(dependency), version)
 
-t.test('a scheme is verified where a resolver of the same alternative needs it, where it says so, or where it is declared as not verified', async (t) => {
+t.test('a scheme is verified if a resolver of its alternative needs it, or if it is marked as such', async (t) => {
   const verified = scheme<string>({
     schemeName: 'own',
     openapi: { type: 'mutualTLS' },
@@ -75,7 +75,7 @@ t.test('a scheme is verified where a resolver of the same alternative needs it, 
   }
 })
 
-t.test('a requirement is written as the alternatives that pass', async (t) => {
+t.test('a requirement is written as its alternatives', async (t) => {
   const vectors: Array<[Dependency, written: unknown]> = [
     [bearer, [{ HTTPBearer: [] }]],
     [depends({}, passed), undefined],
@@ -100,7 +100,7 @@ t.test('a requirement is written as the alternatives that pass', async (t) => {
       [{ OAuth2PasswordBearer: ['read', 'write'] }]
     ],
     [checking(checking(flow).scoped('read')).scoped('write'), [{ OAuth2PasswordBearer: ['write', 'read'] }]],
-    // The same scopes in another order are the same.
+    // The same scopes in another order are the same set.
     [anyOf(flow.scoped('read', 'write'), flow.scoped('write', 'read')), [{ OAuth2PasswordBearer: ['read', 'write'] }]],
     [
       anyOf(flow.scoped('read'), flow.scoped('write')),
@@ -134,11 +134,11 @@ t.test('a requirement is written as the alternatives that pass', async (t) => {
       depends({ one: anyOfTwo.uncached(), other: anyOfTwo.uncached() }, passed),
       [{ HTTPBearer: [] }, { HTTPBearer: [], APIKeyHeader: [] }, { APIKeyHeader: [] }]
     ],
-    // Two of them choose each for itself, and each use of one as the other.
+    // Each of the two chooses its own alternative, and so does each use of `one` within `other`.
     [depends({ one: anyOfTwo, other: anyOf(basic, flow) }, passed), fourOfTwo],
     [depends({ one: bothOfTwo, again: depends({ bothOfTwo }, passed) }, passed), fourOfTwo],
     [depends({ one: bothOfTwo, again: depends({ one: anyOfTwo, other: anyOfOthers }, passed) }, passed), fourOfTwo],
-    // And so are the same schemes.
+    // Equal schemes behave in the same way.
     [anyOf(depends({ bearer, key }, passed), depends({ key, bearer }, passed)), [{ HTTPBearer: [], APIKeyHeader: [] }]],
     [anyOf(depends({ key, bearer }, passed), depends({ bearer, key }, passed)), [{ APIKeyHeader: [], HTTPBearer: [] }]],
     // Two equal schemes of one name are one entry, with the scopes of both.
@@ -151,18 +151,18 @@ t.test('a requirement is written as the alternatives that pass', async (t) => {
   }
 })
 
-t.test('what two views require of one dependency does not mix', async (t) => {
+t.test('scopes of two views of one dependency stay separate', async (t) => {
   const shared = checking(flow)
   t.strictSame(security(anyOf(shared.scoped('read'), depends({ key, shared: shared.scoped('write') }, passed))), [
     { OAuth2PasswordBearer: ['read'] }, { APIKeyHeader: [], OAuth2PasswordBearer: ['write'] }
   ])
-  // One view below two that require different scopes of it.
+  // Two views with different scopes share one view below them.
   const around = (scope: string): Dependency => depends({ shared, required: securityScopes }, passed).scoped(scope)
   t.strictSame(security(anyOf(around('read'), around('write'))), [
     { OAuth2PasswordBearer: ['read'] },
     { OAuth2PasswordBearer: ['write'] }
   ])
-  // Two scopes are not the one that they would be without the space.
+  // Two scopes differ from one scope that joins them without a space.
   const written = checking(key)
   t.strictSame(security(anyOf(written.scoped('ab'), depends({ bearer, two: written.scoped('a', 'b') }, passed))), [
     { APIKeyHeader: ['ab'] }, { HTTPBearer: [], APIKeyHeader: ['a', 'b'] }
@@ -184,13 +184,13 @@ t.test('scopes of other types than oauth2 and openIdConnect are written from Ope
     t.strictSame(security(checking(flow).scoped('read'), version), [{ OAuth2PasswordBearer: ['read'] }], version)
     t.strictSame(security(checking(connect).scoped('a'), version), [{ OpenIdConnect: ['a'] }], version)
   }
-  // Alternatives that are the same without their scopes are one.
+  // Alternatives that differ only in their scopes are one.
   const either = anyOf(checking(key).scoped('a'), checking(key).scoped('b'))
   t.strictSame(security(either, '3.0.3'), [{ APIKeyHeader: [] }])
   t.strictSame(security(either), [{ APIKeyHeader: ['a'] }, { APIKeyHeader: ['b'] }])
 })
 
-t.test('scopes are required where one alternative has one for one scheme', async (t) => {
+t.test('scopes are required if one scheme of one alternative has a scope', async (t) => {
   const scoped = checking(bearer).scoped('a')
   for (const [dependency, isRequired] of [
     [bearer, false], [depends({}, passed), false], [scoped, true], [anyOf(key, scoped), true],
@@ -220,7 +220,7 @@ t.test('a requirement may have 64 alternatives, counted as they are written', as
   t.equal(alternatives().length, 1)
 })
 
-t.test('an OAuth 2 scheme lists the scopes of all its flows, and another scheme none', async (t) => {
+t.test('an OAuth 2 scheme lists the scopes of all its flows, and another scheme lists none', async (t) => {
   const listed = (dependency: Dependency): string[] | null => {
     const scopes = listedScopes(definition(dependency))
     return scopes === null ? null : [...scopes]
@@ -239,7 +239,7 @@ t.test('an OAuth 2 scheme lists the scopes of all its flows, and another scheme 
   t.equal(listed(own({ type: 'apiKey', flows })), null, 'of another type')
 })
 
-t.test('a scheme is written with its addresses resolved, and with the scopes that are used where it lists none', async (t) => {
+t.test('a scheme is written with resolved URLs, and with the used scopes if it lists none', async (t) => {
   const url = 'https://auth.example.org/a'
   const written = (dependency: Dependency, base = '', used?: string[]): unknown =>
     schemeObject(definition(dependency), base, used)
@@ -294,7 +294,7 @@ t.test('a scheme is written with its addresses resolved, and with the scopes tha
   )
 })
 
-t.test('the base of an address is the prefix, behind the path of the first server', async (t) => {
+t.test('the base of a URL is the path of the first server and the prefix', async (t) => {
   const vectors: Array<[prefix: string, servers: Parameters<typeof basePath>[1], base: string]> = [
     ['', undefined, ''],
     ['/', [], ''],
@@ -388,7 +388,7 @@ t.test('a requirement is all of an object, any of an array, and false for a publ
   t.ok(Object.isFrozen(absent))
 })
 
-t.test('every place where scopes are put is judged by itself', async (t) => {
+t.test('scopes are checked at each place where the app puts them', async (t) => {
   const unchecked = (scopes: string): string =>
     `here: the scopes "${scopes}" must be checked by their dependency or one of its needs, in every ` +
     'alternative. Add securityScopes to the needs, or register the plugin with onUncheckedScopes: ' +
@@ -403,11 +403,11 @@ t.test('every place where scopes are put is judged by itself', async (t) => {
     [anyOf(checking(bearer), bearer).scoped('a'), unchecked('a')],
     [anyOf(bearer, checking(bearer)).scoped('a'), unchecked('a')],
     [anyOf(key, bearer.scoped('a')), unchecked('a')],
-    // The same view twice: once below what checks, and once not.
+    // The same view twice: once below a dependency that checks scopes, and once not.
     [depends({ one: checking(bearer).scoped('a'), other: bearer.scoped('b') }, passed), unchecked('b')],
     [checking(flow).scoped('read', 'reed', 'rite'), unknown('reed rite')],
     [checking(flow.scoped('read')).scoped('reed'), unchecked('read')],
-    // One dependency, met first with scopes that are listed.
+    // One dependency, first with scopes that are listed.
     [depends({ one: checking(flow).scoped('read'), other: checking(flow).scoped('reed') }, passed), unknown('reed')]
   ]
   for (const [index, [dependency, message]] of refused.entries()) {
@@ -428,7 +428,7 @@ t.test('every place where scopes are put is judged by itself', async (t) => {
     t.doesNotThrow(() => checkScopes(view(dependency), 'here', false), `well ${index}`)
   }
   t.doesNotThrow(() => checkScopes(view(bearer.scoped('a')), 'here', true))
-  // Two scopes are not the one that they would be without the space.
+  // Two scopes differ from one scope that joins them without a space.
   for (const [listed, scopes] of [['ab', ['a', 'b']], ['a,b', ['ab']]] as const) {
     const scheme = oauth2PasswordBearer({
       tokenUrl: 't',
@@ -443,7 +443,7 @@ t.test('every place where scopes are put is judged by itself', async (t) => {
   t.throws(() => checkScopes(view(flow.scoped('reed')), 'here', true), { message: unknown('reed') })
 })
 
-t.test('a tree that meets one dependency in very many ways is judged and written out in one pass', async (t) => {
+t.test('a tree with very many paths to one dependency is checked and written in one pass', async (t) => {
   let tree: Dependency = flow
   for (let depth = 0; depth < 40; depth++) {
     const below = tree
@@ -455,7 +455,7 @@ t.test('a tree that meets one dependency in very many ways is judged and written
   t.equal(definitionsBelow(view(tree)).length, 41)
 })
 
-t.test('scopes add up, each once, and are left as they were', async (t) => {
+t.test('scopes add up, each once, and the given lists stay unchanged', async (t) => {
   const [none, one, two] = [[], ['a', 'b'], ['b', 'c']]
   t.strictSame(union(one, two), ['a', 'b', 'c'])
   t.equal(union(one, none), one)
@@ -463,7 +463,7 @@ t.test('scopes add up, each once, and are left as they were', async (t) => {
   t.strictSame([one, two], [['a', 'b'], ['b', 'c']])
 })
 
-t.test('scopes that are missing are named, and go into the challenge', async (t) => {
+t.test('missing scopes are named, and are listed in the challenge', async (t) => {
   t.throws(() => new SeenScopes(new ScopeDemand(['a', 'b'])).assertGranted(['a']), {
     code: 'FST_SECURITY_INSUFFICIENT_SCOPE',
     statusCode: 403,
@@ -472,7 +472,7 @@ t.test('scopes that are missing are named, and go into the challenge', async (t)
   })
 })
 
-t.test('the dependencies below another are found once each, in the order of the source', async (t) => {
+t.test('the dependencies below another are found once each, in source order', async (t) => {
   const inner = depends({ key, bearer }, passed)
   const outer = depends({ inner, either: anyOf(basic, key), required: securityScopes }, passed)
   t.strictSame(
@@ -491,11 +491,11 @@ t.test('the dependencies below another are found once each, in the order of the 
   t.strictSame(children(view(securityScopes).definition), [])
 })
 
-t.test('a value with a method then is awaited, also one of another realm', async (t) => {
+t.test('a value with a method then is awaited, even if it comes from another realm', async (t) => {
   const callable = Object.assign(() => {}, { then () {} })
   for (const thenable of [Promise.resolve(), { then () {} }, callable]) t.equal(isThenable(thenable), true)
   for (const other of [null, undefined, 5, 'then', {}, { then: 5 }, () => {}, []]) t.equal(isThenable(other), false)
-  // The primitive would have one.
+  // A primitive value would get this method too.
   Reflect.defineProperty(Number.prototype, 'then', { value () {}, configurable: true })
   t.teardown(() => { delete (Number.prototype as { then?: unknown }).then })
   t.equal(isThenable(5), false)
@@ -507,7 +507,7 @@ t.test('a value with a method then is awaited, also one of another realm', async
 
 const place = { schemes: [], isOverridden: false, path: 'user → session' }
 
-t.test('any thrown value leads to an answer from 400 up', async (t) => {
+t.test('any thrown value leads to an answer with a status of 400 or more', async (t) => {
   const withStatus = (status: unknown): Error => Object.assign(new Error('own'), { statusCode: status })
   const { final, absent, rejected, denied } = Rank
   t.strictSame([final, absent, rejected, denied], [0, 1, 2, 3])
@@ -575,7 +575,7 @@ t.test('any thrown value leads to an answer from 400 up', async (t) => {
   }
 })
 
-t.test('a failure cannot be confused with a value of a resolver', async (t) => {
+t.test('a failure is never taken for a value of a resolver', async (t) => {
   const symbol = Symbol.for('fastify-security.failure')
   t.equal(Failure.is(absence(place)), true)
   t.match(absence(place), { error: null, status: 401, rank: Rank.absent, parts: null })
@@ -592,7 +592,7 @@ t.test('a failure cannot be confused with a value of a resolver', async (t) => {
   }
 })
 
-t.test('a refusal is worded by who failed, how, and on which schemes', async (t) => {
+t.test('the form of a denial depends on the failed dependency, its error and its schemes', async (t) => {
   const app = await secured(t)
   const sees: boolean[] = []
   app.setErrorHandler((error, _, reply) => {
@@ -615,7 +615,7 @@ t.test('a refusal is worded by who failed, how, and on which schemes', async (t)
   const own401 = (schemeName: string, challenge: unknown): [Dependency, object, number, string[]] =>
     [own(challenge, schemeName), {}, 401, [`${schemeName} realm="api"`]]
   const vectors: Array<[Dependency, headers: object, status: number, lines: string[]]> = [
-    // RFC 6750 §3.1: no error where no credentials came for this scheme.
+    // RFC 6750 §3.1: no error if the client sent no credentials for this scheme.
     [bearer, {}, 401, ['Bearer realm="api"']],
     [bearer, malformedBearer, 401, ['Bearer realm="api", error="invalid_token"']],
     [throwing(new Unauthorized('No'), { bearer }), withBearer, 401, ['Bearer realm="api", error="invalid_token"']],
@@ -646,7 +646,7 @@ t.test('a refusal is worded by who failed, how, and on which schemes', async (t)
       403,
       ['Bearer realm="api", error="insufficient_scope", scope="x y"']
     ],
-    // error and scope are Bearer's, however it is spelled.
+    // error and scope belong to Bearer, in any spelling.
     [
       throwing(missing(['a']), { scheme: http({ scheme: 'bEARER', schemeName: 'Spelled' }) }),
       withBearer,
@@ -656,7 +656,7 @@ t.test('a refusal is worded by who failed, how, and on which schemes', async (t)
     [throwing(missing(['a']), { basic }), { authorization: 'Basic dTpw' }, 403, ['Basic realm="api", charset="UTF-8"']],
     [http({ scheme: 'BASIC', schemeName: 'Loud' }), {}, 401, ['BASIC realm="api", charset="UTF-8"']],
     [key, {}, 401, ['APIKey realm="api"']],
-    // Basic comes first, else as written.
+    // Basic comes first, the others in written order.
     [
       anyOf(bearer, key, basic),
       {},
@@ -667,7 +667,7 @@ t.test('a refusal is worded by who failed, how, and on which schemes', async (t)
     [anyOf(bearer, own(() => 'bASIC x=y', 'Small')), {}, 401, ['bASIC x=y', 'Bearer realm="api"']],
     [anyOf(bearer, own(() => 'Basics x', 'Longer')), {}, 401, ['Bearer realm="api"', 'Basics x']],
     [anyOf(bearer, own(() => 'X basic y', 'Later')), {}, 401, ['Bearer realm="api"', 'X basic y']],
-    // One challenge for one auth-scheme and one realm: the one that got furthest speaks.
+    // One challenge for each auth-scheme and realm, with the error of the scheme that got furthest.
     [anyOf(bearer, httpBearer({ schemeName: 'Twin' })), {}, 401, ['Bearer realm="api"']],
     [anyOf(own('BEARER', 'Shout'), bearer), malformedBearer, 401, ['Bearer realm="api", error="invalid_token"']],
     [anyOf(bearer, own('BEARER', 'Shout')), malformedBearer, 401, ['Bearer realm="api", error="invalid_token"']],
@@ -696,7 +696,7 @@ t.test('a refusal is worded by who failed, how, and on which schemes', async (t)
       401,
       ['Basic realm="api", charset="UTF-8"', 'Bearer realm="api"', 'APIKey realm="api"']
     ],
-    // A challenge of one's own is written as it is, where it can be sent.
+    // The app's own challenge is sent unchanged, if it can be sent.
     [
       own(
         ({ realm, error }: { realm: string, error?: string }) => `Own realm="${realm}", e=${error}`,
@@ -738,12 +738,11 @@ t.test('a refusal is worded by who failed, how, and on which schemes', async (t)
     own401('Line', () => 'Own a\r\nb: c'),
     own401('Token', () => 'Ow"n a'),
     own401('Wide', () => 'Own \u0100'),
-    // A 401 of any origin must come with a challenge. Other answers come without.
+    // Every 401 must have a challenge, and other answers have none.
     [throwing(foreign(401), { bearer }), withBearer, 401, ['Bearer realm="api", error="invalid_token"']],
     [throwing(foreign(403), { bearer }), withBearer, 403, []],
     [throwing(foreign(503), { bearer }), withBearer, 503, []],
-    // Where nothing is read below what failed, the challenges are those of all that is required; where there are none,
-    // none.
+    // If no scheme is below the failed dependency, the challenges are those of the whole requirement, or none.
     [
       depends({ bearer, none: throwing(new Unauthorized(), {}) }, passed),
       withBearer,
@@ -768,14 +767,14 @@ t.test('a refusal is worded by who failed, how, and on which schemes', async (t)
   }
 })
 
-t.test('a cache-control that was set stays', async (t) => {
+t.test('a Cache-Control that is already set stays', async (t) => {
   const app = await secured(t)
   app.addHook('onRequest', async (_, reply) => { reply.header('cache-control', 'private') })
   app.get('/', { security: { bearer } }, async () => null)
   t.equal((await app.inject('/')).headers['cache-control'], 'private')
 })
 
-t.test('a dependency that is uncached at one place is resolved there again, and once at the other places', async (t) => {
+t.test('an uncached dependency is resolved again in its place, and once for all other places', async (t) => {
   const app = await secured(t)
   const calls: string[] = []
   const [a, b, c, d] = ['a', 'b', 'c', 'd'].map((name) => noting(calls, name)) as [
@@ -793,7 +792,7 @@ t.test('a dependency that is uncached at one place is resolved there again, and 
     },
     async (request) => request.security
   )
-  // An owner that waits for the body is met twice: what it needs is resolved once.
+  // A dependency that waits for the body is needed twice, and its needs are resolved once.
   const owner = depends({ a: a.uncached() }, passed, { hook: 'preHandler' })
   app.get('/twice', { security: { either: anyOf(owner, b), owner } }, async () => null)
 
@@ -804,7 +803,7 @@ t.test('a dependency that is uncached at one place is resolved there again, and 
   t.strictSame(calls, ['a'])
 })
 
-t.test('an uncached hook is resolved again, also with uncached dependencies below it', async (t) => {
+t.test('an uncached hook is resolved again, and so are uncached dependencies below it', async (t) => {
   const app = await secured(t)
   const calls: string[] = []
   const between = noting(calls, 'between', { deepest: noting(calls, 'deepest').uncached() })
@@ -814,7 +813,7 @@ t.test('an uncached hook is resolved again, also with uncached dependencies belo
   t.strictSame(calls, ['deepest', 'between', 'hook'])
 })
 
-t.test('what another frame of the request resolved meanwhile is taken over', async (t) => {
+t.test('a value that another frame of the request resolved in the meantime is used', async (t) => {
   const app = await secured(t)
   const calls: string[] = []
   const late = noting(calls, 'late', {}, () => 'late', { hook: 'preHandler' })
@@ -824,7 +823,7 @@ t.test('what another frame of the request resolved meanwhile is taken over', asy
   t.strictSame(calls, ['late'])
 })
 
-t.test('a value that is known beforehand is there before the body', async (t) => {
+t.test('a value that is already known is available before the body', async (t) => {
   const app = await secured(t)
   const late = depends({}, passed, { hook: 'preHandler' })
   const early = depends({ scopes: anyOf(securityScopes) }, ({ scopes }) => scopes.scopeStr)
@@ -832,7 +831,7 @@ t.test('a value that is known beforehand is there before the body', async (t) =>
   t.strictSame((await app.inject('/')).json(), { early: 'a b', late: true })
 })
 
-t.test('of reads the value for the fewest scopes, and the first of several with equally many', async (t) => {
+t.test('of() reads the value with the fewest scopes, and the first of several with equally many', async (t) => {
   const app = await secured(t)
   const user = depends({ required: securityScopes }, ({ required }) => required.scopeStr)
   const other = depends({}, passed)
@@ -865,7 +864,7 @@ t.test('of reads the value for the fewest scopes, and the first of several with 
   })
 })
 
-t.test('nothing further is called when the connection is gone', async (t) => {
+t.test('after the connection has closed, nothing further runs', async (t) => {
   const app = await secured(t)
   const calls: string[] = []
   const first = noting(calls, 'first', {}, async ({ raw }) => {
@@ -878,7 +877,7 @@ t.test('nothing further is called when the connection is gone', async (t) => {
   t.strictSame(calls, ['first'])
 })
 
-t.test('a scheme that reads an invalid value rejects the request, and a valid one lets it in', async (t) => {
+t.test('a scheme that reads an invalid value rejects the request, and a valid one admits it', async (t) => {
   const app = await secured(t)
   const reading = (value: unknown, index: number): Dependency =>
     scheme({
@@ -919,7 +918,7 @@ t.test('a scheme that reads an invalid value rejects the request, and a valid on
   }
 })
 
-t.test('what one hook of a route resolves is a need of the next one', async (t) => {
+t.test('a value that one hook of a route resolves is a need of the next hook', async (t) => {
   const app = await secured(t)
   const calls: string[] = []
   const shared = noting(calls, 'shared')
@@ -929,13 +928,13 @@ t.test('what one hook of a route resolves is a need of the next one', async (t) 
   t.strictSame(calls, ['shared'])
 })
 
-t.test('a dependency that was resolved early is not resolved again after the body, even if other hooks read values', async (t) => {
+t.test('a dependency that was resolved before the body is not resolved again after it', async (t) => {
   const app = await secured(t)
   const calls: string[] = []
   const early = noting(calls, 'early')
   const first = noting(calls, 'first')
   const late = noting(calls, 'late', {}, () => 'late', { hook: 'preHandler' })
-  // It is looked at here, and not resolved.
+  // This hook reads the value, and does not resolve it.
   app.addHook('preHandler', anyOf(first, late))
   app.get('/', {
     security: { early, late },

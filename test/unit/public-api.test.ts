@@ -1,6 +1,4 @@
-/**
- * The exported names and the error codes: users write both into their apps, so that a change here is a change for them.
- */
+/** The exported names and the error codes. Apps contain both, so a change here is a change for users. */
 import { readdirSync, readFileSync } from 'node:fs'
 import t from 'tap'
 import * as core from '../../src/index.js'

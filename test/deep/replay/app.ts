@@ -1,5 +1,5 @@
 /**
- * An app of which two processes run: its proofs are used up in one Redis server. load.ts starts it, and asks how many
+ * An app that load.ts starts in two processes. Both record used proofs in one Redis server. load.ts asks each how many
  * requests passed.
  */
 import type { AddressInfo } from 'node:net'

@@ -1,6 +1,6 @@
 /**
- * DPoP proofs, some of them replayed, to two processes that share a Redis server: each proof passes once. The right
- * answer to a request is known before it is sent.
+ * Sends DPoP proofs, some of them twice, to two processes that share a Redis server: each proof must pass once. The
+ * test knows the right answer to each request before it sends it.
  */
 import type { ChildProcess } from 'node:child_process'
 import { fork } from 'node:child_process'
@@ -16,13 +16,13 @@ import type { SigningKey } from '../../fixtures/jwt.js'
 interface Teardown { teardown (cleanUp: () => unknown): void }
 
 export interface LoadOptions {
-  /** different proofs */
+  /** number of different proofs */
   readonly proofs: number
-  /** of the clients: a proof is of one of them */
+  /** number of keys of clients: each proof is signed by one of them */
   readonly keys: number
-  /** seconds for which a proof is good */
+  /** number of seconds for which a proof is valid */
   readonly maxAge: number
-  /** of the socket of the Redis server */
+  /** path of the Redis server's socket */
   readonly path: string
   readonly onProgress?: (sent: number) => unknown
 }
@@ -30,27 +30,27 @@ export interface LoadOptions {
 export interface LoadResult {
   readonly requests: number
   readonly replayed: number
-  /** the requests that reached the handler, by process */
+  /** for each process, the number of requests that reached its handler */
   readonly passed: readonly number[]
-  /** of the proofs that came to both processes at the same time, how many each let through */
+  /** how many of the proofs that both processes got at the same time each process accepted */
   readonly firstAt: readonly number[]
-  /** answers that were not expected, and how often each came */
+  /** unexpected answers, and how often each occurred */
   readonly wrong: Readonly<Record<string, number>>
 }
 
 const PASSES = '200'
 const USED = '401 FST_SECURITY_DPOP_PROOF invalid_dpop_proof'
 
-/** One proof of so many is replayed. */
+/** One proof in this many is sent twice. */
 const REPLAY_EVERY = 5
 
-/** Proofs that are under way at the same time. */
+/** Number of proofs that are sent concurrently. */
 const LANES = 32
 
 interface Client { readonly key: SigningKey, readonly token: string }
 interface App { readonly child: ChildProcess, readonly port: number, readonly agent: Agent }
 
-/** Sends all proofs, and counts the answers. The processes end with the test. */
+/** Sends all proofs, and counts the answers. Stops the processes when the test ends. */
 export async function replayLoad (t: Teardown, options: LoadOptions): Promise<LoadResult> {
   const { proofs, keys, onProgress } = options
   const pem = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({
@@ -75,7 +75,7 @@ export async function replayLoad (t: Teardown, options: LoadOptions): Promise<Lo
   const send = async (index: number): Promise<void> => {
     const client = clients[index % keys]!
     const proof = proofOf(client.token, {}, {}, client.key)
-    // Of every client the same share.
+    // The same number of proofs for each client.
     const turn = Math.floor(index / keys) + index
     if (turn % REPLAY_EVERY !== 0) {
       expect('sent once', [PASSES], await sendTo(proof, client, [apps[index % 2]!]))
@@ -117,7 +117,7 @@ async function startApp (t: Teardown, pem: string, { path, maxAge }: LoadOptions
   return { child, agent, port: await told(child, 'port') }
 }
 
-// A number that the process tells. tsx sends messages of its own.
+// Waits for a number that the process sends. tsx sends messages of its own.
 async function told (child: ChildProcess, name: string, question?: string): Promise<number> {
   return await new Promise((resolve, reject) => {
     child.once('exit', (code) => { reject(new Error(`The app ended with ${String(code)}`)) })
@@ -140,7 +140,7 @@ async function makeClient (pem: string): Promise<Client> {
   }
 }
 
-// The status; of a denial also its code, and the error of its challenge.
+// The status, and for a denial its code and the error of its challenge.
 async function ask ({ port, agent }: App, token: string, proof: string): Promise<string> {
   return await new Promise((resolve, reject) => {
     get(

@@ -1,7 +1,7 @@
 /**
- * `npm run replay -- [--proofs N]`: N DPoP proofs of 50 clients, 20 % of them replayed, to two processes that share a
- * Redis server. It prints a table, and ends with 1 where a proof passes twice, a good one does not pass, or Redis keeps
- * something for ever.
+ * `npm run replay -- [--proofs N]`: sends N DPoP proofs of 50 clients, 20 % of them twice, to two processes that share
+ * a Redis server. It prints a table. The exit code is 1 if a proof passes twice, a good proof is rejected, or a key in
+ * Redis does not expire.
  */
 import { cpus } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -37,7 +37,7 @@ const result = await replayLoad(t, {
 const seconds = (performance.now() - start) / 1000
 mostKeys = Math.max(mostKeys, await redis.dbsize())
 const during = await used()
-// A proof is good for a minute, and ten seconds of another clock.
+// A proof is valid for a minute, and ten seconds more for clocks that differ.
 let waited = 0
 for (; waited < 2 * MAX_AGE && await redis.dbsize() > 0; waited++) await sleep(1000)
 const left = await redis.dbsize()

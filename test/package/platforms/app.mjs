@@ -1,4 +1,4 @@
-/** The app that the programs of the platforms run, with a credential from every place of a request. */
+/** The app of the platform programs, with a credential in each part of a request. */
 import Fastify from 'fastify'
 import fastifySecurity, {
   apiKeyCookie, apiKeyQuery, depends, httpBasic, httpBearer, InsufficientScope, oauth2PasswordRequestForm, Unauthorized

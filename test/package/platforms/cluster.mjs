@@ -1,4 +1,4 @@
-/** Two workers of a cluster on one port, with a secret that both know: a token of one passes in the other. */
+/** Two workers of a cluster on one port, with a shared secret: a token of one passes in the other. */
 import assert from 'node:assert/strict'
 import cluster from 'node:cluster'
 import { buildApp, issuer } from './app.mjs'
@@ -31,7 +31,7 @@ async function ask () {
     const answer = await fetch(`http://127.0.0.1:${port}${path}`, { headers: { ...headers, connection: 'close' } })
     return { status: answer.status, worker: answer.headers.get('x-worker'), body: await answer.text() }
   }
-  // The primary deals the connections out in turn.
+  // The primary process distributes the connections in turn.
   const sendTo = async (worker, path, headers) => {
     for (let turn = 0; turn < 10 * WORKERS; turn++) {
       const answer = await send(path, headers)

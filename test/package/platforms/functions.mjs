@@ -1,6 +1,5 @@
 /**
- * Cloud Functions: the framework has read the body before Fastify gets the request, and keeps it as `body` and
- * `rawBody`.
+ * Cloud Functions: the framework reads the body before Fastify gets the request, and keeps it as `body` and `rawBody`.
  */
 import assert from 'node:assert/strict'
 import { http } from '@google-cloud/functions-framework'
@@ -8,7 +7,7 @@ import { getTestServer } from '@google-cloud/functions-framework/testing'
 import { buildApp, issuer } from './app.mjs'
 
 const app = buildApp()
-// As Fastify's guide says: https://fastify.dev/docs/latest/Guides/Serverless/#google-cloud-functions
+// As in Fastify's guide: https://fastify.dev/docs/latest/Guides/Serverless/#google-cloud-functions
 for (const type of ['application/json', 'application/x-www-form-urlencoded']) {
   app.addContentTypeParser(type, {}, (_request, payload, done) => { done(null, payload.body) })
 }
@@ -41,7 +40,7 @@ for (const [path, options, status, body] of [
   ['/login', post('application/json', '{"username":"ann","password":"secret"}'), 400]
 ]) {
   const headers = { ...options.headers, connection: 'close' }
-  // A login that waits for a body that was read would wait for ever.
+  // A login that waits for a body that was already read would wait forever.
   const answer = await fetch(address + path, { ...options, headers, signal: AbortSignal.timeout(60_000) })
   const text = await answer.text()
   assert.equal(answer.status, status, `${path} ${JSON.stringify(options)}: ${text}`)

@@ -122,12 +122,12 @@ for (const [name, eventOf] of Object.entries(EVENTS)) {
     if (status === 200) assert.equal(answer.body, body, what)
     if (status === 401) assert.match(challengesOf(answer), /realm="api"/, what)
   }
-  // Each alternative has a challenge of its own.
+  // Each alternative has its own challenge.
   assert.match(
     challengesOf(await ask({ path: '/either' })),
     /^Basic realm="api", charset="UTF-8", ?Bearer realm="api"$/
   )
-  // Payload format 2.0 joins them, and a load balancer without several values keeps the last.
+  // Payload format 2.0 joins the values, and a load balancer without multi-value headers keeps the last one.
   const twice = await ask({ path: '/user', headers: { authorization: ['Bearer bad', 'Bearer good'] } })
   assert.equal(twice.statusCode, TWICE[name])
   const document = JSON.parse((await ask({ path: '/docs/json' })).body)

@@ -59,14 +59,14 @@ function problemOf (call: () => unknown): string | null {
   }
 }
 
-t.test('options that are not an object throw, null included', async (t) => {
+t.test('options that are not an object throw, and so does null', async (t) => {
   const accepted = Object.entries(constructors).flatMap(([name, { make }]) => [null, 5, 'x-key', [], () => {}]
     .filter((options) => problemOf(() => make(options)) === null)
     .map((options) => `${name}(${String(options)})`))
   t.same(accepted, [])
 })
 
-t.test('a misspelled option throws, and the message lists the options that exist', async (t) => {
+t.test('an unknown option throws, and the message lists the known options', async (t) => {
   const problems = Object.entries(constructors).flatMap(([name, { make, required, names }]) =>
     ['relm', 'scope', 'shemeName', 'hooks', 'scheme_name', 'Realm'].map((misspelled) => {
       const message = problemOf(() => make({ ...required, [misspelled]: undefined })) ?? 'nothing thrown'
@@ -77,7 +77,7 @@ t.test('a misspelled option throws, and the message lists the options that exist
   t.strictSame(problems.filter((problem) => problem !== null), [])
 })
 
-t.test('only a scheme of the app takes verified', async (t) => {
+t.test('only a scheme of the app has the option verified', async (t) => {
   const accepting = Object.entries(constructors).filter(
     ([, { make, required }]) => problemOf(() => make({ ...required, verified: true })) === null
   )
@@ -103,10 +103,10 @@ t.test('only a scheme of the app takes verified', async (t) => {
   t.match(definition(), { verified: false })
 })
 
-t.test('a call with something else than an options object throws, and the message shows what to write', async (t) => {
+t.test('an argument that is not an options object throws, and the message shows the right form', async (t) => {
   const problems = Object.entries(constructors).flatMap(([name, { make }]) =>
     ['x-api-key', 1, [], () => {}, true, new Date(), null].map((options) => {
-      // Null counts as no options where none is required.
+      // null counts as no options if no option is required.
       if (options === null && ['httpBasic', 'httpBearer', 'httpDigest'].includes(name)) return null
       const message = problemOf(() => make(options))
       return message?.startsWith(`${name}: `) === true ? null : `${name} with ${String(options)}: ${message}`
@@ -207,7 +207,7 @@ t.test('a flow may carry extensions of OpenAPI', async (t) => {
   t.match(viewOf(dependency)!.definition, { openapi: { flows: { authorizationCode: { 'x-usePkce': 'S256' } } } })
 })
 
-t.test('a query parameter has a name of unreserved characters, so that every parser and every log agree on it', async (t) => {
+t.test('the name of a query parameter has only characters that all parsers and logs read alike', async (t) => {
   const accepted = ['api_key', 'key', 'X-Api.Key~1', '0'].map((name) => problemOf(() => apiKeyQuery({ name })))
   t.strictSame(accepted, [null, null, null, null])
   const rejected = [
@@ -217,7 +217,7 @@ t.test('a query parameter has a name of unreserved characters, so that every par
   t.strictSame(rejected.filter((name) => problemOf(() => apiKeyQuery({ name })) === null), [])
 })
 
-t.test('only schemes have unverified, and it returns a view that says so', async (t) => {
+t.test('only schemes have the method unverified, and it returns an unverified view', async (t) => {
   const methodsOf = (dependency: Dependency): unknown => (dependency as { unverified?: unknown }).unverified
   const isDeclared = (dependency: Dependency): unknown => viewOf(dependency)!.unverified === true
   for (const [name, { make, required }] of Object.entries(constructors)) {

@@ -1,4 +1,4 @@
-/** The readers of schemes, one by one: requests are plain objects here. */
+/** The read functions of the schemes, each alone. Requests are plain objects here. */
 import fastifyCookie from '@fastify/cookie'
 import type { FastifyRequest } from 'fastify'
 import Fastify from 'fastify'
@@ -34,7 +34,7 @@ function sent (
 const AMBIGUOUS = { code: 'FST_SECURITY_INVALID_REQUEST' }
 const MALFORMED = { code: 'FST_SECURITY_UNAUTHORIZED', message: 'Malformed credentials' }
 
-t.test('a header that clients may send once is read from its one line', async (t) => {
+t.test('a header that clients may send once is read from its single line', async (t) => {
   const read = (headers: Record<string, unknown>, raw?: string[]): unknown =>
     singleHeader(sent(headers, raw), 'x-key', 'X-Key')
   t.equal(read({ 'x-key': 'a' }), 'a')
@@ -148,7 +148,7 @@ t.test('each scheme reads its own credentials, and rejects malformed and ambiguo
   }
 })
 
-t.test('a scheme with its required options alone has the name that FastAPI gives it', async (t) => {
+t.test('a scheme with only its required options has the same name as in FastAPI', async (t) => {
   const shape = (dependency: Dependency): unknown => {
     const { schemeName, challenge, openapi } = definition(dependency)
     return [schemeName, challenge, openapi]
@@ -193,12 +193,12 @@ t.test('a scheme with its required options alone has the name that FastAPI gives
     ]
   ]
   for (const [dependency, ...expected] of vectors) t.strictSame(shape(dependency), expected)
-  // A URL that is not valid is not resolved.
+  // An invalid URL is not resolved.
   const flows = { password: { tokenUrl: 't', 'x-note': 5, 'x-empty': '', scopes: {} } }
   t.strictSame(definition(oauth2({ flows })).openapi, { type: 'oauth2', flows })
 })
 
-t.test('a name in a query is found in every spelling, percent-encoded or not', (t) => {
+t.test('a name in a query is found in every percent-encoded spelling', (t) => {
   const key = octetsOf('kéy A')
   t.equal(key, 'k\u00c3\u00a9y A')
   const table: Array<[text: string, octets: string, anyCase: boolean, end: number]> = [
@@ -237,7 +237,7 @@ t.test('a token68 may have any length, and has no other characters', async (t) =
   )
 })
 
-t.test('an auth-scheme is compared without case in ASCII alone', async (t) => {
+t.test('the case of an auth-scheme is ignored for ASCII letters only', async (t) => {
   for (const [value, scheme, start] of [
     ['Bearer a', 'bearer', 7], ['BEARER  a', 'bearer', 8], ['bearer a', 'bearer', 7], ['To\u212aen a', 'token', -1],
     ['@z a', '`z', -1], ['[a a', '{a', -1], ['{A a', '{a', 3], ['AZ a', 'az', 3], ['\u0061\u005a a', 'az', 3],

@@ -1,4 +1,4 @@
-/** The metadata of an issuer, as introspection asks for it, and limits of every request to another service. */
+/** The metadata of an issuer, as introspection requests it, and limits of every request to another service. */
 import t from 'tap'
 import type { Dependency } from '../../../src/index.js'
 import { depends } from '../../../src/index.js'
@@ -18,7 +18,7 @@ const endpointOf = (trusted: Issuer | Issuers, url: string): Dependency =>
   depends({ issuer: trusted as unknown as Dependency<IssuerHandle> }, async ({ issuer }, request) =>
     ({ ...await (await issuer.find(url, request))!.metadata() }))
 
-t.test('metadata is fetched once for all requests that wait, serves while the issuer is down, and is renewed after maxAge', async (t) => {
+t.test('metadata is fetched once, serves during an outage, and is renewed after maxAge', async (t) => {
   const clock = movableClock(t)
   const idp = await issuerServer(t)
   const { ask, warnings } = await tokenApp(
@@ -52,7 +52,7 @@ t.test('issuers(f) can be overridden: f is then not asked', async (t) => {
   t.strictSame(asked, [])
 })
 
-t.test('an issuer is known by its data before there is a request', (t) => {
+t.test('the data of an issuer identifies it before there is a request', (t) => {
   t.match(issuerDataOf(issuer('https://a.example', { algorithms: ['ES256'] })), {
     identifier: 'https://a.example',
     isLocal: false,
@@ -71,7 +71,7 @@ t.test('an issuer is known by its data before there is a request', (t) => {
   t.end()
 })
 
-t.test('an address may be asked by https, and by http on this machine or where the option says so', (t) => {
+t.test('a URL may be requested over https, or over http if it is local or the option allows it', (t) => {
   const table: Array<[unknown, boolean, boolean]> = [
     ['https://a.example', false, true], ['http://a.example', false, false], ['http://a.example', true, true],
     ['http://localhost:1', false, true], ['http://127.1', false, true], ['http://127.0.0.1.evil.example', false, false],
@@ -84,7 +84,7 @@ t.test('an address may be asked by https, and by http on this machine or where t
   t.end()
 })
 
-t.test('an attempt that the app aborts ends at once, and is told from an outage', async (t) => {
+t.test('an attempt that the app aborts ends at once, and is distinguished from an outage', async (t) => {
   const app = new AbortController()
   // The timer of an attempt does not keep this process alive.
   const alive = setInterval(() => {}, 1000)
@@ -101,13 +101,13 @@ t.test('an attempt that the app aborts ends at once, and is told from an outage'
   t.ok(late instanceof NoAnswer && !(late instanceof Aborted))
 })
 
-t.test('a custom fetch that follows redirects by itself is refused all the same', async (t) => {
+t.test("a redirect is refused even if the app's fetch follows redirects itself", async (t) => {
   const answer = Object.defineProperty(new Response('{}'), 'redirected', { value: true })
   const options = { fetch: async () => answer, allowInsecureRequests: false, signal: new AbortController().signal }
   await t.rejects(fetchJson('https://a.example', options), { message: /redirect/ })
 })
 
-t.test('a custom fetch that returns something else than JSON in a response is an outage', async (t) => {
+t.test("an answer of the app's fetch that is not a response with JSON is an outage", async (t) => {
   const idp = 'https://idp.example.com'
   const signed = await tokenOf(ecPair(), { alg: 'ES256' }, idp)
   for (const answer of [undefined, new Response(null), new Response('[]'), new Response('null')]) {
@@ -119,7 +119,7 @@ t.test('a custom fetch that returns something else than JSON in a response is an
   }
 })
 
-t.test('what another service sent is not in the error, only its address and status', async (t) => {
+t.test('an error has the URL and status of another service, and nothing that the service sent', async (t) => {
   const idp = await issuerServer(t)
   idp.answers.set('/jwks', json({ secret: 'do-not-log', keys: 5 }, 403))
   const error = await fetchJson(`${idp.url}/jwks`, {

@@ -1,8 +1,7 @@
 /**
- * The same tokens for this library and for oauth4webapi's `validateJwtAccessToken`, an independent reading of RFC 9068.
- * What it accepts is accepted with `typ: 'at+jwt'`, but for rows C3, C6, C7 and T18; what it rejects is rejected, but
- * for its mandatory `client_id`, `iat`,
- * `jti` and `sub`.
+ * The same tokens for this package and for oauth4webapi's `validateJwtAccessToken`, an independent implementation of
+ * RFC 9068. With `typ: 'at+jwt'` both accept the same tokens, except for rows C3, C6, C7 and T18, which only this
+ * package rejects, and for `client_id`, `iat`, `jti` and `sub`, which only oauth4webapi requires.
  */
 import fc from 'fast-check'
 import * as oauth from 'oauth4webapi'
@@ -32,7 +31,8 @@ async function isAccepted (token: string): Promise<boolean> {
   return await oauth.validateJwtAccessToken(server, request, AUDIENCE, options).then(() => true, () => false)
 }
 
-// Now, and the edges around it, in seconds from now. Whole seconds: the two ask the clock at different times.
+// Now, and seconds from now around each limit. Whole seconds, because the two implementations read the clock at
+// different times.
 const time = fc.oneof(
   fc.constantFrom(-1e6, -3600, 3600, -2, 2),
   fc.integer({ min: -100, max: 100 }).filter((offset) => ![-6, -5, -4, 4, 5, 6].includes(offset))
@@ -77,7 +77,7 @@ const header = fc.record({
   extra: mostly(absent, fc.jsonValue())
 })
 
-// Changes to the text of a token that leave three parts or do not.
+// Changes to the text of a token that may change its number of parts.
 const damage = fc.oneof(
   { weight: 12, arbitrary: fc.constant(null) },
   {
@@ -110,7 +110,7 @@ const MANDATORY = ['client_id', 'iat', 'jti', 'sub']
 const isTime = (value: unknown): value is { offset: number } =>
   typeof value === 'object' && value !== null && 'offset' in value
 
-t.test('what oauth4webapi accepts is accepted, and what it rejects is rejected', async (t) => {
+t.test('both implementations accept the same tokens', async (t) => {
   const { issuer } = countedIssuer(keys.map(({ jwk }) => jwk))
   const { ask } = await jwtApp(t, bearerFor(issuer, { typ: 'at+jwt', clockTolerance: CLOCK_TOLERANCE }))
   const counts = { accepted: 0, rejected: 0, mandatory: 0 }
@@ -126,7 +126,7 @@ t.test('what oauth4webapi accepts is accepted, and what it rejects is rejected',
         const given = Object.fromEntries(
           Object.entries(claims).map(([name, value]) => [name, isTime(value) ? now + value.offset : value])
         )
-        // An absent member and one of the value undefined are the same in JSON.
+        // JSON does not distinguish an absent member from one with the value undefined.
         const members = {
           typ,
           crit,
@@ -169,7 +169,7 @@ t.test('rows C3, C6, C7 and T18: tokens that only this package rejects', async (
   for (const token of tokens) t.strictSame([await isAccepted(token), (await ask(token)).slice(0, 3)], [true, '401'])
 })
 
-t.test('no token, however odd, is answered with anything but 200 or 401', async (t) => {
+t.test('every token, however odd, is answered with 200 or 401', async (t) => {
   const { issuer } = countedIssuer(keys.map(({ jwk }) => jwk))
   const { ask } = await jwtApp(t, bearerFor(issuer))
   const names = fc.constantFrom(

@@ -5,7 +5,7 @@ import { memoryStore, redisStore } from '../../../src/tokens/index.js'
 const UNAVAILABLE = { code: 'FST_SECURITY_UNAVAILABLE', statusCode: 503 }
 const INVALID = { code: 'FST_SECURITY_INVALID_OPTION' }
 
-t.test('a memory store tells true the first time, and true again when the time is over', async (t) => {
+t.test('a memory store returns true the first time, and again when the time is over', async (t) => {
   let now = 5_000
   t.intercept(performance, 'now', { value: () => now })
   const store = memoryStore()
@@ -16,7 +16,7 @@ t.test('a memory store tells true the first time, and true again when the time i
   t.strictSame([store.once('a', 2), store.once('b', 60)], [true, false])
 })
 
-t.test('a full memory store throws, and an owner gets a quarter of it', async (t) => {
+t.test('a full memory store throws, and each owner may use a quarter of it', async (t) => {
   let now = 5_000
   t.intercept(performance, 'now', { value: () => now })
   const store = memoryStore({ max: 8 })

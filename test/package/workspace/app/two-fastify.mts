@@ -1,4 +1,4 @@
-/** An app that shares dependencies with a library, whose version of Fastify is another one. */
+/** An app that shares dependencies with a library that has another version of Fastify. */
 import { strict as assert } from 'node:assert'
 import type { Dependency } from 'fastify-security'
 import type { FastifyRequest } from 'fastify'
@@ -14,7 +14,7 @@ await app.register(fastifySecurity)
 const own: Dependency<{ name: string }> = depends({ caller }, ({ caller }) => ({ name: `own ${caller.name}` }))
 app.get('/', { security: { caller, own } }, async (request) => [request.security.caller.name, nameOf(request, own)])
 
-// `of` and `peek` take the request of either version, although TypeScript does not take one for the other.
+// `of` and `peek` accept the request of either version, although TypeScript treats the two types as different.
 export const names = (request: FastifyRequest, other: LibraryRequest): Array<string | undefined> => [
   own.of(request).name, own.of(other).name, caller.peek(request)?.name, caller.peek(other)?.name
 ]

@@ -1,4 +1,4 @@
-/** A library of dependencies. Its version of Fastify is not the one of the app that uses it. */
+/** A library with dependencies. Its version of Fastify differs from that of the app. */
 import type { Dependency, RequestLike } from 'fastify-security'
 import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
 import Fastify from 'fastify'
@@ -14,7 +14,7 @@ export function nameOf (request: RequestLike, dependency: Dependency<{ name: str
 
 export const version = Fastify().version
 
-/** Makes an app of this version of Fastify: its hooks take a dependency, and `of` takes its request. */
+/** Makes an app with this version of Fastify: its hooks use a dependency, and `of` reads its request. */
 export async function makeApp (plugin: unknown, dependency: Dependency<{ name: string }>): Promise<FastifyInstance> {
   const app = Fastify()
   await app.register(plugin as FastifyPluginAsync)
