@@ -1,11 +1,11 @@
-/** The apps that are asked, and the dependencies that are compared with the checks by hand. */
+/** The apps of the benchmark, and the dependencies that are compared with hand-written checks. */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import Fastify from 'fastify'
 import type { Session } from './by-hand.js'
 import { findLater, hold, sessions } from './by-hand.js'
 import type { Subject } from './subject.js'
 
-/** An app with the plugin, and with what the hooks by hand leave on a request. */
+/** An app with the plugin, and with the request members that the hand-written hooks set. */
 export async function appWith (
   { default: fastifySecurity }: Subject,
   build: (app: FastifyInstance) => void | Promise<void>
@@ -19,7 +19,7 @@ export async function appWith (
 }
 
 /** The dependencies of the README, with a store that answers at once, and with one that answers later. */
-// Inferred: the types of the dependencies are the package's.
+// Their types are inferred from the package.
 export function dependenciesOf ({ depends, oauth2PasswordBearer, securityScopes, Unauthorized }: Subject) {
   const oauth2 = oauth2PasswordBearer({ tokenUrl: 'token' })
   const session = depends({ token: oauth2 }, ({ token }) => {
@@ -45,7 +45,7 @@ export function dependenciesOf ({ depends, oauth2PasswordBearer, securityScopes,
   return { oauth2, session, user, tenant, knownUser, sessionLater, userLater }
 }
 
-/** Handlers: each uses what its guard found, and answers at once. */
+/** Handlers: each uses the values of its guard, and answers at once. */
 export function open (): string {
   return 'johndoe'
 }

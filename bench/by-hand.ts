@@ -1,14 +1,13 @@
 /**
- * The baseline: checks as a careful programmer writes them by hand, inline, in a hook. They are as strict as those
- * that they are compared with: two lines of one header, the grammar, the look-up, the scope; status, challenge and
- * `no-store` on a denial; an error that Fastify's error handling sends, without a stack trace. What passes is left on
- * the request for the handler.
+ * The baseline: checks that a careful programmer writes inline in a hook. They are as strict as the package: they check
+ * for two lines of one header, the grammar, the look-up and the scope; they set status, challenge and `no-store` on a
+ * denial, and their error, which Fastify sends, has no stack trace. A passed request has its values for the handler.
  */
 import createError from '@fastify/error'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Buffer, isUtf8 } from 'node:buffer'
 
-/** Who may come in, and what for. */
+/** The users, and their scopes. */
 export interface Session {
   readonly user: User
   readonly scopes: readonly string[]
@@ -16,7 +15,7 @@ export interface Session {
 
 export interface User { readonly name: string, readonly tenant: string }
 
-/** What hooks leave for the handler. The app declares it. */
+/** The members that hooks set for the handler. The app declares them. */
 export interface Held {
   token: string | null
   caller: User | string | null
@@ -24,7 +23,7 @@ export interface Held {
   tenant: string | null
 }
 
-/** Tokens as long as opaque ones and JWTs are, by their length in characters. */
+/** Tokens of typical lengths for opaque tokens and JWTs, in characters. */
 export const TOKENS = {
   32: 'mF_9B5f-4.1JqM'.padEnd(32, 'x1Y2'),
   300: 'eyJ'.padEnd(300, 'hbGciOi'),
@@ -34,7 +33,7 @@ export const TOKENS = {
 /** A token that lacks the scope. */
 export const WITHOUT_SCOPE = 'mF_9B5f-4.1JqN'.padEnd(32, 'x1Y2')
 
-/** A token that is not known. */
+/** An unknown token. */
 export const UNKNOWN = 'mF_9B5f-4.1JqO'.padEnd(32, 'x1Y2')
 
 export const sessions = new Map<string, Session>([
@@ -67,7 +66,7 @@ export const INVALID = 'Bearer realm="api", error="invalid_token"'
 export const INSUFFICIENT = 'Bearer realm="api", error="insufficient_scope", scope="me"'
 export const BASIC_CHALLENGE = 'Basic realm="api", charset="UTF-8"'
 
-/** The token, as it is well formed and came once, or the error. */
+/** The token if it is well-formed and occurs once, or the error. */
 export function bearerToken (request: FastifyRequest, reply: FastifyReply): string | Error {
   // Node drops header lines beyond this number: one of them could be a second Authorization.
   if (request.raw.rawHeaders.length >= 2000) return denied(reply, 400, ABSENT, new Ambiguous())
@@ -81,14 +80,14 @@ export function bearerToken (request: FastifyRequest, reply: FastifyReply): stri
     : denied(reply, 401, ABSENT, new NotAuthenticated())
 }
 
-/** The session of a token that may do what the route is for, or the error. */
+/** The session of a token with the scope of the route, or the error. */
 export function granted (session: Session | undefined, reply: FastifyReply): Session | Error {
   if (session === undefined) return denied(reply, 401, INVALID, new Refused())
   if (!session.scopes.includes('me')) return denied(reply, 403, INSUFFICIENT, new Forbidden())
   return session
 }
 
-/** What many write. It is here for information. */
+/** A common way to write it, for information. */
 export function naive (request: FastifyRequest, reply: FastifyReply, done: Done): void {
   const session = sessions.get(request.headers.authorization?.slice(7) ?? '')
   if (session === undefined) {
@@ -238,7 +237,7 @@ export function optionalUser (request: FastifyRequest, reply: FastifyReply, done
   else userWithScope(request, reply, done)
 }
 
-/** Two hooks: the one around the route looks the session up, and the route's own needs it. */
+/** Two hooks: the one of the context looks the session up, and the route's own hook uses it. */
 export function sessionAround (request: FastifyRequest, reply: FastifyReply, done: Done): void {
   const token = bearerToken(request, reply)
   if (token instanceof Error) {
@@ -291,7 +290,7 @@ export function basicUser (request: FastifyRequest, reply: FastifyReply, done: D
   done()
 }
 
-/** The same as {@link knownUser}, with an error that has a stack trace. It is here for information. */
+/** The same as {@link knownUser}, with an error that has a stack trace, for information. */
 export function knownUserWithStack (request: FastifyRequest, reply: FastifyReply, done: Done): void {
   const token = BEARER.exec(request.headers.authorization ?? '')?.[1]
   const session =
@@ -311,7 +310,7 @@ export function knownUserWithStack (request: FastifyRequest, reply: FastifyReply
   done()
 }
 
-/** What hooks leave on a request. */
+/** The members that hooks set on a request. */
 export function hold (request: FastifyRequest): Held {
   return request as unknown as Held
 }

@@ -1,5 +1,5 @@
 /**
- * The check of a DPoP request by hand with jose, the client that sends proofs, and the requests that contenders must
+ * A hand-written check of DPoP requests with jose, the client that sends proofs, and requests that contenders must
  * refuse.
  */
 import { calculateJwkThumbprint, EmbeddedJWK, importJWK, jwtVerify } from 'jose'
@@ -12,7 +12,7 @@ import { accessToken, AUDIENCE, ISSUER, jws, makeKey, withOtherSignature } from 
 import { forbidden, isValid } from './token-hooks.js'
 
 export const BASE_URL = 'https://api.example.com'
-/** Seconds: so long that proofs can be made before the race. */
+/** Seconds: long enough to make all proofs before the measurement. */
 export const MAX_AGE = 3600
 const SECONDS_AHEAD = 10
 const MOST_PROOFS = 100_000
@@ -23,7 +23,7 @@ const PROOF: JWTVerifyOptions = {
   typ: 'dpop+jwt', algorithms: ['ES256', 'EdDSA', 'PS256'], requiredClaims: ['jti', 'htm', 'htu', 'iat', 'ath']
 }
 
-/** A request, and what every contender must answer. */
+/** A request, and the answer that every contender must give. */
 export interface DpopCase {
   readonly name: string
   readonly status: number
@@ -67,7 +67,7 @@ export class DpopClient {
   }
 }
 
-/** What each contender is asked before it is measured. */
+/** The requests to each contender before the measurement. */
 export async function dpopCases (client: DpopClient): Promise<readonly DpopCase[]> {
   const now = Math.floor(Date.now() / 1000)
   const thief = await DpopClient.make(client.issuer)
@@ -152,7 +152,7 @@ function known (remembered: ReadonlyMap<string, Claims>, token: string): Claims 
   return claims
 }
 
-// Bounded, and old ones make room.
+// The map has a maximum size, and removes the oldest entries.
 function isFirst (used: Map<string, number>, name: string): boolean {
   const now = Date.now()
   if ((used.get(name) ?? 0) > now) return false

@@ -1,25 +1,27 @@
-/** Runs functions against each other in one process: in short blocks, in random order, so that noise hits all alike. */
+/**
+ * Runs functions against each other in one process: in short blocks and random order, so that noise affects all alike.
+ */
 import { getHeapStatistics } from 'node:v8'
 
-/** Something to measure: runs itself a number of times. */
+/** A function to measure, which runs itself a number of times. */
 export interface Contender {
   readonly name: string
-  /** the name of the one that does the same by hand */
+  /** the name of the hand-written contender for the same task */
   readonly baseline?: string | undefined
-  /** the name of the unguarded one that it is to be compared with, where that is another than the table's */
+  /** the name of the unguarded contender for the comparison, if it differs from that of the table */
   readonly base?: string | undefined
-  /** asks once, and throws where the answer is not the expected one */
+  /** runs once, and throws if the answer is not the expected one */
   verify?(): Promise<void>
   run(times: number): Promise<void> | void
 }
 
-/** How much to run. */
+/** The size of a measurement. */
 export interface Effort {
   readonly blocks: number
   readonly times: number
 }
 
-/** What each block took, by run: in the order of the rounds. */
+/** The time of each block for each contender, in the order of the rounds. */
 export interface Samples {
   readonly name: string
   readonly baseline: string | undefined
@@ -35,16 +37,16 @@ export interface Quartiles {
   readonly upper: number
 }
 
-// Shorter than what another process is given in between: most blocks are then run through.
+// Shorter than the time slice of another process, so that most blocks run without interruption.
 const BLOCK = 400_000
 
-/** Runs contenders in blocks of less than half a millisecond, after they have been checked and warmed up. */
+/** Runs contenders in blocks of less than half a millisecond, after a check and a warm-up. */
 export async function race (contenders: readonly Contender[], { blocks, times }: Effort): Promise<Samples[]> {
   for (const contender of contenders) await contender.verify?.()
   const rounds = new Map(
     contenders.map((contender) => [contender, { times, nanoseconds: [] as number[], bytes: [] as number[] }])
   )
-  // All in turn, so that none is compiled for what it alone would see.
+  // In turn, so that the compiler optimises each for the inputs of all.
   for (let warm = 0; warm < 10; warm++) {
     for (const contender of shuffled(contenders)) await measured(contender, times, rounds.get(contender)!)
   }
@@ -78,11 +80,11 @@ async function measured (
   if (running !== undefined) await running
   const took = Number(process.hrtime.bigint() - start)
   nanoseconds.push(took / times)
-  // Wrong where the garbage was collected in between: such blocks are few, and the median passes them over.
+  // Wrong if a garbage collection ran in between: such blocks are few, and the median ignores them.
   bytes.push((getHeapStatistics().used_heap_size - heap) / times)
 }
 
-/** The difference of two, block by block: what hits both is taken out. */
+/** The difference of two contenders, block by block, which removes noise that affects both. */
 export function differences (of: readonly number[], base: readonly number[]): number[] {
   return of.map((value, round) => value - base[round]!)
 }
@@ -96,7 +98,7 @@ export function median (values: readonly number[]): number {
   return quartiles(values).median
 }
 
-/** The ratio of two medians, with the quartiles of what it is when rounds are drawn at random again and again. */
+/** The ratio of two medians, with the quartiles of that ratio over many random samples of the rounds. */
 export function ratio (of: readonly number[], by: readonly number[]): Quartiles {
   const drawn: number[] = []
   for (let draw = 0; draw < 200; draw++) {

@@ -1,6 +1,6 @@
 /**
- * An introspection endpoint, in a process of its own. It tells its port and, when it is asked, how many calls came
- * since.
+ * An introspection endpoint in a separate process. It reports its port and, on request, the number of calls since the
+ * last report.
  */
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'

@@ -1,10 +1,10 @@
-/** Opaque tokens: what their endpoint answers, and the check by hand with fetch. */
+/** Opaque tokens: the answers of their endpoint, and a hand-written check with fetch. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import * as byHand from './by-hand.js'
 import { AUDIENCE, ISSUER } from './signed.js'
 import { forbidden } from './token-hooks.js'
 
-/** This API at the endpoint. */
+/** The credentials of this API at the endpoint. */
 export const CLIENT = {
   id: 'api',
   secret: 'secret',
@@ -22,7 +22,7 @@ interface Answer {
 
 const GOOD: Answer = { active: true, iss: ISSUER, aud: AUDIENCE, sub: 'johndoe', scope: 'read me', exp: 4_000_000_000 }
 
-/** By token. Others are not active. */
+/** By token. Other tokens are not active. */
 export const ANSWERS: Readonly<Record<string, Answer>> = {
   good: GOOD,
   'another-issuer': { ...GOOD, iss: 'https://other.example/' },
@@ -31,12 +31,12 @@ export const ANSWERS: Readonly<Record<string, Answer>> = {
   'missing-scope': { ...GOOD, scope: 'write' }
 }
 
-/** What every contender must answer to a token. */
+/** The answer that every contender must give to a token. */
 export const STATUSES: Readonly<Record<string, number>> = {
   good: 200, 'not-active': 401, 'another-issuer': 401, 'another-audience': 401, expired: 401, 'missing-scope': 403
 }
 
-/** By hand: one call for each request. */
+/** Hand-written: one call for each request. */
 export function introspectingHook (endpoint: string): (request: FastifyRequest, reply: FastifyReply) => Promise<void> {
   return async (request, reply) => {
     const token = byHand.bearerToken(request, reply)

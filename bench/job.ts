@@ -1,4 +1,4 @@
-/** One job of the benchmark, in a process of its own: what one leaves behind does not touch the next. */
+/** One job of the benchmark, in a separate process, so that jobs do not affect each other. */
 import type { Part, Settings } from './report.js'
 
 const [part, name, settings] = process.argv.slice(2) as [string, string, string]

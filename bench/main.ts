@@ -15,7 +15,7 @@ import type { Settings, Table } from './report.js'
 import { aims, machine, markdown, text } from './report.js'
 import { compile, remove } from './subject.js'
 
-/** The parts, with the jobs that each consists of. */
+/** The parts, with their jobs. */
 const PARTS: Readonly<Record<string, readonly string[]>> = {
   guard: ['all'],
   denials: ['all'],
@@ -47,8 +47,8 @@ const { values } = parseArgs({
 })
 
 /**
- * What `--check` compares. Of verified tokens one algorithm, and ours alone: of a hit in a cache little more than
- * noise would be seen.
+ * The figures that `--check` compares. For verified tokens only one algorithm, and only this package: a cache hit is
+ * hardly distinguishable from noise.
  */
 const CHECKED = [
   { part: 'guard', job: 'all', blocks: 150, isJudged: () => true },
@@ -111,7 +111,7 @@ function inProcess (part: string, job: string, settings: Settings): Promise<read
   return new Promise((resolve, reject) => {
     let tables: readonly Table[] | null = null
     const child = fork(join(directory, 'bench', 'job.js'), [part, job, JSON.stringify(settings)], {
-      // Room for some blocks before the garbage is collected.
+      // Enough memory for some blocks before a garbage collection.
       execArgv: ['--expose-gc', '--max-semi-space-size=64']
     })
     child.on('message', (message) => { tables = message as readonly Table[] })
@@ -122,8 +122,8 @@ function inProcess (part: string, job: string, settings: Settings): Promise<read
   })
 }
 
-// Between markers in the page: <!-- guard --> … <!-- /guard -->. Of some parts alone: the other ones stay, and these
-// say where they were measured.
+// Writes between markers in the page: <!-- guard --> … <!-- /guard -->. If only some parts ran, the others stay, and
+// the new ones say where they were measured.
 async function writeDocs (results: Readonly<Record<string, readonly Table[]>>): Promise<void> {
   let page = await readFile(DOCS, 'utf8')
   const isAll = values.only === undefined
@@ -164,7 +164,7 @@ function rowsOf (table: string): string[][] {
     .map((line) => line.slice(2, -2).split(' | '))
 }
 
-// A row is known by its first two cells.
+// The first two cells identify a row.
 function renewed (old: readonly string[][], rows: ReadonlyArray<readonly string[]>): ReadonlyArray<readonly string[]> {
   const isSame =
     (one: readonly string[]) =>
@@ -173,7 +173,7 @@ function renewed (old: readonly string[][], rows: ReadonlyArray<readonly string[
   return [...old.map((row) => rows.find(isSame(row)) ?? row), ...rows.filter((row) => !old.some(isSame(row)))]
 }
 
-// On a machine that others use too, only a gross loss fails the build: twice the committed figure, in two runs.
+// Other processes may use the machine, so only a large loss fails the build: twice the committed figure, in two runs.
 async function check (): Promise<void> {
   const found = await ratios()
   if (values.update) {

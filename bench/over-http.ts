@@ -1,4 +1,4 @@
-/** Requests a second over loopback: server and client in processes of their own, in short turns, in random order. */
+/** Requests per second over loopback: server and client in separate processes, in short turns and random order. */
 import autocannon from 'autocannon'
 import type { ChildProcess } from 'node:child_process'
 import { fork } from 'node:child_process'
@@ -8,7 +8,7 @@ import type { Settings, Table } from './report.js'
 
 const CONNECTIONS = 32
 
-/** A route of a server, and what it is compared with. */
+/** A route of a server, and the contender with which it is compared. */
 export interface Asked {
   readonly name: string
   readonly server: string
@@ -34,12 +34,12 @@ interface Race {
   readonly asked: readonly Asked[]
 }
 
-/** What one turn gave. */
+/** The result of one turn. */
 interface Turn {
   readonly perSecond: number
   /** milliseconds */
   readonly p99: number
-  /** processor time of the server for each request: what other processes take is not in it */
+  /** processor time of the server for each request, without that of other processes */
   readonly microseconds: number
 }
 
@@ -47,7 +47,7 @@ interface Server extends Listening {
   readonly child: ChildProcess
 }
 
-/** Asks all routes in turns, and makes the table. */
+/** Sends requests to all routes in turns, and makes the table. */
 export async function overHttp (
   { title, of, asked: all }: Race,
   { httpSeconds, httpRounds }: Settings

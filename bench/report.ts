@@ -11,11 +11,14 @@ export interface Table {
   readonly rows: ReadonlyArray<readonly string[]>
   /** below the table */
   readonly remark?: string
-  /** by row: the judged figure. In a comparison, the added time relative to the same by hand */
+  /**
+   * for each row the figure that is compared with its limit. In a comparison: the added time relative to the
+   * hand-written check
+   */
   readonly figures: Readonly<Record<string, number>>
 }
 
-/** The number of rounds, and how long each of them takes. */
+/** The number of rounds, and the duration of each. */
 export interface Settings {
   readonly blocks: number
   readonly times: number
@@ -24,7 +27,7 @@ export interface Settings {
   readonly httpRounds: number
 }
 
-/** A part of the benchmark, in a process of its own. */
+/** A part of the benchmark, in a separate process. */
 export interface Part {
   /** @param name which of its tables, where it has several that are made one by one */
   run(settings: Settings, name: string): Promise<readonly Table[]>
@@ -32,7 +35,7 @@ export interface Part {
 
 type Measure = 'nanoseconds' | 'bytes'
 
-/** The difference of a contender to the unguarded route of its framework, block by block. */
+/** The difference between a contender and the unguarded route of its framework, block by block. */
 export function addedBy (
   samples: readonly Samples[],
   name: string,
@@ -44,7 +47,7 @@ export function addedBy (
   return differences(one[what], known(one.base ?? base)[what])
 }
 
-/** A table of what contenders add to a base, in time and memory, and in relation to the same by hand. */
+/** A table of the time and memory that contenders add to a base, also relative to the hand-written check. */
 export function comparison (title: string, samples: readonly Samples[], base: string): Table {
   const added = (name: string, what: Measure): number[] => addedBy(samples, name, base, what)
   const bases = new Set([base, ...samples.map((sample) => sample.base)])

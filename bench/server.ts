@@ -1,6 +1,6 @@
 /**
- * A server to be asked over loopback, in a process of its own: Fastify, Hono, NestJS or Express. It tells the port
- * that it listens on, and when it is asked, the processor time that it has taken.
+ * A server on loopback in a separate process: Fastify, Hono, NestJS or Express. It reports its port and, on request,
+ * its processor time.
  */
 import 'reflect-metadata'
 import fastifyAuth from '@fastify/auth'

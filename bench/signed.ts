@@ -1,6 +1,6 @@
 /**
- * Keys and JWTs of the benchmark, made without the packages that are compared: good ones, and those that each
- * contender must refuse.
+ * Keys and JWTs of the benchmark, made without the compared packages: good ones, and those that each contender must
+ * refuse.
  */
 import type { JsonWebKey, KeyObject } from 'node:crypto'
 import { generateKeyPairSync, sign } from 'node:crypto'
@@ -19,7 +19,7 @@ export interface SigningKey {
   readonly jwk: JsonWebKey & { readonly kid: string, readonly alg: string }
 }
 
-/** What all contenders look at. */
+/** The expected values of all contenders. */
 export interface Claims {
   readonly iss: string
   readonly aud: string
@@ -29,10 +29,10 @@ export interface Claims {
   readonly cnf?: { readonly jkt: string }
 }
 
-/** A request, and what every contender must answer. */
+/** A request, and the answer that every contender must give. */
 export interface Case {
   readonly name: string
-  /** `null`: none is sent */
+  /** `null`: no token is sent */
   readonly token: string | null
   readonly status: number
 }
@@ -45,14 +45,14 @@ export function makeKey (algorithm: SignatureAlgorithm): SigningKey {
   return { algorithm, ...pair, jwk }
 }
 
-/** Signs an access token of the form of RFC 9068, which lasts for ten hours unless the claims say otherwise. */
+/** Signs an access token of RFC 9068, which expires after ten hours unless the claims say otherwise. */
 export function accessToken (key: SigningKey, claims: Readonly<Record<string, unknown>> = {}): string {
   return jws(key, { alg: key.algorithm, typ: 'at+jwt', kid: key.jwk.kid }, {
     iss: ISSUER, aud: AUDIENCE, sub: 'johndoe', scope: 'read me', exp: Math.floor(Date.now() / 1000) + 36_000, ...claims
   })
 }
 
-/** An access token of about so many characters: with a claim that is not checked. */
+/** An access token of about this many characters, with a claim that is not checked. */
 export function accessTokenOf (characters: number, key: SigningKey): string {
   const without = accessToken(key, { padding: '' }).length
   return accessToken(key, { padding: 'x'.repeat(Math.max(0, Math.floor((characters - without) * 3 / 4))) })
@@ -66,7 +66,7 @@ export function jws ({ algorithm, privateKey }: SigningKey, header: object, clai
   return `${data}.${signature.toString('base64url')}`
 }
 
-/** What each contender is asked before it is measured: all check signature, issuer, audience, expiry and scope. */
+/** The requests to each contender before the measurement: all check signature, issuer, audience, expiry and scope. */
 export function casesOf (key: SigningKey): readonly Case[] {
   const good = accessToken(key)
   return [
@@ -84,7 +84,7 @@ export function casesOf (key: SigningKey): readonly Case[] {
   ]
 }
 
-/** The same JWT, with another octet in the middle of its signature. */
+/** The same JWT with a changed octet in the middle of its signature. */
 export function withOtherSignature (token: string): string {
   const at = token.length - 40
   return `${token.slice(0, at)}${token[at] === 'A' ? 'B' : 'A'}${token.slice(at + 1)}`

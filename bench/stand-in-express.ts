@@ -1,4 +1,4 @@
-/** Requests to an Express app without a socket: Node's own request and response, whose end is caught. */
+/** Requests to an Express app without a socket: Node's own request and response, with a replaced `end`. */
 import type { Express } from 'express'
 import { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
@@ -11,7 +11,7 @@ export async function statusOf (app: Express, question: Pick<Question, 'url' | '
   return await asking(app, question)()
 }
 
-/** A route of an Express app, asked over and over. */
+/** A route of an Express app, which gets the same request repeatedly. */
 export function askedExpress (
   name: string, app: Express, question: Question, compared: Pick<Contender, 'baseline' | 'base'> = {}
 ): Contender {

@@ -1,22 +1,22 @@
 /**
- * Requests and responses without a socket, in the shapes of Node's: every member that Fastify and its hooks read is
- * there, and is read in the same way. A route is asked through Fastify's own router.
+ * Requests and responses without a socket, in the form of Node's: they have every member that Fastify and its hooks
+ * read, with the same kind of access. Requests go through Fastify's own router.
  */
 import type { FastifyInstance } from 'fastify'
 import type { Contender } from './harness.js'
 
-/** What to ask, and what to be answered. */
+/** A request, and its expected answer. */
 export interface Question {
   readonly url: string
   readonly headers: Readonly<Record<string, string>>
   readonly status: number
-  /** more headers: each request sends the next ones, in turn */
+  /** additional headers: each request sends the next ones, in turn */
   readonly each?: ReadonlyArray<Readonly<Record<string, string>>>
   /** of a denial */
   readonly challenge?: string | readonly string[]
 }
 
-// Headers that an ordinary client sends besides.
+// Additional headers that an ordinary client sends.
 const USUAL = {
   host: 'localhost:3000',
   connection: 'keep-alive',
@@ -49,7 +49,7 @@ class StandInRequest {
     this.#headers = headers
   }
 
-  // A getter of the prototype, as Node's is.
+  // A getter on the prototype, as in Node.
   get headers (): Record<string, string> {
     return this.#headers
   }
@@ -92,7 +92,7 @@ class StandInResponse {
 
 type Routing = (request: StandInRequest, response: StandInResponse) => void
 
-/** One route of an app, asked over and over. It has to answer at once, without a promise. */
+/** One route of an app, which gets the same request repeatedly. It must answer at once, without a promise. */
 export function asked (name: string, app: FastifyInstance, question: Question, baseline?: string): Contender {
   const routing = app.routing as unknown as Routing
   const { url, status } = question
@@ -111,7 +111,7 @@ export function asked (name: string, app: FastifyInstance, question: Question, b
   }
 }
 
-/** The same, for a route that answers later. Each request is waited for, be it necessary or not. */
+/** The same for a route that answers later. The caller always waits for the answer. */
 export function awaited (name: string, app: FastifyInstance, question: Question, baseline?: string): Contender {
   const routing = app.routing as unknown as Routing
   const { url, status, each = [{}] } = question
@@ -123,7 +123,7 @@ export function awaited (name: string, app: FastifyInstance, question: Question,
   return {
     name,
     baseline,
-    // The first ones are used up: a proof is good for one request.
+    // The first ones are used up: a proof counts for one request.
     verify: () => verify(name, app, all[at++ % all.length]!),
     async run (times) {
       for (let i = 0; i < times; i++) {
@@ -137,7 +137,7 @@ export function awaited (name: string, app: FastifyInstance, question: Question,
   }
 }
 
-/** The same, for a number of clients that ask at once: each turn is of all of them. */
+/** The same for a number of concurrent clients: each turn consists of all of them. */
 export function together (
   name: string, app: FastifyInstance, question: Question, clients: number, baseline?: string
 ): Contender {
@@ -168,13 +168,13 @@ async function verify (name: string, app: FastifyInstance, question: Question): 
   }
 }
 
-/** The headers of a question as a client sends them, in the two forms of Node. */
+/** The headers of a request as a client sends them, in both forms of Node. */
 export function headersOf ({ headers }: Pick<Question, 'headers'>): {
   rawHeaders: readonly string[]
   headers: Record<string, string>
 } {
   const all = { ...USUAL, ...headers }
-  // Clients spell them so.
+  // The spelling that clients use.
   const rawHeaders = Object.entries(all).flatMap(([name, value]) => [
     name.replace(/(^|-)[a-z]/g, (letter) => letter.toUpperCase()),
     value

@@ -1,11 +1,11 @@
-/** Starts one app, in a process of its own, and tells what that took. */
+/** Starts one app in a separate process, and reports the cost of its start. */
 import fastifySwagger from '@fastify/swagger'
 import Fastify from 'fastify'
 import { dependenciesOf, heldCaller } from './app.js'
 import { userWithScope } from './by-hand.js'
 import { subject } from './subject.js'
 
-/** What to start. */
+/** The app to start. */
 export interface Start {
   readonly guard: 'hand' | 'ours'
   readonly routes: number
@@ -13,13 +13,13 @@ export interface Start {
   readonly withDocument: boolean
 }
 
-/** What it took. */
+/** The cost of the start. */
 export interface Started {
-  /** milliseconds of processor time until the app is ready: those of the clock hold what other processes took, too */
+  /** milliseconds of processor time until the app is ready: clock time would include other processes */
   readonly ready: number
-  /** megabytes that it holds then */
+  /** megabytes of memory at that time */
   readonly heap: number
-  /** milliseconds of processor time that the first document takes */
+  /** milliseconds of processor time for the first document */
   readonly document: number
 }
 
@@ -27,7 +27,7 @@ const start = JSON.parse(process.argv[2]!) as Start
 
 const security = await subject()
 const { user } = dependenciesOf(security)
-// A first app loads and compiles what all apps share, so that the measured ones count their routes alone.
+// A first app loads and compiles the shared code, so that the measured ones count only their routes.
 await (await app({ ...start, routes: 10 })).close()
 
 const before = held()
@@ -46,7 +46,7 @@ async function app ({ guard, routes, withHead, withDocument }: Start) {
   const options = guard === 'hand'
     ? () => ({ onRequest: userWithScope })
     : () => ({ security: { user: user.scoped('me') } })
-  // In the document, the operations are locked in both.
+  // The document shows locks for the operations of both.
   const openapi = {
     openapi: '3.1.0',
     info: { title: 'API', version: '1.0.0' },

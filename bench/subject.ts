@@ -1,6 +1,6 @@
 /**
- * The package as it is shipped, and the benchmark beside it, compiled as for a release. A runner of TypeScript names
- * each function once more where it is made, and maps stack traces: that would be measured, too.
+ * The package as published, and the benchmark, both compiled as for a release. A TypeScript runner adds a name to each
+ * function where it is made, and maps stack traces, which would change the measurement.
  */
 import type * as security from 'fastify-security'
 import type * as verified from 'fastify-security/tokens'
@@ -16,7 +16,7 @@ export type { Dependency } from 'fastify-security'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 
-/** Compiles, and returns the directory where that is. To be taken away by {@link remove}. */
+/** Compiles, and returns the output directory. {@link remove} deletes it. */
 export async function compile (): Promise<string> {
   const cache = join(ROOT, 'bench', 'node_modules', '.cache')
   await mkdir(cache, { recursive: true })
@@ -36,7 +36,7 @@ export async function compile (): Promise<string> {
   return target
 }
 
-/** Takes away what {@link compile} wrote. */
+/** Deletes the output of {@link compile}. */
 export async function remove (directory: string): Promise<void> {
   await rm(directory, { recursive: true, force: true })
 }

@@ -16,7 +16,7 @@ import { fastifyJwt, fastifyJwtJwks, fastJwtHook, joseHook, nameOf, rememberedHo
 
 interface HttpError extends Error { readonly status?: number, readonly headers?: Record<string, string> }
 
-/** The contenders on Fastify, with their addresses. */
+/** The contenders on Fastify, with their URLs. */
 export const ROUTES = {
   'by hand: bearer, Map and checks': '/hand/remembered',
   jwtBearer: '/ours',
@@ -29,13 +29,13 @@ export const ROUTES = {
 
 export type Route = keyof typeof ROUTES
 
-/** Whether a contender knows an algorithm. */
+/** Whether a contender supports an algorithm. */
 export function knows (route: Route, { algorithm }: SigningKey): boolean {
   return route !== 'fastify-jwt-jwks' || algorithm !== 'ES256'
 }
 
 /**
- * A Fastify app with a route for each contender. Each has answered all cases as it must.
+ * A Fastify app with a route for each contender, after each has answered all cases correctly.
  *
  * @param remembered tokens that the Map has
  */
@@ -88,7 +88,7 @@ export function expressApp (key: SigningKey): Express {
   return app
 }
 
-// Those that a Map may have, as their signature is good. What they say is checked with each request.
+// Tokens that a map may keep, because their signature is good. Each request checks their claims.
 function verified (cases: readonly Case[]): string[] {
   const forged = ['a changed signature', 'another key']
   return cases.flatMap(({ name, token }) => token === null || forged.includes(name) ? [] : [token])

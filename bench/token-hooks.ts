@@ -1,6 +1,4 @@
-/**
- * The check of a JWT as others make it: by hand with a Map, with jose and with fast-jwt, and the plugins for Fastify.
- */
+/** Checks of a JWT by other means: hand-written with a map, with jose and with fast-jwt, and Fastify plugins. */
 import createError from '@fastify/error'
 import jwt from '@fastify/jwt'
 import { createVerifier } from 'fast-jwt'
@@ -20,7 +18,7 @@ const Forbidden = createError('FORBIDDEN', 'Insufficient scope, required: read',
 
 const REQUIRED = ['iss', 'aud', 'exp']
 
-/** A verified token is known by its text. What can change is checked with each request. */
+/** The text identifies a verified token. Each request checks the facts that can change. */
 export function rememberedHook (tokens: readonly string[]): Hook {
   const claims = new Map(tokens.map((token) => [token, claimsIn(token)]))
   return (request, reply, done) => {
@@ -39,12 +37,12 @@ export function claimsIn (token: string): Claims {
   return JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString()) as Claims
 }
 
-/** Whether a token whose signature is good is for this API, now. */
+/** Whether a token with a good signature is valid for this API now. */
 export function isValid ({ iss, aud, exp }: Claims): boolean {
   return iss === ISSUER && aud === AUDIENCE && exp * 1000 > Date.now()
 }
 
-/** By hand with jose: each token is verified anew. */
+/** Hand-written with jose: each token is verified again. */
 export async function joseHook ({ algorithm, jwk }: SigningKey): Promise<LaterHook> {
   const key = await importJWK(jwk, algorithm)
   const options = { algorithms: [algorithm], issuer: ISSUER, audience: AUDIENCE, requiredClaims: REQUIRED }
@@ -61,7 +59,7 @@ export async function joseHook ({ algorithm, jwk }: SigningKey): Promise<LaterHo
   }
 }
 
-/** By hand with fast-jwt, without its cache. */
+/** Hand-written with fast-jwt, without its cache. */
 export function fastJwtHook ({ algorithm, publicKey }: SigningKey): Hook {
   const verify = createVerifier({
     key: publicKey.export({ type: 'spki', format: 'pem' }),
@@ -86,7 +84,7 @@ export function fastJwtHook ({ algorithm, publicKey }: SigningKey): Hook {
   }
 }
 
-/** @fastify/jwt in a context of its own, with a hook for the scope. */
+/** @fastify/jwt in its own context, with a hook for the scope. */
 export async function fastifyJwt (
   app: FastifyInstance,
   { algorithm, privateKey, publicKey }: SigningKey,
@@ -106,7 +104,7 @@ export async function fastifyJwt (
   })
 }
 
-/** fastify-jwt-jwks in a context of its own. It knows RS256 and EdDSA, and fetches the key with the first token. */
+/** fastify-jwt-jwks in its own context. It supports RS256 and EdDSA, and fetches the key with the first token. */
 export async function fastifyJwtJwks (
   app: FastifyInstance, { url, jwksUrl }: { readonly url: string, readonly jwksUrl: string }
 ): Promise<void> {
@@ -128,7 +126,7 @@ export function nameOf (request: FastifyRequest): string {
   return byHand.hold(request).caller as string
 }
 
-// The scope, and what the handler gets.
+// The check of the scope, and the value for the handler.
 function leave ({ scope, sub }: Claims, request: FastifyRequest, reply: FastifyReply): void {
   if (!scope.split(' ').includes('read')) throw forbidden(reply)
   byHand.hold(request).caller = sub

@@ -14,8 +14,8 @@ const cores = Math.max(2, availableParallelism())
 const half = Math.ceil(cores / 2)
 
 /**
- * The jobs, in the order in which they start. `after`: what has to have succeeded before. `cores`: how many it keeps
- * busy. A job that reports no numbers of its own counts as one test.
+ * The jobs, in the order in which they start. `after`: the jobs that must have succeeded before. `cores`: the number of
+ * cores that it keeps busy. A job that reports no numbers counts as one test.
  */
 const JOBS = [
   { name: 'build', command: 'npm run --silent build' },
@@ -123,7 +123,7 @@ function run (job) {
 function countsOf (output, code) {
   const [, passed, failed] = [...output.matchAll(/^(\d+) passed, (\d+) failed$/gm)].at(-1) ?? []
   if (passed === undefined) return code === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 }
-  // A suite that fails for another reason than one of its tests has failed as well.
+  // A suite also fails if it ends with an error outside its tests.
   return { passed: Number(passed), failed: code === 0 ? Number(failed) : Math.max(1, Number(failed)) }
 }
 

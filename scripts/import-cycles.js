@@ -1,6 +1,6 @@
 /**
- * Fails where files of src/ import each other in a circle. Imports of types count as well: a circle of types is not
- * an error at run time, and still two modules that cannot be understood one after the other.
+ * Fails if files of src/ import each other in a circle. Type imports count as well: a circle of types is not an error
+ * at run time, but its modules cannot be understood one after the other.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -23,7 +23,7 @@ function importsOf (file) {
     .filter((target) => existsSync(target))
 }
 
-/** The shortest circle through a file, once: only from the file whose name comes first. */
+/** The shortest circle through a file. Each circle is reported once, from the file whose name comes first. */
 function cycleFrom (start) {
   const queue = [[start]]
   const seen = new Set()

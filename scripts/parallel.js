@@ -1,6 +1,6 @@
 /**
- * Runs npm scripts at the same time and prints the output of each as a whole when it ends: a failure last, so that it
- * is the last thing on the screen. `node scripts/parallel.js lint check test:fast`
+ * Runs npm scripts at the same time, and prints the output of each as a whole when it ends. Failures come last, so that
+ * they are visible on the screen. `node scripts/parallel.js lint check test:fast`
  */
 import { spawn } from 'node:child_process'
 
@@ -20,7 +20,7 @@ process.exitCode = failed.length === 0 ? 0 : 1
 function run (name) {
   return new Promise((resolve) => {
     const start = Date.now()
-    // One string, and a shell: on Windows npm is not a program that can be started without one.
+    // One string and a shell: on Windows npm cannot be started without a shell.
     const child = spawn(`npm run --silent ${name}`, { shell: true, stdio: ['ignore', 'pipe', 'pipe'] })
     let output = ''
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => { output += String(chunk) })

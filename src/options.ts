@@ -172,8 +172,8 @@ function checkValues (options: FastifySecurityOptions): void {
   checkFunction('serializer', serializer)
 }
 
-// @fastify/autoload and fastify-cli hand their own options to every plugin: only a name that looks like one of ours
-// is refused.
+// @fastify/autoload and fastify-cli pass their own options to every plugin: only a name similar to one of ours is
+// refused.
 function checkNames (options: object): void {
   for (const name of Object.keys(options)) {
     if ((NAMES as readonly string[]).includes(name)) continue

@@ -64,7 +64,7 @@ async function fastifySecurity (
  */
 export default fp(fastifySecurity, { fastify: '5.x', name: 'fastify-security' })
 
-// Checks what the context already has, and says which of the two packages the plugin registers.
+// Checks the decorators of the context, and decides which of the two packages the plugin registers.
 function checkContext (
   fastify: FastifyInstance,
   options: FastifySecurityOptions & { readonly prefix?: string }
@@ -96,7 +96,7 @@ function checkContext (
 }
 
 function decorate (fastify: FastifyInstance, registration: Registration): void {
-  // Fastify's types take strings alone; its code takes any key.
+  // Fastify's types accept only strings; its code accepts any key.
   fastify.decorate(kRegistration as unknown as string, registration)
   fastify.decorate('security', {
     getter (this: FastifyInstance): SecurityDecorator { return decoratorOf(this, registration) }
@@ -118,7 +118,7 @@ async function checkAge (fastify: FastifyInstance, registry: Registry): Promise<
   if (isComplete || records.length > 0) return
   if (answersPreflights(root)) registry.preflights = 1
   if (countRoutes(root) <= registry.preflights) return
-  // The hooks of the registry take effect now: what a plugin that fails has queued is lost.
+  // The hooks of the registry take effect now: Fastify drops the hooks of a plugin that fails.
   await fastify.after()
   registry.state = 'refused'
   registry.refusal = new RegistrationRefused(
@@ -142,7 +142,7 @@ async function registerSwagger (
   await fastify.register(fastifySwagger, { ...options, openapi } as FastifyDynamicSwaggerOptions)
 }
 
-// Nothing in a document of ours can contradict the routes, unless the options bring schemes or transforms.
+// The plugin's own document cannot contradict the routes, unless the options add schemes or transforms.
 function knownDocument (
   fastify: FastifyInstance,
   options: FastifyDynamicSwaggerOptions | null
@@ -163,9 +163,9 @@ async function registerSwaggerUi (
 ): Promise<void> {
   const { security, ...options } = given
   const view = Object.hasOwn(given, 'security') ? readRequirement(security, 'swaggerUi.security') : null
-  // A mistake in it throws here, and not in the plugin that registers the routes.
+  // A mistake in the option throws here, and not in the plugin that registers the routes.
   if (view !== null) checkCall(registration, [view], 'swaggerUi.security')
-  // In a context of their own the docs' routes are told from all others.
+  // A separate context distinguishes the docs' routes from all others.
   await fastify.register(async (instance) => {
     registration.docs = { instance, view }
     const routePrefix = options.routePrefix ?? '/docs'

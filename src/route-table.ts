@@ -1,4 +1,4 @@
-/** The routes of an app, and who may call them: `app.security.routes()` and `app.security.print()`. */
+/** The routes of an app with their requirements: `app.security.routes()` and `app.security.print()`. */
 import { NotReady } from './errors.js'
 import type { Registration } from './guard/registration.js'
 import type { Registry } from './guard/registry.js'
@@ -12,11 +12,11 @@ import { securityOf } from './requirement/alternatives.js'
 
 /** A route, and who may call it. */
 export interface RouteSecurity {
-  /** in capitals; a route of several methods is listed once for each */
+  /** in capitals; a route with several methods is listed once for each */
   readonly method: string
   /** with its prefix, as declared */
   readonly url: string
-  /** the constraints of the route, where it has any */
+  /** the constraints of the route, if it has any */
   readonly constraints?: Readonly<Record<string, unknown>>
   /** whether a guard runs before its handler */
   readonly guarded: boolean

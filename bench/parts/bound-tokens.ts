@@ -1,4 +1,4 @@
-/** The cost of DPoP, and of introspection where 50 clients send one token at once; in relation to the same by hand. */
+/** The cost of DPoP, and of introspection if 50 clients send one token at once, relative to hand-written checks. */
 import type { FastifyInstance } from 'fastify'
 import type { ChildProcess } from 'node:child_process'
 import { fork } from 'node:child_process'
@@ -24,7 +24,7 @@ export async function run (settings: Settings, name: string): Promise<Table[]> {
   return [name === 'dpop' ? await dpop(settings) : await introspection(settings)]
 }
 
-// --- DPoP ---
+// --- DPoP
 
 const DPOP = {
   'by hand: jose': '/hand',
@@ -33,7 +33,7 @@ const DPOP = {
   'jwtBearer with dpop': '/ours/cached'
 } as const
 
-// Requests for each block, at most: each has a proof of its own.
+// Maximum number of requests in a block: each has its own proof.
 const TIMES = 20
 
 async function dpop ({ blocks }: Settings): Promise<Table> {
@@ -41,7 +41,7 @@ async function dpop ({ blocks }: Settings): Promise<Table> {
   const client = await DpopClient.make(key)
   const app = await dpopApp(key, client)
   const count = blocks * TIMES + 20 * TIMES
-  // Each contender has a store of its own, and an address of its own, for which the proofs are made.
+  // Each contender has its own store and its own URL, for which the proofs are made.
   const at = (name: keyof typeof DPOP, baseline?: string): Contender => {
     const each = Array.from({ length: count }, () => client.headers(DPOP[name]))
     return awaited(name, app, { url: DPOP[name], headers: {}, each, status: 200 }, baseline)
@@ -82,7 +82,7 @@ async function dpopApp (key: SigningKey, client: DpopClient): Promise<FastifyIns
   for (const [name, url] of Object.entries(DPOP)) {
     for (const { name: what, status, headers } of cases) {
       const sent = headers(url)
-      // Well signed, all of them: what they say is checked with each request.
+      // The signatures of all these tokens are valid; each request checks their claims.
       remember(remembered, sent['authorization']!)
       await expectStatus(app, { name: `${name}: ${what}`, url, headers: sent, status })
       if (status === 200) {
@@ -106,7 +106,7 @@ async function expectStatus (
   if (statusCode !== status) throw new Error(`${name}: ${statusCode} instead of ${status}`)
 }
 
-// --- Introspection ---
+// --- Introspection
 
 const CLIENTS = 50
 // Of 50 requests each: enough for a median.
@@ -133,7 +133,7 @@ async function introspection ({ isShort }: Settings): Promise<Table> {
       calls.push(await callsOf(endpoint))
     }
     await app.close()
-    // One call serves all that wait, and a remembered answer needs none.
+    // One call serves all waiting requests, and a remembered answer needs no call.
     if (calls.join() !== `0,${CLIENTS},1,0`) throw new Error(`The endpoint was called ${calls.join(', ')} times`)
     const title = `${CLIENTS} requests at once, all with one opaque token and a scope: times are for all ${CLIENTS}`
     const table = comparison(title, samples, 'unguarded')
@@ -167,7 +167,7 @@ async function introspectedApp (endpoint: string): Promise<FastifyInstance> {
   return app
 }
 
-// How many calls came since this was asked last.
+// The number of calls since the last question.
 async function callsOf (endpoint: ChildProcess): Promise<number> {
   endpoint.send('calls')
   return (await once(endpoint, 'message') as [number])[0]

@@ -1,4 +1,4 @@
-/** The time of a denial, relative to one by hand: absent credentials, rejected ones, a missing scope. */
+/** The time of a denial, relative to a hand-written one: absent credentials, rejected ones, a missing scope. */
 import { appWith, dependenciesOf, heldCaller, open } from '../app.js'
 import * as byHand from '../by-hand.js'
 import type { Contender } from '../harness.js'

@@ -13,7 +13,7 @@ const UP_TO_32 = [1, 2, 4, 8, 12, 16, 20, 24, 28, 32]
 const UP_TO_16 = [1, 2, 4, 6, 8, 10, 12, 14, 16]
 const UP_TO_64 = [1, 2, 4, 8, 16, 24, 32, 40, 48, 56, 64]
 
-/** What grows, and what a route requires at one size. */
+/** The growing quantity, and the requirement of a route for one size. */
 interface Series {
   readonly name: string
   readonly sizes: readonly number[]

@@ -1,4 +1,4 @@
-/** The time that a guard adds to a request that passes, relative to a hook by hand in the same style. */
+/** The time that a guard adds to a request that passes, relative to a hand-written hook in the same style. */
 import { appWith, dependenciesOf, heldCaller, open } from '../app.js'
 import * as byHand from '../by-hand.js'
 import { TOKENS } from '../by-hand.js'

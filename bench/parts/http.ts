@@ -1,4 +1,4 @@
-/** A guard over HTTP, in relation to the same by hand, to other packages, and to other frameworks. */
+/** A guard over HTTP, relative to a hand-written check, to other packages, and to other frameworks. */
 import type { Asked } from '../over-http.js'
 import { overHttp } from '../over-http.js'
 import type { Settings, Table } from '../report.js'

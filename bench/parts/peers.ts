@@ -1,7 +1,4 @@
-/**
- * The same check with other packages, each as its documentation says. One table a check, each in a process of its
- * own.
- */
+/** The same check with other packages, each as its documentation shows. Each check has its own table and process. */
 import fastifyAuth from '@fastify/auth'
 import basicAuth from '@fastify/basic-auth'
 import bearerAuth from '@fastify/bearer-auth'
@@ -19,7 +16,7 @@ import { awaited } from '../stand-in.js'
 import type { Subject } from '../subject.js'
 import { subject } from '../subject.js'
 
-/** A check, and those that make it: by hand first, ours second. The address of each is its name. */
+/** A check, and its contenders: the hand-written one first, this package second. The URL of each is its name. */
 interface Check {
   readonly title: string
   readonly contenders: readonly string[]
@@ -143,7 +140,7 @@ async function basicApp (app: FastifyInstance, { depends, httpBasic, Unauthorize
 }
 
 async function jwtApp (app: FastifyInstance, { depends, httpBearer, Unauthorized }: Subject): Promise<void> {
-  // In this context and below, for all that verify.
+  // For this context and those below: it serves all contenders that verify.
   await app.register(jwt, { secret: 'a secret of thirty-two characters', decoratorName: 'jwtUser' })
   const verified = depends({ credentials: httpBearer() }, ({ credentials: { credentials } }) => {
     try {
@@ -206,7 +203,7 @@ async function eitherApp (app: FastifyInstance, security: Subject): Promise<void
   await app.register(openapiGlue, glued([{ key: [] }, { bearer: [] }]))
 }
 
-// The look-up that all of them make.
+// The look-up that all contenders make.
 function knows (token: string, request: FastifyRequest): boolean {
   const session = byHand.sessions.get(token)
   if (session === undefined) return false

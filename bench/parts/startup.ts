@@ -1,4 +1,4 @@
-/** The time and memory that guards add at start, relative to hooks by hand: each in a process of its own. */
+/** The time and memory that guards add at start, relative to hand-written hooks, each in a separate process. */
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { median, shuffled } from '../harness.js'
@@ -24,7 +24,7 @@ export async function run ({ isShort }: Settings): Promise<Table[]> {
   const rows = starts.filter(({ guard }) => guard === 'ours').map((ours) => {
     const hand = starts.find((start) => start.guard === 'hand' && start.routes === ours.routes &&
       start.withHead === ours.withHead && start.withDocument === ours.withDocument)!
-    // Twins are routes of their own: with them, it is 20,000.
+    // HEAD routes count as well: with them there are 20,000.
     if (ours.routes === 10000 && !ours.withHead && !ours.withDocument) {
       figures['milliseconds'] = of(ours, 'ready') - of(hand, 'ready')
       figures['megabytes'] = of(ours, 'heap') - of(hand, 'heap')

@@ -1,6 +1,5 @@
 /**
- * The cost of a verified JWT: remembered, seen for the first time, over HTTP; in relation to the same by hand and to
- * others.
+ * The cost of a verified JWT (remembered, new, and over HTTP), relative to hand-written checks and to other packages.
  */
 import { expressApp, knows, ROUTES, tokenApp } from '../token-app.js'
 import type { Route } from '../token-app.js'
@@ -15,9 +14,9 @@ import { accessToken, accessTokenOf, casesOf, checkCases, makeKey } from '../sig
 import { awaited } from '../stand-in.js'
 import { askedExpress, statusOf } from '../stand-in-express.js'
 
-// The shortest that has all claims, and one with many of its own.
+// The shortest token with all required claims, and one with many additional claims.
 const SIZES = [300, 1500]
-// More than the 1,000 tokens that a bearer remembers: in turn, each is forgotten before it comes again.
+// More than the 1,000 tokens that a bearer remembers: each is forgotten before its next turn.
 const FIRST_SEEN = 2_500
 
 const BASE = 'unguarded'
@@ -29,7 +28,7 @@ export async function run (settings: Settings, name: string): Promise<Table[]> {
   return name === 'http' ? [await requests(settings)] : await inProcess(settings, makeKey(name as SignatureAlgorithm))
 }
 
-// Contenders of one table, whose names may go on with the size of the token.
+// Contenders of one table. Their names may end with the size of the token.
 type Contenders = (
   routes: readonly Route[], sent: { readonly each: readonly Headers[], readonly size?: string }, baseline: Route
 ) => Contender[]

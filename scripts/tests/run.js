@@ -32,7 +32,7 @@ const { values: options, positionals } = parseArgs({
     help: { type: 'boolean' }
   }
 })
-// The tests have a package.json of their own: they find the package under its name by this link.
+// test/ has its own package.json: this link lets tests import the package by its name.
 mkdirSync('test/node_modules', { recursive: true })
 if (!existsSync('test/node_modules/fastify-security')) {
   symlinkSync('../..', 'test/node_modules/fastify-security', 'junction')
@@ -92,7 +92,7 @@ async function runAll (files) {
   return totals
 }
 
-// A file that needs a process in which nothing is loaded yet says so by this tag.
+// A file with this tag needs a process in which nothing is loaded yet.
 function isAlone (file) {
   return readFileSync(file, 'utf8').includes('@alone')
 }

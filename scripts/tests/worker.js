@@ -6,11 +6,11 @@ import { register } from 'node:module'
 import { relative } from 'node:path'
 import { pathToFileURL } from 'node:url'
 
-// The runner watches over files that do not end. A test that sets a limit of its own keeps it.
+// The runner ends files that hang. A test may set its own time limit.
 process.env.TAP_TIMEOUT = '0'
 register('./resolve.js', import.meta.url)
 const { Test } = await import('tap')
-// Random samples are the same in every run. `SEED=2 npm run test:fast` draws others.
+// Random samples are the same in every run. `SEED=2 npm run test:fast` uses other samples.
 const { default: fc } = await import('fast-check')
 fc.configureGlobal({ seed: Number(process.env.SEED ?? 1) })
 
@@ -56,8 +56,8 @@ async function run (file) {
 
 async function load (file) {
   await import(pathToFileURL(file).href)
-  // From here on nothing but the tests keeps this process alive: a test that waits for something that cannot happen
-  // ends the process at once, and the runner reports the file as failed.
+  // From here on only the tests keep this process alive. If a test waits for an event that cannot happen, the process
+  // ends at once, and the runner reports the file as failed.
   process.channel.unref()
 }
 
@@ -91,7 +91,7 @@ function count (parser, tally, title) {
   })
 }
 
-// Listeners that a file leaves on the process would answer for the files after it.
+// Listeners that a file leaves on the process would react to events of later files.
 function snapshotOfListeners () {
   const events = ['unhandledRejection', 'uncaughtException', 'warning']
   const before = new Map(events.map((event) => [event, process.listeners(event)]))

@@ -1,4 +1,4 @@
-/** Everything that other folders use of dependencies. */
+/** The exports of this folder for other folders. */
 export { anyOf } from './any-of.js'
 export { depends } from './depends.js'
 export type { DependsOptions } from './depends.js'

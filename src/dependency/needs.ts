@@ -13,12 +13,12 @@ export function needsOf (needs: unknown, refuse: (problem: string) => Error): re
   if (!isPlainObject(needs)) {
     throw refuse(`the dependencies must be an object, got ${describe(needs)}. ${objectFix(needs)}`)
   }
-  // `Object.entries` skips such a member: it would be declared, but never resolved.
+  // `Object.entries` skips such a member, so it would be declared but never resolved.
   if (Reflect.ownKeys(needs).length !== Object.keys(needs).length) {
     throw refuse('the name of a dependency must be a string, and enumerable')
   }
   return Object.entries(needs).map(([name, dependency]) => {
-    // To assign it would change the prototype of the object of values.
+    // An assignment would change the prototype of the object of values.
     if (name === '__proto__') throw refuse('the name of a dependency must not be __proto__. Rename it')
     const view = viewOf(dependency)
     if (view === null) {

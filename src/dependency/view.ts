@@ -1,4 +1,4 @@
-/** Makes the function that stands for a dependency, in one view of it. */
+/** Makes the function that users get as a dependency, for one view of it. */
 import { HookNotUsable, InvalidOption, NotResolved } from '../errors.js'
 import { kFrame, kRegistration, kView } from '../symbols.js'
 import type { Definition, View } from './definition.js'
@@ -30,7 +30,7 @@ export function dependencyOf<T> (definition: Definition): Dependency<T> {
 }
 
 /**
- * Makes the function that stands for a view.
+ * Makes the function for a view.
  *
  * @param methods of a scheme, beside those of every dependency
  */

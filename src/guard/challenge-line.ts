@@ -7,15 +7,15 @@ import type { ChallengeParams, SchemeDefinition } from '../dependency/definition
 import { isThenable, ignore } from '../plan/thenable.js'
 import { challenge, isFieldValue, isToken, quotedString } from '../schemes/authorization.js'
 
-/** The parts of a challenge, before the auth-scheme decides which of them it has. */
+/** The parts of a challenge, before the auth-scheme decides which of them are sent. */
 export interface ChallengeParts {
   readonly realm: string
-  /** the error, if credentials for the scheme came */
+  /** the error, if the request carried credentials for the scheme */
   readonly error: string | undefined
-  /** whether the application named the error itself */
+  /** whether the application itself named the error */
   readonly isOwnError: boolean
   readonly scope: string | undefined
-  /** further parameters of the error */
+  /** additional parameters of the error */
   readonly params: Readonly<Record<string, string>> | undefined
   /** the address of the protected resource metadata. RFC 9728 §5.1 */
   readonly resourceMetadata: string | null
@@ -46,7 +46,7 @@ function lineOf (authScheme: string, { openapi }: SchemeDefinition, parts: Chall
     })
   }
   const own = isOwnError && openapi.type !== 'apiKey' ? { error } : {}
-  // The only charset that may be named, and the one that is read   RFC 7617 §2.1
+  // The only charset that RFC 7617 §2.1 allows here, and the one that the plugin reads
   const line = challenge(authScheme, name === 'basic' ? { realm, charset: 'UTF-8', ...own } : { realm, ...own })
   const rest = Object.entries(params).filter(([name]) => name.toLowerCase() !== 'charset')
   return rest.length === 0
@@ -63,7 +63,7 @@ function metadataOf (address: string | null): { resource_metadata?: string } {
   return address === null ? {} : { resource_metadata: address }
 }
 
-// A function of the scheme's author. A mistake in it must not turn a denial into something else.
+// The function belongs to the app. A mistake in it must not turn a denial into another answer.
 function ownLine (
   { schemeName }: SchemeDefinition, write: (params: ChallengeParams) => string, parts: ChallengeParts
 ): string {

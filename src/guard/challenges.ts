@@ -28,7 +28,7 @@ export interface Denial {
   readonly frame: Frame | null
   /** the scopes that the route requires */
   readonly scopes: ScopeLists
-  /** the schemes of the whole route, for a dependency that needs none */
+  /** the schemes of the whole route, for a failed dependency without schemes */
   readonly schemes: readonly SchemeDefinition[]
 }
 
@@ -47,7 +47,7 @@ type LinesByScope = Map<string, string>
 
 /** The challenges of one registration. */
 export class Challenges {
-  // Clients can cause denials as often as they like: challenges that only depend on declarations are kept.
+  // Clients can cause denials as often as they like, so challenges that depend only on declarations are kept.
   readonly #lines = new WeakMap<SchemeDefinition, LinesByError>()
 
   /**
@@ -59,7 +59,7 @@ export class Challenges {
   /** Puts a denial on the reply. */
   putOnReply (denial: Denial, reply: FastifyReply): void {
     const { failure } = denial
-    // Not `reply.code()`: a redirect of the app's error handler would keep that status.
+    // Not `reply.code()`: a redirect by the app's error handler would keep that status.
     reply.raw.statusCode = failure.status
     if (!isOurs(failure)) return
     const lines = this.#linesOf(denial)
@@ -88,7 +88,7 @@ export class Challenges {
       for (const scheme of schemes) this.#addTo(groups, scheme, furthest.chosen ?? furthest)
     }
     const lines = [...new Set([...groups.values()].map((group) => this.#line(group, denial)))]
-    // Basic comes first, as the scheme with the best support   RFC 9110 §11.6.1
+    // Basic comes first, because most clients support it   RFC 9110 §11.6.1
     return lines.length === 1 ? lines : [...lines.filter(isBasic), ...lines.filter((line) => !isBasic(line))]
   }
 
@@ -185,7 +185,7 @@ function errorOf ({ error, rank }: Failure): string {
   return rank === Rank.denied && error instanceof InsufficientScope ? 'insufficient_scope' : 'invalid_token'
 }
 
-// The errors of this package, and a foreign 401: it must come with a challenge   RFC 9110 §15.5.2
+// The errors of this package, and a 401 of another package: a 401 must come with a challenge   RFC 9110 §15.5.2
 function isOurs ({ error, status, rank }: Failure): boolean {
   return (
     rank !== Rank.final ||
@@ -204,7 +204,7 @@ function isChallenged (failure: Failure): boolean {
   )
 }
 
-/** Every failure that the failure of an `anyOf` consists of. */
+/** All failures of which the failure of an `anyOf` consists. */
 function partsOf (failure: Failure): Failure[] {
   return failure.parts === null ? [failure] : failure.parts.flatMap(partsOf)
 }

@@ -1,4 +1,4 @@
-/** What `app.security.require` demands of encapsulation contexts. */
+/** The requirements that `app.security.require` adds to encapsulation contexts. */
 import type { FastifyInstance } from 'fastify'
 import type { View } from '../dependency/definition.js'
 import { InvalidRequirement } from '../errors.js'
@@ -9,7 +9,7 @@ export interface ContextRequirement {
   readonly view: View | null
   /** names the call in a message */
   readonly where: string
-  /** the number of routes that it applies to, and of those that lift it */
+  /** the number of routes to which it applies, and of those that lift it */
   applies: number
   lifted: number
 }
@@ -46,7 +46,7 @@ export class ContextRequirements {
     return { inForce: all.slice(start), lifted: all.slice(0, start) }
   }
 
-  /** Whether a context declares its routes public, with no requirement below that. */
+  /** Whether a context declares its routes public, without a requirement below that declaration. */
   isPublic (instance: FastifyInstance): boolean {
     const { inForce, lifted } = this.around(instance)
     return inForce.length === 0 && lifted.length > 0

@@ -83,7 +83,7 @@ function decisionOf (registration: RegistrationState, record: RouteRecord): Deci
   const added = checkHooks(hooks, where)
   const alternatives = checkViews(registration, [...required, ...added], where)
   const guard = guardOf(registration, required, own)
-  // Routes with equal requirements share the views of one of them: those that their guard runs.
+  // Routes with equal requirements share the views of the first one, which their guard runs.
   const views = [...guard?.views ?? [], ...added]
   return {
     prefix: registration.options.prefix,
@@ -114,7 +114,7 @@ function declaredAtReady (registration: RegistrationState, record: RouteRecord):
   return defaulted
 }
 
-// Counts, too, which requirements apply to a route at all.
+// Also counts the routes to which each requirement applies.
 function requirementsAround (registration: RegistrationState, record: RouteRecord, isPublic: boolean): readonly View[] {
   if (isWithinDocs(registration, record)) return []
   const { inForce, lifted } = registration.contexts.around(record.instance)
@@ -126,7 +126,7 @@ function requirementsAround (registration: RegistrationState, record: RouteRecor
   return isPublic ? [] : inForce.map(({ view }) => view!)
 }
 
-// Those that the route was registered with, and those that another plugin added since.
+// The dependencies with which the route was registered, and those that another plugin has added since.
 function hooksAtReady (record: RouteRecord): readonly HookDependency[] {
   const now = hookDependencies(record.options)
   const dropped = record.hooks.filter(({ view }) => !now.some((other) => other.view === view))
@@ -152,7 +152,7 @@ function routeProblems (
     problems.push(['FST_SECURITY_INVALID_REQUIREMENT', `${misplaced} must not hold dependencies: nothing asks them ` +
       'there. Move them to the option security of the route'])
   }
-  // A route that is older than the plugin is not in the document either.
+  // A route that is older than the plugin is missing in the document as well.
   const isDeclaredHere = isGuarded || Object.hasOwn(record.options, 'security')
   if (isDeclaredHere && record.registration === null) {
     problems.push(['FST_SECURITY_START_REFUSED', notInForce(record).message])
@@ -175,7 +175,7 @@ function routeProblems (
   return problems
 }
 
-// A login form reads the body by hooks of the route, which have to be there when the route is registered.
+// Hooks of the route read the body of a login form, and must be there when the route is registered.
 function isUnshaped ({ views }: Decision, { fragments }: RouteRecord): boolean {
   return definitionsBelow(...views).some((definition) =>
     definition.kind === 'resolver' && definition.shape !== undefined && !fragments.has(definition))

@@ -39,7 +39,7 @@ export class GuardCache {
     return [this.#definitionKey(definition), cached, scopes, unverified, isolated]
   }
 
-  // A route's own requirement is known by its members. Every other definition is itself.
+  // The members identify a route's own requirement. Every other definition is identified by itself.
   #definitionKey (definition: Definition): unknown {
     if (definition.kind === 'allOf') return definition.needs.map(({ name, view }) => [name, this.#viewKey(view)])
     if (definition.kind === 'anyOf' && definition.isRequirement) {

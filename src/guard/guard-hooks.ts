@@ -1,4 +1,4 @@
-/** Puts the guard of a route among its hooks. What the guard does is decided when the app becomes ready. */
+/** Adds the guard to the hooks of a route. The decision at ready fixes the work of that guard. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { viewOf } from '../dependency/dependency.js'
 import { RouteNotGuarded } from '../errors.js'
@@ -26,7 +26,7 @@ export function addGuard (registration: RegistrationState, record: RouteRecord):
   const onError = errorHook(record)
   registry.guardHooks.add(onError)
   options.onError = [onError, ...listOf<unknown>(options.onError)] as NonNullable<typeof options.onError>
-  // Fastify reads this object now, and its members with each request.
+  // Fastify reads this object now, and its members for each request.
   options.logSerializers ??= {}
   if (mayBeLate(registration, record)) addPreHandler(registry, record)
 }
@@ -85,7 +85,7 @@ export function runLater (done: (error: Error) => void, run: () => void): void {
     try {
       run()
     } catch (error) {
-      // Outside of the hook that Fastify called, an exception would end the process.
+      // Outside the hook that Fastify called, an exception would end the process.
       done(error as Error)
     }
   })

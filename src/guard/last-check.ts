@@ -1,4 +1,7 @@
-/** The last check before the handler of a route: its guard has passed. What the guard is, is decided elsewhere. */
+/**
+ * The last check before the handler of a route: it checks that the guard has passed. Other files decide which guard
+ * that is.
+ */
 import type { FastifyRequest } from 'fastify'
 import { RouteNotGuarded } from '../errors.js'
 import { kRegistration } from '../symbols.js'
@@ -17,7 +20,7 @@ export interface AppState {
 /** An instance below a registration of the plugin. */
 export interface Registered { [kRegistration]?: RouteOwner }
 
-/** Whether a route declares a guard by itself. */
+/** Whether a route itself declares a guard. */
 export function isGuardWanted ({ options, security, hooks }: RouteRecord): boolean {
   return Object.hasOwn(options, 'security') || security !== undefined || hooks.length > 0
 }
@@ -36,7 +39,7 @@ export function wrapHandler (registry: AppState, record: RouteRecord, handler: H
     if (guard.preHandler === null || record.guardHooks.preHandler !== undefined || request === second) {
       throw refusal(guard, request)
     }
-    // The handler runs in `then`: an exception that it throws must not end the process.
+    // The handler runs in `then`, so that an exception from it does not end the process.
     return new Promise<void>((resolve, reject) => {
       guard.preHandler!(first, second, (error) => {
         if (error !== undefined || !guard.hasPassed(first)) reject(error ?? refusal(guard, first))
@@ -51,7 +54,7 @@ export function wrapHandler (registry: AppState, record: RouteRecord, handler: H
 }
 
 /**
- * The guard that the request has still to pass; `null` where the handler may run.
+ * The guard that the request must still pass; `null` if the handler may run.
  *
  * @throws {RouteNotGuarded} FST_SECURITY_ROUTE_NOT_GUARDED
  */
@@ -68,7 +71,7 @@ function pendingGuard ({ state }: AppState, record: RouteRecord, request: Fastif
   return guard === null || guard.hasPassed(request) ? null : guard
 }
 
-// Listeners of decisions learn that the request failed.
+// Tells subscribers to decisions that the request failed.
 function refusal (guard: RouteGuard, request: FastifyRequest): Error {
   const error = new RouteNotGuarded()
   guard.reportRefusal(error, request)

@@ -1,6 +1,6 @@
 /**
- * Keeps API keys in the query out of the lines that Fastify logs for a request: its URL holds the query.
- * SECURITY.md says where the promise ends.
+ * Keeps API keys in the query out of the log lines that Fastify writes for a request, because its URL contains the
+ * query. SECURITY.md names the limits of this promise.
  */
 import type { FastifyRequest } from 'fastify'
 import type { SchemeDefinition } from '../dependency/definition.js'
@@ -15,10 +15,10 @@ export type RequestSerializer = (request: FastifyRequest) => Record<string, unkn
 
 const MASK = '***'
 
-// A name after a separator: every one by which a router or a parser splits a query.
+// A name after a separator: every character at which a router or a parser splits a query.
 const NAME = /[?&;#]([^?&;=#]*)=/g
 
-// A value ends at an ampersand at the latest, and a URL at white space of ASCII.
+// A value ends at an ampersand or earlier, and a URL at ASCII white space.
 const VALUE = /[^& \t\r\n]*/y
 
 /**
@@ -97,7 +97,7 @@ function masking (parameters: readonly string[], serializer: RequestSerializer):
   return (request) => serializer(withMaskedUrl(request, parameters))
 }
 
-// Fastify hands its request to a serializer; a logger of the app may hand over Node's.
+// Fastify passes its own request to a serializer; a logger of the app may pass Node's.
 function withMaskedUrl (request: FastifyRequest, parameters: readonly string[]): FastifyRequest {
   if (typeof request !== 'object' || request === null) return request
   const raw = request.raw as FastifyRequest['raw'] | undefined
@@ -125,7 +125,7 @@ function percentEncoded (name: string): string {
   return Buffer.from(name).toString('hex').replace(/../g, '%$&')
 }
 
-// A client may spell the name in another case, percent-encoded, or with brackets behind it.
+// A client may write the name in another case, percent-encoded, or with brackets after it.
 function isSecret (encoded: string, parameters: readonly string[]): boolean {
   return parameters.some((parameter) => {
     const end = endOfName(encoded, 0, parameter, true)
@@ -133,7 +133,7 @@ function isSecret (encoded: string, parameters: readonly string[]): boolean {
   })
 }
 
-// As Fastify writes a request.
+// The same members as Fastify's serializer.
 function fastifySerializer (request: FastifyRequest): Record<string, unknown> {
   return {
     method: request.method,

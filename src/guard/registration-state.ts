@@ -32,7 +32,7 @@ export interface RegistrationOptions {
   readonly onHandWrittenSecurity: 'error' | 'allow'
 }
 
-/** The documents of the registration, as far as routes and the start concern them. */
+/** The documents of the registration, as routes and the start use them. */
 export interface DocumentCompleter {
   attach(instance: FastifyInstance): void
   decide(): readonly Problem[]

@@ -1,4 +1,4 @@
-/** One registration of the plugin: takes its routes in, decides about them, and runs its guards. */
+/** One registration of the plugin: accepts its routes, decides about them, and runs their guards. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { View } from '../dependency/definition.js'
 import type { HookRuntime } from '../dependency/dependency.js'
@@ -69,7 +69,7 @@ export class Registration extends RegistrationState implements RouteOwner, HookR
 
   /** Resolves a dependency that runs as a hook. */
   runHook (view: View, request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void {
-    // The metadata of the resource is public: clients read it before they have a token.
+    // The metadata of the resource is public, because clients read it before they have a token.
     if (this.options.resource !== null && isMetadataRequest(request)) done()
     else if (this.registry.state === 'open') this.hookGuard(view).asHook(request, reply, done)
     else runLater(done, () => { this.hookGuard(view).asHook(request, reply, done) })
@@ -86,7 +86,8 @@ export class Registration extends RegistrationState implements RouteOwner, HookR
     return guard
   }
 
-  // Fastify has no public list of the functions given to `addHook`: a mistake is refused at the first request.
+  // Fastify has no public list of the functions passed to `addHook`, so a mistake there is refused at the first
+  // request.
   #checkHook (view: View): void {
     try {
       checkExtensions([view], 'A dependency used as a hook')

@@ -16,13 +16,13 @@ import { isGuardWanted, wrapHandler } from './last-check.js'
 import type { CallbackHook, Handler, Problem, RouteOwner, RouteRecord } from './route-record.js'
 import { hookDependencies, listOf, methodsOf, routeName, urlsOf } from './route-record.js'
 
-/** All that is known of one app. */
+/** The record of one app. */
 export interface Registry extends AppState {
   readonly root: FastifyInstance
   readonly records: RouteRecord[]
   /** registrations of the plugin */
   readonly owners: RouteOwner[]
-  /** guards that this package put among hooks: a copied route carries those of the original */
+  /** guards that this package added to hooks: a copied route has those of the original */
   readonly guardHooks: WeakSet<object>
   /** identifiers of protected resources */
   readonly resources: Set<string>
@@ -30,9 +30,9 @@ export interface Registry extends AppState {
   readonly problems: Problem[]
   /** whether the app was made after this module was loaded, so that no route is unknown */
   readonly isComplete: boolean
-  /** routes of @fastify/cors that are older than the registry: a preflight is not guarded anyway */
+  /** routes of @fastify/cors that are older than the registry: they answer preflight, which no guard checks */
   preflights: number
-  /** why the app does not start, once that is decided */
+  /** the reason why the app does not start, once it is decided */
   refusal: Error | null
 }
 
@@ -59,7 +59,7 @@ export function refuseStart (registry: Registry, problems: readonly Problem[]): 
 export function existingRecords ({ records, root }: Registry): readonly RouteRecord[] {
   const seen = new Set<string>()
   return records.filter((record) => {
-    // Of two records with one address Fastify threw for the second.
+    // Two records may have one address, if Fastify threw for the second.
     const keys = keysOf(record, root)
     if (keys.length === 0 || keys.some((key) => seen.has(key))) return false
     for (const key of keys) seen.add(key)
@@ -118,7 +118,7 @@ function createRegistry (contexts: readonly FastifyInstance[], isComplete = fals
   return registry
 }
 
-// A route that is older than the registry has no wrapped handler. Fastify adds this hook to it as well.
+// A route that is older than the registry has no wrapped handler. Fastify adds this hook to such a route as well.
 function refuseUnknown (registry: Registry): CallbackHook {
   return (_request, _reply, done) => {
     if (registry.state === 'refused') done(new RouteNotGuarded())
@@ -150,7 +150,7 @@ function addRecord (registry: Registry, instance: FastifyInstance, options: Rout
   if (typeof options.wsHandler === 'function') {
     options.wsHandler = wrapHandler(registry, record, handlers.get(options.wsHandler) ?? options.wsHandler)
   }
-  // A function, since Fastify puts the configuration of a route on errors: a logger would write the record.
+  // A function, because Fastify puts the configuration of a route on errors, and a logger would log the record.
   options.config = { ...options.config, [kRecord]: () => record } as NonNullable<typeof options.config>
   record.registration?.addRoute(record)
   registry.records.push(record)
@@ -172,13 +172,13 @@ function findTwin ({ records }: Registry, options: RouteRecord['options'], handl
 }
 
 async function decide (registry: Registry): Promise<void> {
-  // Fastify asks again with each inject and listen.
+  // Fastify calls this again for each inject and listen.
   if (registry.refusal !== null) throw registry.refusal
   registry.state = 'deciding'
   const existing = existingRecords(registry)
   const problems = [...registry.problems, ...unknownRoutes(registry, existing)]
   const owned = new Map<RouteOwner | undefined, RouteRecord[]>()
-  // A record whose route does not exist is decided as well: the list of existing routes is for messages alone.
+  // Records of routes that do not exist are decided as well: the list of existing routes is only for messages.
   for (const record of registry.records) {
     const owner = (record.instance as Registered)[kRegistration]
     const records = owned.get(owner)
@@ -206,7 +206,7 @@ function isTwinOfWanted ({ twinOf }: RouteRecord): boolean {
   return twinOf !== null && isGuardWanted(twinOf)
 }
 
-/** The problem of a route that is guarded by nothing, although it declares something. */
+/** The problem of a route that has a declaration but no guard. */
 export function notInForce (record: RouteRecord): Problem {
   return {
     code: 'FST_SECURITY_START_REFUSED',

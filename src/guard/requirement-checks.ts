@@ -1,7 +1,4 @@
-/**
- * Checks a declaration when a route is registered, and `require` when it is called: mistakes that a single call
- * shows.
- */
+/** Checks a declaration when a route is registered or `require` is called, for mistakes that a single call shows. */
 import type { Definition, View } from '../dependency/definition.js'
 import { isPlainObject, viewOf } from '../dependency/dependency.js'
 import { definitionsBelow, schemesBelow } from '../dependency/traversal.js'
@@ -25,7 +22,7 @@ export interface Declared {
 }
 
 /**
- * Checks a route that is being registered, and lets dependencies shape it.
+ * Checks a route during its registration, and lets dependencies change it.
  *
  * @throws the start-up errors of a single call
  */
@@ -74,7 +71,7 @@ function shapeRoute (
 export function readDeclared ({ docs }: RegistrationState, record: RouteRecord): Declared {
   if (docs !== null && isWithinDocs({ docs }, record)) return { isDeclared: true, own: docs.view }
   const { options, security } = record.twinOf ?? record
-  // Another plugin may replace a declaration. One that it deletes stays in force.
+  // Another plugin may replace a declaration. A deleted one stays in force.
   const isThere = Object.hasOwn(options, 'security')
   if (!isThere && security === undefined) return { isDeclared: false, own: null }
   return {
@@ -83,7 +80,7 @@ export function readDeclared ({ docs }: RegistrationState, record: RouteRecord):
   }
 }
 
-/** Checks what a single call declares. What takes too many steps is refused when the app becomes ready. */
+/** Checks the declaration of a single call. The decision at ready refuses declarations with too many steps. */
 export function checkCall (registration: RegistrationState, views: readonly View[], where: string): void {
   try {
     checkViews(registration, views, where)
@@ -155,7 +152,7 @@ export function isHandWritten ({ options }: RegistrationState, record: RouteReco
   return security !== undefined && !(Array.isArray(security) && security.length === 0)
 }
 
-/** Returns where dependencies stand that nothing asks: a typo that would leave the route open. */
+/** Returns the places of dependencies that no code reads: a typo that would leave the route open. */
 export function misplacedRequirement ({ options, twinOf, defaulted }: RouteRecord): string | null {
   if (twinOf !== null || Object.hasOwn(options, 'security')) return null
   // `defaultSecurity` may read config, but then it does not declare the route public.

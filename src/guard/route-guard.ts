@@ -41,9 +41,12 @@ interface RouteDecision {
   readonly schemes: readonly SchemeDefinition[]
 }
 
-/** Guards a route with all that is required of it. */
+/** Guards a route with its whole requirement. */
 export class RouteGuard implements FrameOwner {
-  /** Resolves what needs the parsed request, or everything if the early part did not run; `null` if nothing does. */
+  /**
+   * Resolves the dependencies that need the parsed request, or all if the early part did not run; `null` if nothing is
+   * late.
+   */
   readonly preHandler: HookFunction | null
   /** Resolves everything at once: for a dependency that is a hook. */
   readonly asHook: HookFunction
@@ -93,7 +96,7 @@ export class RouteGuard implements FrameOwner {
       const failure = failureOf(error, { schemes: this.#schemesOf(request), isOverridden: false, path: '' })
       this.runtime.challenges.putOnReply(this.#denial(failure, request), reply)
     } catch {
-      // A thrown object that cannot be read: Fastify answers it.
+      // Fastify answers for a thrown object that cannot be read.
     }
   }
 
@@ -121,7 +124,7 @@ export class RouteGuard implements FrameOwner {
     const { overrides } = this.runtime
     if (this.#plan === null || this.#generation !== overrides.generation) {
       this.#plan = compile(this.views, overrides)
-      // Where that throws, it throws for the next request as well: the old plan does not serve.
+      // If this throws, it throws for the next request as well: the old plan is not used again.
       this.#generation = overrides.generation
     }
     return this.#plan
@@ -150,7 +153,7 @@ export class RouteGuard implements FrameOwner {
     try {
       this.runtime.challenges.putOnReply(this.#denial(failure, request), reply)
     } catch (cause) {
-      // Behind a promise, an exception would end the process.
+      // After a promise, an exception here would end the process.
       reply.raw.statusCode = 500
       error = new ResolverFailed('A denial could not be answered', { cause })
     }
@@ -174,7 +177,7 @@ export class RouteGuard implements FrameOwner {
     }
   }
 
-  // A dependency that is a hook may stand on a route that requires more.
+  // The route of a dependency that is a hook may require more than this dependency.
   #schemesOf (request: FastifyRequest): readonly SchemeDefinition[] {
     const schemes = decisionOf(request)?.schemes ?? []
     return schemes.length > 0 ? schemes : this.schemes
@@ -195,7 +198,7 @@ export class RouteGuard implements FrameOwner {
     return lists
   }
 
-  // A dependency given to `addHook` is not part of the route's guard.
+  // A dependency passed to `addHook` is not part of the route's guard.
   #publish (frame: Frame, failure: Failure | null, sent?: number): void {
     const { request } = frame
     if (isPublished(request) || !partsOf(request).includes(this)) return
@@ -231,7 +234,7 @@ export function securityValues (request: FastifyRequest, isPublic: (request: Fas
   )
 }
 
-// A foreign error is left to Fastify, also a 401.
+// Fastify answers errors of other packages, even a 401.
 function isAnswerable (error: unknown): boolean {
   return (
     rankOf(error) !== Rank.final || error instanceof InvalidCredentialsRequest || error instanceof ServiceUnavailable
@@ -242,14 +245,14 @@ function decisionOf (request: FastifyRequest): RouteDecision | null {
   for (let frame = frameOf(request); frame !== null; frame = frame.previous) {
     if (frame.decision !== null) return frame.decision as RouteDecision
   }
-  // Fastify makes this object anew whenever it is read.
+  // Fastify makes a new object each time it is read.
   const { config } = request.routeOptions
   return (
     (config as { [kRecord]?: () => { decision: RouteDecision | null } } | undefined)?.[kRecord]?.().decision ?? null
   )
 }
 
-// With the dependencies given to `addHook` there may be too many of them: then challenges list no scopes.
+// Together with the dependencies in `addHook` there may be too many alternatives: then challenges list no scopes.
 function writtenOut (views: readonly View[]): readonly Alternative[] {
   try {
     return alternativesOf(views, () => new Error('Too many alternatives'))

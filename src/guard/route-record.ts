@@ -17,13 +17,13 @@ export interface HookDependency {
 
 /** The decision of the plugin about a route when the app became ready. */
 export interface Decision {
-  /** all that is required: of the contexts, of the route itself, and by its own hooks */
+  /** the whole requirement: of the contexts, of the route itself, and of its own hooks */
   readonly views: readonly View[]
-  /** resolves what contexts and route require; `null` where they require nothing */
+  /** resolves the requirements of contexts and route; `null` if there are none */
   readonly guard: RouteGuard | null
-  /** guards of dependencies that stand in the route's own hooks */
+  /** guards of dependencies in the route's own hooks */
   readonly hookGuards: readonly RouteGuard[]
-  /** of the registration: relative addresses in the document are relative to it */
+  /** the prefix of the registration: relative URLs in the document are relative to it */
   readonly prefix: string
   readonly isDeclared: boolean
   /** declared public: `security: false`, `require(false)` or `defaultSecurity` */
@@ -34,7 +34,7 @@ export interface Decision {
   readonly fragments: readonly OperationFragment[]
 }
 
-/** A route that was registered, or was about to be. */
+/** A route that was registered, or whose registration was attempted. */
 export interface RouteRecord {
   readonly options: RouteOptions & { wsHandler?: Handler }
   readonly instance: FastifyInstance
@@ -44,7 +44,7 @@ export interface RouteRecord {
   readonly handler: Handler
   /** the option `security` that the route was registered with */
   readonly security: unknown
-  /** the dependencies among the route's own hooks, at registration */
+  /** the dependencies in the route's own hooks, at registration */
   readonly hooks: readonly HookDependency[]
   /** the registration of the plugin that was in force at registration */
   readonly registration: RouteOwner | null
@@ -63,19 +63,19 @@ export interface RouteRecord {
   decision: Decision | null
 }
 
-/** A registration of the plugin, as far as the registry of routes knows it. */
+/** A registration of the plugin, as the registry of routes uses it. */
 export interface RouteOwner {
-  /** Checks a route that is being registered, and puts the guard among its hooks. */
+  /** Checks a route during its registration, and adds the guard to its hooks. */
   addRoute(record: RouteRecord): void
   /** Whether its contexts or `defaultSecurity` may guard a route that is not yet decided. */
   mayGuard(record: RouteRecord): boolean
-  /** Decides about its routes, and about those that are older than it. */
+  /** Decides about its routes, and about routes that are older than it. */
   decide(records: readonly RouteRecord[], existing: ReadonlySet<RouteRecord>): readonly Problem[]
   /** Runs what waits for the app to become ready. */
   becomeReady(): Promise<readonly Problem[]>
 }
 
-/** Why the app does not start. */
+/** The reason why the app does not start. */
 export type Problem = StartProblem
 
 const NONE: readonly never[] = []
@@ -93,7 +93,7 @@ const HOOKS = [
   'onRequestAbort'
 ] as const
 
-/** The dependencies among a route's own hooks. */
+/** The dependencies in a route's own hooks. */
 export function hookDependencies (options: RouteOptions): readonly HookDependency[] {
   const found: HookDependency[] = []
   for (const hook of HOOKS) {
@@ -126,7 +126,7 @@ export function urlsOf ({ url, options }: RouteRecord): readonly string[] {
   return url === options.url ? [url] : [url, options.url]
 }
 
-/** Whether a request or reply belongs to Fastify, and a WebSocket does not. */
+/** Whether an object is a request or reply of Fastify, and not a WebSocket. */
 export function isRequest (value: unknown): value is FastifyRequest {
   return typeof value === 'object' && value !== null && 'routeOptions' in value
 }

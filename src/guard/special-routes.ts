@@ -1,4 +1,4 @@
-/** Routes that no requirement of a context holds for: the docs, and CORS preflights. */
+/** Routes to which no requirement of a context applies: the docs, and CORS preflights. */
 import type { FastifyInstance } from 'fastify'
 import { isWithin } from './context-requirements.js'
 import type { DocsRoutes } from './registration-state.js'

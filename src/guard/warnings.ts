@@ -34,7 +34,7 @@ function isServed (records: readonly RouteRecord[], url: string): boolean {
   return records.some((record) => methodsOf(record.options).includes('POST') && urlsOf(record).includes(url))
 }
 
-// A client without a token could not post the form that issues one.
+// Clients have no token yet when they post the form that issues one.
 function lockedForms (records: readonly RouteRecord[]): readonly string[] {
   return records.flatMap((record) => {
     const { decision, fragments } = record

@@ -57,7 +57,7 @@ export function completeDocument (
   return document
 }
 
-/** What operations of one document have in common. */
+/** The common data of the operations of one document. */
 interface Completion {
   readonly version: string
   readonly servers: readonly ServerObject[] | undefined
@@ -83,7 +83,7 @@ function completeOperation (
   addResponses(operation, decided, method)
 }
 
-// Where a schema has no other response, @fastify/swagger has made one up.
+// If a schema has no other response, @fastify/swagger adds one.
 function addTokenResponses (
   operation: Operation,
   schema: FastifySchema & { readonly [kResponses]?: object } = {}
@@ -131,7 +131,7 @@ function documentedSecurity (
   version: string
 ): readonly SecurityRequirement[] | undefined {
   const security = alternatives.length === 0 ? undefined : securityOf(alternatives, version)
-  // A login form is public: it asks for no credentials of a scheme.
+  // A login form is public: it does not ask for credentials of a scheme.
   return security ?? (isPublic || fragments.length > 0 ? [] : undefined)
 }
 
@@ -139,7 +139,7 @@ function useSchemes (alternatives: readonly Alternative[], base: string, used: U
   for (const alternative of alternatives) {
     for (const [scheme, scopes] of alternative) {
       const known = used.get(scheme.schemeName) ?? { scheme, base, scopes: new Set<string>() }
-      // Registrations in different contexts do not know each other's schemes.
+      // Registrations in different contexts do not share their schemes.
       if (
         known.scheme !== scheme &&
         !isDeepStrictEqual(schemeObject(known.scheme, known.base), schemeObject(scheme, base))

@@ -23,11 +23,11 @@ export interface DocumentOptions extends CompletionOptions {
   readonly registry: Registry
   /** decorators of documents */
   readonly decorators: readonly string[]
-  /** told the version of a document of the user, when the app becomes ready */
+  /** called with the version of the app's own document, when the app becomes ready */
   readonly onVersion: (version: string) => void
   /**
-   * whether nothing in a document can contradict the routes: the plugin registered it, without schemes or transforms
-   * of the user
+   * whether the document cannot contradict the routes: the plugin registered it, without schemes or transforms of the
+   * app
    */
   readonly isKnown: (swagger: unknown) => boolean
 }
@@ -79,7 +79,7 @@ export class Documents {
     return []
   }
 
-  // A mistake in a document shows when the app becomes ready, not when a client opens the page.
+  // A mistake in a document is reported when the app becomes ready, not when a client opens the page.
   #check (original: Swagger, swagger: Swagger): void {
     try {
       this.#read(original, swagger)
@@ -89,7 +89,7 @@ export class Documents {
     }
   }
 
-  // Where a document cannot be built, its root counts all the same. All else in it is the affair of the app.
+  // If a document cannot be built, its root still counts. All its other problems are those of the app.
   #read (original: Swagger, swagger: Swagger): void {
     const { registry, onVersion } = this.#options
     try {
@@ -120,7 +120,7 @@ export class Documents {
     this.#originals.add(original)
     ;(owner as unknown as Record<string, unknown>)[decorator] = swagger
     if (this.#options.isKnown(original)) return
-    // Added now, this hook runs after the one with which @fastify/swagger makes the document ready.
+    // This hook is added now, so it runs after the one with which @fastify/swagger makes the document ready.
     owner.addHook('onReady', (done) => {
       this.#check(original, swagger)
       done()
@@ -128,8 +128,8 @@ export class Documents {
   }
 }
 
-// A `security` by hand may name a scheme that the document does not have: @fastify/swagger would throw. The guard's
-// own replaces it.
+// A hand-written `security` may name a scheme that is not in the document, for which @fastify/swagger would throw. The
+// guard's own security replaces it.
 function withoutSecurity ({ options: { schema }, decision }: RouteRecord): FastifySchema | undefined {
   if (decision?.isDeclared !== true || schema?.security === undefined) return schema
   const { security, ...rest } = schema
@@ -141,8 +141,8 @@ function isRefused (error: unknown): error is Error & { readonly code: string } 
 }
 
 /**
- * The beginning of a document that @fastify/swagger cannot build: it fails where `security` names a scheme that the
- * document does not have. It hands the beginning to transforms of routes; one that throws leaves nothing in its cache.
+ * The root of a document that @fastify/swagger cannot build, because `security` names a scheme that is not in the
+ * document. It passes the root to transforms of routes, and a transform that throws leaves its cache empty.
  */
 function beginningOf (build: Swagger, records: readonly RouteRecord[]): OpenAPIDocument {
   let beginning: OpenAPIDocument = {}
@@ -159,7 +159,7 @@ function beginningOf (build: Swagger, records: readonly RouteRecord[]): OpenAPID
   return beginning
 }
 
-// Before its onReady hook a dynamic document throws, and a static one is there.
+// Before its onReady hook a dynamic document throws, and a static document is available.
 function staticDocument (original: Swagger): OpenAPIDocument | null {
   try {
     return original() as OpenAPIDocument

@@ -1,4 +1,4 @@
-/** Compares a static document with the routes: what it says of an operation must be what the guard does. */
+/** Compares a static document with the routes: its operations must describe the guards. */
 import type { SchemeDefinition } from '../dependency/definition.js'
 import type { Problem, RouteRecord } from '../guard/route-record.js'
 import { routeName } from '../guard/route-record.js'
@@ -30,7 +30,7 @@ export function staticProblems (document: OpenAPIDocument, records: readonly Rou
   return [...operations, ...[...new Set(schemes)].flatMap((scheme) => schemeProblem(document, scheme))]
 }
 
-// A client reads in these members where the credentials go. Descriptions and flows are the document's own.
+// These members tell a client where to send the credentials. Descriptions and flows belong to the document.
 function schemeProblem (
   { components }: OpenAPIDocument, { schemeName, openapi }: SchemeDefinition
 ): readonly Problem[] {
@@ -63,7 +63,7 @@ function placeOf ({ type, in: place, name, scheme }: SchemeObject): string {
   })
 }
 
-// Order counts neither between alternatives nor within one.
+// The order of alternatives does not matter, nor the order within one.
 function keyOf (security: readonly SecurityRequirement[] = []): string {
   return security.map(requirementKey).sort().join(' ')
 }

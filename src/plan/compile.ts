@@ -33,9 +33,9 @@ interface Site {
   /** the scopes that `securityScopes` has here */
   readonly scopes: readonly string[]
   readonly target: FailureTarget
-  /** the slots that are filled whenever a request comes here */
+  /** the slots that have a value whenever a request comes here */
   readonly certain: Set<number>
-  /** overridden dependencies above: a replacement that needs the original gets the original */
+  /** overridden dependencies above it: a replacement that needs the original gets the original */
   readonly originals: readonly Definition[]
   /** the slot of the dependency that needs the value; below zero at the roots */
   readonly owner: number
@@ -87,7 +87,7 @@ class Compiler {
       keys: this.#keys,
       roots: slots,
       choices: this.#choices,
-      // Only asked for along alternatives.
+      // Only used for alternatives.
       own: this.#choices.length === 0 ? NO_PLACES : this.#own,
       reads: this.#reads
     }
@@ -216,7 +216,7 @@ class Compiler {
     this.#links.push(() => { step.jump = this.#steps[to] ?? null })
   }
 
-  // A few dependencies that are needed with ever other scopes can make a plan that does not end.
+  // A few dependencies that are needed with ever other scopes can make a plan of unlimited size.
   #add (step: Step): void {
     if (this.#steps.push(step) > MAX_STEPS) throw new TooManySteps()
   }

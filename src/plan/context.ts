@@ -1,8 +1,8 @@
-/** What plans ask of the registration that they are compiled for. */
+/** The interface between plans and the registration for which they are compiled. */
 import type { Definition, Need, ResolverDefinition } from '../dependency/definition.js'
 import type { CacheKey } from './step.js'
 
-/** What resolves instead of an overridden dependency. */
+/** The replacement of an overridden dependency. */
 export interface Replacement {
   readonly replaced: Definition
   readonly isNullable: boolean

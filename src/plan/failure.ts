@@ -6,7 +6,7 @@ import {
   Unauthorized
 } from '../errors.js'
 
-/** A place in a tree where a request can fail: what challenges and messages need to know of it. */
+/** A place in a tree where a request can fail, with the facts that challenges and messages use. */
 export interface Place {
   /** the schemes below the dependency of this place, as declared */
   readonly schemes: readonly SchemeDefinition[]
@@ -20,8 +20,8 @@ export interface Place {
 export const Rank = { final: 0, absent: 1, rejected: 2, denied: 3 } as const
 
 /**
- * Why a request does not pass. It stays in the slots of everything that failed with it, so that nothing is tried
- * twice.
+ * Why a request does not pass. It stays in the slots of all dependencies that failed with it, so that none is tried
+ * again.
  */
 export class Failure {
   readonly #isFailure = true
@@ -92,7 +92,7 @@ function classify (thrown: unknown, place: Place): Failure {
     )
   }
   if (thrown instanceof InvalidCredentialsRequest) return new Failure(thrown, 400, Rank.final, place)
-  // The value itself is not shown: it may be the token.
+  // The message does not contain the value, which may be the token.
   if (!isError(thrown)) {
     return failed(place, `threw a value of type ${typeof thrown} instead of an Error. Throw an Error`)
   }

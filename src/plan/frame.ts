@@ -11,7 +11,7 @@ import { Input } from './step.js'
 
 /** A promise that a run waits for. */
 export class Waiting {
-  /** settles when the frame that waits has gone on */
+  /** settles when the waiting frame has continued */
   settled: Promise<void> | null = null
 
   constructor (
@@ -25,14 +25,14 @@ export class Waiting {
 /** A resolver has sent the reply: the request ends there. */
 export const ANSWERED = Symbol('fastify-security.answered')
 
-/** How a run ended: everything is resolved, something failed, a promise is pending, or the reply was sent. */
+/** How a run ended: everything is resolved, a dependency failed, a promise is pending, or the reply was sent. */
 export type Outcome = null | Failure | Waiting | typeof ANSWERED
 
 /** The guard that a frame belongs to. */
 export interface FrameOwner {
   /** the roots of its plan */
   readonly views: readonly View[]
-  /** Takes the outcome of a run that went on after a promise. */
+  /** Receives the outcome of a run that continued after a promise. */
   decide(frame: Frame, outcome: Outcome): void
 }
 
@@ -43,9 +43,9 @@ export class Frame implements ResolvedValues {
   readonly previous: Frame | null
   /** whether this request has other frames */
   isShared: boolean
-  /** whether the steps that need the parsed request are left for later */
+  /** whether the steps that need the parsed request run later */
   isEarly = false
-  /** whether all of the plan is resolved */
+  /** whether the whole plan is resolved */
   passed = false
   /** why a run stopped before its end */
   stopped: Failure | Waiting | typeof ANSWERED | null = null
@@ -59,7 +59,7 @@ export class Frame implements ResolvedValues {
   decision: object | null = null
   /** tells Fastify that the hook has ended */
   done: ((error?: Error) => void) | null = null
-  /** go on after a promise: made once, when the first promise is pending */
+  /** continue after a promise: made once, when the first promise is pending */
   onValue: ((value: unknown) => void) | null = null
   onError: ((reason: unknown) => void) | null = null
 
@@ -124,7 +124,7 @@ export function lookUp (frame: Frame, { slot }: Step): unknown {
   return pending ?? undefined
 }
 
-// A value that is found lets this frame skip the steps of its needs: these values are in the other frames, too.
+// With a found value, this frame skips the steps of its needs, whose values are in the other frames, too.
 function borrow (frame: Frame): void {
   const { plan: { keys }, values } = frame
   for (let other = frameOf(frame.request); other !== null; other = other.previous) {
@@ -161,7 +161,7 @@ export function valuesOf (inputs: Input | null, values: unknown[]): Record<strin
   return given
 }
 
-/** The error for a need without a value: fail instead of passing `undefined`. */
+/** The error for a need without a value: it fails instead of passing `undefined`. */
 export function missingNeed (): Error {
   return new ResolverFailed('A dependency could not be resolved', {
     cause: new Error('A need was not resolved. Change overrides between requests, not during one')
@@ -172,7 +172,7 @@ function scopeCount ({ scopes }: CacheKey): number {
   return scopes === null ? 0 : scopes.length
 }
 
-// A dependency that takes no scopes is the same for all. Values that only a replacement sees are not shown.
+// A dependency that takes no scopes has one value for all. Values that only a replacement may read are not returned.
 function isResolvedFor ({ scopes, isShadow }: CacheKey, wanted: readonly string[]): boolean {
   if (isShadow) return false
   return scopes === null || wanted.every((scope) => scopes.includes(scope))

@@ -1,4 +1,4 @@
-/** The overrides of one registration: which dependency is replaced by what. */
+/** The overrides of one registration: the replaced dependencies, and their replacements. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Definition, Need, ResolverDefinition, View } from '../dependency/definition.js'
 import { plainView } from '../dependency/definition.js'

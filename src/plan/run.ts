@@ -19,8 +19,8 @@ export function run (frame: Frame, isEarly: boolean): Outcome {
 }
 
 /**
- * Goes on when a promise is settled, until the guard can decide. If the client has gone, or the reply was sent,
- * nothing further is called.
+ * Continues when a promise is settled, until the guard can decide. If the client has disconnected, or the reply was
+ * sent, nothing further runs.
  */
 export function wait (frame: Frame, waiting: Waiting): void {
   frame.onValue ??= (value) => { proceed(frame, value, false) }
@@ -39,13 +39,13 @@ function proceed (frame: Frame, settled: unknown, isRejected: boolean): void {
   }
   if (hasLeft(frame.request)) return
   let next: Step | null
-  // The frame that ran the resolver has its value by now.
+  // The frame that ran the resolver has its value now.
   if (isBorrowed) next = step
   else next = isRejected ? settleFailure(frame, step, failureOf(settled, step.place)) : conclude(frame, step, settled)
   frame.owner.decide(frame, advance(frame, next))
 }
 
-// No step to continue with: the run has stopped.
+// No step to continue with: the run has ended.
 const STOP = Object.freeze({}) as Step
 
 // Takes one step after the other, until the guard can decide or a promise is pending.
@@ -60,7 +60,7 @@ function take (frame: Frame, step: Step): Step | null {
   const { values } = frame
   const { op, slot } = step
   if (op === Op.pass) {
-    // Nothing is there yet if the alternative waits for the parsed request.
+    // There is no value yet if the alternative waits for the parsed request.
     values[slot] = values[step.source]
     return step.jump
   }
@@ -72,7 +72,7 @@ function take (frame: Frame, step: Step): Step | null {
   return op === Op.read ? read(frame, step) : join(frame, step)
 }
 
-// Nothing is resolved twice in one request, and no failure is tried twice.
+// In one request, no dependency is resolved twice, and none is tried again after a failure.
 function skip (frame: Frame, step: Step, known: unknown): Step | null {
   if (Failure.is(known)) return fail(frame, known, step.target)
   // Another frame of this request runs the resolver.
@@ -113,7 +113,7 @@ function resolve (frame: Frame, step: Step): Step | null {
   return isAnswered(reply) ? endAnswered(frame, value) : conclude(frame, step, value)
 }
 
-// The promise of an async resolver that has sent the reply is not waited for: its rejection must not end the process.
+// The run does not wait for the promise of a resolver that has sent the reply. Its rejection must not end the process.
 function endAnswered (frame: Frame, value: unknown): Step {
   if (value instanceof Promise) ignore(value)
   return stop(frame, ANSWERED)
@@ -172,7 +172,7 @@ function fail (frame: Frame, failure: Failure, target: FailureTarget): Step | nu
   }
 }
 
-// Whether the request carries credentials for any alternative, even if only some of those that are needed.
+// Whether the request carries credentials for any alternative, even if only some of the required ones.
 function hasCredentials ({ schemes }: Alternatives, { request, values }: Frame, { rank }: Failure): boolean {
   if (schemes.length === 0) return rank !== Rank.absent
   return schemes.some(({ scheme, slot }) => {

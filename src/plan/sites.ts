@@ -32,7 +32,7 @@ export class Site {
     return this.#slot
   }
 
-  // A frame that borrows a value has it without the values that it was made of. So the first frame that has it counts.
+  // A frame that borrows a value does not have the values of its needs, so the first frame with the value counts.
   #shared (frame: Frame): FrameSlot | null {
     let found: FrameSlot | null = null
     for (let at: Frame | null = frame; at !== null; at = at.previous) {
@@ -67,13 +67,13 @@ export interface FrameSlot {
   readonly slot: number
 }
 
-/** Whether a value of a view counts for every place where it is needed with the same scopes. */
+/** Whether one value counts for all places where a view is needed with the same scopes. */
 export function isShared ({ definition, cached }: View): boolean {
   // A requirement is not shared: no dependency can need it, and its value consists of slots of its own plan.
   return cached && definition.kind !== 'allOf' && !isRequirement(definition)
 }
 
-/** The name of a place whose value is not shared, in a plan. */
+/** The name of a place in a plan whose value is not shared. */
 export function placeName (owner: number, index: number): string {
   return `${owner}.${index}`
 }

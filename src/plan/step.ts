@@ -11,7 +11,7 @@ export interface CacheKey {
   readonly definition: Definition
   /** the scopes, for a dependency that takes them; `null` for one that does not depend on scopes */
   readonly scopes: readonly string[] | null
-  /** whether it is resolved with an original that an override replaces everywhere else */
+  /** whether it is resolved with an original that an override replaces in all other places */
   readonly isShadow: boolean
 }
 
@@ -46,7 +46,7 @@ export interface SchemeSlot {
 
 /** The operation of a step. */
 export const Op = {
-  /** skips the steps of a dependency that is resolved already */
+  /** skips the steps of a dependency that is already resolved */
   enter: 0,
   /** reads credentials */
   read: 1,
@@ -58,13 +58,13 @@ export const Op = {
   pass: 4
 } as const
 
-/** A value that a step needs, and the next one. In the slot of a requirement: its value, before a handler reads it. */
+/** A value that a step needs, and the next one. In the slot of a requirement: its value before a handler reads it. */
 export class Input {
   constructor (
     readonly name: string,
     readonly slot: number,
     readonly next: Input | null,
-    /** for `securityScopes` where scopes are required: each resolver gets an object of its own */
+    /** for `securityScopes` if scopes are required: each resolver gets its own object */
     readonly demand: ScopeDemand | null
   ) {}
 }

@@ -60,7 +60,7 @@ export function carriesCredentials ({ read }: Pick<SchemeDefinition, 'read'>, re
   }
 }
 
-/** Whether the client has gone. */
+/** Whether the client has disconnected. */
 export function hasLeft ({ raw }: FastifyRequest): boolean {
   return raw.aborted || raw.socket?.destroyed === true
 }
@@ -71,8 +71,8 @@ export function isAnswered (reply: FastifyReply): boolean {
 }
 
 /**
- * Notes on a reply that `send` was called. Fastify's own `sent` tells that only after all `onSend` hooks have run,
- * and they may be asynchronous.
+ * Marks a reply on which `send` was called. Fastify's own `sent` is true only after all `onSend` hooks, which may be
+ * asynchronous.
  */
 export function noteSend (reply: FastifyReply): void {
   if (!Object.hasOwn(reply, 'send')) reply.send = sendAndNote as typeof reply.send

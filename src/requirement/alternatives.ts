@@ -1,5 +1,5 @@
 /**
- * The alternatives of a requirement: which schemes, with which scopes, each of them takes.
+ * The alternatives of a requirement: the schemes of each one, with their scopes.
  *
  * @see
  *   {@link https://spec.openapis.org/oas/v3.1.1.html#security-requirement-object OpenAPI 3.1, Security Requirement Object}
@@ -19,13 +19,13 @@ export const MAX_ALTERNATIVES = 64
 /** One alternative: the scopes of each scheme. */
 export class Alternative extends Map<SchemeDefinition, readonly string[]> {
   /**
-   * schemes that a resolver of this alternative needs, that verify by themselves, or that are declared as not
-   * verified
+   * schemes whose credentials are verified: by a resolver of this alternative, by the scheme itself, or declared as not
+   * verified on purpose
    */
   readonly verified = new Set<SchemeDefinition>()
-  /** whether something in it is `optional`, and its credentials are absent */
+  /** whether it contains an `optional` without credentials */
   isOptional = false
-  /** of each `anyOf` in it, the alternative that is taken: a dependency that is needed twice is resolved once */
+  /** the chosen alternative of each `anyOf` in it: a dependency that is needed twice is resolved once */
   readonly choices = new Map<string, number>()
 }
 
@@ -95,17 +95,17 @@ function mayListScopes ({ openapi: { type } }: SchemeDefinition, version: string
 interface Site {
   readonly scopes: readonly string[]
   readonly isVerified: boolean
-  /** equal where a request resolves a dependency once: an uncached one is resolved at each place of its owner */
+  /** equal for places that share one resolved value: an uncached dependency is resolved at each place of its owner */
   readonly place: string
 }
 
-// One walk through a tree. Many paths may lead to one dependency: it is written out once for each site.
+// One walk through a tree. Many paths may lead to one dependency: its alternatives are listed once for each site.
 interface Walk {
   readonly tooMany: () => Error
   readonly known: Map<View, Map<string, readonly Alternative[]>>
-  /** a number for each dependency, and whether it is resolved anew with other scopes */
+  /** a number for each dependency, and whether other scopes make it resolve again */
   readonly ids: Map<Definition, { readonly number: number, readonly takesScopes: boolean }>
-  /** how many sites were written out */
+  /** how many sites were listed */
   places: number
 }
 
@@ -147,7 +147,7 @@ function ofDefinition (definition: Definition, site: Site, walk: Walk): readonly
   }
 }
 
-// What takes scopes is resolved anew with other scopes, and may take another alternative.
+// A dependency that takes scopes is resolved again for other scopes, and may take another alternative.
 function sharedPlace (definition: Definition, scopes: readonly string[], { ids }: Walk): string {
   let id = ids.get(definition)
   if (id === undefined) ids.set(definition, id = { number: ids.size, takesScopes: takesScopes(definition) })

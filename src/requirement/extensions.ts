@@ -1,4 +1,4 @@
-/** What extensions say about the place where a dependency stands. */
+/** The statements of extensions about the place of their dependency. */
 import type { Definition, View } from '../dependency/definition.js'
 import { children, definitionsBelow } from '../dependency/traversal.js'
 import { InvalidRequirement } from '../errors.js'
@@ -39,7 +39,7 @@ function extensionsBelow (view: View): readonly Extension[] {
   return definitionsBelow(view).flatMap((definition) => extensionOfDefinition(definition) ?? [])
 }
 
-// A requirement is made of objects and lists; their members guard. What a resolver needs does not guard by itself.
+// A requirement is made of objects and lists, whose members guard. The needs of a resolver do not guard by themselves.
 function checkGuarding ({ definition }: View, where: string): void {
   const refusal = extensionOfDefinition(definition)?.refusal
   if (refusal !== undefined) throw new InvalidRequirement(`${where}: ${refusal}`)

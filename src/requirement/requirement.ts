@@ -1,6 +1,6 @@
 /**
- * Reads what a route, or `require`, declares: an object is all of, an array is any of, `false` is public. A value
- * that is not a requirement is rejected here, with a message that names the place and the fix.
+ * Reads the declaration of a route or of `require`: an object means all of its dependencies, an array any of its
+ * objects, `false` public. Other values are rejected here, with a message that names the place and the fix.
  */
 import type { Definition, View } from '../dependency/definition.js'
 import type { Dependency, NamedDependencies, Needs } from '../dependency/dependency.js'
@@ -13,18 +13,18 @@ import { union } from '../dependency/scopes.js'
 import { children } from '../dependency/traversal.js'
 
 /** The option `security` of a route: all of an object, any of an array, or `false` for a public route. */
-// The mutable array is for the compiler's messages alone: with it they are about the alternative that is wrong.
+// With the mutable array the compiler's messages name the alternative that is wrong.
 export type SecurityOption = false | NamedDependencies | readonly NamedDependencies[] | NamedDependencies[]
 
 /** The values that a requirement resolves to: of an array, those of the alternative that passed. */
-// The mapped types have no name of their own: an editor shows their members, and of an alias nothing but its name.
+// The mapped types are not aliases, so that an editor shows their members and not a name.
 export type SecurityValues<S> = S extends readonly (infer Alternative)[]
   ? Alternative extends Needs ? { readonly [K in keyof Alternative]: Value<Alternative[K]> } : never
   : S extends Needs ? { readonly [K in keyof S]: Value<S[K]> } : {}
 
 type Value<D> = D extends Dependency<infer T> ? T : never
 
-/** `request.security` of a route that declares nothing, or of a request that an empty alternative let in. */
+/** `request.security` of a route that declares nothing, or of a request that an empty alternative admitted. */
 export const NO_VALUES: Readonly<Record<string, never>> = Object.freeze(Object.create(null))
 
 /**
@@ -39,7 +39,7 @@ export function readRequirement (option: unknown, where: string): View | null {
   if (option === false) return null
   if (!Array.isArray(option)) return all(option, where)
 
-  // A hole in an array is an `undefined` that its methods pass over.
+  // A hole in an array is an `undefined` that array methods skip.
   const given = Array.from(option)
   const named = given.filter((alternative) => !isEmptyObject(alternative))
   if (named.length === 0) {
@@ -60,7 +60,7 @@ export function checkScopes (view: View, where: string, mayBeUnchecked: boolean)
   checkBelow(view, { where, mayBeUnchecked, seen: new Map(), places: 0 }, [])
 }
 
-// A tree may reach one dependency in very many ways: each is checked once for each list of scopes.
+// A tree may have very many paths to one dependency: each is checked once for each list of scopes.
 interface ScopesCheck {
   readonly where: string
   readonly mayBeUnchecked: boolean
@@ -95,7 +95,7 @@ function checkBelow (view: View, check: ScopesCheck, outer: readonly string[]): 
   for (const child of children(view.definition)) checkBelow(child, check, scopes)
 }
 
-// Whether scopes put here are checked: by the dependency or something it needs; of alternatives, by every one.
+// Whether scopes put here are checked: by the dependency or one of its needs; for alternatives, by every one.
 function takesScopes ({ definition }: View, known = new Map<Definition, boolean>()): boolean {
   let takes = known.get(definition)
   if (takes === undefined) {

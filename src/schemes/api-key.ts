@@ -38,7 +38,7 @@ const API_KEY_QUERY = { name: 'apiKeyQuery', schemeName: 'APIKeyQuery', options:
 const API_KEY_COOKIE = { name: 'apiKeyCookie', schemeName: 'APIKeyCookie', options: ['name', 'csrf'] }
 
 // unreserved = ALPHA / DIGIT / "-" / "." / "_" / "~"   RFC 3986 §2.3
-// All parsers agree on a name of these characters, and so do masks in logs.
+// All parsers, and the masks in logs, read a name of these characters alike.
 const QUERY_NAME = /^[A-Za-z0-9._~-]+$/
 
 /**
@@ -134,7 +134,7 @@ function apiKey<A extends boolean = true> (
 ): SchemeDependency<SchemeValue<string, A>> {
   const common = commonOptions(options, constructor)
   const name: unknown = options.name
-  // Every object has members of these names, and a parser may not create others.
+  // Every object has members of these names, and some parsers cannot create them.
   if (typeof name !== 'string' || !isName(name) || /^(?:__proto__|constructor)$/i.test(name)) {
     throw refusalOf(constructor.name)(
       `name must be the name of a ${place === 'query' ? 'query parameter' : place}, got ${describe(name)}`
@@ -152,7 +152,7 @@ function readQuery ({ query, raw }: FastifyRequest, name: string): string | unde
   const parameters = query as Record<string, unknown> | null | undefined
   if (typeof parameters !== 'object' || parameters === null || !Object.hasOwn(parameters, name)) return undefined
   const value = parameters[name]
-  // A parser of the app may keep one of two parameters: only the URL tells.
+  // A parser of the app may drop one of two parameters, so only the URL shows both.
   if (Array.isArray(value) || countParameters(raw.url!, name) > 1) {
     throw new InvalidCredentialsRequest(`The query parameter ${name} must be sent once`)
   }
@@ -161,7 +161,7 @@ function readQuery ({ query, raw }: FastifyRequest, name: string): string | unde
   return value
 }
 
-// A router may let the query begin with "#" or ";" as well.
+// The router's options may let "#" or ";" start the query as well.
 function countParameters (url: string, name: string): number {
   if (!url.includes('&')) return 1
   const start = url.search(/[?#]/)
