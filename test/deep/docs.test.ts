@@ -82,7 +82,7 @@ t.test('the commands of the README, run one after the other, have the output tha
     const lines = code.trim().split('\n')
     if (language !== 'sh' || !/^(?:curl |[A-Z]+=\$\(curl )/.test(lines[0]!)) continue
     const expected = blocks[index + 1]
-    t.ok(expected?.isBehind === true && expected.language === 'http', `line ${line} says what it gives`)
+    t.ok(expected?.isBehind === true && expected.language === 'http', `line ${line} shows its result`)
     const last = lines.pop()!
     for (const command of lines) t.equal((await shell.run(command)).status, 200, command)
     const answer = await shell.run(last)
@@ -133,7 +133,7 @@ t.test('the pages name every scheme, and every option of the plugin', async (t) 
     .filter((name) => !['isCrossOrigin', 'scheme'].includes(name))
   t.equal(schemes.length, 12)
   for (const name of schemes) {
-    t.ok(page.includes(`| \`${name}(`), `what ${name} reads`)
+    t.ok(page.includes(`| \`${name}(`), `the value that ${name} reads`)
     t.ok(page.includes(`| \`${name}\` |`), `the name of ${name} in the document`)
   }
   const [, members = ''] = /interface FastifySecurityOptions \{(.*?)^\}/ms.exec(textOf('src/options.ts')) ?? []

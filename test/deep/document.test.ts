@@ -63,7 +63,7 @@ async function isComplete (t: Test, document: OpenAPIDocument, prefix = ''): Pro
   t.strictSame(
     Object.keys(document.paths).filter((path) => path.includes('fastify-security')),
     [],
-    'nothing but the routes'
+    'the document has only the routes of the app'
   )
 }
 
@@ -323,7 +323,7 @@ for (const [order, setUp] of Object.entries(ORDERS)) {
     const document = documentOf(ownerOf(app))
     t.strictSame(document.info, { title: 'Own', version: '7' })
     await isComplete(t, document)
-    t.strictSame(documentOf(ownerOf(app)), document, 'also the second time')
+    t.strictSame(documentOf(ownerOf(app)), document, 'the second document equals the first')
     const { default: { parse } } = await import('yaml')
     t.strictSame(parse(ownerOf(app).swagger({ yaml: true })), document)
   })

@@ -36,7 +36,7 @@ t.test('every example answers as its comment says', async (t) => {
   for (const name of examples.filter((name) => name !== 'main.ts')) {
     await t.test(name, async (t) => {
       const calls = callsOf(sourceOf(name))
-      t.ok(calls.some(({ status }) => status !== undefined), 'it says what to call')
+      t.ok(calls.some(({ status }) => status !== undefined), 'its comment has requests')
       const shell = new Shell(addressOf(running, name))
       for (const { line, status, rest } of calls) {
         const answer = await shell.run(line)
@@ -235,7 +235,7 @@ t.test('the main example', async (t) => {
     t.equal(third['scope'], 'me')
     t.equal((await withToken('/users/me/items', third['access_token']!)).status, 403)
     const fourth = await refresh(third['refresh_token']!)
-    t.equal(fourth['scope'], 'me items', 'the login had both')
+    t.equal(fourth['scope'], 'me items', 'the login had both scopes')
     t.equal((await disable('johndoe', true)).status, 200)
     t.same(await refresh(fourth['refresh_token']!), refused)
     t.equal((await disable('johndoe', false)).status, 200)

@@ -12,7 +12,7 @@ t.test('a kill of the server loses no token that it has answered with, and no to
   const { signals, logins, refreshes, unanswered, writtenUnanswered, unused, used, problems } = report
   t.strictSame(problems, [])
   t.strictSame(signals, ['SIGKILL', 'SIGKILL', 'SIGKILL'])
-  t.equal(unanswered, 3 * 7, 'each kill takes the answers of all clients but the one whose answer came last')
+  t.equal(unanswered, 3 * 7, 'each kill loses the answers to all clients except the last one that got an answer')
   t.ok(logins > 0 && refreshes > logins && logins + refreshes + writtenUnanswered >= 100)
   t.ok(used >= refreshes && unused > 0)
 })

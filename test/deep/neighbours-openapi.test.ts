@@ -60,7 +60,7 @@ for (const order of ORDERS) {
       t.equal(
         (await app.inject({ ...request, payload: { title: 1 } })).statusCode,
         401,
-        'who is not known learns nothing of the schema'
+        'a client without credentials learns nothing of the schema'
       )
       t.equal((await app.inject({ ...request, payload: { title: 1 }, headers: right })).statusCode, 400)
       const document = documentOf(app)

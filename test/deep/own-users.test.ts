@@ -289,7 +289,7 @@ t.test('a refresh gives only scopes that the login had and the role still has', 
   const less = (await refresh(full.refresh_token, 'notes:read')).json()
   t.equal(less.scope, 'notes:read')
   const all = (await refresh(less.refresh_token)).json()
-  t.equal(all.scope, 'notes:read notes:write users', 'the login keeps its own')
+  t.equal(all.scope, 'notes:read notes:write users', 'the login keeps its own scopes')
   database.exec("UPDATE accounts SET role = 'user' WHERE username = 'admin'")
   t.equal(
     (await refresh(all.refresh_token)).json().scope,
@@ -394,7 +394,7 @@ t.test('wrong passwords are counted by name and by address', async (t) => {
   for (const username of ['johndoe', 'JohnDoe', 'johndoe', 'johndoe']) statuses.push(await guess(username))
   t.same(statuses, [400, 400, 400, 429])
   const limited = await token({ grant_type: 'password', username: 'johndoe', password: 'secret' })
-  t.match(limited, { statusCode: 429, headers: { 'retry-after': /^\d+$/ } }, 'also with the right password')
+  t.match(limited, { statusCode: 429, headers: { 'retry-after': /^\d+$/ } }, 'the right password is refused as well')
   t.equal(await guess('alice'), 400, 'another name')
   const all = []
   for (let count = 7; count <= 9; count++) {

@@ -34,6 +34,6 @@ t.test('tokens D16: two processes get the same proofs, and each proof passes exa
   t.strictSame(
     lifetimes.filter((seconds) => !(seconds > 0 && seconds <= MAX_AGE + 2)),
     [],
-    'and forgets it when it is too old to pass'
+    'Redis forgets a proof when it is too old to pass'
   )
 })

@@ -334,7 +334,7 @@ t.test('routes below prefixes are guarded', async (t) => {
           if (server.routerOptions !== undefined) continue
           const answered = await askAll(app, 'GET', others, AUTHENTICATED)
           const unlisted = others.filter((url, index) => answered[index] === 200 && !asked.includes(url))
-          t.strictSame(unlisted, [], `${where}: what answers is listed`)
+          t.strictSame(unlisted, [], `${where}: routes() lists every URL that answers`)
         }
       }
     })

@@ -215,7 +215,7 @@ t.test('tokens that the app issues itself', async (t) => {
   await t.rejects(
     start(t, piece('Tokens that your app issues')),
     { code: 'FST_SECURITY_INVALID_OPTION' },
-    'nor with a short one'
+    'with a short secret it does not start'
   )
   setVariables(t, { TOKEN_SECRET: 'x'.repeat(32) })
   const { app, own } = await start(t, piece('Tokens that your app issues'), { shown: ['own'] })
@@ -253,7 +253,7 @@ t.test('during an outage no token is rejected as invalid', async (t) => {
   const { app } = await start(t, route)
   t.equal(await ask(app, idp.sign(CLAIMS)), 'in')
   idp.goDown()
-  t.equal(await ask(app, idp.sign({ ...CLAIMS, sub: 'another' })), 'in', 'known keys serve')
+  t.equal(await ask(app, idp.sign({ ...CLAIMS, sub: 'another' })), 'in', 'tokens of known keys pass')
   const other = login(t)
   other.goDown()
   const { app: cold } = await start(t, route)
@@ -319,7 +319,7 @@ t.test('introspection', async (t) => {
     asked.length = 0
     t.equal(await ask(app, idp.sign(CLAIMS)), 'johndoe')
     t.equal(await ask(app, idp.sign(CLAIMS, {}, signingKey('ES256', 'k1'))), '401 invalid_token')
-    t.same(asked, [], 'a JWT is not asked about')
+    t.same(asked, [], 'a JWT is not introspected')
     t.equal(await ask(app, 'good'), 'johndoe')
     t.same(asked, ['good'])
   })
@@ -355,7 +355,7 @@ t.test('DPoP with a store in Redis and nonces', async (t) => {
   t.equal(await prove(app, token, proof), 'johndoe')
   t.match(sent, [['SET', /^fastify-security:/, '1', 'EX', /^\d+$/, 'NX']])
   t.equal(await prove(app, token, proof), '401 invalid_dpop_proof', 'a proof counts once')
-  t.equal(await ask(app, token), 401, 'not as Bearer')
+  t.equal(await ask(app, token), 401, 'a bound token is rejected as Bearer')
 })
 
 t.test('DPoP with one store for two bearers: a proof counts once', async (t) => {
@@ -373,7 +373,7 @@ t.test('DPoP with one store for two bearers: a proof counts once', async (t) => 
     return [await prove(app, token, proof), await prove(app, token, proof)]
   }
   t.same(await answers(code), ['johndoe', '401 invalid_dpop_proof'])
-  t.same(await answers(twoStores), ['johndoe', 'johndoe'], 'with a store each it counts twice')
+  t.same(await answers(twoStores), ['johndoe', 'johndoe'], 'with two stores a proof counts twice')
   const { app } = await start(t, code)
   t.equal(await prove(app, idp.sign(bound)), 'johndoe', 'a customer')
 })

@@ -62,8 +62,8 @@ t.test('a denial list', async (t) => {
   t.equal(await ask(one), 401)
   t.equal(await ask(one, 'POST'), 401)
   t.equal(await ask(other), 200, 'another token of the user')
-  t.equal(denied.size, 1, 'what has expired is forgotten')
-  t.notMatch(JSON.stringify([...denied]), one.split('.')[2], 'nothing of the token is in the list')
+  t.equal(denied.size, 1, 'expired entries are deleted')
+  t.notMatch(JSON.stringify([...denied]), one.split('.')[2], 'the list contains no part of the token')
   t.same([...denied.keys()].map((key) => JSON.parse(key)[0]), ['https://login.example.com/'])
 
   const key = signingKey('ES256', 'k1')
@@ -159,12 +159,12 @@ t.test('several machines', async (t) => {
   t.match(
     await ask(two, proof),
     { statusCode: 200, body: '{"subject":"ann"}' },
-    'token and nonce of the one pass at the other'
+    'the other machine accepts token and nonce of this one'
   )
   t.match(
     await ask(one, proof),
     { statusCode: 401, headers: { 'www-authenticate': /error="invalid_dpop_proof"/ } },
-    'a used proof does not'
+    'the other machine rejects a used proof'
   )
   t.equal(keys.size, 1)
 })
@@ -217,7 +217,7 @@ t.test('sessions, cookies and CSRF', async (t) => {
     (await app.inject({ method: 'POST', url: '/login', payload: { username: 'ann', password: 'secret' } })).cookies
       .length,
     0,
-    'none over plain HTTP'
+    'over plain HTTP there is no cookie'
   )
 
   const headers = { ...https, ...cookieOf(login) }
@@ -444,7 +444,7 @@ t.test('guesses at a login', async (t) => {
     const { app } = await run(t, recipe('Guesses at a login'))
     for (let count = 1; count <= 5; count++) t.equal(await guess(app, 'ann', `10.0.0.${count}`), 400)
     t.equal(await guess(app, 'ann', '10.0.0.6'), 429)
-    t.equal(await guess(app, 'ANN', '10.0.0.7', 'secret'), 429, 'not with the right password, either')
+    t.equal(await guess(app, 'ANN', '10.0.0.7', 'secret'), 429, 'the right password is refused as well')
     t.equal(await guess(app, 'bob', '10.0.0.7', 'secret'), 200)
   })
 
@@ -470,7 +470,7 @@ t.test('clients without credentials are counted', async (t) => {
   t.strictSame(
     [(await other.inject('/own')).statusCode, (await other.inject('/own')).statusCode],
     [200, 200],
-    "a route's own limit is not looked at"
+    "a route's own limit does not apply"
   )
 })
 

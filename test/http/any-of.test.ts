@@ -174,7 +174,7 @@ t.test('the answer if all alternatives fail', async (t) => {
         t.equal(reply.statusCode, status)
         t.equal(reply.json().message, message)
       }
-      t.strictSame(calls, [...names.keys(), ...names.keys()].map(String), 'each was asked once')
+      t.strictSame(calls, [...names.keys(), ...names.keys()].map(String), 'each resolver ran once')
     })
   }
 

@@ -354,7 +354,7 @@ t.test('uncached()', async (t) => {
     )
     t.strictSame((await app.inject('/')).json(), { one: 'b', two: 'b', maybe: null })
     t.equal((await app.inject({ url: '/', headers: { authorization: 'Bearer a b' } })).statusCode, 401)
-    t.strictSame(calls, ['a', 'b', 'a', 'b'], 'what they are made of is shared')
+    t.strictSame(calls, ['a', 'b', 'a', 'b'], 'their needs are shared')
   })
 })
 
@@ -409,7 +409,7 @@ t.test('concurrent requests of one app', async (t) => {
     const one = ask('one')
     const two = ask('two')
     await everythingElse()
-    t.strictSame(calls, ['one', 'two'], 'both are under way')
+    t.strictSame(calls, ['one', 'two'], 'both requests are in progress')
     doors['two']!.open()
     t.strictSame((await two).json(), ['user two', 'two', 'user two'])
     doors['one']!.open()

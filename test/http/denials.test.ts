@@ -110,7 +110,7 @@ t.test('Forbidden and CrossOriginRequest lead to the next alternative; ServiceUn
     t.equal((await ask(t, [{ one: failing(error) }, { key }], { ...withToken, 'x-key': 'k' })).statusCode, 200)
     const denied = await ask(t, [{ one: failing(error) }, { key }], withToken)
     t.match([denied.statusCode, denied.code], [403, (error() as Forbidden).code])
-    t.strictSame(denied.challenges, ['APIKey realm="api"'], 'the challenges of the later alternatives')
+    t.strictSame(denied.challenges, ['APIKey realm="api"'], 'the answer has the challenges of the later alternatives')
   }
   const outage = await ask(t, [{ one: failing(() => new ServiceUnavailable()) }, { key }], {
     ...withToken,
@@ -152,7 +152,7 @@ t.test('a challenge lists the scopes that one alternative of the route requires 
   t.strictSame(
     (await ask(t, requirement)).challenges,
     ['Bearer realm="api", scope="a b c"'],
-    'without credentials, of the first'
+    'without credentials the challenge lists the scopes of the first alternative'
   )
   t.strictSame((await ask(t, requirement, withToken)).challenges, [
     'Bearer realm="api", error="insufficient_scope", scope="a b c"'

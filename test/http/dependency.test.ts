@@ -150,7 +150,7 @@ t.test('synchronous and asynchronous resolvers', async (t) => {
       counter.enable()
       done()
       counter.disable()
-      t.equal(isThrough, true, 'the guard was done when its caller went on')
+      t.equal(isThrough, true, 'the guard has decided before its caller continues')
     })
     app.get('/', {
       security: { user, either, maybe: optional(apiKeyHeader({ name: 'x-key' })) },
@@ -359,7 +359,11 @@ t.test('of()', async (t) => {
     const app = await secured(t, { onUncheckedScopes: 'allow' })
     app.get('/', { security: { user: user.scoped('a') } }, async (request) => {
       t.equal(user.of(request), request.security.user)
-      t.equal(user.scoped('b').of(request), request.security.user, 'what takes no scopes is the same for all')
+      t.equal(
+        user.scoped('b').of(request),
+        request.security.user,
+        'a dependency that takes no scopes has one value for all views'
+      )
       t.equal(user.uncached().of(request), request.security.user)
       return 'ok'
     })

@@ -141,7 +141,7 @@ t.test('an error of another copy of the package is recognised', async (t) => {
   const next = depends({}, () => 'next')
   for (const error of [new other.Unauthorized('Other'), new other.NotAuthenticated(), new other.InsufficientScope()]) {
     const { app, passed } = await counting(route([{ user: failing(error) }, { user: next }]))
-    t.equal((await app.inject({ url: '/', ...withToken })).statusCode, 200, 'it leads on to the next alternative')
+    t.equal((await app.inject({ url: '/', ...withToken })).statusCode, 200, 'the error leads to the next alternative')
     t.equal(passed(), 1)
   }
   const { app } = await counting(route({ user: failing(new other.Unauthorized('Other')) }))

@@ -129,7 +129,7 @@ t.test('handlerTimeout answers for a resolver that never settles, and a late res
         const { statusCode, body, headers } = await client.next()
         t.equal(statusCode, 503, url)
         t.equal(JSON.parse(body).code, 'FST_ERR_HANDLER_TIMEOUT')
-        t.equal(headers['www-authenticate'], undefined, 'it is an outage, and no refusal')
+        t.equal(headers['www-authenticate'], undefined, 'the answer is an outage, not a denial')
         settle(doors.get(url)!)
         await everythingElse()
         // The connection is still usable: the next request gets its own answer.

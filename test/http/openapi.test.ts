@@ -621,7 +621,11 @@ for (const version of VERSIONS) {
         const answer = responses[status]
         if (answer === undefined) continue
         const isOwn = described !== undefined && Object.hasOwn(described, status)
-        t.equal(answer.description === 'A problem', isOwn, `${what}: ${status} is ${isOwn ? "the user's" : 'ours'}`)
+        t.equal(
+          answer.description === 'A problem',
+          isOwn,
+          `${what}: ${status} is described by ${isOwn ? 'the route' : 'the plugin'}`
+        )
         t.equal(answer.headers?.['WWW-Authenticate'] === undefined, isOwn, `${what}: ${status} shows its challenge`)
       }
     })

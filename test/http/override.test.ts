@@ -412,7 +412,7 @@ t.test('places of an override', async (t) => {
     t.equal(await nameIn(app), null)
     t.equal(await nameIn(app, { 'x-key': 'k' }), 'k')
     t.equal(await nameIn(app, { 'x-key': 'other' }), 401)
-    t.equal(await nameIn(app, withToken), null, 'what the original would read counts for nothing')
+    t.equal(await nameIn(app, withToken), null, 'credentials that only the original would read do not count')
   })
 })
 
@@ -820,7 +820,7 @@ t.test('override throws for', async (t) => {
         message: /override.*preHandler/
       })
     }
-    t.equal(await nameIn(app, withToken), 'session abc', 'nothing was put in')
+    t.equal(await nameIn(app, withToken), 'session abc', 'the override has no effect')
   })
 
   t.test('undefined, and a value that is not a dependency as the original', async (t) => {
@@ -835,7 +835,7 @@ t.test('override throws for', async (t) => {
         code: 'FST_SECURITY_INVALID_OPTION', message: /must be a dependency/
       })
     }
-    t.equal(await nameIn(app, withToken), 'session abc', 'nothing was put in')
+    t.equal(await nameIn(app, withToken), 'session abc', 'the override has no effect')
   })
 
   t.test('securityScopes: a test cannot replace the required scopes', async (t) => {
@@ -897,7 +897,7 @@ t.test('override with scopes: a place that requires other scopes answers 403, as
     )
     undo()
   }
-  t.equal((await app.inject('/none')).statusCode, 401, 'nothing is left of them')
+  t.equal((await app.inject('/none')).statusCode, 401, 'the undone overrides have no effect')
   for (const options of [{ scope: ['a'] }, { scopes: 'a' }, { scopes: ['a b'] }, { scopes: [1] }, null, []]) {
     t.throws(() => app.security.override(user, 'test', options as never), { code: 'FST_SECURITY_INVALID_OPTION' })
   }

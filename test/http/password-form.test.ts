@@ -799,7 +799,7 @@ t.test('errors', async (t) => {
       const reply = await post(GOOD)
       t.equal(reply.statusCode, 418)
       t.strictSame(reply.json(), { mine: true })
-      t.equal(seen.pop(), thrown, 'it is the very error')
+      t.equal(seen.pop(), thrown, 'the error handler gets the thrown object itself')
     }
     thrown = new OAuth2Error('invalid_grant')
     refuses(t, await post(GOOD), 'invalid_grant')

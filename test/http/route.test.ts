@@ -218,7 +218,7 @@ t.test('the guard runs before everything else on the route', async (t) => {
       )
     }
     t.notOk(calls.includes('handler'))
-    t.equal(calls.filter((call) => call === 'preParsing').length, 5, 'those with a token alone')
+    t.equal(calls.filter((call) => call === 'preParsing').length, 5, 'the bodies of requests with a token were read')
   })
 
   t.test("the guard runs before the route's own hooks, and after those of the app", async (t) => {
@@ -259,7 +259,7 @@ t.test('the guard runs before everything else on the route', async (t) => {
       headers: { 'content-type': 'application/json' },
       payload: '{'
     } as const
-    t.equal((await app.inject(broken)).statusCode, 401, 'what needs no body is asked first')
+    t.equal((await app.inject(broken)).statusCode, 401, 'dependencies that need no body run first')
   })
 
   t.test('a request that is answered with 401 has run no handler', async (t) => {
@@ -696,7 +696,7 @@ t.test('WebSocket routes of @fastify/websocket', async (t) => {
     t.equal(
       (await app.inject({ url: '/declared', headers: asAnn })).statusCode,
       404,
-      'there is no answer but the socket'
+      'the handler answers on the socket only'
     )
     t.equal((await app.inject({ url: '/both', headers: asAnn })).body, 'ann')
   })

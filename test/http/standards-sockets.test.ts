@@ -333,7 +333,7 @@ t.test('credentials in the trailer of a body are not read', async (t) => {
     'POST / HTTP/1.1\r\nhost: a\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n' +
       'connection: close\r\n\r\n2\r\nhi\r\n0\r\nauthorization: Bearer good\r\n\r\n'
   )
-  t.strictSame(statusesOf(text), ['HTTP/1.1 401'], 'also where the body has been read')
+  t.strictSame(statusesOf(text), ['HTTP/1.1 401'], 'trailers are not read after the body either')
 })
 
 t.test('spellings of a URL', async (t) => {

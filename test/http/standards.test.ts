@@ -360,7 +360,7 @@ t.test('a cookie from a foreign page does not count, or @fastify/csrf-protection
   t.equal(
     (await app.inject({ ...foreign, url: '/protected', headers: { 'content-type': 'text/plain' } })).statusCode,
     401,
-    'the guard comes first'
+    'the guard runs before the CSRF check'
   )
   t.strictSame(calls, ['unprotected'])
   const form = await app.inject({ url: '/form', headers: { cookie: 'session=abc' } })

@@ -459,7 +459,11 @@ t.test('2: two schemes of one name', async (t) => {
       const app = await secured(t)
       app.get('/a', { security: { key } }, secret)
       t.throws(() => app.get('/b', { security: security as SecurityOption }, secret), { code, message })
-      t.throws(() => app.get('/b', { preHandler: other }, secret), { code, message }, 'as a hook, too')
+      t.throws(
+        () => app.get('/b', { preHandler: other }, secret),
+        { code, message },
+        'a dependency among the hooks throws as well'
+      )
     }
   })
 
@@ -1095,7 +1099,7 @@ t.test('one error lists all problems', async (t) => {
     { code, route: 'PUT,PATCH /forgotten', message: /declares no security/ },
     { code, route: null, message: /app\.security\.require.* applies to no route/ }
   ])
-  t.equal(error.message.split('\n').length, 6, 'a line for each, and one more')
+  t.equal(error.message.split('\n').length, 6, 'the message has a line for each problem, and a first line')
 })
 
 t.test('the plugin is registered once for a context and all below it', async (t) => {

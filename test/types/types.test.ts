@@ -143,7 +143,7 @@ project.add({
 })
 
 t.test('the compiler accepts the files in test/types', async (t) => {
-  t.ok(typeTests.length > 5, 'they are found')
+  t.ok(typeTests.length > 5, 'the compiler finds the files')
   t.same(typeTests.flatMap((name) => errorsOf(repository, `test/types/${name}`)), [])
 })
 
@@ -157,7 +157,7 @@ t.test('the compiler can write declarations for dependencies in exported constan
 })
 
 t.test("the compiler's message about a mistake names the fix", async (t) => {
-  t.same(errorsOf(project, 'right.ts'), [], 'and says nothing where there is none')
+  t.same(errorsOf(project, 'right.ts'), [], 'there is no message for code without a mistake')
   for (const [mistake, , message] of mistakes) {
     const errors = errorsOf(project, `${mistake}.ts`)
     t.equal(errors.length, 1, `${mistake}: one error`)

@@ -253,7 +253,7 @@ t.test('a scheme is written with resolved URLs, and with the used scopes if it l
   t.strictSame(
     written(flow, '/v1', ['other']),
     flows({ tokenUrl: '/v1/token', scopes: { read: '', write: '' } }),
-    'it keeps its own'
+    'the scheme keeps its own scopes'
   )
   t.strictSame(written(oauth2PasswordBearer({ tokenUrl: '../t?x=1#y', refreshUrl: '/r' }), '/v1', ['a', 'b']),
     flows({ tokenUrl: '/t?x=1#y', refreshUrl: '/r', scopes: { a: '', b: '' } }))
@@ -265,7 +265,7 @@ t.test('a scheme is written with resolved URLs, and with the used scopes if it l
   t.strictSame(
     written(oauth2({ flows: two }), '', ['read']),
     flows({ tokenUrl: '/t', scopes: {} }, { authorizationUrl: '/a', tokenUrl: '/t', scopes: { read: '' } }),
-    'where one flow lists some, none is added'
+    'if one flow lists scopes, none is added'
   )
   // Members of an app's own scheme that are not URLs stay as they are.
   t.strictSame(
@@ -290,7 +290,7 @@ t.test('a scheme is written with resolved URLs, and with the used scopes if it l
   t.strictSame(
     definition(flow).openapi['flows'],
     { password: { tokenUrl: 'token', scopes: { read: '', write: '' } } },
-    'it is left as it was'
+    'the definition is not changed'
   )
 })
 

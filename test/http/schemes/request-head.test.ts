@@ -211,7 +211,7 @@ t.test('a polluted Object.prototype never provides a credential', async (t) => {
   } finally {
     for (const name of Object.keys(polluted)) Reflect.deleteProperty(Object.prototype, name)
   }
-  t.strictSame(passed, passed.map(() => 200), 'what clients send counts')
+  t.strictSame(passed, passed.map(() => 200), 'credentials that the client sends count')
   t.strictSame(found, found.map(([name]) => [name, 401]))
   t.equal(found.length, apps.length + 1)
 })

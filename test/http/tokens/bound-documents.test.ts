@@ -53,7 +53,7 @@ t.test('tokens R6: the metadata says how tokens are bound', async (t) => {
   t.strictSame(
     await members({ strong: stepUp(dpopBearer(), { acr: 'mfa' }) }),
     [PROOFS, true, undefined],
-    'stepUp changes nothing of it'
+    'stepUp does not change the metadata'
   )
   t.strictSame(await members({ either: stepUp(anyOf(dpopBearer(), mtls), { acr: 'mfa' }) }), [PROOFS, undefined, true])
 })

@@ -456,8 +456,12 @@ t.test('tokens D21: a proof needs a nonce of this server, from the current windo
     [good.statusCode, good.headers['dpop-nonce'], good.headers['cache-control']],
     [200, undefined, undefined]
   )
-  t.equal((await send(nonce, {}, older.inject)).statusCode, 200, 'every secret checks')
-  t.not((await send(undefined, {}, older.inject)).headers['dpop-nonce'], nonce, 'the first secret makes')
+  t.equal((await send(nonce, {}, older.inject)).statusCode, 200, 'a nonce made with any of the secrets is accepted')
+  t.not(
+    (await send(undefined, {}, older.inject)).headers['dpop-nonce'],
+    nonce,
+    'new nonces are made with the first secret'
+  )
   now = start + 300_000
   const last = await send(nonce)
   t.equal(last.statusCode, 200)
@@ -643,7 +647,7 @@ t.test('the key of a proof is imported once, and kept after it has verified the 
   t.strictSame(
     [memory!.get('0')?.thumbprint, memory!.get('1')],
     ['0', undefined],
-    'the key that was not used for the longest time makes room'
+    'the least recently used key is removed'
   )
 })
 

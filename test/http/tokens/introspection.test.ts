@@ -357,7 +357,7 @@ t.test('tokens I10: a positive answer is remembered for a while, a negative one 
   t.equal(await ask('short'), '200')
   const wall = Date.now()
   t.intercept(Date, 'now', { value: () => wall + 6_000 })
-  t.equal(await ask('short'), '401 inactive', 'never longer than exp')
+  t.equal(await ask('short'), '401 inactive', 'an answer is not remembered after exp')
   const none = endpoint(active())
   const without = await appOf(t, opaque(none))
   t.strictSame([await without.ask(), await without.ask(), none.asked.length], ['200', '200', 2])
@@ -487,7 +487,7 @@ t.test('tokens I12: a client must send a token as its binding and its token_type
   })
   const count = server.asked.length
   t.equal(await ask('x', { authorization: 'DPoP opaque', dpop: proofOf('opaque', { htm: 'PUT' }) }), '401 proof')
-  t.equal(server.asked.length, count, 'a bad proof does not cause a question')
+  t.equal(server.asked.length, count, 'a bad proof does not cause an introspection')
 })
 
 t.test('tokens I13: beside a jwtBearer no JWT is introspected, and an opaque token causes no key fetch', async (t) => {

@@ -71,7 +71,7 @@ t.test('tokens K4, K5: a new key is fetched with its first token, a withdrawn ke
   const next = ecPair({ kid: 'next' })
   idp.keys = [next.jwk]
   clock.move(31)
-  t.equal(await ask(token), '200', 'still in stock')
+  t.equal(await ask(token), '200', 'the withdrawn key is still known')
   t.equal(await ask(await sign(next, 'next')), '200')
   t.equal(idp.fetches(), 2)
   t.equal(await ask(token), '401 key')
@@ -405,7 +405,7 @@ t.test('tokens K21: issuers(f) asks f each time, trusts only true, and keeps at 
     for (const token of tokens) t.equal(await ask(token), '200')
     t.equal(await ask(tokens[1]!), '200')
     t.strictSame(fetches(), before.map((count) => count + 1))
-    t.equal(await ask(tokens[0]!), '200', 'forgotten, and asked anew')
+    t.equal(await ask(tokens[0]!), '200', 'f is called again for an issuer that was forgotten')
     t.equal(idps[0]!.fetches(), before[0]! + 2)
     const fetched = fetches()
     for (const answer of [false, 'true', 1, undefined, {}]) {

@@ -284,9 +284,9 @@ t.test('tokens C16: the schema of the claims', async (t) => {
       .transform(({ org_id: id }) => ({ organization: { id, tags: Object.freeze([{ x: 1 }]) } }))
   })
   const { claims } = await valueOf(good)
-  t.strictSame(claims, { organization: { id: 'acme', tags: [{ x: 1 }] } }, 'the transformed claims are handed on')
+  t.strictSame(claims, { organization: { id: 'acme', tags: [{ x: 1 }] } }, 'the route gets the transformed claims')
   t.ok([claims, claims.organization, claims.organization.tags[0]].every(Object.isFrozen))
-  t.equal((await valueOf(good)).subject, 'johndoe', 'the rest is that of the token')
+  t.equal((await valueOf(good)).subject, 'johndoe', 'the other members are those of the token')
 })
 
 t.test('the error of a schema that throws contains no claim, because its message goes to the client', async (t) => {

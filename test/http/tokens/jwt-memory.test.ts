@@ -130,7 +130,7 @@ t.test('tokens M4, M5: only valid signatures are kept, and no more of them than 
   await ask(tokens[297]!)
   t.equal(added, 1, 'a token that was used stays')
   await ask(tokens[298]!)
-  t.equal(added, 2, 'the token that was not used for the longest time made room')
+  t.equal(added, 2, 'the least recently used token was removed')
 })
 
 t.test('the memory contains neither tokens nor signatures, and with cache: 0 it stays empty', (t) => {

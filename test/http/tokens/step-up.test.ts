@@ -81,7 +81,7 @@ t.test('tokens S2: the user must have authenticated recently', async (t) => {
   t.intercept(Date, 'now', { value: () => now * 1000 + 500 })
   const statuses = []
   for (const offset of [-300, -301, 5, 6]) statuses.push((await ask(await sign({ auth_time: now + offset }))).status)
-  t.strictSame(statuses, [200, 401, 200, 401], 'the age is taken without tolerance, a time ahead with it')
+  t.strictSame(statuses, [200, 401, 200, 401], 'the tolerance applies to a time in the future, and not to the age')
 })
 
 t.test('tokens S3: one challenge names everything that is missing', async (t) => {

@@ -22,7 +22,7 @@ t.test('a full memory store throws, and each owner may use a quarter of it', asy
   const store = memoryStore({ max: 8 })
   t.strictSame([store.once('a1', 10, 'a'), store.once('a2', 1, 'a')], [true, true])
   t.throws(() => store.once('a3', 10, 'a'), UNAVAILABLE)
-  t.equal(store.once('a1', 10, 'a'), false, 'a used key is not a new one')
+  t.equal(store.once('a1', 10, 'a'), false, 'a used key is still known in a full store')
   for (const owner of ['b', 'c', 'd']) {
     t.strictSame([store.once(`${owner}1`, 10, owner), store.once(`${owner}2`, 10, owner)], [true, true])
   }
