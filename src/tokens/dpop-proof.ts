@@ -9,7 +9,7 @@ import type { Algorithm } from './algorithms.js'
 import { isAlgorithm, isSameAlgorithm, problemOfKey, verifySignature } from './algorithms.js'
 import type { DpopRules } from './dpop-options.js'
 import { proofRejected } from './errors.js'
-import { isPrivateJwk, keyOfJwk, thumbprintOf, writtenThumbprintOf } from './jwk.js'
+import { isPrivateJwk, keyOfJwk, problemOfPurpose, thumbprintOf, writtenThumbprintOf } from './jwk.js'
 import { mediaType, parseParts, signedPartsOf } from './jws.js'
 import { isObject } from './options.js'
 import type { ProofKey, ProofKeys } from './proof-keys.js'
@@ -102,6 +102,8 @@ function readKey (jwk: unknown, algorithm: Algorithm, keys: ProofKeys): ProofKey
   if (named !== undefined && !isSameAlgorithm(named as Algorithm, algorithm)) {
     throw refused('The member alg of jwk must be that of the proof')
   }
+  const purpose = problemOfPurpose(jwk)
+  if (purpose !== null) throw refused(`The member jwk ${purpose}`)
   const thumbprint = writtenThumbprintOf(jwk)
   const known = thumbprint === undefined ? undefined : keys.get(thumbprint)
   const key = known?.key ?? keyOfJwk(jwk)

@@ -25,6 +25,20 @@ export function isPrivateJwk (jwk: Readonly<Record<string, unknown>>): boolean {
 }
 
 /**
+ * Describes why a JWK is not for the verification of signatures, as the rest of a sentence whose subject is the key;
+ * `null` where it may be used for it.
+ *
+ * @see {@link https://www.rfc-editor.org/rfc/rfc7517#section-4.2 RFC 7517 §4.2, §4.3}
+ */
+export function problemOfPurpose ({ use, key_ops: operations }: Readonly<Record<string, unknown>>): string | null {
+  if (use !== undefined && use !== 'sig') return 'must be for signatures (use)'
+  if (operations !== undefined && !(Array.isArray(operations) && operations.includes('verify'))) {
+    return 'must allow to verify (key_ops)'
+  }
+  return null
+}
+
+/**
  * Imports a JWK: private where it has `d`, secret where it is `oct`, else public.
  *
  * @returns the key, or the problem, as the rest of a sentence whose subject is the key

@@ -7,7 +7,7 @@ import type { KeyObject } from 'node:crypto'
 import type { Algorithm } from './algorithms.js'
 import { defaultAlgorithmOf, isAlgorithm, isSameAlgorithm, problemOfKey } from './algorithms.js'
 import type { VerificationKey } from './issuer-handle.js'
-import { isPrivateJwk, keyOfJwk, thumbprintOf } from './jwk.js'
+import { isPrivateJwk, keyOfJwk, problemOfPurpose, thumbprintOf } from './jwk.js'
 import { isObject } from './options.js'
 
 /** A key of a set. */
@@ -101,12 +101,8 @@ export function setKey (
 }
 
 function problemOfMembers (jwk: Readonly<Record<string, unknown>>): string | null {
-  const { kid, use, key_ops: operations } = jwk
+  const { kid } = jwk
   if (jwk['kty'] === 'oct' || isPrivateJwk(jwk)) return 'must be a public key'
   if (kid !== undefined && typeof kid !== 'string') return 'must have a text as kid'
-  if (use !== undefined && use !== 'sig') return 'must be for signatures (use)'
-  if (operations !== undefined && !(Array.isArray(operations) && operations.includes('verify'))) {
-    return 'must allow to verify (key_ops)'
-  }
-  return null
+  return problemOfPurpose(jwk)
 }

@@ -119,6 +119,9 @@ const sameName = (alg: unknown): unknown => alg === 'EdDSA' ? 'Ed25519' : alg
 async function thumbprintOf (jwk: Record<string, unknown>, alg: string): Promise<string | null> {
   if (PRIVATE.some((name) => has(jwk, name))) return null
   if (has(jwk, 'alg') && sameName(jwk['alg']) !== sameName(alg)) return null
+  // RFC 7517 §4.2, §4.3
+  if (has(jwk, 'use') && jwk['use'] !== 'sig') return null
+  if (has(jwk, 'key_ops') && !(Array.isArray(jwk['key_ops']) && jwk['key_ops'].includes('verify'))) return null
   const { kty, crv, x, y, n, e } = jwk
   if (
     alg === 'PS256'

@@ -149,9 +149,15 @@ t.test('tokens D6: a proof is signed by the key that it contains', async (t) => 
     ),
     'without y': proofOf(token, {}, { jwk: { ...clientKey.jwk, y: undefined } }),
     'unknown kty': proofOf(token, {}, { jwk: { ...clientKey.jwk, kty: 'AKP' } }),
-    text: proofOf(token, {}, { jwk: 'key' })
+    text: proofOf(token, {}, { jwk: 'key' }),
+    // RFC 7517 §4.2, §4.3
+    'for encryption': proofOf(token, {}, { jwk: { ...clientKey.jwk, use: 'enc' } }),
+    'for other operations': proofOf(token, {}, { jwk: { ...clientKey.jwk, key_ops: ['sign', 'deriveKey'] } }),
+    'for no operation': proofOf(token, {}, { jwk: { ...clientKey.jwk, key_ops: [] } }),
+    'key_ops as text': proofOf(token, {}, { jwk: { ...clientKey.jwk, key_ops: 'verify' } })
   }
-  t.strictSame(await answers(ask, token, proofs), all(proofs, PROOF))
+  t.equal(await ask(token, proofOf(token, {}, { jwk: { ...clientKey.jwk, use: 'sig', key_ops: ['verify'] } })), '200')
+  t.strictSame(await answers(ask, token, proofs), all(proofs, PROOF), 'also where the key has verified a proof before')
 })
 
 t.test('tokens D7: htm is the method of the request, case included', async (t) => {
