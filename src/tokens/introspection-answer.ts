@@ -21,8 +21,10 @@ export interface AnswerSigner {
   readonly audience: string
 }
 
-/** The statuses that are read: of the others nothing is needed. */
-export const isReadStatus = (status: number): boolean => status === 200 || status >= 400
+/** Seconds after which a client may try again, where the endpoint does not say. */
+export const DEFAULT_RETRY_AFTER = 5
+
+const MAX_RETRY_AFTER = 300
 
 const MEDIA_TYPE = 'token-introspection+jwt'
 
@@ -50,8 +52,8 @@ export async function readAnswer (response: Response, signer: AnswerSigner | nul
 const OUR_FAULT = new Set<unknown>(['invalid_client', 'unauthorized_client'])
 
 async function refusalOf (response: Response): Promise<Error> {
-  const { status, headers } = response
-  const error = await errorOf(response)
+  const { status } = response
+  const error = status >= 400 ? await errorOf(response) : undefined
   if (status === 401 || status === 403 || OUR_FAULT.has(error)) {
     return new IntrospectionFailed({
       cause: new Error(
@@ -59,17 +61,13 @@ async function refusalOf (response: Response): Promise<Error> {
       )
     })
   }
-  const seconds = headers.get('retry-after') ?? ''
-  const retryAfter = /^\d{1,3}$/.test(seconds) && Number(seconds) <= 300 ? Number(seconds) : undefined
-  return new Refused(`The introspection endpoint answered with status ${status}`, { status }, retryAfter)
+  return new NoAnswer(`The introspection endpoint answered with status ${status}`, { status })
 }
 
-/** A status that is not an answer. */
-export class Refused extends NoAnswer {
-  /** @param retryAfter seconds, where the endpoint says so */
-  constructor (message: string, options: { readonly status: number }, readonly retryAfter: number | undefined) {
-    super(message, options)
-  }
+/** Seconds after which a client may try again, where an answer does not count: as the endpoint says, or 5. */
+export function retryAfterOf ({ headers }: Response): number {
+  const seconds = headers.get('retry-after') ?? ''
+  return /^\d{1,3}$/.test(seconds) && Number(seconds) <= MAX_RETRY_AFTER ? Number(seconds) : DEFAULT_RETRY_AFTER
 }
 
 async function errorOf (response: Response): Promise<unknown> {

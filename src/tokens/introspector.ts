@@ -15,7 +15,7 @@ import type { VerifiedClaims } from './bearer.js'
 import { IntrospectionFailed } from './errors.js'
 import { Aborted, fetchAnswer, NoAnswer, withDeadline } from './fetch-json.js'
 import type { AnswerSigner } from './introspection-answer.js'
-import { isReadStatus, readAnswer, Refused } from './introspection-answer.js'
+import { DEFAULT_RETRY_AFTER, readAnswer, retryAfterOf } from './introspection-answer.js'
 import type { Client } from './introspection-client.js'
 import type { TrustedIssuer } from './issuer-handle.js'
 import { RegisteredClaims } from './registered-claims.js'
@@ -57,7 +57,13 @@ export class Introspection implements VerifiedClaims {
 
 const MAX_ANSWERS = 1000
 
-const DEFAULT_RETRY_AFTER = 5
+// A question to the endpoint.
+interface Asked {
+  readonly token: string
+  readonly endpoint: Endpoint
+  /** seconds after which a client may try again, where the answer does not count */
+  retryAfter: number
+}
 
 interface State {
   readonly registration: RegistrationContext
@@ -92,7 +98,8 @@ export class Introspector {
     if (known !== undefined) return known
     let pending = state.pending.get(name)
     if (pending === undefined) {
-      pending = this.#question(state, name, { token, endpoint }).finally(() => { state.pending.delete(name) })
+      const asked = { token, endpoint, retryAfter: DEFAULT_RETRY_AFTER }
+      pending = this.#question(state, name, asked).finally(() => { state.pending.delete(name) })
       state.pending.set(name, pending)
     }
     return pending
@@ -113,7 +120,7 @@ export class Introspector {
   async #question (
     { registration, answers }: State,
     name: string,
-    asked: { readonly token: string, readonly endpoint: Endpoint }
+    asked: Asked
   ): Promise<Introspection | null> {
     const { endpoint } = asked
     try {
@@ -128,16 +135,13 @@ export class Introspector {
       }
       return answer
     } catch (error) {
-      throw this.#failure(error, endpoint, registration)
+      throw this.#failure(error, asked, registration)
     }
   }
 
-  async #send (
-    address: string,
-    { token, endpoint }: { readonly token: string, readonly endpoint: Endpoint },
-    signal: AbortSignal
-  ): Promise<JwtClaims | null> {
+  async #send (address: string, asked: Asked, signal: AbortSignal): Promise<JwtClaims | null> {
     const { client, timeout, signed } = this.#rules
+    const { token, endpoint } = asked
     const { issuer, trusted } = endpoint
     const signer: AnswerSigner | null = signed ? { issuer: trusted!, audience: client.id! } : null
     return await withDeadline(
@@ -151,17 +155,19 @@ export class Introspector {
               fetch: trusted?.fetch,
               allowInsecureRequests: trusted?.allowInsecureRequests ?? false,
               signal,
-              isAnswer: isReadStatus
+              isAnswer: () => true
             })
         )
+        asked.retryAfter = retryAfterOf(response)
         return await readAnswer(response, signer)
       },
       { timeout, signal }
     )
   }
 
-  #failure (error: unknown, { issuer }: Endpoint, { log }: RegistrationContext): Error {
+  #failure (error: unknown, { endpoint, retryAfter }: Asked, { log }: RegistrationContext): Error {
     const { where } = this.#rules
+    const { issuer } = endpoint
     if (error instanceof IntrospectionFailed) {
       log.error({ issuer, err: error }, `${where}: the introspection endpoint cannot be asked as this client`)
       return error
@@ -171,9 +177,7 @@ export class Introspector {
     if (!(error instanceof Aborted)) {
       log.warn({ issuer, err: error }, `${where}: the introspection endpoint did not give an answer that counts`)
     }
-    return new ServiceUnavailable('The token cannot be checked at the moment', {
-      retryAfter: error instanceof Refused ? error.retryAfter ?? DEFAULT_RETRY_AFTER : DEFAULT_RETRY_AFTER, cause: error
-    })
+    return new ServiceUnavailable('The token cannot be checked at the moment', { retryAfter, cause: error })
   }
 }
 

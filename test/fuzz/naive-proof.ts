@@ -204,7 +204,12 @@ export type AnswerVerdict =
   | { readonly status: 401, readonly isKept: boolean }
   | { readonly status: 200, readonly members: Members }
 
-const NO_ANSWER = { status: 503, retryAfter: 5 } as const
+/** Where an answer does not count, the endpoint says when to try again, or it is in 5 s. */
+export function noAnswer ({ retryAfter }: Pick<Answer, 'retryAfter'>): { readonly status: 503, readonly retryAfter: number } {
+  const isWhole =
+    retryAfter !== null && retryAfter.length > 0 && [...retryAfter].every((digit) => digit >= '0' && digit <= '9')
+  return { status: 503, retryAfter: isWhole && Number(retryAfter) <= 300 ? Number(retryAfter) : 5 }
+}
 
 /** Decides about an answer for a token that was sent as Bearer. */
 export function judgeAnswer ({ status, body, retryAfter }: Answer, rules: AnswerRules): AnswerVerdict {
@@ -218,15 +223,11 @@ export function judgeAnswer ({ status, body, retryAfter }: Answer, rules: Answer
     ) {
       return { status: 500 }
     }
-    const isWhole =
-      retryAfter !== null && retryAfter.length > 0 && [...retryAfter].every((digit) => digit >= '0' && digit <= '9')
-    return status >= 400 && isWhole && Number(retryAfter) <= 300
-      ? { status: 503, retryAfter: Number(retryAfter) }
-      : NO_ANSWER
+    return noAnswer({ retryAfter })
   }
   const active = members === null ? undefined : member(members, 'active')
   if (active === false) return { status: 401, isKept: false }
-  if (active !== true || !isPlain(members!)) return NO_ANSWER
+  if (active !== true || !isPlain(members!)) return noAnswer({ retryAfter })
   return isGood(members!, rules) ? { status: 200, members: members! } : { status: 401, isKept: true }
 }
 

@@ -14,7 +14,7 @@ import type { Draft, Edit } from './jwt-drafts.js'
 import { bytesOf, drafts, edited, edits, form, signer, textOf } from './jwt-drafts.js'
 import { isNumber, isSignedBy, member, scopesIn, valueOf } from './naive-jwt.js'
 import type { Answer, AnswerVerdict } from './naive-proof.js'
-import { formedProof, isAddress, judgeAnswer } from './naive-proof.js'
+import { formedProof, isAddress, judgeAnswer, noAnswer } from './naive-proof.js'
 import type { Part, Tally } from './part.js'
 import { check, seedOf, stoppedClock, turn, Violation } from './part.js'
 
@@ -254,11 +254,7 @@ function answerOf ({ members, form, status, error, retryAfter, padding }: Answer
   }
   const json = status === 200 ? edited(base, members, NOW) : { ...error === null ? {} : { error } }
   const body = Buffer.concat([bytesOf(json, { ...form, of: 'claims' }), Buffer.alloc(padding, ' ')])
-  return {
-    status,
-    body: status === 204 || status === 304 ? new Uint8Array() : body,
-    retryAfter: status >= 400 ? retryAfter : null
-  }
+  return { status, body: status === 204 || status === 304 ? new Uint8Array() : body, retryAfter }
 }
 
 // --- The app
@@ -463,7 +459,7 @@ class Bench {
   async #tryAnswer (ask: AnswerAsk): Promise<void> {
     const answer = answerOf(ask)
     const verdict: AnswerVerdict = ask.isTorn
-      ? { status: ask.status === 401 || ask.status === 403 ? 500 : 503, retryAfter: retryAfterOf(answer) }
+      ? ask.status === 401 || ask.status === 403 ? { status: 500 } : noAnswer(answer)
       : judgeAnswer(answer, {
         issuer: ISSUER, audience: ask.url === '/trusting' ? null : BASE, now: NOW
       })
@@ -517,15 +513,6 @@ function responseOf ({ status, body, retryAfter }: Answer, isTorn: boolean): Res
     }
   })
   return new Response(isTorn ? torn : Buffer.from(body), { status, headers })
-}
-
-// If an answer ends early, its status and headers still count.
-function retryAfterOf ({ status, retryAfter }: Answer): number {
-  const verdict = judgeAnswer(
-    { status: status === 200 ? 400 : status, body: new Uint8Array(), retryAfter: status === 200 ? null : retryAfter },
-    { issuer: ISSUER, audience: null, now: NOW }
-  )
-  return verdict.status === 503 ? verdict.retryAfter : 5
 }
 
 interface Told { readonly ask: AnswerAsk, readonly found: unknown, readonly told: string }
