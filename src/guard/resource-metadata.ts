@@ -19,7 +19,7 @@ export interface Resource {
   readonly documentation: string | undefined
   readonly policy: string | undefined
   readonly tos: string | undefined
-  /** path of the metadata */
+  /** path of the metadata, as a route */
   readonly path: string
   /** address of the metadata, for `resource_metadata` in challenges */
   readonly address: string
@@ -54,7 +54,27 @@ export function readResource (option: unknown, refuse: (problem: string) => Erro
   }
   // The path of the identifier follows the well-known path, without a final slash   RFC 9728 §3.1
   const path = `${WELL_KNOWN}${url.pathname.replace(/\/$/, '')}`
-  return { resource, scopes, name, documentation, policy, tos, path, address: `${url.origin}${path}` } as Resource
+  const address = `${url.origin}${path}`
+  return { resource, scopes, name, documentation, policy, tos, path: routeOf(path, refuse), address } as Resource
+}
+
+// The router compares decoded paths. A colon begins a parameter, and two are a colon.
+function routeOf (path: string, refuse: (problem: string) => Error): string {
+  const decoded = decodedPath(path)
+  if (decoded === null || decoded.includes('*')) {
+    throw refuse('resource must have a path that a route can have. Leave out "*" and encoded reserved characters (%2F)')
+  }
+  return decoded.replaceAll(':', '::')
+}
+
+// `null` where the path is not UTF-8, or has encoded reserved characters: the router leaves them as they are.
+function decodedPath (path: string): string | null {
+  try {
+    const decoded = decodeURI(path)
+    return decoded === decodeURIComponent(path) ? decoded : null
+  } catch {
+    return null
+  }
 }
 
 function readIdentifier (resource: unknown, refuse: (problem: string) => Error): URL {

@@ -42,7 +42,32 @@ t.test('tokens R1: the path of the metadata follows from the identifier', async 
     const app = await appOf(t, { resource })
     t.equal((await app.inject(path)).json().resource, resource)
   }
+  // A path that a router would read in another way.
+  for (const [resource, path] of [
+    ['https://a.com/a%20b', '/a%20b'],
+    ['https://a.com/ü', '/%C3%BC'],
+    ['https://a.com/%c3%bc', '/%c3%bc'],
+    ['https://a.com/a%25b', '/a%25b'],
+    ['https://a.com/a%252Fb', '/a%252Fb'],
+    ['https://a.com/:v', '/:v'],
+    ['https://a.com/a:b', '/a:b'],
+    ['https://a.com/a::b', '/a::b'],
+    ['https://a.com/(a)', '/(a)'],
+    ['https://a.com/~u/@v;w', '/~u/@v;w']
+  ] as const) {
+    const app = await appOf(t, { resource }, (app) => { app.get('/', { security: { token } }, async () => 'in') })
+    const told = (await app.inject('/')).headers['www-authenticate']
+    const address = `/.well-known/oauth-protected-resource${path}`
+    t.equal(told, `Bearer realm="api", resource_metadata="https://a.com${address}"`)
+    t.strictSame((await app.inject(address)).json().resource, resource)
+    t.equal((await app.inject('/.well-known/oauth-protected-resource/other')).statusCode, 404, resource)
+  }
   for (const resource of [
+    'https://a.com/a%2Fb',
+    'https://a.com/a/*',
+    'https://a.com/*/a',
+    'https://a.com/a%zz',
+    'https://a.com/%ff',
     'https://a.com/x?y=1',
     'https://a.com/#a',
     'https://u:p@a.com/',
