@@ -36,6 +36,7 @@ export interface DocumentOptions extends CompletionOptions {
 export class Documents {
   readonly #options: DocumentOptions
   readonly #originals = new Set<Swagger>()
+  readonly #found = new Set<string>()
   readonly #statics = new WeakSet<Swagger>()
 
   constructor (options: DocumentOptions) {
@@ -50,9 +51,9 @@ export class Documents {
     for (const decorator of this.#options.decorators) {
       const swagger = (instance as unknown as Record<string, unknown>)[decorator] as
         (Swagger & { [kCompleted]?: true }) | undefined
-      if (typeof swagger === 'function' && swagger[kCompleted] !== true) {
-        this.#wrap(ownerOf(instance, decorator), decorator, swagger)
-      }
+      if (typeof swagger !== 'function') continue
+      this.#found.add(decorator)
+      if (swagger[kCompleted] !== true) this.#wrap(ownerOf(instance, decorator), decorator, swagger)
     }
   }
 
@@ -65,7 +66,23 @@ export class Documents {
       // Fastify has compiled the serialisers: the document sees the change, and replies do not.
       record.options.schema = { ...withoutSecurity(record), [MARK]: index } as FastifySchema
     }
-    return [...this.#originals].flatMap((original) => this.#compareStatic(original, records))
+    return [
+      ...this.#missing(),
+      ...[...this.#originals].flatMap((original) => this.#compareStatic(original, records))
+    ]
+  }
+
+  // A typo would leave a document without schemes and requirements.
+  #missing (): readonly Problem[] {
+    return this.#options.decorators
+      .filter((decorator) => decorator !== 'swagger' && !this.#found.has(decorator))
+      .map((decorator) => ({
+        code: 'FST_SECURITY_INVALID_OPTION',
+        route: null,
+        message:
+          `documents must name decorators of @fastify/swagger, got ${JSON.stringify(decorator)}, ` +
+          'which no context with a route has. Check for a typo'
+      }))
   }
 
   #compareStatic (original: Swagger, records: readonly RouteRecord[]): readonly Problem[] {

@@ -318,6 +318,21 @@ t.test('two documents of different OpenAPI versions share nothing', async (t) =>
   t.not(documents[0]!.components.securitySchemes, documents[1]!.components.securitySchemes)
 })
 
+t.test('a document that no context of a route has stops the start', async (t) => {
+  const missing = await app(t, { documents: ['internal', 'swagger', 'partner'] })
+  await missing.register(fastifySwagger, { decorator: 'internal' as never, openapi: {} })
+  missing.get('/me', { security: { user } }, async () => 'in')
+  t.same(await problemsOf(missing), [{ code: 'FST_SECURITY_INVALID_OPTION', route: null }])
+  await t.rejects(async () => await missing.ready(), /partner/)
+
+  const below = await app(t, { documents: ['internal'] })
+  await below.register(async (child) => {
+    await child.register(fastifySwagger, { decorator: 'internal' as never, openapi: {} })
+    child.get('/me', { security: { user } }, async () => 'in')
+  })
+  t.same(await problemsOf(below), [])
+})
+
 t.test('schemes that only hidden routes use are not in the document', async (t) => {
   const hiding = await app(t)
   hiding.get('/hidden', { security: { key }, schema: { hide: true } }, async () => 'in')
