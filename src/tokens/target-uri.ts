@@ -44,9 +44,8 @@ export function normalizedUri (text: string): string | null {
  */
 export function requestUri (base: string, target: string): string | null {
   const match = target.startsWith('/') ? ORIGIN_FORM.exec(target) : ABSOLUTE_FORM.exec(target)
-  if (match === null) return null
-  const path = match[1] ?? '/'
-  return URI_TEXT.test(path) ? `${base}${normalizedPath(path)}` : null
+  // As a whole: dots in the path may leave the path of the base.
+  return match === null ? null : normalizedUri(`${base}${match[1] ?? '/'}`)
 }
 
 function normalizedPath (path: string): string {

@@ -227,6 +227,12 @@ t.test('tokens D12: baseUrl may have a path that a proxy removes', async (t) => 
       baseUrl
     )
   }
+  // The client asked for /v1/../items, and that is /items.   RFC 3986 §5.2.4
+  t.strictSame([
+    await rawAnswer(t, token, proofOf(token, { htu: `${AUDIENCE}/v1/items` }), '/../items', `${AUDIENCE}/v1`),
+    await rawAnswer(t, token, proofOf(token, { htu: `${AUDIENCE}/items` }), '/../items', `${AUDIENCE}/v1`),
+    await rawAnswer(t, token, proofOf(token, { htu: `${AUDIENCE}/v1/items` }), '/a/../items', `${AUDIENCE}/v1`)
+  ], [401, 200, 200])
   const rewritten = await dpopApp(t, dpopBearer(), { rewriteUrl: () => '/items' })
   t.equal(
     await rewritten.ask(token, proofOf(token, { htu: `${AUDIENCE}/old` }), { url: '/old' }),
@@ -712,10 +718,12 @@ async function rawAnswer (
   t: { teardown(cleanUp: () => unknown): void },
   token: string,
   proof: string,
-  target: string
+  target: string,
+  baseUrl = AUDIENCE
 ): Promise<number> {
   const { connect } = await import('node:net')
-  const { app } = await dpopApp(t, dpopBearer(), { routerOptions: { ignoreDuplicateSlashes: true } } as object)
+  const routerOptions = { ignoreDuplicateSlashes: true }
+  const { app } = await dpopApp(t, dpopBearer({ baseUrl }), { routerOptions } as object)
   await app.listen({ port: 0, host: '127.0.0.1' })
   const { port } = app.server.address() as { port: number }
   return await new Promise((resolve, reject) => {
