@@ -205,7 +205,9 @@ export type AnswerVerdict =
   | { readonly status: 200, readonly members: Members }
 
 /** Where an answer does not count, the endpoint says when to try again, or it is in 5 s. */
-export function noAnswer ({ retryAfter }: Pick<Answer, 'retryAfter'>): { readonly status: 503, readonly retryAfter: number } {
+export function noAnswer (
+  { retryAfter }: Pick<Answer, 'retryAfter'>
+): { readonly status: 503, readonly retryAfter: number } {
   const isWhole =
     retryAfter !== null && retryAfter.length > 0 && [...retryAfter].every((digit) => digit >= '0' && digit <= '9')
   return { status: 503, retryAfter: isWhole && Number(retryAfter) <= 300 ? Number(retryAfter) : 5 }

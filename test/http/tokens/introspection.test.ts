@@ -233,8 +233,17 @@ t.test('tokens I5: an invalid answer is an outage, with Retry-After', async (t) 
     )
     t.equal((await inject('opaque')).headers['retry-after'], expected, given)
   }
-  for (const [status, body] of [[201, '{"active":true}'], [204, null], [302, null], [429, ''], [200, '<html>'], [200, '{"active":"true"}'], [200, 'x'.repeat(1024 * 1024)]] as const) {
-    const { inject } = await appOf(t, opaque(endpoint(() => new Response(body, { status, headers: { 'retry-after': '7', location: '/' } }))))
+  for (const [status, body] of [
+    [201, '{"active":true}'],
+    [204, null],
+    [302, null],
+    [429, ''],
+    [200, '<html>'],
+    [200, '{"active":"true"}'],
+    [200, 'x'.repeat(1024 * 1024)]
+  ] as const) {
+    const headers = { 'retry-after': '7', location: '/' }
+    const { inject } = await appOf(t, opaque(endpoint(() => new Response(body, { status, headers }))))
     const reply = await inject('opaque')
     t.strictSame([reply.statusCode, reply.headers['retry-after']], [503, '7'], `${status} ${body?.slice(0, 20)}`)
   }
