@@ -6,7 +6,6 @@
 import diagnostics from 'node:diagnostics_channel'
 import type { FastifyRequest } from 'fastify'
 import type { SchemeDefinition } from '../dependency/definition.js'
-import { NotAuthenticated } from '../errors.js'
 import { Failure, Rank } from '../plan/failure.js'
 import type { Frame } from '../plan/frame.js'
 import { scopesFor } from './challenges.js'
@@ -39,7 +38,7 @@ export function hasListeners (): boolean {
 
 /** The input of a decision. */
 export interface Decided extends Omit<Denial, 'failure'> {
-  /** `null`: granted, or answered by a resolver */
+  /** with its error; `null`: granted, or answered by a resolver */
   readonly failure: Failure | null
   /** the status of a reply that a resolver has sent */
   readonly sent?: number
@@ -49,7 +48,7 @@ export interface Decided extends Omit<Denial, 'failure'> {
 export function publish (decided: Decided): void {
   const { request, failure, sent } = decided
   const status = failure?.status ?? sent ?? null
-  const error = failure === null ? null : failure.error ?? new NotAuthenticated()
+  const error = failure === null ? null : failure.error!
   const code: unknown = (error as { code?: unknown } | null)?.code
   const message: Decision = {
     request,

@@ -4,6 +4,7 @@ import { extensionOfDefinition } from '../requirement/extensions.js'
 import type { RegistrationState } from './registration-state.js'
 import { factsOf } from './resource-metadata.js'
 import type { Problem } from './route-record.js'
+import { decisionsOf } from './route-record.js'
 
 /** Calls `onReady` of each extension below a requirement, with overrides applied. */
 export async function becomeReady (registration: RegistrationState): Promise<readonly Problem[]> {
@@ -21,7 +22,7 @@ export async function becomeReady (registration: RegistrationState): Promise<rea
 }
 
 function extensionsInUse ({ records, overrides }: RegistrationState): readonly Extension[] {
-  return overrides.definitionsInUse(records.flatMap(({ decision }) => decision?.views ?? []))
+  return overrides.definitionsInUse(decisionsOf(records).flatMap(({ views }) => views))
     .flatMap((definition) => extensionOfDefinition(definition) ?? [])
 }
 

@@ -10,6 +10,7 @@ import { RegistrationRefused } from '../errors.js'
 import type { Extension, ResourceFacts } from '../extension.js'
 import type { Registry } from './registry.js'
 import type { RouteRecord } from './route-record.js'
+import { decisionsOf } from './route-record.js'
 
 /** The checked option `resource`. */
 export interface Resource {
@@ -160,7 +161,7 @@ export function metadataOf (resource: Resource, records: readonly RouteRecord[])
 
 /** The facts that the guards of some routes state, as they were declared. */
 export function factsOf (records: readonly RouteRecord[]): readonly ResourceFacts[] {
-  const views = records.flatMap(({ decision }) => decision?.views ?? [])
+  const views = decisionsOf(records).flatMap(({ views }) => views)
   return definitionsBelow(...views).flatMap((definition) => {
     const { extension } = definition as { readonly extension?: Extension }
     return extension?.resource === undefined ? [] : [extension.resource]
@@ -169,11 +170,8 @@ export function factsOf (records: readonly RouteRecord[]): readonly ResourceFact
 
 function scopesOf (records: readonly RouteRecord[]): readonly string[] {
   const shown = records.filter(({ options }) => (options.schema as { hide?: boolean } | undefined)?.hide !== true)
-  return unique(
-    shown.flatMap(
-      ({ decision }) => decision?.alternatives.flatMap((alternative) => [...alternative.values()].flat()) ?? []
-    )
-  )
+  const alternatives = decisionsOf(shown).flatMap(({ alternatives }) => alternatives)
+  return unique(alternatives.flatMap((alternative) => [...alternative.values()].flat()))
     .filter((scope) => scope !== 'offline_access')
     .sort()
 }

@@ -111,6 +111,11 @@ export function listOf<T> (option: T | readonly T[] | undefined): readonly T[] {
   return Array.isArray(option) ? option : [option as T]
 }
 
+/** The decisions about routes, once the app has become ready. */
+export function decisionsOf (records: readonly RouteRecord[]): readonly Decision[] {
+  return records.map(({ decision }) => decision!)
+}
+
 /** Names a route in a message. */
 export function routeName ({ options, url }: RouteRecord): string {
   return `${methodsOf(options).join(',')} ${url}`

@@ -3,7 +3,7 @@ import { definitionsBelow } from '../dependency/traversal.js'
 import { basePath, relativeTokenUrls } from '../requirement/security-schemes.js'
 import type { RegistrationState } from './registration-state.js'
 import type { RouteRecord } from './route-record.js'
-import { listOf, methodsOf, routeName, urlsOf } from './route-record.js'
+import { decisionsOf, listOf, methodsOf, routeName, urlsOf } from './route-record.js'
 
 /** Logs the warnings about the routes of a registration. */
 export function warnAtReady (registration: RegistrationState, records: readonly RouteRecord[]): void {
@@ -15,7 +15,7 @@ export function warnAtReady (registration: RegistrationState, records: readonly 
 
 function tokenUrls ({ options, registry }: RegistrationState, records: readonly RouteRecord[]): readonly string[] {
   const base = basePath(options.prefix)
-  const schemes = new Set(records.flatMap(({ decision }) => decision?.schemes ?? []))
+  const schemes = new Set(decisionsOf(records).flatMap(({ schemes }) => schemes))
   const form = registry.records.find((record) => record.fragments.size > 0)
   const place = form === undefined ? null : routeName(form)
   const fix = place === null ? 'Add the route, or correct tokenUrl' : `The login form is at ${place}: correct tokenUrl`

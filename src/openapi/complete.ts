@@ -130,7 +130,7 @@ function documentedSecurity (
   { alternatives, isPublic, fragments }: Decision,
   version: string
 ): readonly SecurityRequirement[] | undefined {
-  const security = alternatives.length === 0 ? undefined : securityOf(alternatives, version)
+  const security = securityOf(alternatives, version)
   // A login form is public: it does not ask for credentials of a scheme.
   return security ?? (isPublic || fragments.length > 0 ? [] : undefined)
 }

@@ -71,7 +71,7 @@ export class RouteIndex {
     const marked = this.#byMark[operation[MARK] as number]
     if (marked === undefined) return this.#byOperation.get(`${method} ${path}`) ?? []
     const alike = this.#keys.get(marked)!.filter((key) => key.startsWith(`${method} `))
-      .flatMap((key) => this.#byOperation.get(key) ?? [])
+      .flatMap((key) => this.#byOperation.get(key)!)
     // In the order of their registration, also where the marked one came last.
     return alike.includes(marked) ? [...new Set(alike)] : [marked, ...new Set(alike)]
   }
