@@ -3,7 +3,8 @@ import type { FastifyInstance, RouteOptions } from 'fastify'
 import Fastify from 'fastify'
 import t from 'tap'
 import fastifySecurity, {
-  apiKeyQuery, depends, httpBearer, oauth2TokenRequestForm, optional, ServiceUnavailable, Unauthorized
+  apiKeyQuery, depends, httpBearer, oauth2TokenRequestForm, optional, requestSerializer, ServiceUnavailable,
+  Unauthorized
 } from '../../src/index.js'
 import { logLines } from '../fixtures/log-lines.js'
 import { noting, secured } from '../fixtures/secured.js'
@@ -57,8 +58,12 @@ t.test('a handler does not run where the late part of a guard denies that anothe
   t.equal(calls, 0)
 })
 
-t.test('a public route answers where another plugin failed to load, and a guarded one does not', async (t) => {
-  const app = await secured(t, { resource: { resource: 'https://api.example.com' } })
+t.test('public routes answer where another plugin failed to load, and guarded ones do not', async (t) => {
+  const app = await secured(t, {
+    resource: { resource: 'https://api.example.com' },
+    swagger: {},
+    swaggerUi: { security: false }
+  })
   app.get('/public', { security: false }, () => 'open')
   app.get('/guarded', () => 'in')
   app.security.require({ user })
@@ -66,9 +71,10 @@ t.test('a public route answers where another plugin failed to load, and a guarde
   await t.rejects(Promise.resolve(app.ready()), { message: 'cannot load' })
   await new Promise<void>((resolve) => { app.server.listen(0, '127.0.0.1', resolve) })
   const address = app.server.address() as { readonly port: number }
-  const statuses = await Promise.all(['/public', '/guarded'].map(async (path) =>
+  const paths = ['/public', '/docs/static/index.html', '/.well-known/oauth-protected-resource', '/guarded']
+  const statuses = await Promise.all(paths.map(async (path) =>
     (await fetch(`http://127.0.0.1:${address.port}${path}`, { headers: { ...good, connection: 'close' } })).status))
-  t.strictSame(statuses, [200, 500])
+  t.strictSame(statuses, [200, 200, 200, 500])
 })
 
 t.test('guards hold where the app goes on after the plugin refused the options of its document', async (t) => {
@@ -125,6 +131,20 @@ t.test('a serializer gets what the app logs as req, and of a query that is a tex
   const logged = lines.records().filter((record) => 'req' in record).map(({ req }) => req as unknown)
   t.strictSame(logged, [{ query: '***' }, { text: 'no request' }])
   t.notMatch(JSON.stringify(lines.records()), 'S3cr3t')
+})
+
+t.test('a logger of the app may hand a request of Node to the serializer: it has no query', async (t) => {
+  const serializer = requestSerializer({
+    schemes: [apiKeyQuery({ name: 'key' })],
+    serializer: ({ url, query }) => ({ url, query })
+  })
+  t.strictSame(serializer({ url: '/?key=S3cr3t' } as never), { url: '/?key=***', query: undefined })
+})
+
+t.test('docs under a longer prefix find their parts from their own address', async (t) => {
+  const app = await secured(t, { swagger: {}, swaggerUi: { routePrefix: '/internal/api/docs', security: false } })
+  const { body } = await app.inject('/internal/api/docs')
+  t.match(body, 'href="../../internal/api/docs/static/swagger-ui.css"')
 })
 
 t.test('mistakes in the arguments of depends and of a token form name the fix', async (t) => {
