@@ -97,7 +97,10 @@ t.test('objects that are no plain data, and members with the name __proto__, are
   const day = new Date(0)
   const odd = JSON.parse('{ "__proto__": { "isAdmin": true }, "name": "odd" }') as object
   const document = await documentOf(t, {
-    transformObject: (built) => ({ ...(built as { openapiObject: object }).openapiObject, 'x-day': day, 'x-odd': odd }) as never
+    transformObject: (built) => {
+      const { openapiObject } = built as unknown as { openapiObject: object }
+      return { ...openapiObject, 'x-day': day, 'x-odd': odd } as never
+    }
   })
   t.equal(document['x-day'], day)
   t.strictSame(Object.entries(document['x-odd'] as object), [['__proto__', { isAdmin: true }], ['name', 'odd']])

@@ -898,6 +898,9 @@ t.test('override with scopes: a place that requires other scopes answers 403, as
     undo()
   }
   t.equal((await app.inject('/none')).statusCode, 401, 'the undone overrides have no effect')
+  const undo = app.security.override(user, 'test', {})
+  t.equal((await app.inject('/other')).statusCode, 200, 'without the option scopes, no scope is checked')
+  undo()
   for (const options of [{ scope: ['a'] }, { scopes: 'a' }, { scopes: ['a b'] }, { scopes: [1] }, null, []]) {
     t.throws(() => app.security.override(user, 'test', options as never), { code: 'FST_SECURITY_INVALID_OPTION' })
   }

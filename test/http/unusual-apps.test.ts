@@ -149,5 +149,7 @@ t.test('docs under a longer prefix find their parts from their own address', asy
 
 t.test('mistakes in the arguments of depends and of a token form name the fix', async (t) => {
   t.throws(() => depends((() => 1) as never, () => 1), { message: /depends\(\{\}, resolve\)/ })
-  t.throws(() => oauth2TokenRequestForm({ grants: ['password'], fields: 'device' } as never), { message: /fields must be an object/ })
+  t.throws(() => oauth2TokenRequestForm({ grants: ['password'], fields: 'device' } as never), {
+    message: /fields must be an object/
+  })
 })

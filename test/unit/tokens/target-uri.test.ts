@@ -1,4 +1,4 @@
-/** The address that a DPoP proof names, and that of the request: both are normalized as RFC 3986 §6.2.2 and §6.2.3 say. */
+/** The address that a DPoP proof names, and that of the request: normalized as RFC 3986 §6.2.2 and §6.2.3 say. */
 import t from 'tap'
 import { normalizedUri, requestUri } from '../../../src/tokens/target-uri.js'
 
@@ -44,5 +44,6 @@ t.test('of a request only the path counts, and what is no path of a URI has no a
     ['/a%zz', null]
   ]
   for (const [target, normalized] of rows) t.equal(requestUri(BASE, target), normalized, target)
+  t.equal(requestUri(`${BASE}/v1`, '/../items'), `${BASE}/items`, 'dots may leave the path of the base')
   t.end()
 })
