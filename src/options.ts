@@ -2,8 +2,9 @@
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
 import type { FastifySwaggerUiOptions } from '@fastify/swagger-ui'
 import type { FastifyRequest, RouteOptions } from 'fastify'
-import { describe, isPlainObject } from './dependency/dependency.js'
+import { describe, isPlainObject, isTypoOf } from './dependency/dependency.js'
 import { InvalidOption } from './errors.js'
+import { holdsDependencies } from './guard/misplaced.js'
 import type { RegistrationOptions } from './guard/registration-state.js'
 import { readResource } from './guard/resource-metadata.js'
 import type { SecurityOption } from './requirement/requirement.js'
@@ -177,32 +178,13 @@ function checkValues (options: FastifySecurityOptions): void {
 function checkNames (options: object): void {
   for (const name of Object.keys(options)) {
     if ((NAMES as readonly string[]).includes(name)) continue
-    const meant = NAMES.find((known) => isTypo(plain(name), plain(known)))
+    if (isTypoOf(name, 'security') && holdsDependencies((options as Record<string, unknown>)[name])) {
+      throw new InvalidOption(`fastify-security: Unknown option "${name}". ` +
+        'Call app.security.require({ … }) after the registration, or declare security on the routes')
+    }
+    const meant = NAMES.find((known) => isTypoOf(name, known))
     if (meant !== undefined) throw new InvalidOption(`fastify-security: Unknown option "${name}". Write "${meant}"`)
   }
-}
-
-function plain (name: string): string {
-  return name.toLowerCase().replace(/[-_]/g, '')
-}
-
-function isTypo (name: string, known: string): boolean {
-  const allowed = name.length >= 8 ? 2 : 1
-  return Math.abs(name.length - known.length) <= allowed && editDistance(name, known) <= allowed
-}
-
-// Insertions, deletions, substitutions.
-function editDistance (one: string, other: string): number {
-  let row = Array.from({ length: other.length + 1 }, (_, index) => index)
-  for (let i = 1; i <= one.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= other.length; j++) {
-      const substituted = row[j - 1]! + (one[i - 1] === other[j - 1] ? 0 : 1)
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, substituted))
-    }
-    row = next
-  }
-  return row[other.length]!
 }
 
 function checkOneOf (name: string, value: unknown, allowed: readonly unknown[], others = ''): void {

@@ -10,5 +10,6 @@ export type {
   Dependency, DependencyHook, DependencyViews, Hook, Mistake, NamedDependencies, Needs, RequestLike, ResolverResult,
   Values
 } from './types.js'
+export { isTypoOf } from './typo.js'
 export { dependencyOf, dependencyOfView, viewOf } from './view.js'
 export type { HookRuntime, ResolvedValues } from './view.js'

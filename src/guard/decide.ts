@@ -9,10 +9,10 @@ import { alternativeConflicts } from '../requirement/extensions.js'
 import { readRequirement } from '../requirement/requirement.js'
 import type { ContextRequirement } from './context-requirements.js'
 import { maskLog } from './log.js'
+import { misplacedProblems, notInForce } from './misplaced.js'
 import type { RegistrationState } from './registration-state.js'
-import { notInForce } from './registry.js'
 import type { Declared } from './requirement-checks.js'
-import { checkHooks, checkViews, isHandWritten, misplacedRequirement, readDeclared } from './requirement-checks.js'
+import { checkHooks, checkViews, isHandWritten, readDeclared } from './requirement-checks.js'
 import { isMetadata } from './resource-metadata.js'
 import type { RouteGuard } from './route-guard.js'
 import type { Decision, HookDependency, Problem, RouteRecord } from './route-record.js'
@@ -147,11 +147,7 @@ function routeProblems (
         "Declare the route's security option instead"
     ])
   }
-  const misplaced = misplacedRequirement(record)
-  if (misplaced !== null) {
-    problems.push(['FST_SECURITY_INVALID_REQUIREMENT', `${misplaced} must not hold dependencies: nothing asks them ` +
-      'there. Move them to the option security of the route'])
-  }
+  for (const { code, message } of misplacedProblems(record, decision.views)) problems.push([code, message])
   // A route that is older than the plugin is missing in the document as well.
   const isDeclaredHere = isGuarded || Object.hasOwn(record.options, 'security')
   if (isDeclaredHere && record.registration === null) {

@@ -12,14 +12,18 @@ import type { FastifyInstance } from 'fastify'
 import { RouteNotGuarded, StartRefused } from '../errors.js'
 import { kRecord, kRegistration, kRegistry, kSubscribed } from '../symbols.js'
 import type { AppState, Registered } from './last-check.js'
-import { isGuardWanted, wrapHandler } from './last-check.js'
+import { wrapHandler } from './last-check.js'
+import type { HandedDependencies } from './misplaced.js'
+import { handedDependencies, problemsOutside, unaskedDependencies } from './misplaced.js'
 import type { CallbackHook, Handler, Problem, RouteOwner, RouteRecord } from './route-record.js'
-import { hookDependencies, listOf, methodsOf, routeName, urlsOf } from './route-record.js'
+import { hookDependencies, listOf, methodsOf, urlsOf } from './route-record.js'
 
 /** The record of one app. */
 export interface Registry extends AppState {
   readonly root: FastifyInstance
   readonly records: RouteRecord[]
+  /** dependencies among the options of `register` */
+  readonly handed: HandedDependencies[]
   /** registrations of the plugin */
   readonly owners: RouteOwner[]
   /** guards that this package added to hooks: a copied route has those of the original */
@@ -95,6 +99,7 @@ function createRegistry (contexts: readonly FastifyInstance[], isComplete = fals
   const registry: Registry = {
     root,
     records: [],
+    handed: [],
     owners: [],
     guardHooks: new WeakSet(),
     handlers: new WeakMap(),
@@ -109,6 +114,9 @@ function createRegistry (contexts: readonly FastifyInstance[], isComplete = fals
   for (const context of contexts) {
     context.addHook('onRoute', function securityRoute (this: FastifyInstance, options) {
       addRecord(registry, this, options)
+    })
+    context.addHook('onRegister', (instance, options: unknown) => {
+      registry.handed.push(...handedDependencies(instance, options))
     })
   }
   if (!isComplete) root.addHook('onRequest', refuseUnknown(registry))
@@ -185,9 +193,10 @@ async function decide (registry: Registry): Promise<void> {
     if (records === undefined) owned.set(owner, [record])
     else records.push(record)
   }
-  problems.push(...existing.filter((record) => (record.instance as Registered)[kRegistration] === undefined &&
-    isGuardWanted(record) && !isTwinOfWanted(record)).map(notInForce))
+  problems.push(...existing.filter(({ instance }) => (instance as Registered)[kRegistration] === undefined)
+    .flatMap(problemsOutside))
   for (const owner of registry.owners) problems.push(...owner.decide(owned.get(owner) ?? [], new Set(existing)))
+  problems.push(...registry.handed.flatMap((handed) => unaskedDependencies(handed, existing)))
   if (problems.length > 0) refuseStart(registry, problems)
   for (const owner of registry.owners) problems.push(...await owner.becomeReady())
   if (problems.length > 0) refuseStart(registry, problems)
@@ -199,23 +208,6 @@ function openWhenReady (registry: Registry): void {
   registry.root.ready().then(() => {
     if (registry.state === 'deciding') registry.state = 'open'
   }, () => {})
-}
-
-// A HEAD twin has the problem of its GET.
-function isTwinOfWanted ({ twinOf }: RouteRecord): boolean {
-  return twinOf !== null && isGuardWanted(twinOf)
-}
-
-/** The problem of a route that has a declaration but no guard. */
-export function notInForce (record: RouteRecord): Problem {
-  return {
-    code: 'FST_SECURITY_START_REFUSED',
-    route: routeName(record),
-    message:
-      'it declares security, but fastify-security is not registered in this context, ' +
-      'or was registered after the route. ' +
-      'Register the plugin before the route: await app.register(fastifySecurity)'
-  }
 }
 
 // In an app that is older than this module, a child context may have registered routes that no hook of ours saw.

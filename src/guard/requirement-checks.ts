@@ -1,17 +1,19 @@
 /** Checks a declaration when a route is registered or `require` is called, for mistakes that a single call shows. */
 import type { Definition, View } from '../dependency/definition.js'
-import { isPlainObject, viewOf } from '../dependency/dependency.js'
 import { definitionsBelow, schemesBelow } from '../dependency/traversal.js'
-import { HandWrittenSecurity, HookTooEarly, InvalidRequirement, TooManyAlternatives, TooManySteps } from '../errors.js'
+import {
+  HandWrittenSecurity, HookTooEarly, InvalidOption, InvalidRequirement, TooManyAlternatives, TooManySteps
+} from '../errors.js'
 import type { Alternative } from '../requirement/alternatives.js'
 import { alternativesOf, MAX_ALTERNATIVES } from '../requirement/alternatives.js'
 import { checkExtensions } from '../requirement/extensions.js'
 import { checkSize } from '../requirement/size.js'
 import { checkScopes, readRequirement } from '../requirement/requirement.js'
+import { misspelledMessage, misspelledOption } from './misplaced.js'
 import type { RegistrationState } from './registration-state.js'
 import { isMetadata } from './resource-metadata.js'
 import type { HookDependency, RouteRecord } from './route-record.js'
-import { listOf, routeName } from './route-record.js'
+import { routeName } from './route-record.js'
 import { isPreflight, isWithinDocs } from './special-routes.js'
 
 /** The own requirement of a route, without those of its contexts. */
@@ -34,6 +36,8 @@ export function checkDeclaration (registration: RegistrationState, record: Route
     shapeRoute(registration, record, record.twinOf.fragments.keys())
     return
   }
+  const misspelled = misspelledOption(record.options)
+  if (misspelled !== undefined) throw new InvalidOption(`${where}: ${misspelledMessage(misspelled)}`)
   const { own, isDeclared } = readDeclared(registration, record)
   const around = (isDeclared && own === null) || isWithinDocs(registration, record) || isPreflight(record)
     ? []
@@ -150,17 +154,4 @@ export function isHandWritten ({ options }: RegistrationState, record: RouteReco
   if (options.onHandWrittenSecurity === 'allow') return false
   const security: unknown = record.options.schema?.security
   return security !== undefined && !(Array.isArray(security) && security.length === 0)
-}
-
-/** Returns the places of dependencies that no code reads: a typo that would leave the route open. */
-export function misplacedRequirement ({ options, twinOf, defaulted }: RouteRecord): string | null {
-  if (twinOf !== null || Object.hasOwn(options, 'security')) return null
-  // `defaultSecurity` may read config, but then it does not declare the route public.
-  if (defaulted !== null && defaulted.own !== null) return null
-  for (const place of ['config', 'schema'] as const) {
-    const { security } = (options[place] ?? {}) as { security?: unknown }
-    const members = listOf(security).flatMap((member) => isPlainObject(member) ? Object.values(member) : [member])
-    if (members.some((member) => viewOf(member) !== null)) return `${place}.security`
-  }
-  return null
 }

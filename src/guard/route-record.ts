@@ -80,7 +80,8 @@ export type Problem = StartProblem
 
 const NONE: readonly never[] = []
 
-const HOOKS = [
+/** The hooks of a route. */
+export const HOOKS = [
   'onRequest',
   'preParsing',
   'preValidation',

@@ -78,20 +78,75 @@ app.get('/', { security: { name } }, async () => 'in')`,
       says: `Object literal may only specify known properties, but 'securty' does not exist in type 'Omit<RouteShorthandOptions<Server<typeof IncomingMessage, typeof ServerResponse>, IncomingMessage, ServerResponse<IncomingMessage>, ... 4 more ..., FastifyBaseLogger>, "security" | "websocket"> & { ...; }'. Did you mean to write 'security'?
 Object literal may only specify known properties, but 'securty' does not exist in type 'RouteShorthandOptions<Server<typeof IncomingMessage, typeof ServerResponse>, IncomingMessage, ServerResponse<IncomingMessage>, ... 4 more ..., FastifyBaseLogger>'. Did you mean to write 'security'?`
     },
-    node: 'GET / → 200 in'
+    node: 'FST_SECURITY_INVALID_OPTION: Route GET /: Unknown option "securty". Write "security"'
   },
   {
-    mistake: 'a misspelled option security, where every route has to declare one',
-    source: `await app.register(fastifySecurity, { swagger: false, onUndeclaredRoute: 'error' })
-app.get('/', { securty: { user: currentUser } }, async () => 'in')`,
+    mistake: 'a misspelled hook with a dependency',
+    source: 'app.get(\'/\', { prehandler: currentUser }, async () => \'in\')',
     compiler: {
-      at: 'securty',
-      says: `Object literal may only specify known properties, but 'securty' does not exist in type 'Omit<RouteShorthandOptions<Server<typeof IncomingMessage, typeof ServerResponse>, IncomingMessage, ServerResponse<IncomingMessage>, ... 4 more ..., FastifyBaseLogger>, "security" | "websocket"> & { ...; }'. Did you mean to write 'security'?
-Object literal may only specify known properties, but 'securty' does not exist in type 'RouteShorthandOptions<Server<typeof IncomingMessage, typeof ServerResponse>, IncomingMessage, ServerResponse<IncomingMessage>, ... 4 more ..., FastifyBaseLogger>'. Did you mean to write 'security'?`
+      at: 'prehandler',
+      says: `Object literal may only specify known properties, but 'prehandler' does not exist in type 'Omit<RouteShorthandOptions<Server<typeof IncomingMessage, typeof ServerResponse>, IncomingMessage, ServerResponse<IncomingMessage>, ... 4 more ..., FastifyBaseLogger>, "security" | "websocket"> & { ...; }'. Did you mean to write 'preHandler'?
+Object literal may only specify known properties, but 'prehandler' does not exist in type 'RouteShorthandOptions<Server<typeof IncomingMessage, typeof ServerResponse>, IncomingMessage, ServerResponse<IncomingMessage>, ... 4 more ..., FastifyBaseLogger>'. Did you mean to write 'preHandler'?`
     },
-    node: 'FST_SECURITY_START_REFUSED: The app does not start:\n- GET /: it declares no security, ' +
-      'and no requirement of its contexts applies. Say who may call it, or security: ' +
-      "false if it is public (onUndeclaredRoute: 'error')"
+    node: 'FST_SECURITY_START_REFUSED: The app does not start:\n- GET /: the option "prehandler" must not hold ' +
+      'dependencies: nothing asks them there. Write "preHandler"'
+  },
+  {
+    mistake: 'the object of dependencies in place of the options',
+    source: 'app.get(\'/\', { user: currentUser }, async () => \'in\')',
+    compiler: {
+      at: 'user',
+      says: `Object literal may only specify known properties, and 'user' does not exist in type 'Omit<RouteShorthandOptions<Server<typeof IncomingMessage, typeof ServerResponse>, IncomingMessage, ServerResponse<IncomingMessage>, ... 4 more ..., FastifyBaseLogger>, "security" | "websocket"> & { ...; }'.
+Object literal may only specify known properties, and 'user' does not exist in type 'RouteShorthandOptions<Server<typeof IncomingMessage, typeof ServerResponse>, IncomingMessage, ServerResponse<IncomingMessage>, ... 4 more ..., FastifyBaseLogger>'.`
+    },
+    node: 'FST_SECURITY_START_REFUSED: The app does not start:\n- GET /: the option "user" must not hold ' +
+      'dependencies: nothing asks them there. Move them to the option security of the route'
+  },
+  {
+    mistake: 'a dependency in place of the options',
+    source: 'app.get(\'/\', currentUser, async () => \'in\')',
+    compiler: {
+      at: 'currentUser',
+      says: `Type 'Dependency<User>' has no properties in common with type 'Omit<RouteShorthandOptions<Server<typeof IncomingMessage, typeof ServerResponse>, IncomingMessage, ServerResponse<IncomingMessage>, ... 4 more ..., FastifyBaseLogger>, "security" | "websocket"> & { ...; }'.
+Type 'Dependency<User>' has no properties in common with type 'RouteShorthandOptions<Server<typeof IncomingMessage, typeof ServerResponse>, IncomingMessage, ServerResponse<IncomingMessage>, ... 4 more ..., FastifyBaseLogger>'.`
+    },
+    node: 'FST_ERR_ROUTE_OPTIONS_NOT_OBJ: Options for "GET:/" route must be an object'
+  },
+  {
+    mistake: 'a dependency in place of the handler',
+    source: 'app.get(\'/\', currentUser)',
+    compiler: {
+      at: 'currentUser',
+      says: `Argument of type 'Dependency<User>' is not assignable to parameter of type 'Omit<RouteShorthandOptions<Server<typeof IncomingMessage, typeof ServerResponse>, IncomingMessage, ServerResponse<IncomingMessage>, ... 4 more ..., FastifyBaseLogger>, "security" | "websocket"> & { ...; }'.
+  Type 'Dependency<User>' is not assignable to type '{ security: SecurityOption; websocket?: false | undefined; handler: "the handler of a route that declares security"; }'.
+Argument of type 'Dependency<User>' is not assignable to parameter of type 'RouteHandlerMethod<Server<typeof IncomingMessage, typeof ServerResponse>, IncomingMessage, ServerResponse<IncomingMessage>, ... 4 more ..., FastifyBaseLogger>'.
+  Target signature provides too few arguments. Expected 3 or more, but got 2.
+Argument of type 'Dependency<User>' is not assignable to parameter of type 'RouteShorthandOptionsWithHandler<Server<typeof IncomingMessage, typeof ServerResponse>, IncomingMessage, ServerResponse<IncomingMessage>, ... 4 more ..., FastifyBaseLogger>'.`
+    },
+    node: 'FST_SECURITY_START_REFUSED: The app does not start:\n- GET /: the handler must not be a dependency: a ' +
+      'dependency answers nothing. Declare it in the option security of the route, and read its value with ' +
+      'of(request)'
+  },
+  {
+    mistake: 'a requirement among the options of register',
+    source: `app.register(async (admin) => {
+  admin.get('/', async () => 'in')
+}, { security: { user: currentUser } })`,
+    compiler: null,
+    node: 'FST_SECURITY_START_REFUSED: The app does not start:\n- app.register: the option "security" must not ' +
+      'hold dependencies that no route there requires: Fastify hands them to the plugin, and nothing asks ' +
+      'them. Call app.security.require({ … }) in the plugin'
+  },
+  {
+    mistake: 'a requirement among the options of the plugin',
+    source: 'await app.register(fastifySecurity, { security: { user: currentUser } })',
+    compiler: {
+      at: 'security',
+      says: "Object literal may only specify known properties, and 'security' does not exist in type " +
+        "'FastifyRegisterOptions<FastifySecurityOptions & { readonly prefix?: string | undefined; }>'."
+    },
+    node: 'FST_SECURITY_INVALID_OPTION: fastify-security: Unknown option "security". Call app.security.require({ … ' +
+      '}) after the registration, or declare security on the routes'
   },
   {
     mistake: 'a scope that the scheme does not list',
@@ -651,8 +706,6 @@ t.test('a mistake without an error at start-up still answers 401 to a client wit
   t.strictSame(
     answers.filter(([, answer]) => answer !== 'GET / → 401 FST_SECURITY_NOT_AUTHENTICATED: Not authenticated'),
     [
-      // Fastify accepts any option of a route. `onUndeclaredRoute: 'error'` detects this mistake.
-      ['a misspelled option security', 'GET / → 200 in'],
       // The handler does not answer: it fails on an unexpected null.
       [
         "optional's null, unhandled in a handler",
