@@ -25,10 +25,14 @@ import { registerCookieParser } from './schemes/cookie.js'
 import { kFrame, kParseCookie, kRecord, kRegistration } from './symbols.js'
 import { adoptTokenResponse } from './token-endpoint/token-response.js'
 
+const CALLED = 'fastify-security must not be called: register calls it. ' +
+  'Write await app.register(fastifySecurity, { … })'
+
 async function fastifySecurity (
   fastify: FastifyInstance,
   options: FastifySecurityOptions & { readonly prefix?: string }
 ): Promise<void> {
+  if (typeof (fastify as FastifyInstance | undefined)?.addHook !== 'function') throw new InvalidOption(CALLED)
   const checked = readOptions(options, fastify.prefix)
   const { makesDocument, makesPage } = checkContext(fastify, options)
   const registry = registryOf(fastify)

@@ -92,6 +92,7 @@ function addressOf ({ url, constraints }: RouteSecurity): string {
 function textOf ({ security, guarded }: RouteSecurity): string {
   if (security === false) return '(public)'
   if (security === undefined) return guarded ? '(guarded, without a scheme)' : '(nothing declared)'
+  if (security.length === 0) return '(login form)'
   return security
     .map((requirement) => {
       const all = Object.entries(requirement).map(([name, scopes]) =>

@@ -52,9 +52,10 @@ export function dependencyOfView<T> (view: View, methods: PropertyDescriptorMap 
 
 function runHook (view: View, request: any, reply: unknown, done: unknown): void {
   if (typeof done !== 'function') {
-    throw new HookNotUsable(
-      'A dependency must be an onRequest, preValidation or preHandler hook. Move it to one of these'
-    )
+    throw new HookNotUsable(request === undefined
+      ? 'A dependency must not be called: Fastify calls it. Write it without parentheses'
+      : 'A dependency must be an onRequest, preValidation or preHandler hook. ' +
+        'Move it to one of these, or read its value with of(request)')
   }
   const runtime: HookRuntime | undefined = request.server[kRegistration]
   if (runtime === undefined) {

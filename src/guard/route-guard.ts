@@ -230,7 +230,7 @@ export function securityValues (request: FastifyRequest, isPublic: (request: Fas
   throw new NotResolved(
     'request.security must not be read before the guard of the route has passed, ' +
     'or on a route that declares no security. ' +
-      'Declare security on the route, or use peek() of the dependency'
+      'Declare security on the route; read with of() a dependency that its context requires, or with peek() in a hook'
   )
 }
 

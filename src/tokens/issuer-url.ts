@@ -51,7 +51,8 @@ export function checkIdentifier (where: string, identifier: unknown): asserts id
   if (problem === null) return
   // A user name comes with a password.
   throw new InvalidOption(
-    `${where}: the issuer ${problem}${hasUser(identifier) ? '' : `, got ${describe(identifier)}`}`
+    `${where}: the issuer ${problem}${hasUser(identifier) ? '' : `, got ${describe(identifier)}`}` +
+    (typeof identifier === 'string' ? '' : ". Pass it as a string: 'https://login.example.com/'")
   )
 }
 

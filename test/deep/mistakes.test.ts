@@ -499,8 +499,52 @@ app.get('/', { security: { user } }, async () => 'in')`,
       says: "Type 'void' is not assignable to type 'Dependency<unknown> | Mistake<\"a dependency is made by depends, " +
         "or by calling a scheme\">'."
     },
-    node: 'FST_SECURITY_HOOK_NOT_USABLE: A dependency must be an onRequest, preValidation or preHandler hook. ' +
-      'Move it to one of these'
+    node: 'FST_SECURITY_HOOK_NOT_USABLE: A dependency must not be called: Fastify calls it. Write it without ' +
+      'parentheses'
+  },
+  {
+    mistake: 'a dependency, called on a route',
+    source: 'app.get(\'/\', { security: { user: currentUser() } }, async () => \'in\')',
+    compiler: {
+      at: 'security',
+      says: `Type '{ user: void; }' is not assignable to type 'SecurityOption | undefined'.
+  Types of property 'user' are incompatible.
+    Type 'void' is not assignable to type 'Dependency<unknown> | Mistake<"a dependency is made by depends, or by calling a scheme"> | undefined'.`
+    },
+    node: 'FST_SECURITY_HOOK_NOT_USABLE: A dependency must not be called: Fastify calls it. Write it without ' +
+      'parentheses'
+  },
+  {
+    mistake: 'a dependency, called in a handler',
+    source: 'app.get(\'/\', { security: { user: currentUser } }, async (request) => currentUser(request))',
+    compiler: {
+      at: 'currentUser',
+      says: 'Expected 3 arguments, but got 1.'
+    },
+    node: 'GET / → 500 FST_SECURITY_HOOK_NOT_USABLE: A dependency must be an onRequest, preValidation or ' +
+      'preHandler hook. Move it to one of these, or read its value with of(request)'
+  },
+  {
+    mistake: 'the plugin, called',
+    source: 'await app.register(fastifySecurity({ strict: true }))',
+    compiler: {
+      at: 'fastifySecurity',
+      says: 'Expected 2 arguments, but got 1.'
+    },
+    node: 'FST_SECURITY_INVALID_OPTION: fastify-security must not be called: register calls it. Write await ' +
+      'app.register(fastifySecurity, { … })'
+  },
+  {
+    mistake: 'request.security, where the context requires',
+    source: `app.security.require({ user: currentUser })
+app.get('/', async (request) => request.security.user)`,
+    compiler: {
+      at: 'user',
+      says: 'Property \'user\' does not exist on type \'SecurityIsInferredFromTheRoute\'.'
+    },
+    node: 'GET / → 500 FST_SECURITY_NOT_RESOLVED: request.security must not be read before the guard of the route ' +
+      'has passed, or on a route that declares no security. Declare security on the route; read with of() a ' +
+      'dependency that its context requires, or with peek() in a hook'
   },
   {
     mistake: 'a number in place of a scope',

@@ -7,7 +7,8 @@ import Fastify from 'fastify'
 import t from 'tap'
 import type { RouteSecurity } from '../../src/index.js'
 import fastifySecurity, {
-  anyOf, apiKeyHeader, depends, httpBasic, httpBearer, oauth2PasswordBearer, optional, securityScopes
+  anyOf, apiKeyHeader, depends, httpBasic, httpBearer, oauth2PasswordBearer, oauth2PasswordRequestForm, optional,
+  securityScopes
 } from '../../src/index.js'
 import { documentOf } from '../fixtures/openapi-document.js'
 import { secured } from '../fixtures/secured.js'
@@ -240,6 +241,7 @@ t.test('print() shows the same as a table', async (t) => {
     app.post('/check', { security: { always } }, handler)
     app.delete('/notes/:id', { security: false }, handler)
     app.patch('/forgotten', handler)
+    app.post('/token', { security: { form: oauth2PasswordRequestForm() } }, handler)
     await app.ready()
     t.equal(app.security.print(), [
       'GET     /users/me   OAuth2PasswordBearer[me items]',
@@ -247,6 +249,7 @@ t.test('print() shows the same as a table', async (t) => {
       'POST    /check      (guarded, without a scheme)',
       'DELETE  /notes/:id  (public)',
       'PATCH   /forgotten  (nothing declared)',
+      'POST    /token      (login form)',
       ''
     ].join('\n'))
   })

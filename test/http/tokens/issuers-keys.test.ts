@@ -342,6 +342,9 @@ t.test('tokens A7: wrong options of an issuer are refused', (t) => {
   }
   t.doesNotThrow(() => issuer('http://idp', { allowInsecureRequests: true }))
   t.throws(() => issuer('http://127.evil.example'))
+  t.throws(() => issuer({ issuer: 'https://idp.example.com' } as any), {
+    message: "issuer: the issuer must be a URL, got an object. Pass it as a string: 'https://login.example.com/'"
+  })
   t.end()
 })
 
