@@ -28,10 +28,14 @@ export function makeFolder (): string {
 const LIMIT_MILLISECONDS = 600_000
 
 /** Runs a program and returns its output. An error contains the output. */
-export async function exec (command: string, args: readonly string[], cwd: string): Promise<string> {
+export async function exec (
+  command: string, args: readonly string[], cwd: string, variables: Readonly<Record<string, string>> = {}
+): Promise<string> {
   // In an npm script, npm would act on the package of the outer npm.
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) =>
-    !/^npm_(package|lifecycle|config_local_prefix|command)|^INIT_CWD$|^NODE_OPTIONS$/.test(name)))
+  const env = { ...process.env, ...variables }
+  for (const name of Object.keys(env)) {
+    if (/^npm_(package|lifecycle|config_local_prefix|command)|^INIT_CWD$|^NODE_OPTIONS$/.test(name)) delete env[name]
+  }
   try {
     const { stdout } = await run(command, [...args], { cwd, env, maxBuffer: 2 ** 26, timeout: LIMIT_MILLISECONDS })
     return stdout

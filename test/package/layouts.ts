@@ -1,19 +1,29 @@
 /** Consumers that have the package in another way than as a flat copy: links, workspaces, isolated packages. */
 import { strict as assert } from 'node:assert'
-import { cpSync, existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, lstatSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Versions } from './consumer.js'
 import { compile, exec, install, RESOLUTIONS, write } from './consumer.js'
 import { compileAndRun, FILES, writePrograms } from './programs.js'
 
-/** A symbolic link to the folder of the package, which has its own packages, as `npm link` makes it. */
+/** `npm link`: the folder of the package, which has packages of its own, by way of a global folder of this check. */
 export async function checkLink (folder: string, packageFolder: string, versions: Versions): Promise<string> {
   // TypeScript treats two copies of Fastify as one if their version is the same.
   const fastify = versionOf(join(packageFolder, 'node_modules/fastify'))
-  await install(folder, { dependencies: { ...versions, fastify } })
-  symlinkSync(packageFolder, join(folder, 'node_modules/fastify-security'))
-  writePrograms(folder)
-  await compileAndRun(folder, RESOLUTIONS.nodenext, ...FILES.mts, ...FILES.cts)
+  const app = join(folder, 'app')
+  await install(app, { dependencies: { ...versions, fastify } })
+  // On the command line, `--prefix` would replace the folder of the package, too.
+  const link = async (cwd: string, ...names: readonly string[]): Promise<string> => await exec(
+    'npm', ['link', ...names, '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund'], cwd,
+    { npm_config_prefix: join(folder, 'global') }
+  )
+  await link(packageFolder)
+  await link(app, 'fastify-security')
+  const linked = join(app, 'node_modules/fastify-security')
+  assert.ok(lstatSync(linked).isSymbolicLink(), 'npm made a copy')
+  assert.equal(realpathSync(linked), realpathSync(packageFolder))
+  writePrograms(app)
+  await compileAndRun(app, RESOLUTIONS.nodenext, ...FILES.mts, ...FILES.cts)
   return 'app.security has its type, TypeScript nodenext'
 }
 

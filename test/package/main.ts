@@ -107,7 +107,7 @@ async function checkFlat (common: Versions): Promise<void> {
 }
 
 async function checkLayouts (common: Versions, unpacked: string): Promise<void> {
-  await check('a linked checkout', async () => checkLink(addFolder(), root, types))
+  await check('npm link', async () => checkLink(addFolder(), root, types))
   await check('isolated packages', async () => checkIsolated(addFolder(), { ...common, fastify }))
   const pnpm = join(root, 'test/node_modules/pnpm/bin/pnpm.cjs')
   await check('pnpm', async () => checkPnpm(addFolder(), pnpm, { ...common, fastify }))
