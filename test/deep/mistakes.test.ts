@@ -547,6 +547,31 @@ app.get('/', async (request) => request.security.user)`,
       'dependency that its context requires, or with peek() in a hook'
   },
   {
+    mistake: 'app.security, where register is not awaited',
+    source: `app.register(fastifySecurity)
+app.security.require({ user: currentUser })`,
+    compiler: null,
+    node: "TypeError: Cannot read properties of undefined (reading 'require')"
+  },
+  {
+    mistake: 'an error without new',
+    source: `const user = depends({ token: oauth2 }, ({ token }) => { if (token !== 'bob') throw Unauthorized('Unknown token'); return token })
+app.get('/', { security: { user } }, async () => 'in')`,
+    compiler: {
+      at: 'Unauthorized(\'Unknown token\')',
+      says: 'Value of type \'typeof Unauthorized\' is not callable. Did you mean to include \'new\'?'
+    },
+    node: "GET / → 500 TypeError: Class constructor Unauthorized cannot be invoked without 'new'"
+  },
+  {
+    mistake: 'a check that is not awaited',
+    source: `const isRight = async (token: string) => token === 'bob'
+const user = depends({ token: oauth2 }, async ({ token }) => { if (!isRight(token)) throw new Unauthorized(); return { token } })
+app.get('/', { security: { user } }, async () => 'in')`,
+    compiler: null,
+    node: 'GET / → 200 in'
+  },
+  {
     mistake: 'a number in place of a scope',
     source: 'currentUser.scoped(1)',
     compiler: {

@@ -155,6 +155,28 @@ t.test('scopes from another claim', async (t) => {
   }
 })
 
+t.test('a login from the docs page', async (t) => {
+  const idp = login(t)
+  const { app } = await start(t, piece('Log in from Swagger UI'))
+  t.equal((await app.inject('/items')).statusCode, 401)
+  t.equal(await ask(app, idp.sign(CLAIMS)), '{"owner":"johndoe"}')
+  t.equal(await ask(app, idp.sign({ ...CLAIMS, scope: 'other' })), '403 insufficient_scope')
+  t.strictSame((await app.inject('/docs/json')).json().components.securitySchemes, {
+    OAuth2AuthorizationCodeBearer: {
+      type: 'oauth2',
+      flows: {
+        authorizationCode: {
+          authorizationUrl: 'https://login.example.com/authorize',
+          tokenUrl: 'https://login.example.com/token',
+          scopes: { 'items:read': 'Read items' }
+        }
+      }
+    }
+  })
+  t.match((await app.inject('/docs/static/swagger-initializer.js')).body, '"clientId":"swagger-ui"')
+  t.equal((await app.inject('/docs/static/oauth2-redirect.html')).statusCode, 200)
+})
+
 t.test('several issuers, each with its own keys', async (t) => {
   const idp = login(t)
   const partner = provider(t, { issuer: PARTNER, discovery: null, jwks: `${PARTNER}keys` })

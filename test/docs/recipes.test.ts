@@ -275,6 +275,26 @@ t.test('API keys in a database', async (t) => {
   t.equal((await ask(key)).statusCode, 401, 'a key that was taken back')
 })
 
+t.test('keys with scopes and limits', async (t) => {
+  const { app, keys, sha256 } = await run(t, recipe('Keys with scopes and limits').replace('max: 100', 'max: 2'), { shown: ['keys', 'sha256'] })
+  const ask = async (key: string, method: 'GET' | 'DELETE' = 'GET'): Promise<number> =>
+    (await app.inject({ method, url: '/stock', headers: { 'x-api-key': key } })).statusCode
+  keys.set(sha256('of-another'), { id: 2, machine: 'other', scopes: [], ends: Infinity })
+  keys.set(sha256('old'), { id: 3, machine: 'scanner', scopes: ['stock:read'], ends: Date.now() - 1 })
+  for (let count = 0; count < 3; count++) {
+    t.equal((await app.inject('/stock')).statusCode, 401)
+    t.equal(await ask('guess'), 401)
+    t.equal(await ask('old'), 401, 'a key that has ended')
+    t.equal(await ask('of-another'), 403)
+    t.equal(await ask('key-of-scanner', 'DELETE'), 403, 'a scope that the key lacks')
+  }
+  t.strictSame([await ask('key-of-scanner'), await ask('key-of-scanner'), await ask('key-of-scanner')], [200, 200, 429])
+  keys.set(sha256('new'), { id: 4, machine: 'scanner', scopes: ['stock:read'], ends: Infinity })
+  t.equal(await ask('new'), 200, 'each key is counted by itself')
+  keys.delete(sha256('new'))
+  t.equal(await ask('new'), 401, 'a key that was taken back')
+})
+
 t.test('several tenants', async (t) => {
   const { app } = await run(t, recipe('Several tenants'))
   for (const [method, own] of [['GET', '{"text":"Buy milk"}'], ['DELETE', '{"deletedBy":"ann"}']] as const) {
