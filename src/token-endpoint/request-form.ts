@@ -157,8 +157,12 @@ function grantTypeOf (form: FormFields, { grants, isGrantOptional }: FormDescrip
 
 function checkGrants (grants: unknown, refuse: (problem: string) => Error): void {
   const names = Object.keys(GRANT_FIELDS)
-  if (!Array.isArray(grants) || grants.length === 0 || !grants.every((grant) => names.includes(grant as string))) {
+  if (!Array.isArray(grants) || grants.length === 0) {
     throw refuse(`grants must list at least one of: ${names.join(', ')}, got ${describe(grants)}`)
+  }
+  for (const grant of grants as readonly unknown[]) {
+    if (names.includes(grant as string)) continue
+    throw refuse(`a grant must be one of: ${names.join(', ')}, got ${describe(grant)}`)
   }
   if (new Set(grants).size < grants.length) throw refuse('grants must list each grant once')
 }

@@ -33,7 +33,8 @@ export function checkNumber (
   if (value === undefined) return
   const { above = -Infinity, from = -Infinity, to = Infinity } = limits
   if (typeof value === 'number' && Number.isFinite(value) && value > above && value >= from && value <= to) return
-  throw new InvalidOption(`${name} must be a finite number${wordsOf(limits)}, got ${describe(value)}`)
+  const fix = typeof value === 'string' ? '. Write a number; a time is a number of seconds' : ''
+  throw new InvalidOption(`${name} must be a finite number${wordsOf(limits)}, got ${describe(value)}${fix}`)
 }
 
 function wordsOf (limits: { readonly above?: number, readonly from?: number, readonly to?: number }): string {

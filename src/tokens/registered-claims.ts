@@ -60,7 +60,8 @@ export class RegisteredClaims {
  */
 export function checkClaims (claims: RegisteredClaims, rules: ClaimRules): void {
   if (rules.audiences !== null && !isForAudience(claims, rules.audiences, rules.audienceClaim)) {
-    throw rejected('audience', `The claim ${rules.audienceClaim} must name this API`)
+    const names = [...rules.audiences].map((name) => JSON.stringify(name)).join(' or ')
+    throw rejected('audience', `The claim ${rules.audienceClaim} must name this API: ${names}`)
   }
   checkTimes(claims, rules)
   checkString('sub', claims.sub)

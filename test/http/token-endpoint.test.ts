@@ -264,10 +264,15 @@ t.test('a schema keyword that the form cannot validate stops the start', (t) => 
 
 t.test('wrong options throw', (t) => {
   const code = 'FST_SECURITY_INVALID_OPTION'
+  t.throws(() => oauth2TokenRequestForm({ grants: ['password', 'refresh'] } as never), {
+    message: 'oauth2TokenRequestForm: a grant must be one of: password, refresh_token, client_credentials, ' +
+      'authorization_code, got the string "refresh"'
+  })
   for (const options of [
     {},
     { grants: [] },
     { grants: ['implicit'] },
+    { grants: [undefined] },
     { grants: ['password', 'password'] },
     { grants: ['password'], field: {} },
     { grants: ['password'], fields: { code: Type.String() } },

@@ -186,6 +186,10 @@ t.test('tokens K13, A7: wrong options of a local issuer are refused', async (t) 
     refused.map((row) => [row[0], outcome(row)]),
     refused.map(([name]) => [name, 'FST_SECURITY_INVALID_OPTION'])
   )
+  t.throws(() => localIssuer(URL, { lifetime: '15m' } as any), {
+    message: 'localIssuer: lifetime must be a finite number above 0, got "15m". ' +
+      'Write a number; a time is a number of seconds'
+  })
   for (const secret of ['x'.repeat(32), Buffer.alloc(32, 'x')]) t.doesNotThrow(() => localIssuer(URL, { secret }))
   for (const url of [
     '', 'x', 'https://a.example/?x', 'https://a.example/#x', 'ftp://a.example', 'https://u:p@a.example',

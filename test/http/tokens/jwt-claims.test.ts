@@ -73,6 +73,15 @@ t.test('tokens C3: the cause of the rejection says that exp is in milliseconds',
   t.match(causes, [{ reason: 'claims', message: /milliseconds/ }])
 })
 
+t.test('the cause of a token for another API names the audiences that are accepted, and not those of the token', async (t) => {
+  const causes: any[] = []
+  const { ask } = await jwtApp(t, bearerFor(countedIssuer([key.jwk]).issuer, { audience: [AUDIENCE, 'second'] }), (app) => {
+    app.addHook('onError', async (_, __, error) => { causes.push(error.cause) })
+  })
+  t.equal(await ask(tokenOf(key, goodClaims({ aud: 'another' }))), '401 audience')
+  t.match(causes, [{ reason: 'audience', message: `The claim aud must name this API: "${AUDIENCE}" or "second"` }])
+})
+
 t.test('tokens C4, C5, C6: times are compared with the tolerance', async (t) => {
   const { ask } = await oneIssuer(t)
   const clock = stopClock(t, 1_900_000_000_250)
