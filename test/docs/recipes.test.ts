@@ -276,7 +276,8 @@ t.test('API keys in a database', async (t) => {
 })
 
 t.test('keys with scopes and limits', async (t) => {
-  const { app, keys, sha256 } = await run(t, recipe('Keys with scopes and limits').replace('max: 100', 'max: 2'), { shown: ['keys', 'sha256'] })
+  const code = recipe('Keys with scopes and limits').replace('max: 100', 'max: 2')
+  const { app, keys, sha256 } = await run(t, code, { shown: ['keys', 'sha256'] })
   const ask = async (key: string, method: 'GET' | 'DELETE' = 'GET'): Promise<number> =>
     (await app.inject({ method, url: '/stock', headers: { 'x-api-key': key } })).statusCode
   keys.set(sha256('of-another'), { id: 2, machine: 'other', scopes: [], ends: Infinity })
