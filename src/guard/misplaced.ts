@@ -23,12 +23,21 @@ const GUARDING_HOOKS = ['onRequest', 'preValidation', 'preHandler']
 // Options of a route that are read elsewhere.
 const READ = new Set<string>(['security', 'config', 'schema', 'handler', 'wsHandler', ...HOOKS])
 
+// Routes have the same few names of options: each is compared once.
+const verdicts = new Map<string, boolean>()
+
 /** An option of a route that is a misspelled `security`. Names that contain the word are options of other plugins. */
 export function misspelledOption (options: object): string | undefined {
   return Object.keys(options).find((name) => {
-    if (name === 'security') return false
-    return /^[-_]*security[-_]*$/i.test(name) || (!/security/i.test(name) && isTypoOf(name, 'security'))
+    let isMisspelled = verdicts.get(name)
+    if (isMisspelled === undefined) verdicts.set(name, isMisspelled = isMisspelling(name))
+    return isMisspelled
   })
+}
+
+function isMisspelling (name: string): boolean {
+  if (name === 'security') return false
+  return /^[-_]*security[-_]*$/i.test(name) || (!/security/i.test(name) && isTypoOf(name, 'security'))
 }
 
 /** The message about a misspelled option. */
@@ -61,7 +70,7 @@ function misplacedMessage ({ options, defaulted, handler }: RouteRecord, asked: 
   const place = Object.hasOwn(options, 'security') ? undefined : misplacedRequirement(options)
   if (place !== undefined) return messageAbout(place)
   for (const [name, value] of Object.entries(options)) {
-    if (READ.has(name) || viewsIn(value).every((view) => isAsked(view, asked))) continue
+    if (READ.has(name) || isPrimitive(value) || viewsIn(value).every((view) => isAsked(view, asked))) continue
     const hook = GUARDING_HOOKS.find((hook) => isTypoOf(name, hook))
     return messageAbout(`the option "${name}"`, hook)
   }
@@ -126,6 +135,10 @@ function misplacedRequirement (options: RouteOptions): string | undefined {
 function messageAbout (place: string, hook?: string): string {
   return `${place} must not hold dependencies: nothing asks them there. ` +
     (hook === undefined ? 'Move them to the option security of the route' : `Write "${hook}"`)
+}
+
+function isPrimitive (value: unknown): boolean {
+  return value === null || (typeof value !== 'object' && typeof value !== 'function')
 }
 
 function viewsIn (value: unknown): readonly View[] {
