@@ -302,15 +302,14 @@ t.test('a challenge lists the scopes of the alternative that was denied, whereve
     if (required.scopes.includes('b')) throw new Unauthorized()
     return 'machine'
   })
+  const byEither = anyOf(byKey, granting('a'))
   const above = (inner: typeof either) =>
     depends({ inner, required: securityScopes }, ({ required }) => required.scopeStr).scoped('write')
   const cases: Array<[name: string, security: object, scope: string]> = [
     ['below a dependency with scopes', { user: above(either) }, 'write read'],
     ['below a dependency whose scopes do not reach it', { user: above(isolated(either)) }, 'write read'],
     ['below one with scopes, and it takes none', { user: above(unscoped) }, 'write'],
-    ['for some of the scopes of another use', {
-      first: anyOf(byKey, granting('a')).scoped('a'), second: anyOf(byKey, granting('a')).scoped('a', 'b')
-    }, 'a b']
+    ['for some of the scopes of another use', { first: byEither.scoped('a'), second: byEither.scoped('a', 'b') }, 'a b']
   ]
   for (const [name, security, scope] of cases) {
     const { challenges } = await ask(t, security, headers)

@@ -110,6 +110,13 @@ t.test('how scopes add up', async (t) => {
     }), { user: ['outer', 'own'], either: ['outer'] })
   })
 
+  t.test('those put on securityScopes in a requirement are read from request.security', async (t) => {
+    const app = await secured(t)
+    app.get('/', { security: { asked, required: securityScopes.scoped('a', 'b') } }, async ({ security }) =>
+      security.required.scopes)
+    t.strictSame((await app.inject({ url: '/', headers: withToken })).json(), ['a', 'b'])
+  })
+
   t.test('uncached() and scoped() may be called in either order', async (t) => {
     t.strictSame(
       await values(t, { one: asked.scoped('a').uncached().scoped('b'), two: asked.uncached().scoped('a').scoped('b') }),

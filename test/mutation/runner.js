@@ -28,8 +28,8 @@ const TESTS = [
     'cache', 'resolvers', 'phases', 'faults', 'start-up', 'start-up-orders'
   ]],
   [/src\/plan\//, [
-    'mutants', 'any-of', 'cache', 'dependency', 'phases', 'override', 'require', 'resolvers', 'denials', 'decisions',
-    'errors', 'faults'
+    'mutants', 'any-of', 'cache', 'dependency', 'scopes', 'phases', 'override', 'require', 'resolvers', 'denials',
+    'decisions', 'errors', 'faults'
   ]]
 ].map(([sources, tests]) => [sources, tests.map(fileOf)])
 
