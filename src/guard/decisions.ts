@@ -38,17 +38,18 @@ export function hasListeners (): boolean {
 
 /** The input of a decision. */
 export interface Decided extends Omit<Denial, 'failure'> {
-  /** with its error; `null`: granted, or answered by a resolver */
+  /** `null`: granted, or answered by a resolver */
   readonly failure: Failure | null
-  /** the status of a reply that a resolver has sent */
-  readonly sent?: number
+  /** the error that the client is answered with */
+  readonly error: Error | null
+  /** the status of a reply that a resolver has sent; `null`: none has */
+  readonly sent: number | null
 }
 
 /** Publishes one decision. */
 export function publish (decided: Decided): void {
-  const { request, failure, sent } = decided
-  const status = failure?.status ?? sent ?? null
-  const error = failure === null ? null : failure.error!
+  const { request, failure, error, sent } = decided
+  const status = failure?.status ?? sent
   const code: unknown = (error as { code?: unknown } | null)?.code
   const message: Decision = {
     request,

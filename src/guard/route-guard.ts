@@ -7,7 +7,7 @@ import {
 } from '../errors.js'
 import { compile } from '../plan/compile.js'
 import type { PlanContext } from '../plan/context.js'
-import { Failure, failureOf, Rank, rankOf } from '../plan/failure.js'
+import { Failure, failureOf, NOWHERE, Rank, rankOf } from '../plan/failure.js'
 import type { FrameOwner, Outcome } from '../plan/frame.js'
 import { ANSWERED, Frame, frameOf, resolvedIn, Waiting } from '../plan/frame.js'
 import { run, wait } from '../plan/run.js'
@@ -35,7 +35,6 @@ export interface GuardContext {
 // The decision of the start about a route, as far as a guard asks for it.
 interface RouteDecision {
   readonly views: readonly View[]
-  readonly alternatives: readonly Alternative[]
   readonly guard: RouteGuard | null
   readonly hookGuards: readonly RouteGuard[]
   readonly schemes: readonly SchemeDefinition[]
@@ -93,7 +92,7 @@ export class RouteGuard implements FrameOwner {
       for (let frame = frameOf(request); frame !== null; frame = frame.previous) {
         if (frame.error === error) return
       }
-      const failure = failureOf(error, { schemes: this.#schemesOf(request), isOverridden: false, path: '' })
+      const failure = failureOf(error, { ...NOWHERE, schemes: this.#schemesOf(request) })
       this.runtime.challenges.putOnReply(this.#denial(failure, request), reply)
     } catch {
       // Fastify answers for a thrown object that cannot be read.
@@ -103,16 +102,16 @@ export class RouteGuard implements FrameOwner {
   /** Publishes the decision about a request that the check before the handler refuses. */
   reportRefusal (error: Error, request: FastifyRequest): void {
     if (!hasListeners() || isPublished(request)) return
-    publish(this.#denial(new Failure(error, 500, Rank.final, { schemes: [], isOverridden: false, path: '' }), request))
+    publish({ ...this.#denial(new Failure(error, 500, Rank.final, NOWHERE), request), error, sent: null })
   }
 
   decide (frame: Frame, outcome: Outcome): void {
     if (outcome === null) {
       if (!frame.isEarly) frame.passed = true
-      if (frame.passed && hasListeners()) this.#publishGranted(frame)
+      this.#publishGranted(frame)
       frame.done!()
     } else if (outcome === ANSWERED) {
-      if (hasListeners()) this.#publish(frame, null, frame.reply.statusCode)
+      this.#publish(frame, null, frame.reply.statusCode)
     } else if (outcome instanceof Waiting) {
       wait(frame, outcome)
     } else {
@@ -149,21 +148,18 @@ export class RouteGuard implements FrameOwner {
 
   #deny (frame: Frame, failure: Failure): void {
     const { request, reply } = frame
-    let error = failure.error ?? new NotAuthenticated()
+    let answer = failure
     try {
       this.runtime.challenges.putOnReply(this.#denial(failure, request), reply)
     } catch (cause) {
       // After a promise, an exception here would end the process.
       reply.raw.statusCode = 500
-      error = new ResolverFailed('A denial could not be answered', { cause })
+      const unanswered = new ResolverFailed('A denial could not be answered', { cause })
+      answer = new Failure(unanswered, 500, Rank.final, failure.place)
     }
+    const error = answer.error ?? new NotAuthenticated()
     frame.error = error
-    if (hasListeners()) {
-      this.#publish(
-        frame,
-        failure.error === error ? failure : new Failure(error, failure.status, failure.rank, failure.place)
-      )
-    }
+    this.#publish(frame, answer, null)
     frame.done!(error)
   }
 
@@ -188,27 +184,26 @@ export class RouteGuard implements FrameOwner {
     const key = decision ?? this
     let lists = this.#scopeLists.get(key)
     if (lists === undefined) {
-      const others = decision === null ? [] : decision.views
-      const added = this.views.filter((view) => !others.includes(view))
-      const views = [...added, ...others]
-      const alternatives =
-        added.length === 0 && decision !== null ? () => decision.alternatives : () => writtenOut(views)
-      this.#scopeLists.set(key, (lists = new ScopeLists(views, alternatives)))
+      const others = decision?.views ?? []
+      const views = [...this.views.filter((view) => !others.includes(view)), ...others]
+      this.#scopeLists.set(key, (lists = new ScopeLists(views, () => writtenOut(views))))
     }
     return lists
   }
 
   // A dependency passed to `addHook` is not part of the route's guard.
-  #publish (frame: Frame, failure: Failure | null, sent?: number): void {
-    const { request } = frame
-    if (isPublished(request) || !partsOf(request).includes(this)) return
+  #publish (frame: Frame, failure: Failure | null, sent: number | null): void {
+    const { request, error } = frame
+    if (!hasListeners() || isPublished(request) || !partsOf(request).includes(this)) return
     frame.isPublished = true
     const { schemes, scopes } = this.#denial(failure!, request)
-    publish({ failure, request, frame: frameOf(request), schemes, scopes, ...sent === undefined ? {} : { sent } })
+    publish({ failure, error, sent, request, frame: frameOf(request), schemes, scopes })
   }
 
   #publishGranted (frame: Frame): void {
-    if (partsOf(frame.request).every((part) => part.hasPassed(frame.request))) this.#publish(frame, null)
+    const { request } = frame
+    if (!hasListeners() || !partsOf(request).every((part) => part.hasPassed(request))) return
+    this.#publish(frame, null, null)
   }
 }
 
@@ -222,9 +217,7 @@ export class RouteGuard implements FrameOwner {
 export function securityValues (request: FastifyRequest, isPublic: (request: FastifyRequest) => boolean): unknown {
   for (let frame = frameOf(request); frame !== null; frame = frame.previous) {
     const { own } = frame.owner as RouteGuard
-    if (own < 0 || !frame.passed) continue
-    const values = resolvedIn(frame, frame.plan.roots[own]!)
-    if (values !== undefined) return values
+    if (own >= 0 && frame.passed) return resolvedIn(frame, frame.plan.roots[own]!)
   }
   if (isPublic(request)) return NO_VALUES
   throw new NotResolved(

@@ -12,8 +12,7 @@ import { TooManySteps } from '../errors.js'
 import { MAX_STEPS } from '../requirement/size.js'
 import type { PlanContext, Replacement } from './context.js'
 import { EffectiveTree } from './effective-tree.js'
-import type { Place } from './failure.js'
-import { absence } from './failure.js'
+import { absence, NOWHERE } from './failure.js'
 import { isShared, placeName } from './sites.js'
 import type { Alternatives, CacheKey, FailureTarget, Plan, SchemeSlot } from './step.js'
 import { Input, Op, Step } from './step.js'
@@ -45,8 +44,6 @@ interface Site {
 }
 
 const NO_PLACES: Plan['own'] = new Map()
-
-const NOWHERE: Place = { schemes: [], isOverridden: false, path: '' }
 
 class Compiler {
   readonly #context: PlanContext

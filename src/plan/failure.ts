@@ -16,6 +16,9 @@ export interface Place {
   readonly path: string
 }
 
+/** The place of a failure without schemes of its own, and of steps that cannot fail. */
+export const NOWHERE: Place = { schemes: [], isOverridden: false, path: '' }
+
 /** How far a request got before it failed. A failure with any rank but `final` leads on to the next alternative. */
 export const Rank = { final: 0, absent: 1, rejected: 2, denied: 3 } as const
 

@@ -341,6 +341,28 @@ t.test('an anyOf among the hooks of a route lists the scopes of its denied alter
   }
 })
 
+t.test('a challenge by a hook of the app lists the scopes that the hook requires', async (t) => {
+  const app = await secured(t)
+  app.addHook('onRequest', granting('').scoped('hook'))
+  app.get('/', { security: { key: key.unverified() } }, async () => 'in')
+  app.get('/public', { security: false }, async () => 'in')
+  await app.ready()
+  for (const url of ['/', '/public']) {
+    const [denied, absent] = [await app.inject({ url, headers: withToken }), await app.inject(url)]
+    t.equal(denied.headers['www-authenticate'], 'Bearer realm="api", error="insufficient_scope", scope="hook"', url)
+    t.equal(absent.headers['www-authenticate'], 'Bearer realm="api", scope="hook"', url)
+  }
+})
+
+t.test('a challenge lists the scopes of an uncached hook of many alternatives', async (t) => {
+  const keys = Array.from({ length: 9 }, (_, index) => apiKeyHeader({ name: `x-${index}`, schemeName: `key${index}` }))
+  const app = await secured(t)
+  app.get('/', { onRequest: anyOf(granting('').scoped('a'), ...keys).uncached() }, async () => 'in')
+  await app.ready()
+  const [challenge] = [(await app.inject('/')).headers['www-authenticate']].flat()
+  t.equal(challenge, 'Bearer realm="api", scope="a"')
+})
+
 t.test("if the failed dependency has no scheme, the route's challenges show the furthest failure", async (t) => {
   const absent = failing(() => new NotAuthenticated(), {})
   const denied = failing(() => new InsufficientScope(), {})

@@ -507,11 +507,13 @@ t.test('request.security', async (t) => {
     app.get('/optional', { security: [{ user }, {}] }, async (request) => Object.keys(request.security))
     app.get('/hook', { preHandler: user }, async (request) => Object.keys(request.security))
     for (const url of ['/public', '/optional']) t.strictSame((await app.inject(url)).json(), [])
+    const message = /request\.security .*guard of the route has passed.* declares no security.* of\(\) .* peek\(\)/
     for (const url of ['/none', '/hook']) {
       t.match((await app.inject({ url, headers: withToken })).json(), {
         statusCode: 500,
-        code: 'FST_SECURITY_NOT_RESOLVED'
-      })
+        code: 'FST_SECURITY_NOT_RESOLVED',
+        message
+      }, url)
     }
   })
 
