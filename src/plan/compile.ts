@@ -43,8 +43,6 @@ interface Site {
   readonly path: string
 }
 
-const NO_PLACES: Plan['own'] = new Map()
-
 class Compiler {
   readonly #context: PlanContext
   readonly #tree: EffectiveTree
@@ -84,8 +82,7 @@ class Compiler {
       keys: this.#keys,
       roots: slots,
       choices: this.#choices,
-      // Only used for alternatives.
-      own: this.#choices.length === 0 ? NO_PLACES : this.#own,
+      own: this.#own,
       reads: this.#reads
     }
   }

@@ -159,7 +159,7 @@ export interface Plan {
   readonly roots: readonly number[]
   /** every `anyOf`, in the order of the tree */
   readonly choices: readonly Alternatives[]
-  /** by the name of its place: the slot of a value that is not shared; empty without an `anyOf` */
+  /** by the name of its place: the slot of a value that is not shared */
   readonly own: ReadonlyMap<string, number>
   /** every scheme that it reads */
   readonly reads: readonly SchemeSlot[]

@@ -5,8 +5,8 @@ import Fastify from 'fastify'
 import t from 'tap'
 import type { Dependency, UndoOverride } from '../../src/index.js'
 import fastifySecurity, {
-  anyOf, apiKeyHeader, depends, httpBearer, InsufficientScope, NotAuthenticated, oauth2PasswordBearer, optional,
-  securityScopes, Unauthorized
+  anyOf, apiKeyHeader, apiKeyQuery, depends, httpBearer, InsufficientScope, NotAuthenticated, oauth2PasswordBearer,
+  optional, securityScopes, Unauthorized
 } from '../../src/index.js'
 import { extend } from '../../src/extension.js'
 import { noting, secured } from '../fixtures/secured.js'
@@ -783,6 +783,16 @@ t.test('an override does not change', async (t) => {
     )
     t.equal(challengeOf(await app.inject({ url: '/', headers: { 'x-key': 'poor' } })),
       'Bearer realm="api", error="insufficient_scope", scope="read"')
+  })
+
+  t.test('the challenges: what a replacement cannot read is an error on the declared schemes', async (t) => {
+    const { currentUser } = application()
+    const app = await appOf(t, currentUser)
+    const byKey = depends({ key: apiKeyQuery({ name: 'key' }) }, ({ key }): User => ({ name: key }))
+    app.security.override(currentUser, byKey)
+    const answer = await app.inject('/?key=a&key=b')
+    t.equal(answer.statusCode, 400)
+    t.equal(answer.headers['www-authenticate'], 'Bearer realm="api", error="invalid_request"')
   })
 
   t.test('the phase: a replacement of a preHandler dependency runs there, with the parsed request', async (t) => {

@@ -56,6 +56,28 @@ t.test('undefined, null, false and returned Errors let no request pass (O3, O10,
   }
 })
 
+t.test('the log names what failed by its names in the requirement, and a hook by its scheme', async (t) => {
+  const own = scheme({
+    schemeName: 'Own', openapi: { type: 'http', scheme: 'own' }, challenge: 'Own', read: () => false, verified: true
+  })
+  const session = depends({}, () => 'session')
+  const app = await secured(t)
+  const causes: string[] = []
+  app.addHook('onError', async (_request, _reply, { cause }) => { causes.push((cause as Error).message) })
+  app.get('/member', { security: { token: own } }, async () => 'in')
+  app.get('/need', { security: { user: depends({ token: own }, () => 1) } }, async () => 'in')
+  app.get('/hook', { onRequest: own }, async () => 'in')
+  app.get('/resolver', { onRequest: depends({}, (): any => undefined) }, async () => 'in')
+  app.get('/override', { security: { user: depends({ session }, () => 1) } }, async () => 'in')
+  app.security.override(session, (): any => undefined)
+  for (const url of ['/member', '/need', '/hook', '/resolver', '/override']) {
+    t.equal((await app.inject(url)).statusCode, 500, url)
+  }
+  t.strictSame(causes.map((cause) => /^(.*?) (?:has a read function that )?returned/.exec(cause)?.[1]), [
+    'token', 'user → token', 'Own', 'A dependency', 'user → session → (override)'
+  ])
+})
+
 t.test('null is a value of a nullable dependency, and of optional', async (t) => {
   const app = await secured(t)
   const found = depends({}, async (): Promise<{ id: number } | null> => null, { nullable: true })
