@@ -340,6 +340,11 @@ t.test('an invalid requirement is rejected with a message that names the place a
       'here, alternative 1 must be an object of dependencies, got a bare dependency. Give its value a name: { user: ' +
         'dependency }'
     ],
+    [
+      httpBearer,
+      'here must be an object of dependencies, got a function. Make a dependency of it: { user: depends({}, …) }, ' +
+        'or call it if it is a constructor'
+    ],
     [[{ bearer }, undefined], `here, alternative 2 ${absent('undefined')}`],
     // eslint-disable-next-line no-sparse-arrays
     [[{ bearer }, , { bearer }], `here, alternative 2 ${absent('undefined')}`],
