@@ -112,9 +112,10 @@ interface Walk {
 function allOf (views: readonly View[], site: Site, walk: Walk): readonly Alternative[] {
   return views.reduce<readonly Alternative[]>((before, view, index) => {
     const here = ofView(view, site, index, walk)
-    const pairs = before.flatMap((one) => here.map((other) => [one, other] as const))
-    const possible = pairs.filter(([one, other]) => isConsistent(one, other))
-    return bounded((possible.length > 0 ? possible : pairs).map(([one, other]) => merged(one, other)), walk)
+    // Some pair is always consistent: both lists have each alternative of an `anyOf` that is in both.
+    const together = before.flatMap((one) =>
+      here.filter((other) => isConsistent(one, other)).map((other) => merged(one, other)))
+    return bounded(together, walk)
   }, [new Alternative()])
 }
 
