@@ -25,7 +25,7 @@ const TESTS = [
   [/src\/openapi\//, ['mutants', 'document', 'documents', 'openapi']],
   [/src\/guard\//, [
     'mutants', 'denials', 'decisions', 'errors', 'require', 'route', 'routes-list', 'at-ready', 'log', 'any-of',
-    'cache', 'resolvers', 'phases', 'faults', 'start-up', 'start-up-orders'
+    'cache', 'resolvers', 'phases', 'faults', 'start-problems', 'start-up', 'start-up-orders'
   ]],
   [/src\/plan\//, [
     'mutants', 'any-of', 'cache', 'dependency', 'scopes', 'phases', 'override', 'require', 'resolvers', 'denials',
