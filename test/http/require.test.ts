@@ -484,6 +484,10 @@ t.test('require is checked when it is called', async (t) => {
     // A dependency without scopes is one step, however many others need it.
     let shared: Dependency<number> = depends({ key }, () => 0)
     for (let level = 0; level < 40; level++) shared = depends({ one: shared, other: shared }, () => level)
+    let uncached: Dependency<number> = depends({ key }, () => 0)
+    for (let level = 0; level < 200; level++) {
+      uncached = depends({ one: uncached.uncached(), other: uncached.uncached() }, () => level)
+    }
     const cases: Array<[string, Dependency<unknown>, boolean]> = [
       ['8 levels of scopes', nested(8), true],
       ['16 levels', nested(16), false],
@@ -491,7 +495,8 @@ t.test('require is checked when it is called', async (t) => {
       ['1,000 needs', wide(1_000), true],
       ['9,994 needs, which are 10,000 steps', wide(9_994), true],
       ['9,995 needs', wide(9_995), false],
-      ['40 levels without scopes', shared, true]
+      ['40 levels without scopes', shared, true],
+      ['200 levels of uncached needs', uncached, false]
     ]
     for (const [name, it, starts] of cases) {
       const app = await secured(t)
