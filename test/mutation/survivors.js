@@ -56,10 +56,10 @@ const REASONS = [
     'compile.ts', 'isOverridden: site.declared !== null', 'true',
     'Credentials that a scheme cannot read have come in any case.'
   ],
-  ['route-guard.ts', 'hasListeners()', undefined, 'A message to no subscriber: only slower.'],
   ['route-guard.ts', 'this.#plan === null', 'true', 'The plan is compiled for each request: only slower.'],
   ['route-guard.ts', 'lists === undefined', 'true', 'The lists are made again: only slower.'],
   ['route-guard.ts', 'frame.previous) {', '{}', 'The decision is read from the route: only slower.'],
+  ['route-guard.ts', 'frame.previous) {', 'false', 'The decision is read from the route: only slower.'],
   ['route-guard.ts', 'frame.decision !== null', 'false', 'The decision is read from the route: only slower.'],
   ['route-guard.ts', 'Too many alternatives', undefined, 'The error is caught three lines later, and not read.'],
   ['requirement.ts', '++check.places', undefined, 'The plan of as many places has too many steps as well.'],
