@@ -93,7 +93,7 @@ t.test('an operation that a transform moves to another path or method stays lock
   t.strictSame(moved.paths['/v2/items']!['query']!.security, LOCKED)
 })
 
-t.test('objects that are no plain data, and members with the name __proto__, are kept', async (t) => {
+t.test('a document keeps objects of classes, and members with the name __proto__', async (t) => {
   const day = new Date(0)
   const odd = JSON.parse('{ "__proto__": { "isAdmin": true }, "name": "odd" }') as object
   const document = await documentOf(t, {
@@ -107,7 +107,7 @@ t.test('objects that are no plain data, and members with the name __proto__, are
   t.equal((document['x-odd'] as { isAdmin?: true }).isAdmin, undefined)
 })
 
-t.test('servers whose address has variables without values, or is no address, leave paths as they are', async (t) => {
+t.test('a server without a valid address, or with variables without values, changes no path', async (t) => {
   const info = { title: 'API', version: '1.0.0' }
   const servers = [{ url: '{scheme}://example.com/api' }, { url: 'not an address' }]
   const paths = (security: unknown): object => ({ '/items': { get: { security, responses: {} } } })

@@ -15,7 +15,7 @@ t.test('parameters, expressions, wildcards and colons are written as OpenAPI ask
   t.end()
 })
 
-t.test('the path of a server is left out, and what is no address has no path', (t) => {
+t.test('the path of a server is left out; a server without a valid address has no path', (t) => {
   t.equal(pathOf('/api/items', [{ url: 'https://example.com/api' }]), '/items')
   t.equal(pathOf('/api/items', [{ url: '/api' }]), '/items')
   t.equal(pathOf('/v1/items', [{ url: '/{version}', variables: { version: { default: 'v1' } } }]), '/items')

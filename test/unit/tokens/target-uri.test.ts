@@ -23,7 +23,7 @@ t.test('a proof names an address of http or https, without user info, spaces or 
   t.end()
 })
 
-t.test('of a request only the path counts, and what is no path of a URI has no address', (t) => {
+t.test('only the path of a request counts; a path that is not valid in a URI has no address', (t) => {
   const rows: Array<[target: string, normalized: string | null]> = [
     ['/items?a=b', `${BASE}/items`],
     ['/a/./b/../c', `${BASE}/a/c`],
