@@ -52,7 +52,7 @@ export function decideRoutes (
     const problem = unusedRequirement(requirement)
     if (problem !== null) problems.push(problem)
   }
-  const unverified = unverifiedRoutes(registration, registration.records.filter((record) => existing.has(record)))
+  const unverified = unverifiedRoutes(registration, registration.records)
   if (registration.options.onUnverifiedScheme === 'error') problems.push(...unverified)
   if (problems.length === 0) {
     warnAboutUnverified(registration, unverified)

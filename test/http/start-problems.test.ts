@@ -170,3 +170,12 @@ t.test('the docs need what swaggerUi.security says, and nothing that a context r
   t.equal((await app.inject({ url: '/docs/json', headers: { 'x-key': 'k' } })).statusCode, 200)
   t.equal((await app.inject({ url: '/docs/json', headers: good })).statusCode, 401)
 })
+
+t.test('a route that Fastify refused has no part in the question of unverified schemes', async (t) => {
+  const setup: Setup = (app) => {
+    app.get('/', { security: { user } }, handler)
+    t.throws(() => { app.get('/', { security: { key } }, handler) }, { code: 'FST_ERR_DUPLICATED_ROUTE' })
+  }
+  t.strictSame(await problemsOf(t, setup, { onUnverifiedScheme: 'error' }), [])
+  t.strictSame(await warningsOf(t, setup), [])
+})
