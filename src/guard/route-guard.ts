@@ -2,20 +2,17 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { SchemeDefinition, View } from '../dependency/definition.js'
 import { schemesBelow } from '../dependency/traversal.js'
-import {
-  InvalidCredentialsRequest, NotAuthenticated, NotResolved, ResolverFailed, ServiceUnavailable
-} from '../errors.js'
+import { InvalidCredentialsRequest, NotAuthenticated, ResolverFailed, ServiceUnavailable } from '../errors.js'
 import { compile } from '../plan/compile.js'
 import type { PlanContext } from '../plan/context.js'
 import { Failure, failureOf, NOWHERE, Rank, rankOf } from '../plan/failure.js'
 import type { FrameOwner, Outcome } from '../plan/frame.js'
-import { ANSWERED, Frame, frameOf, resolvedIn, Waiting } from '../plan/frame.js'
+import { ANSWERED, Frame, frameOf, Waiting } from '../plan/frame.js'
 import { run, wait } from '../plan/run.js'
 import type { Plan } from '../plan/step.js'
 import { hasLeft } from '../plan/values.js'
 import type { Alternative } from '../requirement/alternatives.js'
 import { alternativesOf } from '../requirement/alternatives.js'
-import { NO_VALUES } from '../requirement/requirement.js'
 import { kRecord } from '../symbols.js'
 import type { Challenges, Denial } from './challenges.js'
 import { hasListeners, publish } from './decisions.js'
@@ -207,27 +204,6 @@ export class RouteGuard implements FrameOwner {
   }
 }
 
-/**
- * The value of `request.security`: the values of the route's own requirement.
- *
- * @param isPublic tells whether the route of a request declares `security: false`. Reading `routeOptions` is
- *   expensive: it is asked last
- * @throws {NotResolved} `FST_SECURITY_NOT_RESOLVED` if the route declares nothing, or its guard has not passed
- */
-export function securityValues (request: FastifyRequest, isPublic: (request: FastifyRequest) => boolean): unknown {
-  for (let frame = frameOf(request); frame !== null; frame = frame.previous) {
-    const { own } = frame.owner as RouteGuard
-    if (own >= 0 && frame.passed) return resolvedIn(frame, frame.plan.roots[own]!)
-  }
-  if (isPublic(request)) return NO_VALUES
-  throw new NotResolved(
-    'request.security must not be read before the guard of the route has passed, ' +
-    'or on a route that declares no security. ' +
-      'Declare security on the route; read with of() a dependency that its context requires, or with peek() in a hook'
-  )
-}
-
-// Fastify answers errors of other packages, even a 401.
 function isAnswerable (error: unknown): boolean {
   return (
     rankOf(error) !== Rank.final || error instanceof InvalidCredentialsRequest || error instanceof ServiceUnavailable

@@ -41,10 +41,7 @@ export interface IntrospectedBearerOptions<S extends ClaimsSchema | undefined = 
    * this API alone.
    */
   readonly audience: string | readonly [string, ...string[]] | false
-  /**
-   * `reject`: a JWT is rejected without a request; for an endpoint beside a `jwtBearer` in `anyOf`. Default:
-   * `introspect`
-   */
+  /** `reject`: JWTs are rejected without a request: for use beside a `jwtBearer`. Default: `introspect` */
   readonly jwts?: 'introspect' | 'reject'
   /**
    * Seconds for which a positive answer is remembered, 300 at most, and never longer than the token is good. Default:
@@ -76,19 +73,8 @@ export interface IntrospectedBearerOptions<S extends ClaimsSchema | undefined = 
 }
 
 const OPTIONS = [
-  'issuer',
-  'client',
-  'audience',
-  'jwts',
-  'cache',
-  'timeout',
-  'signed',
-  'scheme',
-  'scopes',
-  'claims',
-  'clockTolerance',
-  'dpop',
-  'mtls'
+  'issuer', 'client', 'audience', 'jwts', 'cache', 'timeout', 'signed', 'scheme', 'scopes', 'claims', 'clockTolerance',
+  'dpop', 'mtls'
 ]
 
 const MAX_CACHE = 300
