@@ -9,8 +9,8 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import ts from 'typescript'
 
-// In percent. To become 100 as soon as the last branches have their tests.
-const BRANCHES = 97.8
+// In percent. Most of the rest cannot be reached: the import of a package that is there fails, an RSA key has no size.
+const BRANCHES = 99.5
 
 const folder = process.argv[2]
 if (folder === undefined) throw new Error('Usage: node scripts/coverage.js <folder>')
