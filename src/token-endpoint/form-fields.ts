@@ -61,7 +61,7 @@ export function readFields (fields: unknown, refuse: (problem: string) => Error)
         throw refuse(`fields.${name} must not have the name of a standard field. Choose another name`)
       }
       if (name === '' || name === '__proto__') {
-        throw refuse(`fields must have names that an object can hold, got ${JSON.stringify(name)}. Choose another name`)
+        throw refuse(`fields must not have the name ${JSON.stringify(name)}. Choose another name`)
       }
       return [name, readStringSchema(schema, (problem) => refuse(`fields.${name} ${problem}`))]
     })

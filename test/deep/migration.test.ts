@@ -30,7 +30,7 @@ const passportLocal: unknown = require('passport-local')
 const COLUMNS = ['before', 'after'] as const
 
 for (const [column, when] of COLUMNS.entries()) {
-  t.test(`@fastify/passport: the page gives the answers ${when}`, async (t) => {
+  t.test(`@fastify/passport: the code of docs/migration.md answers as its tables say ${when}`, async (t) => {
     const { codes, rows } = sectionOf('@fastify/passport')
     // After the migration: the plugins and the login from before, without the guarded routes from before.
     const [before = ''] = codes[0]!.split('const requireLogin')
@@ -114,7 +114,7 @@ for (const [title, url, audience] of [
   ['fastify-auth0-verify', 'https://acme.eu.auth0.com/', 'https://api.acme.com']
 ] as const) {
   for (const [column, when] of COLUMNS.entries()) {
-    t.test(`${title}: the page gives the answers ${when}`, async (t) => {
+    t.test(`${title}: the code of docs/migration.md answers as its tables say ${when}`, async (t) => {
       const { codes, rows } = sectionOf(title)
       const { code, given } = await withIssuer(t, codes[column]!, url, audience)
       await ask(t, await started(t, code, () => {}, modules), rows, column, given)
@@ -138,7 +138,7 @@ for (const [column, when] of COLUMNS.entries()) {
     t.equal(response.headers['retry-after'] !== undefined, column === 1)
   })
 
-  t.test(`express-oauth2-jwt-bearer: the page gives the answers ${when}`, async (t) => {
+  t.test(`express-oauth2-jwt-bearer: the code of docs/migration.md answers as its tables say ${when}`, async (t) => {
     const { codes, rows } = sectionOf('express-oauth2-jwt-bearer')
     const { code, given } = await withIssuer(t, codes[column]!, 'https://login.example.com', 'https://api.example.com')
     let api: RequestListener | undefined

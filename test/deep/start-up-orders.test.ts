@@ -799,7 +799,7 @@ t.test('a route never answers a client without credentials, even if another plug
   }
 })
 
-t.test('a route made from the options of another route is guarded or refused by itself', async (t) => {
+t.test('a route that reuses the options of another route gets a guard of its own, or is refused', async (t) => {
   for (const remove of [['onRequest'], ['onRequest', 'security'], []]) {
     const app = Fastify()
     t.teardown(() => app.close())

@@ -464,7 +464,7 @@ class Bench {
         issuer: ISSUER, audience: ask.url === '/trusting' ? null : BASE, now: NOW
       })
     const token = `token-${++this.#number}-of-some-length`
-    // The bearer remembers the answer about an active token that has not expired.
+    // introspectedBearer remembers an answer about an active token until the token expires.
     const kept = ask.url === '/kept' && this.#isKept(verdict, answer)
     for (const isAgain of ask.url === '/kept' ? [false, true] : [false]) {
       const before = this.#questions

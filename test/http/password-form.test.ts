@@ -986,7 +986,7 @@ t.test('the form does not make other routes read forms', async (t) => {
     t.equal(app.hasContentTypeParser(FORM), false)
   })
 
-  t.test('with @fastify/formbody they do, registered before or after', async (t) => {
+  t.test('other routes read forms where @fastify/formbody is registered, before or after the plugin', async (t) => {
     for (const isBefore of [true, false]) {
       const app = await secured(t)
       const parser = (text: string): Record<string, unknown> => ({ parsed: text })

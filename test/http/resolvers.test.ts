@@ -56,7 +56,7 @@ t.test('undefined, null, false and returned Errors let no request pass (O3, O10,
   }
 })
 
-t.test('the log names what failed by its names in the requirement, and a hook by its scheme', async (t) => {
+t.test('the log names a failed resolver by its path in the requirement, and a failed hook by its scheme', async (t) => {
   const own = scheme({
     schemeName: 'Own', openapi: { type: 'http', scheme: 'own' }, challenge: 'Own', read: () => false, verified: true
   })

@@ -77,7 +77,7 @@ t.test('an unknown option throws, and the message lists the known options', asyn
   t.strictSame(problems.filter((problem) => problem !== null), [])
 })
 
-t.test('only a scheme of the app has the option verified', async (t) => {
+t.test('only scheme() accepts the option `verified`', async (t) => {
   const accepting = Object.entries(constructors).filter(
     ([, { make, required }]) => problemOf(() => make({ ...required, verified: true })) === null
   )
