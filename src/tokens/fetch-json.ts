@@ -18,8 +18,8 @@ export interface FetchOptions {
   readonly method?: string
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: string | URLSearchParams
-  /** which statuses are an answer; default: 200 alone */
-  readonly isAnswer?: (status: number) => boolean
+  /** whether an answer of every status is returned; default: of 200 alone */
+  readonly anyStatus?: boolean
 }
 
 /** An answer that does not count, or none. Its message is for the log: nothing of the answer's body is in it. */
@@ -83,7 +83,7 @@ export async function withDeadline<T> (
 }
 
 /**
- * Asks for an answer, of status 200 unless `isAnswer` says otherwise.
+ * Asks for an answer, of status 200 unless `anyStatus` is set.
  *
  * @throws {NoAnswer} where the address may not be asked, the request fails, or the status is another
  */
@@ -95,7 +95,7 @@ export async function fetchAnswer (address: string, options: FetchOptions): Prom
     method = 'GET',
     headers,
     body,
-    isAnswer = is200
+    anyStatus = false
   } = options
   if (!isAllowedAddress(address, allowInsecureRequests)) {
     throw new NoAnswer(`The address must be a URL with https: ${shortened(address)}`)
@@ -111,15 +111,13 @@ export async function fetchAnswer (address: string, options: FetchOptions): Prom
       }),
     address
   )
-  if (isAnswer(response.status) && !response.redirected) return response
+  if ((anyStatus || response.status === 200) && !response.redirected) return response
   response.body?.cancel().catch(() => {})
   throw new NoAnswer(
     `${shortened(address)} answered with ${response.redirected ? 'a redirect' : `status ${response.status}`}`,
     { status: response.status }
   )
 }
-
-const is200 = (status: number): boolean => status === 200
 
 /**
  * Reads the body of an answer as text in UTF-8, at most {@link MAX_ANSWER_BYTES}.

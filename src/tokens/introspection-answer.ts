@@ -53,7 +53,7 @@ const OUR_FAULT = new Set<unknown>(['invalid_client', 'unauthorized_client'])
 
 async function refusalOf (response: Response): Promise<Error> {
   const { status } = response
-  const error = status >= 400 ? await errorOf(response) : undefined
+  const error = await errorOf(response)
   if (status === 401 || status === 403 || OUR_FAULT.has(error)) {
     return new IntrospectionFailed({
       cause: new Error(
@@ -71,6 +71,11 @@ export function retryAfterOf ({ headers }: Response): number {
 }
 
 async function errorOf (response: Response): Promise<unknown> {
+  // The body of another answer is not needed: its connection is let go.
+  if (response.status < 400) {
+    response.body?.cancel().catch(() => {})
+    return undefined
+  }
   try {
     return own(parseJson(await readText(response)), 'error')
   } catch {

@@ -155,7 +155,7 @@ export class Introspector {
               fetch: trusted?.fetch,
               allowInsecureRequests: trusted?.allowInsecureRequests ?? false,
               signal,
-              isAnswer: () => true
+              anyStatus: true
             })
         )
         asked.retryAfter = retryAfterOf(response)

@@ -249,6 +249,17 @@ t.test('tokens I5: an invalid answer is an outage, with Retry-After', async (t) 
   }
 })
 
+t.test('tokens I4: the body of an answer that does not count is not left open', async (t) => {
+  for (const status of [201, 302]) {
+    let cancelled = 0
+    const body = new ReadableStream({ cancel () { cancelled++ } })
+    const answer = new Response(body, { status, headers: { location: '/' } })
+    const { inject } = await appOf(t, opaque(endpoint(() => answer)))
+    t.equal((await inject('opaque')).statusCode, 503)
+    t.equal(cancelled, 1, `${status}`)
+  }
+})
+
 t.test('tokens I5: an answer that does not come in time is an outage', async (t) => {
   const alive = setInterval(() => {}, 1000)
   t.teardown(() => { clearInterval(alive) })
