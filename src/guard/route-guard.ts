@@ -204,6 +204,7 @@ export class RouteGuard implements FrameOwner {
   }
 }
 
+// Fastify answers errors of other packages, even a 401.
 function isAnswerable (error: unknown): boolean {
   return (
     rankOf(error) !== Rank.final || error instanceof InvalidCredentialsRequest || error instanceof ServiceUnavailable

@@ -15,7 +15,9 @@ import type { RouteGuard } from './route-guard.js'
 export function securityValues (request: FastifyRequest, isPublic: (request: FastifyRequest) => boolean): unknown {
   for (let frame = frameOf(request); frame !== null; frame = frame.previous) {
     const { own } = frame.owner as RouteGuard
-    if (own >= 0 && frame.passed) return resolvedIn(frame, frame.plan.roots[own]!)
+    if (own < 0 || !frame.passed) continue
+    const values = resolvedIn(frame, frame.plan.roots[own]!)
+    if (values !== undefined) return values
   }
   if (isPublic(request)) return NO_VALUES
   throw new NotResolved(
@@ -24,5 +26,3 @@ export function securityValues (request: FastifyRequest, isPublic: (request: Fas
       'Declare security on the route; read with of() a dependency that its context requires, or with peek() in a hook'
   )
 }
-
-// Fastify answers errors of other packages, even a 401.
