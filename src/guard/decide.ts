@@ -52,7 +52,7 @@ export function decideRoutes (
     const problem = unusedRequirement(requirement)
     if (problem !== null) problems.push(problem)
   }
-  const unverified = unverifiedRoutes(registration, registration.records)
+  const unverified = unverifiedRoutes(registration)
   if (registration.options.onUnverifiedScheme === 'error') problems.push(...unverified)
   if (problems.length === 0) {
     warnAboutUnverified(registration, unverified)
@@ -191,7 +191,7 @@ function unusedRequirement ({ where, applies, lifted }: ContextRequirement): Pro
   }
 }
 
-function unverifiedRoutes ({ options }: RegistrationState, records: readonly RouteRecord[]): readonly Problem[] {
+function unverifiedRoutes ({ options, records }: RegistrationState): readonly Problem[] {
   if (options.onUnverifiedScheme === 'allow') return []
   return records.flatMap((record) => {
     const schemes = record.twinOf === null ? unverifiedSchemes(record.decision?.alternatives ?? []) : []

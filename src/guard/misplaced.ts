@@ -148,7 +148,7 @@ function viewsIn (value: unknown): readonly View[] {
     .filter((view) => view !== null)
 }
 
-// With all of its scopes, wherever it stands.
+// Whether the dependency is among the required ones, at any depth, with all of its scopes.
 function isAsked (wanted: View, views: readonly View[], seen = new Set<Definition>()): boolean {
   return views.some(({ definition, scopes }) => {
     if (definition === wanted.definition && wanted.scopes.every((scope) => scopes.includes(scope))) return true

@@ -17,16 +17,13 @@ function tokenUrls ({ options, registry }: RegistrationState, records: readonly 
   const base = basePath(options.prefix)
   const schemes = new Set(decisionsOf(records).flatMap(({ schemes }) => schemes))
   const form = registry.records.find((record) => record.fragments.size > 0)
-  const place = form === undefined ? null : routeName(form)
-  const fix = place === null ? 'Add the route, or correct tokenUrl' : `The login form is at ${place}: correct tokenUrl`
+  const fix = form === undefined
+    ? 'Add the route, or correct tokenUrl'
+    : `The login form is at ${routeName(form)}: correct tokenUrl`
   return [...schemes].flatMap((scheme) =>
     relativeTokenUrls(scheme, base)
       .filter((url) => !isServed(registry.records, url))
-      .map(
-        (url) =>
-          `No POST route exists at ${url}, the tokenUrl of the scheme "${scheme.schemeName}". ` +
-          fix
-      )
+      .map((url) => `No POST route exists at ${url}, the tokenUrl of the scheme "${scheme.schemeName}". ${fix}`)
   )
 }
 

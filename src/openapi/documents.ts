@@ -36,7 +36,6 @@ export interface DocumentOptions extends CompletionOptions {
 export class Documents {
   readonly #options: DocumentOptions
   readonly #originals = new Set<Swagger>()
-  readonly #found = new Set<string>()
   readonly #statics = new WeakSet<Swagger>()
 
   constructor (options: DocumentOptions) {
@@ -49,11 +48,10 @@ export class Documents {
    */
   attach (instance: FastifyInstance): void {
     for (const decorator of this.#options.decorators) {
-      const swagger = (instance as unknown as Record<string, unknown>)[decorator] as
-        (Swagger & { [kCompleted]?: true }) | undefined
-      if (typeof swagger !== 'function') continue
-      this.#found.add(decorator)
-      if (swagger[kCompleted] !== true) this.#wrap(ownerOf(instance, decorator), decorator, swagger)
+      const swagger = swaggerOf(instance, decorator)
+      if (swagger !== null && swagger[kCompleted] !== true) {
+        this.#wrap(ownerOf(instance, decorator), decorator, swagger)
+      }
     }
   }
 
@@ -61,21 +59,23 @@ export class Documents {
   decide (): readonly Problem[] {
     const { registry } = this.#options
     const records = existingRecords(registry)
-    for (const instance of new Set([registry.root, ...records.map(({ instance }) => instance)])) this.attach(instance)
+    const instances = new Set([registry.root, ...records.map(({ instance }) => instance)])
+    for (const instance of instances) this.attach(instance)
     for (const [index, record] of records.entries()) {
       // Fastify has compiled the serialisers: the document sees the change, and replies do not.
       record.options.schema = { ...withoutSecurity(record), [MARK]: index } as FastifySchema
     }
     return [
-      ...this.#missing(),
+      ...this.#missing(instances),
       ...[...this.#originals].flatMap((original) => this.#compareStatic(original, records))
     ]
   }
 
   // A typo would leave a document without schemes and requirements.
-  #missing (): readonly Problem[] {
+  #missing (instances: ReadonlySet<FastifyInstance>): readonly Problem[] {
     return this.#options.decorators
-      .filter((decorator) => decorator !== 'swagger' && !this.#found.has(decorator))
+      .filter((decorator) => decorator !== 'swagger' &&
+        [...instances].every((instance) => swaggerOf(instance, decorator) === null))
       .map((decorator) => ({
         code: 'FST_SECURITY_INVALID_OPTION',
         route: null,
@@ -183,6 +183,11 @@ function staticDocument (original: Swagger): OpenAPIDocument | null {
   } catch {
     return null
   }
+}
+
+function swaggerOf (instance: FastifyInstance, decorator: string): (Swagger & { [kCompleted]?: true }) | null {
+  const swagger = (instance as unknown as Record<string, unknown>)[decorator]
+  return typeof swagger === 'function' ? swagger as Swagger : null
 }
 
 function ownerOf (instance: FastifyInstance, decorator: string): FastifyInstance {
