@@ -77,136 +77,167 @@ export function comparison (title: string, samples: readonly Samples[], base: st
   }
 }
 
+// Whether the tables of a part reach an aim, and the measured range; `null` where the tables do not have it.
+type Judge = (tables: readonly Table[]) => readonly [isMet: boolean, found: string] | null
+
+interface Aim {
+  readonly part: string
+  readonly what: string
+  readonly aim: string
+  readonly judge: Judge
+}
+
+const AIMS: readonly Aim[] = [
+  {
+    part: 'guard',
+    what: 'what a guard adds to a request that passes',
+    aim: 'at most 1.5 × by hand',
+    judge: atMost(1.5, ' ×', (row) => row !== 'optional, absent')
+  },
+  {
+    part: 'guard',
+    what: 'the same, optional and absent',
+    aim: 'at most 2 × by hand',
+    judge: atMost(2, ' ×', (row) => row === 'optional, absent')
+  },
+  { part: 'denials', what: 'what a denial adds', aim: 'at most 1.5 × by hand', judge: atMost(1.5, ' ×') },
+  { part: 'peers', what: 'another package that makes the same check', aim: 'not faster', judge: noneFaster },
+  {
+    part: 'tokens',
+    what: 'a remembered token with a scope',
+    aim: 'at most 1.5 × by hand',
+    judge: atMost(1.5, ' ×', (row) => /^jwtBearer, [\d,]+ characters$/.test(row))
+  },
+  {
+    part: 'tokens',
+    what: 'a remembered token with a scope: what @fastify/jwt with its cache adds',
+    aim: 'at least 1.5 × jwtBearer',
+    judge: atLeast(1.5, ' ×', (row) => row.startsWith('@fastify/jwt with its cache against'))
+  },
+  {
+    part: 'tokens',
+    what: 'a token seen for the first time',
+    aim: 'at most 0.7 × jose by hand',
+    judge: atMost(0.7, ' ×', (row) => row === 'jwtBearer')
+  },
+  {
+    part: 'tokens',
+    what: 'a token seen for the first time',
+    aim: 'at most 1 × fast-jwt by hand, without its cache',
+    judge: atMost(1, ' ×', (row) => row.startsWith('jwtBearer against fast-jwt'))
+  },
+  {
+    part: 'tokens',
+    what: 'a remembered token over HTTP: requests a second',
+    aim: 'at least 90 % of unguarded',
+    judge: atLeast(90, ' %', (row) => row === 'jwtBearer, requests a second')
+  },
+  {
+    part: 'http',
+    what: 'processor time of the server for a request over HTTP, synchronous',
+    aim: 'at most 1.03 × by hand',
+    judge: atMost(1.03, ' ×', (row) => row === 'fastify-security, processor time')
+  },
+  {
+    part: 'http',
+    what: 'processor time of the server for a request over HTTP, asynchronous',
+    aim: 'at most 1.05 × by hand',
+    judge: atMost(1.05, ' ×', (row) => row === 'fastify-security, asynchronous, processor time')
+  },
+  {
+    part: 'unguarded',
+    what: 'what the plugin adds to an unguarded route',
+    aim: 'at most 50 ns',
+    judge: atMost(50, ' ns', (row) => row === 'logger off')
+  },
+  {
+    part: 'unguarded',
+    what: 'the same with a logger and an apiKeyQuery elsewhere',
+    aim: 'at most 1 µs',
+    judge: atMost(1000, ' ns', (row) => row.startsWith('logger on'))
+  },
+  {
+    part: 'growth',
+    what: 'each more dependency that is resolved, synchronous',
+    aim: 'at most 60 ns',
+    judge: atMost(60, ' ns')
+  },
+  {
+    part: 'startup',
+    what: '10,000 guarded routes, more than by hand: time',
+    aim: 'at most 0.5 s',
+    judge: atMost(500, ' ms', (row) => row === 'milliseconds')
+  },
+  {
+    part: 'startup',
+    what: '10,000 guarded routes, more than by hand: memory',
+    aim: 'at most 25 MB',
+    judge: atMost(25, ' MB', (row) => row === 'megabytes')
+  },
+  {
+    part: 'startup',
+    what: '10,000 guarded routes: the first document',
+    aim: 'at most 2 × that of @fastify/swagger alone',
+    judge: atMost(2, ' ×', (row) => row === 'document')
+  },
+  {
+    part: 'imports',
+    what: 'the import of the package',
+    aim: 'at most 1.2 × fastify and @fastify/swagger',
+    judge: atMost(1.2, ' ×', (row) => row === 'fastify-security, by itself')
+  },
+  {
+    part: 'imports',
+    what: 'the import of fastify-security/tokens, without TypeBox',
+    aim: 'at most 1.5 × jose',
+    judge: atMost(1.5, ' ×', (row) => row.startsWith('fastify-security/tokens'))
+  }
+]
+
 /** The goals and the results, as far as they were measured. */
 export function aims (results: Readonly<Record<string, readonly Table[]>>): Table {
-  const rows: string[][] = []
-  const add = (
-    part: string,
-    what: string,
-    aim: string,
-    wanted: (row: string) => boolean,
-    judge: (values: number[]) => [boolean, string]
-  ): void => {
-    const values = (results[part] ?? [])
-      .flatMap(({ figures }) => Object.entries(figures))
-      .filter(([row]) => wanted(row))
-      .map(([, value]) => value)
-    if (values.length === 0) return
-    const [isMet, found] = judge(values)
-    rows.push([what, aim, found, isMet ? 'met' : '**missed**'])
-  }
-  const atMost = (most: number, unit: string, digits: number) => (values: number[]): [boolean, string] => {
-    const worst = Math.max(...values)
-    return [worst <= most, `${Math.min(...values).toFixed(digits)}–${worst.toFixed(digits)}${unit}`]
-  }
-  const all = (): boolean => true
-  const isAbsent = (row: string): boolean => row === 'optional, absent'
-  add(
-    'guard',
-    'what a guard adds to a request that passes',
-    'at most 1.5 × by hand',
-    (row) => !isAbsent(row),
-    atMost(1.5, ' ×', 2)
-  )
-  add('guard', 'the same, optional and absent', 'at most 2 × by hand', isAbsent, atMost(2, ' ×', 2))
-  add('denials', 'what a denial adds', 'at most 1.5 × by hand', all, atMost(1.5, ' ×', 2))
-  const peers = (results['peers'] ?? []).map(({ title, figures: { 'fastify-security': ours = 0, ...others } }) =>
-    ({ title, isFaster: Math.min(...Object.values(others)) < ours }))
-  if (peers.length > 0) {
-    const faster = peers.filter(({ isFaster }) => isFaster).map(({ title }) => title)
-    rows.push([
-      'another package that makes the same check',
-      'not faster',
-      faster.length === 0 ? 'none' : `faster: ${faster.join('; ')}`,
-      faster.length === 0 ? 'met' : '**missed**'
-    ])
-  }
-  const atLeast =
-    (least: number, unit: string, digits: number) =>
-      (values: number[]): [boolean, string] => {
-        const worst = Math.min(...values)
-        return [worst >= least, `${worst.toFixed(digits)}–${Math.max(...values).toFixed(digits)}${unit}`]
-      }
-  add(
-    'tokens',
-    'a remembered token with a scope',
-    'at most 1.5 × by hand',
-    (row) => /^jwtBearer, [\d,]+ characters$/.test(row),
-    atMost(1.5, ' ×', 2)
-  )
-  add(
-    'tokens',
-    'a remembered token with a scope: what @fastify/jwt with its cache adds',
-    'at least 1.5 × jwtBearer',
-    (row) => row.startsWith('@fastify/jwt with its cache against'),
-    atLeast(1.5, ' ×', 2)
-  )
-  add(
-    'tokens',
-    'a token seen for the first time',
-    'at most 0.7 × jose by hand',
-    (row) => row === 'jwtBearer',
-    atMost(0.7, ' ×', 2)
-  )
-  add(
-    'tokens',
-    'a token seen for the first time',
-    'at most 1 × fast-jwt by hand, without its cache',
-    (row) => row.startsWith('jwtBearer against fast-jwt'),
-    atMost(1, ' ×', 2)
-  )
-  add(
-    'tokens',
-    'a remembered token over HTTP: requests a second',
-    'at least 90 % of unguarded',
-    (row) => row === 'jwtBearer, requests a second',
-    atLeast(90, ' %', 1)
-  )
-  add(
-    'http',
-    'processor time of the server for a request over HTTP, synchronous',
-    'at most 1.03 × by hand',
-    (row) => row === 'fastify-security, processor time',
-    atMost(1.03, ' ×', 2)
-  )
-  add(
-    'http',
-    'processor time of the server for a request over HTTP, asynchronous',
-    'at most 1.05 × by hand',
-    (row) => row === 'fastify-security, asynchronous, processor time',
-    atMost(1.05, ' ×', 2)
-  )
-  add('unguarded', 'what the plugin adds to an unguarded route', 'at most 50 ns', (row) => row === 'logger off',
-    atMost(50, ' ns', 0))
-  add('unguarded', 'the same with a logger and an apiKeyQuery elsewhere', 'at most 1 µs',
-    (row) => row.startsWith('logger on'), atMost(1000, ' ns', 0))
-  add('growth', 'each more dependency that is resolved, synchronous', 'at most 60 ns', all, atMost(60, ' ns', 0))
-  add(
-    'startup',
-    '10,000 guarded routes, more than by hand: time',
-    'at most 0.5 s',
-    (row) => row === 'milliseconds',
-    atMost(500, ' ms', 0)
-  )
-  add(
-    'startup',
-    '10,000 guarded routes, more than by hand: memory',
-    'at most 25 MB',
-    (row) => row === 'megabytes',
-    atMost(25, ' MB', 0)
-  )
-  add(
-    'startup',
-    '10,000 guarded routes: the first document',
-    'at most 2 × that of @fastify/swagger alone',
-    (row) => row === 'document',
-    atMost(2, ' ×', 2)
-  )
-  add('imports', 'the import of the package', 'at most 1.2 × fastify and @fastify/swagger',
-    (row) => row === 'fastify-security, by itself', atMost(1.2, ' ×', 2))
-  add('imports', 'the import of fastify-security/tokens, without TypeBox', 'at most 1.5 × jose',
-    (row) => row.startsWith('fastify-security/tokens'), atMost(1.5, ' ×', 2))
+  const rows = AIMS.flatMap(({ part, what, aim, judge }) => {
+    const judged = judge(results[part] ?? [])
+    return judged === null ? [] : [[what, aim, judged[1], judged[0] ? 'met' : '**missed**']]
+  })
   return { title: 'Aims', columns: ['', 'aim', 'measured', ''], rows, figures: {} }
+}
+
+type IsWanted = (row: string) => boolean
+
+function atMost (most: number, unit: string, isWanted?: IsWanted): Judge {
+  return (tables) => inRange(tables, { unit, isWanted, isMet: (_least, greatest) => greatest <= most })
+}
+
+function atLeast (least: number, unit: string, isWanted?: IsWanted): Judge {
+  return (tables) => inRange(tables, { unit, isWanted, isMet: (lowest) => lowest >= least })
+}
+
+// Digits after the point, by unit; none for the others.
+const DIGITS: Readonly<Record<string, number>> = { ' ×': 2, ' %': 1 }
+
+interface Range {
+  readonly unit: string
+  readonly isWanted: IsWanted | undefined
+  readonly isMet: (least: number, greatest: number) => boolean
+}
+
+function inRange (tables: readonly Table[], { unit, isWanted = () => true, isMet }: Range): ReturnType<Judge> {
+  const values = tables.flatMap(({ figures }) => Object.entries(figures))
+    .filter(([row]) => isWanted(row))
+    .map(([, value]) => value)
+  if (values.length === 0) return null
+  const [least, greatest] = [Math.min(...values), Math.max(...values)]
+  const digits = DIGITS[unit] ?? 0
+  return [isMet(least, greatest), `${least.toFixed(digits)}–${greatest.toFixed(digits)}${unit}`]
+}
+
+function noneFaster (tables: readonly Table[]): ReturnType<Judge> {
+  if (tables.length === 0) return null
+  const faster = tables
+    .filter(({ figures: { 'fastify-security': ours = 0, ...others } }) => Math.min(...Object.values(others)) < ours)
+    .map(({ title }) => title)
+  return [faster.length === 0, faster.length === 0 ? 'none' : `faster: ${faster.join('; ')}`]
 }
 
 /** A table in Markdown. */
