@@ -89,7 +89,7 @@ const moments = {
 
 for (const [when, moment] of Object.entries(moments)) {
   t.test(`Sentry, started ${moment}, leaves the guards in place`, async (t) => {
-    const program = fileURLToPath(new URL('../fixtures/sentry.ts', import.meta.url))
+    const program = fileURLToPath(new URL('./fixtures/sentry.ts', import.meta.url))
     const { code, stdout, stderr } = await node([program, when], { NODE_OPTIONS: '--import=tsx' })
     t.equal(code, 0, stderr)
     const { answers, errors, spans } = JSON.parse(stdout) as Record<'answers' | 'errors' | 'spans', unknown[]>

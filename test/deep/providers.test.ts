@@ -2,7 +2,7 @@
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import t from 'tap'
 import type { Test } from 'tap'
-import { auth } from '../fixtures/better-auth.js'
+import { auth } from './fixtures/better-auth.js'
 import { seconds } from '../fixtures/jwt.js'
 import { blocksOf, PREAMBLE, problemsOf } from '../fixtures/pages.js'
 import type { Provider, ProviderOptions } from '../fixtures/provider.js'
@@ -565,7 +565,7 @@ t.test('an MCP server: a client finds the authorization server through the chall
 
 t.test('better-auth: the cookie belongs to a session, and requests of other sites are refused', async (t) => {
   const { app, user } = await run(t, recipe('better-auth'), {
-    given: { auth: `import { auth } from '${new URL('../fixtures/better-auth.js', import.meta.url).href}'` },
+    given: { auth: `import { auth } from '${new URL('./fixtures/better-auth.js', import.meta.url).href}'` },
     shown: ['user']
   })
   app.post('/me', { security: { user } }, async () => 'changed')

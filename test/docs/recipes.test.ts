@@ -217,7 +217,7 @@ t.test('sessions, cookies and CSRF', async (t) => {
     (await app.inject({ method: 'POST', url: '/login', payload: { username: 'ann', password: 'secret' } })).cookies
       .length,
     0,
-    'over plain HTTP there is no cookie'
+    'no cookie is sent over plain HTTP'
   )
 
   const headers = { ...https, ...cookieOf(login) }
